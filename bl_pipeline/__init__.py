@@ -1,0 +1,1 @@
+"""bl_pipeline: every BrickLink sale in the seller's own Postgres warehouse."""
