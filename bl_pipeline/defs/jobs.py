@@ -1,0 +1,116 @@
+"""The sync's assets and jobs: one graph, asked in different ways."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
+
+MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
+"""Months of order_date in UTC, the current one included."""
+
+
+class SyncConfig(dg.Config):
+    """How to sync."""
+
+    full_sync: bool = Field(
+        default=False,
+        description="Fetch every order again, changed or not. Goes on over several runs where the call budget ends.",
+    )
+    include_filed: bool = Field(
+        default=True, description="Ask the list of filed orders too: one call, and changes to filed orders are seen."
+    )
+    include_items: bool = Field(default=True, description="Fetch the items of new and changed orders.")
+    order_ids: list[str] = Field(
+        default_factory=list, description="Fetch just these orders, whatever is stored of them, such as 15646315."
+    )
+
+
+class FullSyncConfig(dg.Config):
+    """How to fetch a month's orders again."""
+
+    include_items: bool = Field(default=True, description="Fetch the items of the orders again too.")
+
+
+class RefreshConfig(dg.Config):
+    """Which orders to fetch again."""
+
+    order_ids: list[str] = Field(description="The orders to fetch again, such as 15646315.", min_length=1)
+
+
+class RetryConfig(dg.Config):
+    """Nothing to choose."""
+
+
+@dg.config_mapping
+def sync_config(config: SyncConfig) -> dict[str, Any]:
+    return op_config(RequestConfig(**config.model_dump()))
+
+
+@dg.config_mapping
+def full_sync_config(config: FullSyncConfig) -> dict[str, Any]:
+    return op_config(RequestConfig(full_sync=True, include_items=config.include_items))
+
+
+@dg.config_mapping
+def refresh_config(config: RefreshConfig) -> dict[str, Any]:
+    return op_config(RequestConfig(order_ids=config.order_ids))
+
+
+@dg.config_mapping
+def retry_config(config: RetryConfig) -> dict[str, Any]:
+    return op_config(RequestConfig(only_failed=True))
+
+
+_DESCRIPTIONS = {
+    "order_summaries": "What BrickLink's lists say of each sale: sync.order_state.",
+    "order_changes": "Which orders each run fetches, and why: sync.run_orders.",
+    "orders": "Every sale, one row an order: sales.orders. Its metadata is the report of the sync.",
+    "order_items": "Every line of every sale: sales.order_items.",
+}
+_TABLES = {
+    "order_summaries": "sync.order_state",
+    "order_changes": "sync.run_orders",
+    "orders": "sales.orders",
+    "order_items": "sales.order_items",
+}
+_key = dg.AssetKey
+
+sales = dg.AssetsDefinition.from_graph(
+    sync_graph("sync", sync_config, "Brings new and changed sales into the warehouse."),
+    keys_by_output_name={name: _key(name) for name in ASSETS},
+    internal_asset_deps={
+        "order_summaries": set(),
+        "order_changes": {_key("order_summaries")},
+        "orders": {_key("order_changes")},
+        "order_items": {_key("order_changes")},
+    },
+    group_name="sales",
+    descriptions_by_output_name=_DESCRIPTIONS,
+    metadata_by_output_name={name: {"dagster/table_name": table} for name, table in _TABLES.items()},
+)
+
+sync_orders = dg.define_asset_job(
+    "sync_orders",
+    selection=dg.AssetSelection.assets(sales),
+    description="Brings new and changed sales into the warehouse.",
+)
+full_sync = sync_graph(
+    "full_sync",
+    full_sync_config,
+    "Fetches every order of a month again, changed or not; backfill it over the months wanted.",
+).to_job(partitions_def=MONTHS)
+refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given orders again.").to_job()
+retry_failed_orders = sync_graph(
+    "retry_failed_orders", retry_config, "Tries again the orders that failed before, and only these."
+).to_job()
+
+sync_orders_schedule = dg.ScheduleDefinition(
+    name="sync_orders_schedule",
+    job=sync_orders,
+    cron_schedule="*/30 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every half hour: two calls, and those for what has changed.",
+)

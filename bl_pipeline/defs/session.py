@@ -1,0 +1,166 @@
+"""What the steps of a sync share: the warehouse, the lock, the API client, the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import Protocol
+
+from sqlalchemy.exc import DBAPIError
+
+from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.result import RunStatus, StopReason
+from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, read_usage
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.sales import count_rows
+
+
+class Progress(Protocol):
+    """Who watches a sync."""
+
+    def planned(self, total: int) -> None:
+        """So many orders are to be fetched."""
+
+    def done(self, order_id: str, outcome: str) -> None:
+        """An order is done: created, updated, skipped or failed."""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    def planned(self, total: int) -> None:
+        """Ignored."""
+
+    def done(self, order_id: str, outcome: str) -> None:
+        """Ignored."""
+
+
+class Interrupted(BaseException):
+    """The run is being canceled while a thread waits; no `except Exception` may swallow it."""
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class SyncSession:
+    """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that time can be a test's.
+
+    Make it with `open_session`. `run_id` is empty until `begin` was called.
+    """
+
+    settings: Settings
+    warehouse: Warehouse
+    lock: SyncLock
+    clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] | None = None
+    progress: Progress = field(default_factory=Unwatched)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    run_id: str = ""
+    canceled: Event = field(default_factory=Event)
+
+    @property
+    def budget(self) -> Budget:
+        """The call budget, as set."""
+        return Budget(self.settings.bl_daily_call_limit, self.settings.bl_call_reserve)
+
+    def usage(self) -> Usage:
+        """How the call budget stands."""
+        with self.warehouse.engine.connect() as connection:
+            return read_usage(connection, self.warehouse.store, self.budget, self.clock())
+
+    def client(self, run_id: str) -> BrickLinkClient:
+        """A client whose every attempt is counted in the ledger. Raises SettingsError without credentials."""
+        settings = self.settings
+        return BrickLinkClient(
+            Credentials(*settings.credential_values()),
+            CallLedger(self.warehouse.engine, store=self.warehouse.store, run_id=run_id, budget=self.budget),
+            base_url=settings.bricklink_api_url,
+            timeout=settings.bl_request_timeout,
+            retry=self.retry,
+            clock=self.clock,
+            sleep=self.sleep or self._wait,
+        )
+
+    def _wait(self, seconds: float) -> None:
+        if self.canceled.wait(seconds):
+            raise Interrupted
+
+    def begin(self, run_id: str, *, job: str, waiting: Callable[[], None] = lambda: None) -> None:
+        """Take the store's lock, waiting for it if need be, and note the start of the run."""
+        if not self.lock.held:
+            self.lock.acquire(waiting=waiting, sleep=time.sleep)
+        self.run_id = run_id
+        with self.warehouse.engine.begin() as connection:
+            runs.start_run(connection, self.warehouse, run_id=run_id, job=job, now=self.clock())
+
+    def attach(self, run_id: str) -> None:
+        """Join a run that another process has begun, as with an executor that runs each step by itself."""
+        if not self.lock.held:
+            self.lock.acquire(waiting=lambda: None, sleep=time.sleep)
+        self.run_id = run_id
+
+    def count_rows(self) -> tuple[int, int]:
+        """Rows of sales.orders and of sales.order_items."""
+        with self.warehouse.engine.connect() as connection:
+            return count_rows(connection, self.warehouse)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Around each step: what ends it before its time ends the run, and is noted."""
+        try:
+            yield
+        except Exception:
+            self._note_end(RunStatus.FAILED)
+            raise
+        except BaseException:
+            # Terminate in the UI, or Ctrl-C.
+            self.canceled.set()
+            self._note_end(RunStatus.CANCELED)
+            raise
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self.lock.release()
+
+    def _note_end(self, status: RunStatus) -> None:
+        # A warehouse that is gone cannot take the note; the next run marks this one as dead.
+        with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
+            run = runs.read_run(connection, self.run_id)
+            if run is None or run.status != RunStatus.STARTED:
+                return
+            runs.finish_run(
+                connection,
+                self.run_id,
+                status=status,
+                counts=runs.count_outcomes(connection, self.run_id),
+                api_calls=count_run_calls(connection, self.run_id),
+                detected_by=runs.count_reasons(connection, self.run_id),
+                now=self.clock(),
+                stop=None
+                if status is RunStatus.CANCELED
+                else (StopReason.ERROR, "The run failed; its log in Dagster says why."),
+            )
+
+
+@contextmanager
+def open_session(settings: Settings) -> Iterator[SyncSession]:
+    """A session on the store's warehouse; the lock is taken by `begin`, or beforehand by the caller.
+
+    Raises WarehouseError where the warehouse cannot be used.
+    """
+    with open_warehouse(settings) as warehouse:
+        session = SyncSession(settings, warehouse, SyncLock(warehouse))
+        try:
+            yield session
+        finally:
+            session.close()

@@ -1,0 +1,54 @@
+"""What stops a sync, and the message its user reads: what it means and what to do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bl_pipeline.bricklink import (
+    BrickLinkError,
+    CredentialsRefused,
+    PermissionDenied,
+    RateLimited,
+    ServiceDown,
+    TransientError,
+)
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.result import StopReason
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+
+
+def stop_for(error: Exception, *, listing: bool = False) -> tuple[StopReason, str]:
+    """The reason and the message of a stop; `listing` says that the lists were asked, not an order."""
+    if isinstance(error, BudgetExhausted):
+        return StopReason.BUDGET, budget_message(error.next_reset_at)
+    if isinstance(error, RateLimited):
+        return (
+            StopReason.BUDGET,
+            f"BrickLink says that there were too many calls: {error}\n"
+            "What was fetched is kept, and the next run goes on from there. If it happens again, other tools use the "
+            "same key: raise BL_CALL_RESERVE by what they need.",
+        )
+    if isinstance(error, CredentialsRefused) or (listing and isinstance(error, PermissionDenied)):
+        return StopReason.CREDENTIALS, str(error)
+    if isinstance(error, ServiceDown) or (listing and isinstance(error, TransientError)):
+        return (
+            StopReason.UNREACHABLE,
+            f"The BrickLink API cannot be reached: {error}\n"
+            "Check the network, BRICKLINK_API_URL and BrickLink's own status; the next run goes on from what was "
+            "stored.",
+        )
+    assert isinstance(error, BrickLinkError | SettingsError)
+    return StopReason.ERROR, str(error)
+
+
+def budget_message(next_reset_at: datetime | None) -> str:
+    """What a user reads when the calls of the last 24 hours are used up."""
+    when = (
+        f"Calls are free again from {next_reset_at:%Y-%m-%d %H:%M} UTC"
+        if next_reset_at
+        else "With these settings no call is ever free"
+    )
+    return (
+        f"The call budget is used up. {when}; what was fetched is kept, and the next run goes on from there. "
+        "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE."
+    )

@@ -1,0 +1,171 @@
+"""The sync as a Dagster graph: list → plan → a fan-out of batches → finish.
+
+Ops hand over through the database alone: what flows between them is Nothing, so any executor can run them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from bl_pipeline.defs import metadata
+from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.sync.changes import EVERY_DATE, OrderDates
+from bl_pipeline.sync.result import RunStatus
+
+ASSETS = ("order_summaries", "order_changes", "orders", "order_items")
+API_POOL = "bricklink_api"
+
+
+class RequestConfig(dg.Config):
+    """What a run is asked for, as the ops get it."""
+
+    full_sync: bool = False
+    include_filed: bool = True
+    include_items: bool = True
+    order_ids: list[str] = Field(default_factory=list)
+    only_failed: bool = False
+
+    def request(self, context: dg.OpExecutionContext) -> SyncRequest:
+        """The request; a partitioned run is about the orders of its month."""
+        dates = EVERY_DATE
+        if context.has_partition_key:
+            window = context.partition_time_window
+            dates = OrderDates(window.start, window.end)
+        return SyncRequest(
+            include_filed=self.include_filed,
+            include_items=self.include_items,
+            full_sync=self.full_sync,
+            order_ids=tuple(dict.fromkeys(order_id.removeprefix("BL-") for order_id in self.order_ids)),
+            only_failed=self.only_failed,
+            dates=dates,
+        )
+
+
+@contextmanager
+def _step(context: dg.OpExecutionContext) -> Iterator[SyncSession]:
+    session: SyncSession = context.resources.sync
+    if not session.run_id:
+        session.attach(context.run_id)
+    with session.step():
+        yield session
+
+
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    required_resource_keys={"sync"},
+    pool=API_POOL,
+    description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each order.",
+)
+def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
+    from bl_pipeline.defs.steps import list_orders as step  # noqa: PLC0415
+
+    session: SyncSession = context.resources.sync
+    session.begin(
+        context.run_id,
+        job=context.job_name,
+        waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
+    )
+    with session.step():
+        listed = step(session, config.request(context))
+    yield dg.Output(
+        None,
+        metadata={
+            **({} if listed is None else {"orders_listed": listed, "dagster/row_count": listed}),
+            **metadata.usage_metadata(session.usage()),
+        },
+    )
+
+
+@dg.op(
+    ins={"listed": dg.In(dg.Nothing)},
+    out={"order_changes": dg.Out(dg.Nothing), "batches": dg.DynamicOut(dg.Nothing)},
+    required_resource_keys={"sync"},
+    description="Tells new from changed from unchanged orders, and plans what to fetch within the call budget.",
+)
+def plan_changes(
+    context: dg.OpExecutionContext, config: RequestConfig
+) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
+    from bl_pipeline.defs.steps import BATCH_SIZE  # noqa: PLC0415
+    from bl_pipeline.defs.steps import plan_changes as step  # noqa: PLC0415
+
+    with _step(context) as session:
+        plan = step(session, config.request(context))
+    batches = range(0, len(plan.fetches), BATCH_SIZE) if plan else range(0)
+    for number, _ in enumerate(batches, start=1):
+        yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
+    yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
+
+
+@dg.op(
+    ins={"batch": dg.In(dg.Nothing)},
+    out=dg.Out(dg.Nothing),
+    required_resource_keys={"sync"},
+    pool=API_POOL,
+    description="Fetches one batch of orders and their items, lands the answers and loads them.",
+)
+def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
+    from bl_pipeline.defs.batch import fetch_batch  # noqa: PLC0415
+
+    key = context.get_mapping_key()
+    assert key is not None
+    with _step(context) as session:
+        counts = fetch_batch(session, int(key.removeprefix("batch_")), include_items=config.include_items)
+    context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
+
+
+@dg.op(
+    ins={"fetched": dg.In(dg.Nothing)},
+    out={"orders": dg.Out(dg.Nothing), "order_items": dg.Out(dg.Nothing)},
+    required_resource_keys={"sync"},
+    description="Notes the end of the run and reports its SyncResult.",
+)
+def finish_sync(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+    from bl_pipeline.defs.steps import finish as step  # noqa: PLC0415
+
+    with _step(context) as session:
+        result = step(session)
+    report = {**metadata.result_metadata(result), **metadata.usage_metadata(session.usage())}
+    if result.run_status is RunStatus.FAILED:
+        # Asking again at once would not help: what stopped the run has to be mended first.
+        raise dg.Failure(result.message, metadata=report, allow_retries=False)
+    orders, items = session.count_rows()
+    report_items: dict[str, Any] = {"dagster/row_count": items}
+    report["dagster/row_count"] = orders
+    if not context.has_assets_def:
+        for key, values in (("orders", report), ("order_items", report_items)):
+            context.log_event(dg.AssetMaterialization(key, metadata=values, partition=None))
+    yield dg.Output(None, "orders", metadata=report)
+    yield dg.Output(None, "order_items", metadata=report_items)
+
+
+def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:
+    """The sync with its own way of being asked."""
+
+    @dg.graph(
+        name=name,
+        out={asset: dg.GraphOut() for asset in ASSETS},
+        config=config,
+        description=description,
+    )
+    def graph() -> dict[str, Any]:
+        summaries = list_orders()
+        changes, batches = plan_changes(summaries)
+        orders, items = finish_sync(batches.map(fetch_orders).collect())
+        return {
+            "order_summaries": summaries,
+            "order_changes": changes,
+            "orders": orders,
+            "order_items": items,
+        }
+
+    return graph
+
+
+def op_config(config: RequestConfig) -> dict[str, Any]:
+    """The same request for every op that needs it."""
+    values = {"config": config.model_dump()}
+    return {"list_orders": values, "plan_changes": values, "fetch_orders": values}

@@ -1,0 +1,131 @@
+"""Every setting of bl_pipeline: read from the environment and a `.env` file, checked once, here only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
+CREDENTIAL_VARIABLES = (
+    "BRICKLINK_CONSUMER_KEY",
+    "BRICKLINK_CONSUMER_SECRET",
+    "BRICKLINK_TOKEN_VALUE",
+    "BRICKLINK_TOKEN_SECRET",
+)
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names the variable and says what to set."""
+
+
+def default_home() -> Path:
+    """Where embedded data lives when BL_HOME is not set."""
+    if os.geteuid() == 0:
+        # The server never runs as root, and its account cannot look into /root.
+        return Path("/var/lib/bl_pipeline")
+    return Path.home() / ".bl_pipeline"
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    # urlsplit's own errors would show the URL, and with it the password.
+    try:
+        parts = urlsplit(value.get_secret_value())
+        fits = parts.scheme in ("postgresql", "postgres") and bool(parts.path.strip("/"))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    return value
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Field names are the variables' names in lower case.
+
+    Times are in seconds, limits in API calls per rolling 24 hours.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+    )
+
+    bricklink_consumer_key: SecretStr | None = None
+    bricklink_consumer_secret: SecretStr | None = None
+    bricklink_token_value: SecretStr | None = None
+    bricklink_token_secret: SecretStr | None = None
+    bricklink_api_url: Annotated[str, AfterValidator(_http_url)] = BRICKLINK_API_URL
+
+    bl_store: str = Field(default="main", min_length=1, max_length=100)
+    bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
+    bl_home: Path = Field(default_factory=default_home)
+    bl_postgres_bin: Path | None = None
+
+    bl_daily_call_limit: int = Field(default=5000, ge=0)
+    bl_call_reserve: int = Field(default=250, ge=0)
+    bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
+    bl_request_timeout: float = Field(default=90, gt=0)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.bl_call_reserve > self.bl_daily_call_limit:
+            raise ValueError("BL_CALL_RESERVE must not be larger than BL_DAILY_CALL_LIMIT")
+        missing = self.missing_credentials()
+        if missing and len(missing) < len(CREDENTIAL_VARIABLES):
+            raise ValueError(f"of the four BRICKLINK_ credentials these are not set: {', '.join(missing)}")
+        return self
+
+    def missing_credentials(self) -> list[str]:
+        """Names of the credential variables that are not set."""
+        return [name for name in CREDENTIAL_VARIABLES if getattr(self, name.lower()) is None]
+
+    def credential_values(self) -> tuple[str, str, str, str]:
+        """Consumer key and secret, token value and secret.
+
+        Raises SettingsError where they are not set.
+        """
+        values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
+        if None in values:
+            raise SettingsError(
+                f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
+                "Get them at bricklink.com, My BrickLink > Settings > API > Consumer Registration, and put them "
+                "in the environment or in a file .env in this folder. To try without a store: bl demo"
+            )
+        key, secret, token, token_secret = (value.get_secret_value() for value in values)
+        return key, secret, token, token_secret
+
+    @property
+    def postgres_url(self) -> str | None:
+        """The warehouse's URL where one is set, else None for the embedded Postgres."""
+        return self.bl_database_url.get_secret_value() if self.bl_database_url else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check all settings; overrides take the fields' names.
+
+    Raises SettingsError, one line per variable that has to be mended.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False):
+            reason = str(problem["msg"]).removeprefix("Value error, ")
+            variable = ".".join(str(part).upper() for part in problem["loc"])
+            lines.append(f"{variable}: {reason}" if variable else reason)
+        raise SettingsError("Settings to mend:\n  " + "\n  ".join(lines)) from None

@@ -1,0 +1,223 @@
+"""BrickLink's orders and items as rows of `sales`: exact decimals, UTC times, plain text, one name per thing."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pandas as pd
+
+from bl_pipeline.sync.frames import ORDER_ITEMS, ORDERS, frame
+from bl_pipeline.sync.statuses import normalise_status
+
+if TYPE_CHECKING:
+    from bl_pipeline.bricklink import Address, Order, OrderItem
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LARGEST_MONEY = Decimal(10) ** 15
+_COUNTRY = {"UK": "GB"}
+
+
+class NotNormalisable(ValueError):
+    """An order that cannot become a right row; the message says why, and shows no value of it."""
+
+
+def digest(body: bytes) -> str:
+    """Digest of a JSON text that does not hang on the order of its keys."""
+    content = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def order_key(order: Order) -> str:
+    """What an order says of its items as a whole: the items can only have changed where this has."""
+    return json.dumps([order.cost.subtotal, order.total_count, order.unique_count, order.total_weight])
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _plain(text: str | None) -> str | None:
+    """Text without HTML entities. BrickLink escapes some of it twice; a third level would be the author's own."""
+    if text is None:
+        return None
+    return _storable(html.unescape(html.unescape(text)) if "&" in text else text)
+
+
+def _storable(text: str | None) -> str | None:
+    # Postgres takes neither NUL nor half a surrogate pair; the landed JSON keeps them.
+    return None if text is None else _UNSTORABLE.sub("\ufffd", text)
+
+
+def _address(address: Address | None) -> str | None:
+    if address is None:
+        return None
+    name = address.name
+    fields = {
+        "name": name.full if name else None,
+        "first_name": name.first if name else None,
+        "last_name": name.last if name else None,
+        "full": address.full,
+        "address1": address.address1,
+        "address2": address.address2,
+        "city": address.city,
+        "state": address.state,
+        "postal_code": address.postal_code,
+        "country_code": address.country_code,
+        "phone_number": address.phone_number,
+    }
+    return json.dumps({key: _plain(value) for key, value in fields.items() if value is not None})
+
+
+def order_row(
+    order: Order,
+    *,
+    previous_status: str | None,
+    order_document_id: int,
+    items_document_id: int | None,
+    fetched_at: datetime,
+) -> tuple[Any, ...]:
+    """One row of sales.orders, its values in the order of `frames.ORDERS`.
+
+    `previous_status` is the status stored so far, which a purged order keeps.
+    Raises NotNormalisable where an amount does not fit the warehouse.
+    """
+    cost, shown, payment, shipping = order.cost, order.disp_cost, order.payment, order.shipping
+    address = shipping.address if shipping else None
+    country = address.country_code if address else None
+    total, subtotal, shipping_cost = _money(cost.grand_total), _money(cost.subtotal), _money(cost.shipping)
+    fees = None
+    if total is not None and subtotal is not None and shipping_cost is not None:
+        fees = total - subtotal - shipping_cost
+        if abs(fees) >= _LARGEST_MONEY:
+            raise NotNormalisable("cost: total - subtotal - shipping is beyond 15 digits")
+    paid_at = payment.date_paid if payment else None
+    return (
+        str(order.order_id),
+        f"BL-{order.order_id}",
+        order.date_ordered,
+        order.date_ordered,
+        order.date_status_changed,
+        _plain(address.name.full) if address and address.name else None,
+        _storable(order.buyer_name),
+        _storable(order.buyer_email),
+        order.buyer_order_count,
+        normalise_status(order.status, previous=previous_status, paid=paid_at is not None),
+        _storable(order.status),
+        _storable(payment.status) if payment else None,
+        _plain(payment.method) if payment else None,
+        _storable(payment.currency_code) if payment else None,
+        paid_at,
+        subtotal,
+        shipping_cost,
+        fees,
+        total,
+        _money(cost.final_total),
+        _storable(cost.currency_code),
+        _money(cost.insurance),
+        _money(cost.etc1),
+        _money(cost.etc2),
+        _money(cost.sales_tax),
+        _money(cost.credit),
+        _money(cost.coupon),
+        _money(cost.vat_rate),
+        _money(cost.vat_amount),
+        order.sales_tax_collected_by_bl,
+        order.vat_collected_by_bl,
+        _storable(shown.currency_code) if shown else None,
+        _money(shown.subtotal) if shown else None,
+        _money(shown.shipping) if shown else None,
+        _money(shown.grand_total) if shown else None,
+        _money(shown.final_total) if shown else None,
+        _money(shown.insurance) if shown else None,
+        _money(shown.etc1) if shown else None,
+        _money(shown.etc2) if shown else None,
+        _money(shown.credit) if shown else None,
+        _money(shown.coupon) if shown else None,
+        _money(shown.vat_amount) if shown else None,
+        shipping.method_id if shipping else None,
+        _plain(shipping.method) if shipping else None,
+        _storable(shipping.tracking_no) if shipping else None,
+        _storable(shipping.tracking_link) if shipping else None,
+        shipping.date_shipped if shipping else None,
+        _COUNTRY.get(country, _storable(country)) if country else None,
+        _address(address),
+        order.total_count,
+        order.unique_count,
+        _money(order.total_weight),
+        order.is_filed,
+        order.is_invoiced,
+        order.require_insurance,
+        order.drive_thru_sent,
+        _plain(order.remarks),
+        _storable(order.seller_name),
+        _plain(order.store_name),
+        order_document_id,
+        items_document_id,
+        fetched_at,
+    )
+
+
+def item_rows(order_id: str, batches: list[list[OrderItem]], *, total_count: int | None) -> list[tuple[Any, ...]]:
+    """The rows of sales.order_items of one order, their values in the order of `frames.ORDER_ITEMS`.
+
+    Raises NotNormalisable where an amount does not fit, or where there are no items though the order counts some.
+    """
+    rows = [
+        _item_row(order_id, batch_number, line_number, item)
+        for batch_number, batch in enumerate(batches, start=1)
+        for line_number, item in enumerate(batch, start=1)
+    ]
+    if not rows and total_count:
+        raise NotNormalisable(f"items: the answer has none, the order counts {total_count} pieces")
+    return rows
+
+
+def _item_row(order_id: str, batch_number: int, line_number: int, item: OrderItem) -> tuple[Any, ...]:
+    unit_price = _money(item.unit_price_final)
+    total_price = None if unit_price is None else unit_price * item.quantity
+    if total_price is not None and abs(total_price) >= _LARGEST_MONEY:
+        raise NotNormalisable(f"items[{batch_number}][{line_number}]: price x quantity is beyond 15 digits")
+    return (
+        order_id,
+        batch_number,
+        line_number,
+        item.inventory_id,
+        _storable(item.item.no),
+        _plain(item.item.name),
+        _storable(item.item.type),
+        item.item.category_id,
+        item.color_id,
+        _plain(item.color_name),
+        item.quantity,
+        _storable(item.new_or_used),
+        _storable(item.completeness),
+        unit_price,
+        _money(item.unit_price),
+        total_price,
+        _storable(item.currency_code),
+        _money(item.disp_unit_price_final),
+        _money(item.disp_unit_price),
+        _storable(item.disp_currency_code),
+        _money(item.order_cost),
+        _money(item.weight),
+        _plain(item.description),
+        _plain(item.remarks),
+    )
+
+
+def orders_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of `order_row` as a DataFrame, columns as in `frames.ORDERS`."""
+    return frame(rows, ORDERS)
+
+
+def order_items_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of `item_rows` as a DataFrame, columns as in `frames.ORDER_ITEMS`."""
+    return frame(rows, ORDER_ITEMS)

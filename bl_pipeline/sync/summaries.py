@@ -1,0 +1,76 @@
+"""The two order lists as one, each row reduced to what tells a changed order from an unchanged one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bl_pipeline.bricklink import OrderSummary, UnreadableSummary
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOrder:
+    """One sale as the lists show it. Times are UTC; status_changed_at is None where the list has none."""
+
+    order_id: str
+    order_date: datetime
+    status: str
+    status_changed_at: datetime | None
+    is_filed: bool
+    content_hash: str
+
+
+def content_hash(row: OrderSummary, *, is_filed: bool) -> str:
+    """Digest of all a list row says of an order but the time its status changed.
+
+    Amounts as the buyer sees them are left out: an exchange rate that moves is no change to the order.
+    """
+    payment, cost = row.payment, row.cost
+    content = (
+        row.status,
+        row.date_ordered.isoformat(),
+        row.buyer_name,
+        row.total_count,
+        row.unique_count,
+        is_filed,
+        payment and (payment.method, payment.currency_code, payment.status),
+        payment and payment.date_paid and payment.date_paid.isoformat(),
+        (cost.currency_code, cost.subtotal, cost.grand_total, cost.final_total),
+    )
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+
+
+_NOT_READ = datetime.fromtimestamp(0, UTC)
+
+
+def merge_lists(
+    unfiled: Iterable[OrderSummary | UnreadableSummary], filed: Iterable[OrderSummary | UnreadableSummary]
+) -> dict[str, ListedOrder]:
+    """Both lists by order id.
+
+    An order filed (or taken out of the file) between the two calls may stand in both: the filed list was
+    asked last, so it is right. A row of which only the id can be read is listed too, with a status of "" and
+    a time of 1970: the order itself may well be readable.
+    """
+    merged: dict[str, ListedOrder] = {}
+    for rows, from_filed in ((unfiled, False), (filed, True)):
+        for row in rows:
+            if not hasattr(row, "cost"):
+                merged[row.order_id] = ListedOrder(row.order_id, _NOT_READ, "", None, from_filed, "unreadable")
+                continue
+            order_id = str(row.order_id)
+            is_filed = from_filed if row.is_filed is None else row.is_filed
+            merged[order_id] = ListedOrder(
+                order_id=order_id,
+                order_date=row.date_ordered,
+                status=row.status,
+                status_changed_at=row.date_status_changed,
+                is_filed=is_filed,
+                content_hash=content_hash(row, is_filed=is_filed),
+            )
+    return merged

@@ -1,0 +1,120 @@
+"""The warehouse's connection: the Postgres given, or the embedded one, with its tables up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from bl_pipeline.settings import Settings
+from bl_pipeline.warehouse import embedded
+
+PLATFORM = "bricklink"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """One store's warehouse: an engine (SQLAlchemy, psycopg 3) and the store's key in every table."""
+
+    engine: Engine
+    store: str
+
+
+def psycopg_url(url: str) -> URL:
+    """The URL with its driver named: without, SQLAlchemy's default driver would decide."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+@contextmanager
+def postgres_url(settings: Settings) -> Iterator[str]:
+    """The warehouse's URL: the one set, else the embedded server's, which runs as long as the context is open.
+
+    Raises WarehouseError where the embedded server cannot be had.
+    """
+    if settings.postgres_url:
+        yield settings.postgres_url
+        return
+    try:
+        lease = embedded.acquire(settings.bl_home, binaries=settings.bl_postgres_bin)
+    except embedded.EmbeddedPostgresError as error:
+        raise WarehouseError(str(error)) from error
+    with closing(lease):
+        yield lease.url
+
+
+@contextmanager
+def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The store's warehouse, its tables up to date.
+
+    Raises WarehouseError where Postgres is not reached, refuses, or holds tables of a newer release.
+    """
+    with postgres_url(settings) as url:
+        # One connection a request in flight, one for the batch that is loaded, one to look.
+        engine = create_engine(
+            psycopg_url(url),
+            pool_size=settings.bl_max_parallel_requests + 2,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC", "application_name": "bl_pipeline"},
+        )
+        try:
+            try:
+                with engine.begin() as connection:
+                    upgrade(connection)
+            except OperationalError as error:
+                raise WarehouseError(_unreachable(engine.url, error)) from None
+            except DBAPIError as error:
+                raise WarehouseError(f"The warehouse's tables could not be made or changed: {error.orig}") from None
+            yield Warehouse(engine, settings.bl_store)
+        finally:
+            engine.dispose()
+
+
+def _unreachable(url: URL, error: OperationalError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    reason = lines[0] if lines else "no answer"
+    return (
+        f"The warehouse at {url.host}:{url.port or 5432}/{url.database} cannot be reached: {reason}\n"
+        "Check BL_DATABASE_URL (host, port, database, user, password) and that Postgres runs there; "
+        "or unset it to use the embedded Postgres."
+    )
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables up to date, in the caller's transaction; nothing is done where they are."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    if _current_revision(connection) == head:
+        return
+    # Two processes may come at once: the second finds the work done.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
+    current = _current_revision(connection)
+    if current == head:
+        return
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise WarehouseError(
+            f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
+        )
+    connection.execute(text("CREATE SCHEMA IF NOT EXISTS sync"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _current_revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
+    return context.get_current_revision()

