@@ -75,7 +75,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
                 with engine.begin() as connection:
                     upgrade(connection)
             except OperationalError as error:
-                raise WarehouseError(_unreachable(engine.url, error)) from None
+                raise WarehouseError(unreachable(engine.url, error.orig)) from None
             except DBAPIError as error:
                 raise WarehouseError(f"The warehouse's tables could not be made or changed: {error.orig}") from None
             yield Warehouse(engine, settings.bl_store)
@@ -83,8 +83,9 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             engine.dispose()
 
 
-def _unreachable(url: URL, error: OperationalError) -> str:
-    lines = str(error.orig).strip().splitlines()
+def unreachable(url: URL, error: BaseException | None) -> str:
+    """What a user reads when the Postgres of the settings cannot be reached."""
+    lines = str(error or "").strip().splitlines()
     reason = lines[0] if lines else "no answer"
     return (
         f"The warehouse at {url.host}:{url.port or 5432}/{url.database} cannot be reached: {reason}\n"

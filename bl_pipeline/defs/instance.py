@@ -1,0 +1,32 @@
+"""The Dagster instance whose history the UI shows, for the processes that are not Dagster's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from bl_pipeline.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+"""Where dagster.yaml and workspace.yaml are."""
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder of Dagster's logs and settings, DAGSTER_HOME where that is set."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.bl_home / "dagster")
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance with this project's dagster.yaml. Raises WarehouseError where Postgres is not reached."""
+    home = dagster_home(settings)
+    config = home if (home / "dagster.yaml").exists() else PROJECT
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), config_dir=str(config))) as instance:
+        yield instance
