@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
@@ -15,11 +16,20 @@ from bl_pipeline.bricklink import (
     RateLimited,
     ServiceDown,
 )
-from bl_pipeline.defs.loading import Answers, Failure, Prepared, failure, held, load_prepared, prepare, read_landed_order
+from bl_pipeline.defs.loading import (
+    Answers,
+    Failure,
+    Prepared,
+    failure,
+    held,
+    load_prepared,
+    outcome,
+    prepare,
+    read_landed_order,
+)
 from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.defs.steps import order_state, stop
 from bl_pipeline.defs.stops import stop_for
-from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.changes import Reason, items_needed
 from bl_pipeline.sync.normalise import NotNormalisable, order_key
 from bl_pipeline.sync.statuses import PURGED
@@ -45,11 +55,9 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
         planned = runs.read_batch(connection, session.run_id, batch_number)
         order_ids = [order.order_id for order in planned]
         states = state.read_states(connection, session.warehouse, order_ids)
-        landed = landing.landed_but_not_loaded(connection, session.warehouse, order_ids)
+        landed = landing.not_loaded(connection, session.warehouse, order_ids)
     fetched, failures = _fetch_all(session, planned, states, landed, include_items=include_items)
-    prepared = [prepare(answers, held(states.get(answers.order_id))) for answers in fetched]
-    failures += [order for order in prepared if isinstance(order, Failure)]
-    return _load(session, [order for order in prepared if isinstance(order, Prepared)], failures)
+    return _load(session, fetched, failures, states)
 
 
 def _fetch_all(
@@ -101,7 +109,7 @@ def _fetch_all(
 
 
 class _Fetcher:
-    """Fetches one order; what a run that died has landed of it is not fetched again."""
+    """Fetches one order; what has landed of it already, and is still what the list says, is not fetched again."""
 
     def __init__(
         self,
@@ -115,8 +123,7 @@ class _Fetcher:
         self._client = client
         self._planned = planned
         self._row = row
-        # Whoever asks for an order by its id wants it from BrickLink.
-        self._landed = [] if planned.reason == Reason.REQUESTED else landed
+        self._documents = landed
 
     def fetch(self, *, include_items: bool) -> Answers:
         order_id = self._row.order_id
@@ -126,30 +133,40 @@ class _Fetcher:
         needed = include_items and items_needed(
             order_state(self._row), order_key(order), purged=purged, force=self._planned.force_items
         )
-        if not needed:
-            return Answers(order_id, document)
-        for landed in reversed(self._landed):
-            if landed.kind == "items" and landed.document_id > document.document_id:
-                return Answers(order_id, document, landed)
+        landed_since = any(landed.document_id > document.document_id for landed in self._documents)
+        if not needed or landed_since:
+            return Answers(order_id, self._documents)
         try:
             answer = self._client.order_items(order_id, purged=purged)
         except OrderError as error:
             if not purged or isinstance(error, InvalidResource):
                 raise
-            return Answers(order_id, document, items_asked_at=self._session.clock())
-        return Answers(order_id, document, self._land("items", answer.raw))
+            return Answers(order_id, self._documents, items_asked_at=self._session.clock())
+        self._land("items", answer.raw)
+        return Answers(order_id, self._documents)
 
     def _order_document(self) -> Document:
+        landed = [document for document in self._documents if document.kind == "order"]
+        if landed and self._is_current(landed[-1]):
+            return landed[-1]
         if not self._planned.fetch_order:
             with self._session.warehouse.engine.connect() as connection:
-                return landing.read_document(connection, self._row.order_document_id)
-        for landed in reversed(self._landed):
-            if landed.kind == "order":
-                return landed
+                stored = landing.read_document(connection, self._row.order_document_id)
+            self._documents.insert(0, stored)
+            return stored
         return self._land("order", self._client.order(self._row.order_id).raw)
 
+    def _is_current(self, document: Document) -> bool:
+        return (
+            # Whoever asks for an order by its id wants it from BrickLink, and what failed is not tried twice.
+            self._planned.reason != Reason.REQUESTED
+            and self._row.failed_at is None
+            and document.listed_hash == self._row.listed_hash
+            and document.listed_status_changed_at == self._row.listed_status_changed_at
+        )
+
     def _land(self, kind: Kind, body: bytes) -> Document:
-        return landing.land(
+        document = landing.land(
             self._session.warehouse,
             run_id=self._session.run_id,
             order_id=self._row.order_id,
@@ -159,14 +176,27 @@ class _Fetcher:
             listed_status_changed_at=self._row.listed_status_changed_at,
             fetched_at=self._session.clock(),
         )
+        self._documents.append(document)
+        return document
 
 
-def _load(session: SyncSession, prepared: list[Prepared], failures: list[Failure]) -> dict[str, int]:
+def _load(
+    session: SyncSession, fetched: list[Answers], failures: list[Failure], states: Mapping[str, StateRow]
+) -> dict[str, int]:
+    ready: list[list[Prepared]] = []
+    outcomes: dict[str, str] = {}
+    for answers in fetched:
+        before = held(states[answers.order_id])
+        prepared = prepare(answers, before)
+        if isinstance(prepared, Failure):
+            failures.append(prepared)
+        else:
+            ready.append(prepared)
+            outcomes[answers.order_id] = outcome(prepared, before)
     session.lock.check()
     with session.warehouse.engine.begin() as connection:
-        loaded, refused = load_prepared(connection, session.warehouse, prepared)
-        outcomes = {order.loaded.order_id: order.outcome for order in loaded}
-        for failed in [*failures, *refused]:
+        failures += load_prepared(connection, session.warehouse, ready)
+        for failed in failures:
             outcomes[failed.order_id] = "failed"
             state.mark_failed(
                 connection,
@@ -177,8 +207,6 @@ def _load(session: SyncSession, prepared: list[Prepared], failures: list[Failure
                 now=session.clock(),
             )
         runs.save_outcomes(connection, session.run_id, outcomes)
-    counts: dict[str, int] = {}
-    for order_id, outcome in outcomes.items():
-        session.progress.done(order_id, outcome)
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
+    for order_id, went in outcomes.items():
+        session.progress.done(order_id, went)
+    return dict(Counter(outcomes.values()))

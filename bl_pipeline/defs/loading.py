@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,7 +21,7 @@ from bl_pipeline.sync.normalise import (
     order_row,
     orders_frame,
 )
-from bl_pipeline.sync.statuses import PURGED
+from bl_pipeline.sync.statuses import PURGED, normalise_status
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Loaded, load
@@ -28,43 +29,43 @@ from bl_pipeline.warehouse.state import StateRow
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """The landed answers of one order. `items` is None where they were not asked for, or refused as purged."""
-
-    order_id: str
-    order: Document
-    items: Document | None = None
-    items_asked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Held:
-    """What the warehouse holds of an order already, as far as a load has to know."""
+    """What the warehouse holds of an order, as far as a load has to know."""
 
-    status: str | None
-    order_digest: str | None
-    items_digest: str | None
-    items_document_id: int | None
-
-
-NOTHING_HELD = Held(None, None, None, None)
+    status: str | None = None
+    order_digest: str | None = None
+    items_digest: str | None = None
+    items_document_id: int | None = None
 
 
-def held(row: StateRow | None) -> Held:
+NOTHING_HELD = Held()
+
+
+def held(row: StateRow) -> Held:
     """What a stored state says is held."""
-    if row is None:
-        return NOTHING_HELD
     return Held(row.status, row.order_digest, row.items_digest, row.items_document_id)
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """The landed answers of one order, oldest first, the order itself before its items.
+
+    `items_asked_at` is set where the items were asked for and refused, as those of a purged order may be.
+    """
+
+    order_id: str
+    documents: list[Document]
+    items_asked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """One order ready to be loaded: its rows where they changed, its state, and how it will have gone."""
+    """One state of an order ready to be loaded: its rows where they changed, and what is held afterwards."""
 
     loaded: Loaded
-    outcome: str
     order_row: tuple[Any, ...] | None
     item_rows: list[tuple[Any, ...]] | None
+    holds: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +90,79 @@ def read_landed_order(document: Document) -> Order:
     return order
 
 
-def prepare(answers: Answers, holds: Held) -> Prepared | Failure:
-    """Read and normalise one order's answers, and find out what of it is new."""
-    try:
-        return _prepare(answers, holds)
-    except (BrickLinkError, NotNormalisable) as error:
-        return failure(answers.order_id, error)
+def prepare(answers: Answers, holds: Held) -> list[Prepared] | Failure:
+    """Read and normalise an order's answers, one state after the other, so that no state seen is missing later.
+
+    Only the last one has to be right: an earlier one that cannot be read has been followed by a better one.
+    """
+    prepared: list[Prepared] = []
+    last_failure: Failure | None = None
+    for document, items in _pairs(answers.documents):
+        try:
+            prepared.append(_prepare(document, items, holds, items_asked_at=answers.items_asked_at))
+        except (BrickLinkError, NotNormalisable) as error:
+            last_failure = failure(answers.order_id, error)
+        else:
+            last_failure = None
+            holds = prepared[-1].holds
+    return last_failure or prepared
 
 
-def _prepare(answers: Answers, holds: Held) -> Prepared:
-    document = answers.order
+def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document | None]]:
+    """Each order with the items fetched for it; an order whose items were fetched again comes again."""
+    order: Document | None = None
+    paired = True
+    for document in documents:
+        if document.kind == "order":
+            if order is not None and not paired:
+                yield order, None
+            order, paired = document, False
+        elif order is not None:
+            yield order, document
+            paired = True
+    if order is not None and not paired:
+        yield order, None
+
+
+def _prepare(
+    document: Document, items_document: Document | None, holds: Held, *, items_asked_at: datetime | None
+) -> Prepared:
     order = read_landed_order(document)
     order_digest, key = digest(document.body), order_key(order)
-    items = items_digest = None
-    if answers.items is not None:
-        items_digest = digest(answers.items.body)
+    items, items_digest = None, None
+    if items_document is not None:
+        items_digest = digest(items_document.body)
         if items_digest != holds.items_digest:
             purged = order.status == PURGED
             items = item_rows(
-                answers.order_id,
-                read_items(answers.items.body),
+                document.order_id,
+                read_items(items_document.body),
                 total_count=None if purged else order.total_count,
             )
             if purged and not items and holds.items_digest is not None:
                 # BrickLink has forgotten the items; what is stored may be the only copy left.
-                items = items_digest = None
+                items, items_digest = None, None
+    items_document_id = holds.items_document_id
+    if items_document is not None and items_digest is not None:
+        items_document_id = items_document.document_id
+    status = normalise_status(
+        order.status,
+        previous=holds.status,
+        paid=order.payment is not None and order.payment.date_paid is not None,
+    )
     row = None
     if order_digest != holds.order_digest or items is not None:
         row = order_row(
             order,
-            previous_status=holds.status,
+            status=status,
             order_document_id=document.document_id,
-            items_document_id=answers.items.document_id if answers.items else holds.items_document_id,
+            items_document_id=items_document_id,
             fetched_at=document.fetched_at,
         )
+    items_fetched_at = items_document.fetched_at if items_document else items_asked_at
     return Prepared(
         loaded=Loaded(
-            order_id=answers.order_id,
+            order_id=document.order_id,
             order_date=order.date_ordered,
             status=order.status,
             listed_hash=document.listed_hash or "",
@@ -134,44 +171,49 @@ def _prepare(answers: Answers, holds: Held) -> Prepared:
             order_digest=order_digest,
             order_key=key,
             order_fetched_at=document.fetched_at,
-            items_document_id=answers.items.document_id if answers.items else None,
+            items_document_id=items_document.document_id if items_document else None,
             items_digest=items_digest,
-            items_fetched_at=answers.items.fetched_at if answers.items else answers.items_asked_at,
-            items_key=key if answers.items or answers.items_asked_at else None,
+            items_fetched_at=items_fetched_at,
+            items_key=key if items_fetched_at else None,
         ),
-        outcome=("created" if holds.order_digest is None else "updated") if row else "skipped",
         order_row=row,
         item_rows=items,
+        holds=Held(status, order_digest, items_digest or holds.items_digest, items_document_id),
     )
 
 
-def load_prepared(
-    connection: Connection, warehouse: Warehouse, orders: Sequence[Prepared]
-) -> tuple[list[Prepared], list[Failure]]:
-    """Load a batch in the caller's transaction. An order that Postgres refuses is left out, the others are loaded."""
+def outcome(prepared: Sequence[Prepared], before: Held) -> str:
+    """How an order will have gone: created, updated, or skipped where nothing of it was new."""
+    if not any(state.order_row for state in prepared):
+        return "skipped"
+    return "created" if before.order_digest is None else "updated"
+
+
+def load_prepared(connection: Connection, warehouse: Warehouse, orders: Sequence[Sequence[Prepared]]) -> list[Failure]:
+    """Load the states of a batch of orders, in the caller's transaction.
+
+    An order that Postgres refuses is left out and returned, the others are loaded.
+    """
     try:
         with connection.begin_nested():
-            _load(connection, warehouse, orders)
+            # Each order once at a time: the first state of all, then the second of those that have one, ...
+            for generation in zip_longest(*orders):
+                _load(connection, warehouse, [state for state in generation if state is not None])
     except (DataError, IntegrityError) as error:
         if len(orders) == 1:
             # Of Postgres's words only the class: the detail may show a value of the order.
-            return [], [Failure(orders[0].loaded.order_id, "Postgres refused a value", type(error.orig).__name__)]
-        loaded: list[Prepared] = []
-        failures: list[Failure] = []
-        for order in orders:
-            done, failed = load_prepared(connection, warehouse, [order])
-            loaded += done
-            failures += failed
-        return loaded, failures
-    return list(orders), []
+            order_id = orders[0][0].loaded.order_id
+            return [Failure(order_id, "The warehouse cannot hold a value of it", type(error.orig).__name__)]
+        return [refused for order in orders for refused in load_prepared(connection, warehouse, [order])]
+    return []
 
 
-def _load(connection: Connection, warehouse: Warehouse, orders: Sequence[Prepared]) -> None:
+def _load(connection: Connection, warehouse: Warehouse, states: Sequence[Prepared]) -> None:
     load(
         connection,
         warehouse,
-        order_rows=orders_frame(order.order_row for order in orders if order.order_row is not None),
-        item_rows=order_items_frame(row for order in orders for row in order.item_rows or ()),
-        items_replaced=[order.loaded.order_id for order in orders if order.item_rows is not None],
-        loaded=[order.loaded for order in orders],
+        order_rows=orders_frame(state.order_row for state in states if state.order_row is not None),
+        item_rows=order_items_frame(row for state in states for row in state.item_rows or ()),
+        items_replaced=[state.loaded.order_id for state in states if state.item_rows is not None],
+        loaded=[state.loaded for state in states],
     )

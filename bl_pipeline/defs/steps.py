@@ -68,8 +68,7 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     """Ask BrickLink's lists and store what they say of each sale; the number of sales, None where not asked."""
     with session.warehouse.engine.connect() as connection:
         known = {
-            order_id: order_state(row)
-            for order_id, row in state.read_states(connection, session.warehouse).items()
+            order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()
         }
         listed_at = runs.last_listed_at(connection, session.warehouse)
     if not _needs_lists(request, known, listed_at, session.clock()):
@@ -148,9 +147,7 @@ def _save_lists(
         # Without the filed list, an order gone from the other may just have been filed.
         if gone and include_filed:
             state.save_unlisted(connection, session.warehouse, gone)
-        runs.save_orders_listed(
-            connection, session.run_id, len(listed), listed_at=now if include_filed else None
-        )
+        runs.save_orders_listed(connection, session.run_id, len(listed), listed_at=now if include_filed else None)
 
 
 def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
@@ -184,8 +181,7 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
                 now=session.clock(),
             )
         known = {
-            order_id: order_state(row)
-            for order_id, row in state.read_states(connection, session.warehouse).items()
+            order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()
         }
         run = runs.read_run(connection, session.run_id)
     unknown = [order_id for order_id in request.order_ids if order_id not in known]
@@ -230,9 +226,7 @@ def _save_plan(session: SyncSession, plan: Plan, *, skipped: int) -> None:
         ]
 
     with session.warehouse.engine.begin() as connection:
-        runs.save_plan(
-            connection, session.run_id, planned(plan.fetches), planned(plan.deferred), skipped=skipped
-        )
+        runs.save_plan(connection, session.run_id, planned(plan.fetches), planned(plan.deferred), skipped=skipped)
 
 
 def finish(session: SyncSession) -> SyncResult:

@@ -33,7 +33,7 @@ class WarehouseStorage(DagsterPostgresStorage):
         return {}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, _config_value: Any) -> Self:
         """The storage in the Postgres of the settings.
 
         Raises SettingsError or WarehouseError where there is none.
@@ -51,8 +51,3 @@ class WarehouseStorage(DagsterPostgresStorage):
                 raise WarehouseError(unreachable(url, error)) from None
             options = " ".join(filter(None, [url.query.get("options"), f"-csearch_path={SCHEMA}"]))  # type: ignore[list-item]
             return cls(url.update_query_dict({"options": options}), stack.pop_all(), inst_data)
-
-    def dispose(self) -> None:
-        """Close all connections, and let the embedded Postgres go."""
-        super().dispose()
-        self._held.close()

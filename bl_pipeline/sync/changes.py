@@ -117,9 +117,7 @@ class OrderDates:
     before: datetime | None = None
 
     def __contains__(self, order_date: datetime) -> bool:
-        return (self.start is None or self.start <= order_date) and (
-            self.before is None or order_date < self.before
-        )
+        return (self.start is None or self.start <= order_date) and (self.before is None or order_date < self.before)
 
 
 EVERY_DATE = OrderDates()

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-MONEY = pa.decimal128(19, 4)
-TIME = pa.timestamp("us", tz="UTC")
-TEXT = pa.string()
-COUNT = pa.int64()
-FLAG = pa.bool_()
+MONEY: pa.DataType = pa.decimal128(19, 4)
+TIME: pa.DataType = pa.timestamp("us", tz="UTC")
+TEXT: pa.DataType = pa.string()
+COUNT: pa.DataType = pa.int64()
+FLAG: pa.DataType = pa.bool_()
 
 ORDERS = pa.schema(
     {

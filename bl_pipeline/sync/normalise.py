@@ -15,7 +15,6 @@ import msgspec
 import pandas as pd
 
 from bl_pipeline.sync.frames import ORDER_ITEMS, ORDERS, frame
-from bl_pipeline.sync.statuses import normalise_status
 
 if TYPE_CHECKING:
     from bl_pipeline.bricklink import Address, Order, OrderItem
@@ -79,14 +78,14 @@ def _address(address: Address | None) -> str | None:
 def order_row(
     order: Order,
     *,
-    previous_status: str | None,
+    status: str,
     order_document_id: int,
     items_document_id: int | None,
     fetched_at: datetime,
 ) -> tuple[Any, ...]:
     """One row of sales.orders, its values in the order of `frames.ORDERS`.
 
-    `previous_status` is the status stored so far, which a purged order keeps.
+    `status` is the normalised one.
     Raises NotNormalisable where an amount does not fit the warehouse.
     """
     cost, shown, payment, shipping = order.cost, order.disp_cost, order.payment, order.shipping
@@ -98,7 +97,6 @@ def order_row(
         fees = total - subtotal - shipping_cost
         if abs(fees) >= _LARGEST_MONEY:
             raise NotNormalisable("cost: total - subtotal - shipping is beyond 15 digits")
-    paid_at = payment.date_paid if payment else None
     return (
         str(order.order_id),
         f"BL-{order.order_id}",
@@ -109,12 +107,12 @@ def order_row(
         _storable(order.buyer_name),
         _storable(order.buyer_email),
         order.buyer_order_count,
-        normalise_status(order.status, previous=previous_status, paid=paid_at is not None),
+        status,
         _storable(order.status),
         _storable(payment.status) if payment else None,
         _plain(payment.method) if payment else None,
         _storable(payment.currency_code) if payment else None,
-        paid_at,
+        payment.date_paid if payment else None,
         subtotal,
         shipping_cost,
         fees,

@@ -7,10 +7,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bl_pipeline.bricklink import OrderSummary, UnreadableSummary
+from bl_pipeline.bricklink import OrderSummary, UnreadableSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def merge_lists(
     merged: dict[str, ListedOrder] = {}
     for rows, from_filed in ((unfiled, False), (filed, True)):
         for row in rows:
-            if not hasattr(row, "cost"):
+            if isinstance(row, UnreadableSummary):
                 merged[row.order_id] = ListedOrder(row.order_id, _NOT_READ, "", None, from_filed, "unreadable")
                 continue
             order_id = str(row.order_id)

@@ -124,9 +124,7 @@ def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
             else:
                 _launch(cluster, binaries)
                 launched = True
-        raise _failure(
-            cluster, f"The embedded Postgres does not answer within {START_TIMEOUT:g} s ({reason})."
-        )
+        raise _failure(cluster, f"The embedded Postgres does not answer within {START_TIMEOUT:g} s ({reason}).")
     finally:
         start.close()
 
@@ -309,48 +307,49 @@ def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Ac
 
 
 def _initdb(cluster: Cluster, folder: Path, major: int, account: Account | None) -> None:
-    """Make the data and its password: aside, then renamed, so that they are there in whole or not at all."""
-    password = secrets.token_urlsafe(24)
-    work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
-    password_for_initdb = work / "password"
-    password_for_initdb.write_text(password)
-    password_for_initdb.chmod(0o600)
-    if account:
-        os.chown(password_for_initdb, *account)
-        os.chown(work, *account)
+    """Make the data and the password: aside, then renamed, so they are there in whole or not at all."""
     # Unicode letters in either case, sorted by code point. Before 17 that takes a locale of the system.
     builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    for locale in [builtin] if major >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]:
-        done = _run(
-            [
-                str(folder / "initdb"),
-                f"--pgdata={work / 'data'}",
-                f"--username={NAME}",
-                f"--pwfile={password_for_initdb}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--data-checksums",
-                *locale,
-            ],
-            account=account,
-        )
-        if done.returncode == 0:
-            break
-    else:
-        lines = "\n  ".join(done.stdout.splitlines()[-15:])
-        raise EmbeddedPostgresError(
-            f"The embedded Postgres cannot make its data in {cluster.root}:\n  {lines}\n"
-            f"Mend what it names, or {ELSEWHERE}."
-        )
-    ours = work / "ours"
-    ours.write_text(password)
-    ours.chmod(0o600)
-    os.chown(ours, os.geteuid(), -1)
-    ours.rename(cluster.password)
-    (work / "data").rename(cluster.data)
-    shutil.rmtree(work)
-    folder_fd = os.open(cluster.root, os.O_RDONLY)
+    locales = [builtin] if major >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]
+    work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
     try:
-        os.fsync(folder_fd)  # else after a power cut the data may be back in the leftovers
+        data, password = work / "data", work / "password"
+        data.mkdir(mode=0o700)
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24))
+        if account:  # which may enter the folder and owns what is in it, for as long as initdb runs
+            work.chmod(0o711)
+            os.chown(data, *account)
+            os.chown(password, *account)
+        for locale in locales:
+            done = _run(
+                [
+                    str(folder / "initdb"),
+                    f"--pgdata={data}",
+                    f"--username={NAME}",
+                    f"--pwfile={password}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--data-checksums",
+                    *locale,
+                ],
+                account=account,
+            )
+            if done.returncode == 0:
+                break
+        else:
+            lines = "\n  ".join(done.stdout.splitlines()[-15:])
+            raise EmbeddedPostgresError(
+                f"The embedded Postgres cannot make its data in {cluster.root}:\n  {lines}\n"
+                f"Mend what it names, or {ELSEWHERE}."
+            )
+        os.chown(password, os.geteuid(), os.getegid())
+        password.rename(cluster.password)
+        data.rename(cluster.data)
     finally:
-        os.close(folder_fd)
+        shutil.rmtree(work, ignore_errors=True)
+    descriptor = os.open(cluster.root, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)  # else after a power cut the data may be back among the leftovers
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -34,7 +34,7 @@ _COLUMNS = """
 
 
 def _document(row: Row[Any]) -> Document:
-    document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at = row
+    document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at = row._tuple()
     return Document(document_id, order_id, kind, body.encode(), listed_hash, listed_status_changed_at, fetched_at)
 
 
@@ -90,12 +90,10 @@ def land(
     return Document(document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at)
 
 
-def landed_but_not_loaded(
-    connection: Connection, warehouse: Warehouse, order_ids: Collection[str]
-) -> dict[str, list[Document]]:
-    """What a run that died had fetched of these orders and not loaded, oldest first, by order id.
+def not_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, list[Document]]:
+    """What has landed of these orders since they were last loaded, oldest first, by order id.
 
-    Only answers that are still what the list says; an order that failed since is fetched again instead.
+    A run that died, or an answer that could not be read, has left it.
     """
     rows = connection.execute(
         text(
@@ -104,15 +102,16 @@ def landed_but_not_loaded(
             FROM landing.documents d
             JOIN sync.order_state s USING (store, platform, platform_order_id)
             WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = ANY(:order_ids)
-              AND s.failed_at IS NULL
               AND d.document_id > coalesce(greatest(s.order_document_id, s.items_document_id), 0)
-              AND d.listed_hash = s.listed_hash
-              AND d.listed_status_changed_at IS NOT DISTINCT FROM s.listed_status_changed_at
             ORDER BY d.document_id
-            """  # noqa: S608
+            """
         ),
         {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(order_ids)},
     )
+    return _by_order(rows)
+
+
+def _by_order(rows: Iterable[Row[Any]]) -> dict[str, list[Document]]:
     found: dict[str, list[Document]] = {}
     for row in rows:
         document = _document(row)
@@ -120,25 +119,40 @@ def landed_but_not_loaded(
     return found
 
 
-def stored_history(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> list[Document]:
-    """Every answer ever landed of these orders, oldest first."""
+def all_landed(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, list[Document]]:
+    """Every answer ever landed of these orders, oldest first, by order id."""
     rows = connection.execute(
         text(
             f"""
             SELECT {_COLUMNS} FROM landing.documents d
             WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = ANY(:order_ids)
             ORDER BY d.document_id
-            """  # noqa: S608
+            """
         ),
         {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(order_ids)},
     )
-    return [_document(row) for row in rows]
+    return _by_order(rows)
+
+
+def landed_order_ids(connection: Connection, warehouse: Warehouse) -> list[str]:
+    """The orders of which anything has landed."""
+    return list(
+        connection.scalars(
+            text(
+                """
+                SELECT DISTINCT platform_order_id FROM landing.documents
+                WHERE store = :store AND platform = :platform ORDER BY 1
+                """
+            ),
+            {"store": warehouse.store, "platform": PLATFORM},
+        )
+    )
 
 
 def read_document(connection: Connection, document_id: int | None) -> Document:
     """One landed answer, by its id."""
     row = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM landing.documents d WHERE d.document_id = :id"),  # noqa: S608
+        text(f"SELECT {_COLUMNS} FROM landing.documents d WHERE d.document_id = :id"),
         {"id": document_id},
     ).one()
     return _document(row)

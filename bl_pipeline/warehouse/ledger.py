@@ -126,6 +126,6 @@ def read_usage(connection: Connection, store: str, budget: Budget, now: datetime
 
 def count_run_calls(connection: Connection, run_id: str) -> int:
     """Calls made by one run, failed ones included."""
-    return connection.scalar(
-        text("SELECT count(*) FROM sync.api_calls WHERE run_id = :run_id"), {"run_id": run_id}
-    ) or 0
+    return (
+        connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE run_id = :run_id"), {"run_id": run_id}) or 0
+    )

@@ -76,9 +76,7 @@ def load(
 
 
 def _merge_orders(connection: Connection, warehouse: Warehouse, rows: pd.DataFrame) -> None:
-    connection.execute(
-        text("CREATE TEMP TABLE staged_orders (LIKE sales.orders INCLUDING DEFAULTS) ON COMMIT DROP")
-    )
+    connection.execute(text("CREATE TEMP TABLE staged_orders (LIKE sales.orders INCLUDING DEFAULTS) ON COMMIT DROP"))
     _copy(connection, warehouse, "staged_orders", orders, rows)
     columns = [column.name for column in orders.columns]
     updates = ", ".join(_update(name) for name in columns if name not in (*_KEY, "first_order_date"))
@@ -88,7 +86,7 @@ def _merge_orders(connection: Connection, warehouse: Warehouse, rows: pd.DataFra
             INSERT INTO sales.orders AS held ({", ".join(columns)})
             SELECT {", ".join(columns)} FROM staged_orders
             ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET {updates}
-            """  # noqa: S608
+            """
         )
     )
     history = [column.name for column in order_status_history.columns]
@@ -111,7 +109,7 @@ def _merge_orders(connection: Connection, warehouse: Warehouse, rows: pd.DataFra
             WHERE last.seen IS NULL
                OR ({", ".join(f"held.{name}" for name in _TRACKED)})
                   IS DISTINCT FROM ({", ".join(f"last.{name}" for name in _TRACKED)})
-            """  # noqa: S608
+            """
         )
     )
     connection.execute(text("DROP TABLE staged_orders"))
@@ -140,7 +138,7 @@ def _copy(connection: Connection, warehouse: Warehouse, target: str, table: Tabl
 
 def _values(column: pd.Series[Any]) -> list[Any]:
     # By way of Arrow: decimals stay Decimal, times stay aware, and what is absent is None, not NaN.
-    values: list[Any] = column.array.__arrow_array__().to_pylist()  # type: ignore[attr-defined]
+    values: list[Any] = column.array.__arrow_array__().to_pylist()
     return values
 
 

@@ -32,7 +32,8 @@ class SyncLock:
         # Out of the pool, so that closing it really ends the session and with it the lock.
         connection.detach()
         taken = connection.scalar(
-            text(f"SELECT pg_try_advisory_lock({_KEY})"), {"store": self._warehouse.store}  # noqa: S608
+            text(f"SELECT pg_try_advisory_lock({_KEY})"),
+            {"store": self._warehouse.store},
         )
         if not taken:
             connection.close()
@@ -79,7 +80,7 @@ def is_syncing(connection: Connection, store: str) -> bool:
                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                       AND (classid::bigint << 32 | objid::bigint) = {_KEY}
                 )
-                """  # noqa: S608
+                """
             ),
             {"store": store},
         )

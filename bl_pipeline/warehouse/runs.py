@@ -85,9 +85,10 @@ def save_orders_listed(connection: Connection, run_id: str, count: int, *, liste
 
 def last_listed_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
     """When both lists were last asked, by any run."""
-    return connection.scalar(
+    listed_at: datetime | None = connection.scalar(
         text("SELECT max(listed_at) FROM sync.runs WHERE store = :store"), {"store": warehouse.store}
     )
+    return listed_at
 
 
 def stop_run(connection: Connection, run_id: str, *, reason: str, message: str) -> None:
@@ -177,10 +178,7 @@ def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, st
                 WHERE run_id = :run_id AND platform_order_id = :order_id
                 """
             ),
-            [
-                {"run_id": run_id, "order_id": order_id, "outcome": outcome}
-                for order_id, outcome in outcomes.items()
-            ],
+            [{"run_id": run_id, "order_id": order_id, "outcome": outcome} for order_id, outcome in outcomes.items()],
         )
 
 
@@ -195,7 +193,7 @@ def count_outcomes(connection: Connection, run_id: str) -> dict[str, int]:
         ),
         {"run_id": run_id},
     )
-    return {outcome: count for outcome, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
@@ -209,7 +207,7 @@ def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
         ),
         {"run_id": run_id},
     )
-    return {reason: count for reason, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> list[dict[str, str]]:
@@ -253,7 +251,7 @@ def _read_runs(connection: Connection, where: str, values: Mapping[str, str], *,
                 orders_skipped, orders_deferred, orders_failed, api_calls,
                 CAST(duration_seconds AS double precision), stop_reason, message
             FROM sync.runs WHERE {where} ORDER BY started_at DESC LIMIT :limit
-            """  # noqa: S608
+            """
         ),
         {**values, "limit": limit},
     )
@@ -262,7 +260,7 @@ def _read_runs(connection: Connection, where: str, values: Mapping[str, str], *,
 
 def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
     """The end of the last run that asked the lists and did all they called for, save orders that failed."""
-    return connection.scalar(
+    finished_at: datetime | None = connection.scalar(
         text(
             """
             SELECT max(finished_at) FROM sync.runs
@@ -272,6 +270,7 @@ def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | N
         ),
         {"store": warehouse.store},
     )
+    return finished_at
 
 
 def finish_run(

@@ -74,16 +74,16 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
     """One order in full with its `items` and `status_history`; None where it is not in the warehouse."""
     values = {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
     where = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
-    order = (
-        connection.execute(text(f"SELECT * FROM sales.orders {where}"), values).mappings().one_or_none()  # noqa: S608
-    )
+    order = connection.execute(text(f"SELECT * FROM sales.orders {where}"), values).mappings().one_or_none()
     if order is None:
         return None
     items = connection.execute(
-        text(f"SELECT * FROM sales.order_items {where} ORDER BY batch_number, line_number"), values  # noqa: S608
+        text(f"SELECT * FROM sales.order_items {where} ORDER BY batch_number, line_number"),
+        values,
     )
     history = connection.execute(
-        text(f"SELECT * FROM sales.order_status_history {where} ORDER BY document_id"), values  # noqa: S608
+        text(f"SELECT * FROM sales.order_status_history {where} ORDER BY document_id"),
+        values,
     )
     key = ("store", "platform", "platform_order_id")
     return {

@@ -100,7 +100,9 @@ orders = Table(
     _money("fees", "total - subtotal - shipping: everything that is neither items nor shipping"),
     _money("total", "What the order comes to, cost.grand_total"),
     _money("final_total", "The total less the tax BrickLink collects itself, cost.final_total"),
-    Column("currency", Text, nullable=False, comment="ISO 4217 code of every amount not named disp_, cost.currency_code"),
+    Column(
+        "currency", Text, nullable=False, comment="ISO 4217 code of every amount not named disp_, cost.currency_code"
+    ),
     _money("insurance", "Part of fees: insurance charged"),
     _money("etc1", "Part of fees: additional charge 1"),
     _money("etc2", "Part of fees: additional charge 2"),

@@ -77,9 +77,7 @@ def upgrade() -> None:
         sa.Column("platform_order_id", sa.Text(), nullable=False, comment="The order's id at the platform"),
         sa.Column("batch_number", sa.Integer(), nullable=False, comment="Batch of the order, from 1"),
         sa.Column("line_number", sa.Integer(), nullable=False, comment="Line within the batch, from 1"),
-        sa.Column(
-            "inventory_id", sa.BigInteger(), nullable=True, comment="Id of the lot in the store's inventory"
-        ),
+        sa.Column("inventory_id", sa.BigInteger(), nullable=True, comment="Id of the lot in the store's inventory"),
         sa.Column("item_number", sa.Text(), nullable=True, comment="Catalogue number, item.no"),
         sa.Column("item_name", sa.Text(), nullable=True, comment="Catalogue name, unescaped from HTML"),
         sa.Column(
@@ -98,9 +96,7 @@ def upgrade() -> None:
         sa.Column("color_name", sa.Text(), nullable=True, comment="Name of the colour"),
         sa.Column("quantity", sa.BigInteger(), nullable=True, comment="Pieces"),
         sa.Column("condition", sa.Text(), nullable=True, comment="N new or U used"),
-        sa.Column(
-            "completeness", sa.Text(), nullable=True, comment="Of sets: C complete, B incomplete, S sealed"
-        ),
+        sa.Column("completeness", sa.Text(), nullable=True, comment="Of sets: C complete, B incomplete, S sealed"),
         sa.Column(
             "unit_price",
             sa.Numeric(precision=19, scale=4),
@@ -113,9 +109,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Price of one piece before discounts, unit_price",
         ),
-        sa.Column(
-            "total_price", sa.Numeric(precision=19, scale=4), nullable=True, comment="unit_price x quantity"
-        ),
+        sa.Column("total_price", sa.Numeric(precision=19, scale=4), nullable=True, comment="unit_price x quantity"),
         sa.Column("currency", sa.Text(), nullable=True, comment="ISO 4217 code of the prices"),
         sa.Column(
             "disp_unit_price",
@@ -136,12 +130,8 @@ def upgrade() -> None:
             nullable=True,
             comment="order_cost, undocumented by BrickLink",
         ),
-        sa.Column(
-            "weight", sa.Numeric(precision=19, scale=4), nullable=True, comment="Weight of one piece in grams"
-        ),
-        sa.Column(
-            "description", sa.Text(), nullable=True, comment="Description the buyer saw, unescaped from HTML"
-        ),
+        sa.Column("weight", sa.Numeric(precision=19, scale=4), nullable=True, comment="Weight of one piece in grams"),
+        sa.Column("description", sa.Text(), nullable=True, comment="Description the buyer saw, unescaped from HTML"),
         sa.Column(
             "remarks",
             sa.Text(),
@@ -225,9 +215,7 @@ def upgrade() -> None:
         sa.Column("store", sa.Text(), nullable=False, comment="Key of the store, from BL_STORE"),
         sa.Column("platform", sa.Text(), nullable=False, comment="Where the order was placed: bricklink"),
         sa.Column("platform_order_id", sa.Text(), nullable=False, comment="The order's id at the platform"),
-        sa.Column(
-            "display_id", sa.Text(), nullable=False, comment="The order's id as people see it: BL-<id>"
-        ),
+        sa.Column("display_id", sa.Text(), nullable=False, comment="The order's id as people see it: BL-<id>"),
         sa.Column(
             "order_date",
             postgresql.TIMESTAMP(timezone=True),
@@ -348,9 +336,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Taken off fees: coupon used by the buyer",
         ),
-        sa.Column(
-            "vat_rate", sa.Numeric(precision=19, scale=4), nullable=True, comment="VAT rate in per cent"
-        ),
+        sa.Column("vat_rate", sa.Numeric(precision=19, scale=4), nullable=True, comment="VAT rate in per cent"),
         sa.Column(
             "vat_amount",
             sa.Numeric(precision=19, scale=4),
@@ -444,9 +430,7 @@ def upgrade() -> None:
         sa.Column("shipping_method", sa.Text(), nullable=True, comment="Name of the shipping method"),
         sa.Column("tracking_number", sa.Text(), nullable=True, comment="Tracking number"),
         sa.Column("tracking_url", sa.Text(), nullable=True, comment="Tracking link"),
-        sa.Column(
-            "shipped_at", postgresql.TIMESTAMP(timezone=True), nullable=True, comment="shipping.date_shipped"
-        ),
+        sa.Column("shipped_at", postgresql.TIMESTAMP(timezone=True), nullable=True, comment="shipping.date_shipped"),
         sa.Column(
             "country_code",
             sa.Text(),
@@ -470,9 +454,7 @@ def upgrade() -> None:
         sa.Column("is_filed", sa.Boolean(), nullable=True, comment="The seller has filed the order away"),
         sa.Column("is_invoiced", sa.Boolean(), nullable=True, comment="The seller has sent an invoice"),
         sa.Column("require_insurance", sa.Boolean(), nullable=True, comment="The buyer asked for insurance"),
-        sa.Column(
-            "drive_thru_sent", sa.Boolean(), nullable=True, comment="The seller has sent a Drive Thru message"
-        ),
+        sa.Column("drive_thru_sent", sa.Boolean(), nullable=True, comment="The seller has sent a Drive Thru message"),
         sa.Column("remarks", sa.Text(), nullable=True, comment="The seller's remarks on the order"),
         sa.Column("seller_username", sa.Text(), nullable=True, comment="The seller's BrickLink username"),
         sa.Column("store_name", sa.Text(), nullable=True, comment="The store's name at BrickLink"),
@@ -524,16 +506,12 @@ def upgrade() -> None:
         ),
         sa.Column("method", sa.Text(), nullable=False, comment="HTTP method"),
         sa.Column("path", sa.Text(), nullable=False, comment="Path below the API's base URL"),
-        sa.Column(
-            "outcome", sa.Text(), nullable=True, comment="ok, or the kind of failure; null counts as spent"
-        ),
+        sa.Column("outcome", sa.Text(), nullable=True, comment="ok, or the kind of failure; null counts as spent"),
         sa.PrimaryKeyConstraint("call_id", name=op.f("pk_api_calls")),
         schema="sync",
         comment="The call ledger: every attempt, counted before it was sent",
     )
-    op.create_index(
-        "ix_api_calls_store_started_at", "api_calls", ["store", "started_at"], unique=False, schema="sync"
-    )
+    op.create_index("ix_api_calls_store_started_at", "api_calls", ["store", "started_at"], unique=False, schema="sync")
     op.create_table(
         "full_syncs",
         sa.Column(
@@ -585,9 +563,7 @@ def upgrade() -> None:
             comment="date_ordered in the list",
         ),
         sa.Column("listed_hash", sa.Text(), nullable=False, comment="Content hash of the list row"),
-        sa.Column(
-            "listed_status", sa.Text(), nullable=False, comment="Status in the list, BrickLink's own word"
-        ),
+        sa.Column("listed_status", sa.Text(), nullable=False, comment="Status in the list, BrickLink's own word"),
         sa.Column(
             "listed_status_changed_at",
             postgresql.TIMESTAMP(timezone=True),
@@ -620,13 +596,9 @@ def upgrade() -> None:
             nullable=True,
             comment="listed_status_changed_at under which the stored order was fetched",
         ),
-        sa.Column(
-            "order_document_id", sa.BigInteger(), nullable=True, comment="landing.documents: the stored order"
-        ),
+        sa.Column("order_document_id", sa.BigInteger(), nullable=True, comment="landing.documents: the stored order"),
         sa.Column("order_digest", sa.Text(), nullable=True, comment="Digest of the stored order's JSON"),
-        sa.Column(
-            "order_key", sa.Text(), nullable=True, comment="Subtotal, counts and weight of the stored order"
-        ),
+        sa.Column("order_key", sa.Text(), nullable=True, comment="Subtotal, counts and weight of the stored order"),
         sa.Column(
             "order_fetched_at",
             postgresql.TIMESTAMP(timezone=True),
@@ -639,9 +611,7 @@ def upgrade() -> None:
             nullable=True,
             comment="order_key of the order for which the stored items were fetched",
         ),
-        sa.Column(
-            "items_document_id", sa.BigInteger(), nullable=True, comment="landing.documents: the stored items"
-        ),
+        sa.Column("items_document_id", sa.BigInteger(), nullable=True, comment="landing.documents: the stored items"),
         sa.Column("items_digest", sa.Text(), nullable=True, comment="Digest of the stored items' JSON"),
         sa.Column(
             "items_fetched_at",
@@ -662,9 +632,7 @@ def upgrade() -> None:
             nullable=True,
             comment="When the last attempt failed",
         ),
-        sa.Column(
-            "attempts", sa.Integer(), server_default="0", nullable=False, comment="Failed attempts in a row"
-        ),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="Failed attempts in a row"),
         sa.PrimaryKeyConstraint("store", "platform", "platform_order_id", name=op.f("pk_order_state")),
         schema="sync",
         comment="Per order: what the list said, what the warehouse holds, what failed",
@@ -674,12 +642,8 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text(), nullable=False, comment="Dagster's run id"),
         sa.Column("store", sa.Text(), nullable=False, comment="Key of the store"),
         sa.Column("job", sa.Text(), nullable=False, comment="Name of the Dagster job"),
-        sa.Column(
-            "started_at", postgresql.TIMESTAMP(timezone=True), nullable=False, comment="Start of the run"
-        ),
-        sa.Column(
-            "finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True, comment="End of the run"
-        ),
+        sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=False, comment="Start of the run"),
+        sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True, comment="End of the run"),
         sa.Column(
             "status",
             sa.Text(),
@@ -753,9 +717,7 @@ def upgrade() -> None:
             nullable=False,
             comment="Fan-out batch, from 1, in order of priority",
         ),
-        sa.Column(
-            "position", sa.Integer(), nullable=False, comment="Order of priority within the run, from 1"
-        ),
+        sa.Column("position", sa.Integer(), nullable=False, comment="Order of priority within the run, from 1"),
         sa.Column("reason", sa.Text(), nullable=False, comment="Why it is fetched"),
         sa.Column(
             "fetch_order",

@@ -1,0 +1,46 @@
+# Two commands set everything up: `make demo` and `make test`. They need Python 3.11 to 3.13 and nothing else.
+
+# The newest supported Python there is; another one by `make PYTHON=... setup`.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+BIN := .venv/bin
+
+.PHONY: setup demo up test test-full lint format lock
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; fi
+	@echo "Setting up .venv with $(PYTHON), which takes about a minute ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/bl demo
+
+up: setup
+	@if $(BIN)/python -c 'from bl_pipeline.settings import load_settings; load_settings().credential_values()' 2>/dev/null; \
+	then $(BIN)/bl up; else echo "No BrickLink credentials are set: this is the demo store."; $(BIN)/bl up --demo; fi
+
+test: setup lint
+	@$(BIN)/python -m pytest
+
+test-full: setup lint
+	@$(BIN)/python -m pytest -m "full or not full"
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# All platforms and Pythons in one file, with hashes, without any index's address.
+lock: setup
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra dev \
+		pyproject.toml --output-file requirements.lock
