@@ -50,6 +50,10 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
 class Settings(BaseSettings):
     """All settings, checked. Field names are the variables' names in lower case.
 
@@ -73,11 +77,12 @@ class Settings(BaseSettings):
 
     bl_store: str = Field(default="main", min_length=1, max_length=100)
     bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
-    bl_home: Path = Field(default_factory=default_home)
+    bl_home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
     bl_postgres_bin: Path | None = None
 
     bl_daily_call_limit: int = Field(default=5000, ge=0)
     bl_call_reserve: int = Field(default=250, ge=0)
+    bl_rechecks_per_day: int = Field(default=240, ge=0)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
     bl_request_timeout: float = Field(default=90, gt=0)
 
@@ -113,6 +118,16 @@ class Settings(BaseSettings):
     def postgres_url(self) -> str | None:
         """The warehouse's URL where one is set, else None for the embedded Postgres."""
         return self.bl_database_url.get_secret_value() if self.bl_database_url else None
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give another process these settings; empty ones count as not set."""
+        variables = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            variables[name.upper()] = "" if value is None else str(value)
+        return variables
 
 
 def load_settings(**overrides: Any) -> Settings:

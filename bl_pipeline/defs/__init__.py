@@ -9,7 +9,7 @@ from bl_pipeline.defs.resources import sync_session
 
 defs = dg.Definitions(
     assets=[jobs.sales],
-    jobs=[jobs.sync_orders, jobs.full_sync, jobs.refresh_order, jobs.retry_failed_orders],
+    jobs=[jobs.sync_orders, jobs.full_sync, jobs.refresh_order, jobs.retry_failed_orders, jobs.rebuild],
     schedules=[jobs.sync_orders_schedule],
     resources={"sync": sync_session},
     # The fan-out's threads are inside its ops: a process for each step would only add a second to it.

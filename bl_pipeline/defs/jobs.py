@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from bl_pipeline.defs.metadata import rebuild_metadata
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
@@ -102,6 +103,27 @@ refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given o
 retry_failed_orders = sync_graph(
     "retry_failed_orders", retry_config, "Tries again the orders that failed before, and only these."
 ).to_job()
+
+
+@dg.op(
+    required_resource_keys={"sync"},
+    description="Makes the tables of `sales` again from the answers as they were received, with no call.",
+)
+def rebuild_sales(context: dg.OpExecutionContext) -> None:
+    from bl_pipeline.defs.rebuild import rebuild as step  # noqa: PLC0415
+
+    session = context.resources.sync
+    session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
+    result = step(session)
+    context.add_output_metadata(rebuild_metadata(result))
+    if result.undone:
+        raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
+
+
+@dg.job(description="Makes `sales` again from `landing`, with no call to BrickLink.")
+def rebuild() -> None:
+    rebuild_sales()
+
 
 sync_orders_schedule = dg.ScheduleDefinition(
     name="sync_orders_schedule",

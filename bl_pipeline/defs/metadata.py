@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from bl_pipeline.sync.changes import Plan
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.ledger import Usage
+
+if TYPE_CHECKING:
+    from bl_pipeline.defs.rebuild import RebuildResult
 
 _ERRORS_SHOWN = 100
 
@@ -64,3 +67,13 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
     for fetch in plan.fetches:
         reasons[str(fetch.reason)] = reasons.get(fetch.reason, 0) + 1
     return {"orders_to_fetch": len(plan.fetches), "orders_deferred": len(plan.deferred), **reasons}
+
+
+def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:
+    """What a rebuild did."""
+    failures = [{"order_id": failed.order_id, "error": failed.error} for failed in result.failures]
+    return {
+        "orders_rebuilt": result.orders,
+        "orders_failed": len(failures),
+        "errors": table(failures[:_ERRORS_SHOWN], [("order_id", "string"), ("error", "string")]),
+    }

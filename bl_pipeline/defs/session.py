@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import RunStatus, StopReason
+from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, read_usage
@@ -55,7 +55,7 @@ def utc_now() -> datetime:
 class SyncSession:
     """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that time can be a test's.
 
-    Make it with `open_session`. `run_id` is empty until `begin` was called.
+    Make it with `open_session`. `run_id` is empty until `begin` was called, `result` None until the run ended.
     """
 
     settings: Settings
@@ -66,6 +66,7 @@ class SyncSession:
     progress: Progress = field(default_factory=Unwatched)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     run_id: str = ""
+    result: SyncResult | None = None
     canceled: Event = field(default_factory=Event)
 
     @property
@@ -95,18 +96,21 @@ class SyncSession:
         if self.canceled.wait(seconds):
             raise Interrupted
 
-    def begin(self, run_id: str, *, job: str, waiting: Callable[[], None] = lambda: None) -> None:
-        """Take the store's lock, waiting for it if need be, and note the start of the run."""
+    def take_lock(self, waiting: Callable[[], None]) -> None:
+        """Take the store's lock, unless it is held already; `waiting` is called once where another sync holds it."""
         if not self.lock.held:
             self.lock.acquire(waiting=waiting, sleep=time.sleep)
+
+    def begin(self, run_id: str, *, job: str, waiting: Callable[[], None] = lambda: None) -> None:
+        """Take the store's lock, waiting for it if need be, and note the start of the run."""
+        self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
             runs.start_run(connection, self.warehouse, run_id=run_id, job=job, now=self.clock())
 
     def attach(self, run_id: str) -> None:
         """Join a run that another process has begun, as with an executor that runs each step by itself."""
-        if not self.lock.held:
-            self.lock.acquire(waiting=lambda: None, sleep=time.sleep)
+        self.take_lock(lambda: None)
         self.run_id = run_id
 
     def count_rows(self) -> tuple[int, int]:

@@ -21,14 +21,16 @@ from bl_pipeline.sync.changes import (
     OrderDates,
     OrderState,
     Plan,
+    Reason,
     Wanted,
-    changed_orders,
-    plan_calls,
+    as_listed,
 )
+from bl_pipeline.sync.changes import plan as plan_fetches
+from bl_pipeline.sync.forecast import Forecast, forecast
 from bl_pipeline.sync.result import StopReason, SyncResult
 from bl_pipeline.sync.summaries import ListedOrder, merge_lists
 from bl_pipeline.warehouse import full_syncs, runs, state
-from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, read_usage
+from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted, count_run_calls, read_usage
 
 BATCH_SIZE = 50
 """Orders a batch: enough to keep its threads busy to the end, few enough for one transaction."""
@@ -154,6 +156,7 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
     """The request with the full syncs that are still to be completed."""
     with session.warehouse.engine.connect() as connection:
         open_requests = full_syncs.open_full_syncs(connection, session.warehouse)
+        rechecked = runs.count_planned(connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW)
     return Wanted(
         include_items=request.include_items,
         order_ids=request.order_ids,
@@ -163,6 +166,7 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
             FullSync(entry.requested_at, entry.include_items, OrderDates(entry.orders_from, entry.orders_before))
             for entry in open_requests
         ],
+        rechecks=max(session.settings.bl_rechecks_per_day - rechecked, 0),
     )
 
 
@@ -192,16 +196,15 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
             f"Not among the store's sales: {', '.join(unknown)}. Give the order's number as BrickLink shows it.",
         )
         return None
-    changes = changed_orders(known, wanted_for(session, request), session.clock())
-    plan = plan_calls(changes, session.usage().left, include_items=request.include_items)
+    plan = plan_fetches(known, wanted_for(session, request), session.usage().left, session.clock())
     asked = run is not None and run.orders_listed is not None
-    _save_plan(session, plan, skipped=_count_unchanged(known, changes, request) if asked else 0)
+    _save_plan(session, plan, skipped=_count_unchanged(known, plan, request) if asked else 0)
     session.progress.planned(len(plan.fetches))
     return plan
 
 
-def _count_unchanged(known: Mapping[str, OrderState], changes: list[Fetch], request: SyncRequest) -> int:
-    to_fetch = {fetch.order_id for fetch in changes}
+def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
+    to_fetch = {fetch.order_id for fetch in [*plan.fetches, *plan.deferred]}
     return sum(
         order.is_listed
         and not order.failed
@@ -267,3 +270,33 @@ def finish(session: SyncSession) -> SyncResult:
         )
         last_synced_at = runs.last_synced_at(connection, warehouse)
     return replace(result, last_synced_at=last_synced_at, duration_seconds=elapsed.total_seconds())
+
+
+def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
+    """Ask the lists, and say what a sync would fetch now; nothing is stored but the calls.
+
+    Raises BrickLinkError, BudgetExhausted or SettingsError where the lists cannot be asked.
+    """
+    usage = session.usage()
+    lists_wanted = 2 if request.include_filed else 1
+    if usage.left < lists_wanted:
+        raise BudgetExhausted(usage.next_reset_at)
+    with session.client("plan") as client:
+        listed = _ask_lists(client, include_filed=request.include_filed)
+    with session.warehouse.engine.connect() as connection:
+        known = {
+            order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()
+        }
+    wanted = wanted_for(session, request)
+    if request.full_sync:
+        wanted = replace(
+            wanted, full_syncs=[*wanted.full_syncs, FullSync(session.clock(), request.include_items, request.dates)]
+        )
+    usage = session.usage()
+    return forecast(
+        plan_fetches(as_listed(known, listed), wanted, usage.left, session.clock()),
+        orders_listed=len(listed),
+        calls_left=usage.left,
+        calls_a_day=session.budget.allowed,
+        include_items=request.include_items,
+    )

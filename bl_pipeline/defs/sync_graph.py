@@ -127,7 +127,7 @@ def finish_sync(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
     from bl_pipeline.defs.steps import finish as step  # noqa: PLC0415
 
     with _step(context) as session:
-        result = step(session)
+        session.result = result = step(session)
     report = {**metadata.result_metadata(result), **metadata.usage_metadata(session.usage())}
     if result.run_status is RunStatus.FAILED:
         # Asking again at once would not help: what stopped the run has to be mended first.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bl_pipeline.sync.statuses import PURGED
+from bl_pipeline.sync.statuses import OPEN, PURGED
 from bl_pipeline.sync.summaries import ListedOrder
 
 RECENT = timedelta(days=30)
@@ -19,7 +19,11 @@ PURGE_AFTER = timedelta(days=183)
 RETRY_AT_ONCE = 3
 """So many failures in a row are tried again by the very next run; then the waits grow."""
 
-LONGEST_RETRY_WAIT = timedelta(hours=24)
+LONGEST_RETRY_WAIT = timedelta(days=7)
+
+RECHECK_OPEN_AFTER = timedelta(hours=24)
+RECHECK_AFTER = timedelta(days=30)
+"""How long after it was last fetched an order, open or not, is worth a look that no list calls for."""
 
 
 class Reason(StrEnum):
@@ -33,6 +37,7 @@ class Reason(StrEnum):
     BACKLOG = "backlog"
     ITEMS_MISSING = "items_missing"
     FULL_SYNC = "full_sync"
+    RECHECK = "recheck"
 
 
 _TIER = {
@@ -44,12 +49,16 @@ _TIER = {
     Reason.BACKLOG: 3,
     Reason.ITEMS_MISSING: 3,
     Reason.FULL_SYNC: 4,
+    Reason.RECHECK: 5,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What the warehouse knows of one order. `held_` is what was listed when the stored order was fetched."""
+    """What the warehouse knows of one order.
+
+    `held_` is what was listed when the stored order was fetched, `status` the stored order's normalised status.
+    """
 
     order_id: str
     order_date: datetime
@@ -66,6 +75,7 @@ class OrderState:
     items_fetched_at: datetime | None = None
     failed_at: datetime | None = None
     attempts: int = 0
+    status: str | None = None
 
     @property
     def is_held(self) -> bool:
@@ -108,6 +118,10 @@ class Fetch:
         wants_items = self.force_items or not self.fetch_order or self.reason in (Reason.NEW, Reason.BACKLOG)
         return int(self.fetch_order) + int(include_items and wants_items)
 
+    def most_calls(self, *, include_items: bool) -> int:
+        """Calls it takes at most, where its items turn out changed."""
+        return int(self.fetch_order) + int(include_items)
+
 
 @dataclass(frozen=True, slots=True)
 class OrderDates:
@@ -143,7 +157,8 @@ class Wanted:
     """What a run is asked for.
 
     `order_ids`: just these, whatever their state. `only_failed`: just those that failed before.
-    `dates`: just orders of these dates. `full_syncs`: the full syncs that are not complete.
+    `dates`: just orders of these dates. `full_syncs`: the full syncs that are not complete. `rechecks`: at most so
+    many orders are looked at though nothing calls for it, if every other one can be fetched.
     """
 
     include_items: bool = True
@@ -151,6 +166,7 @@ class Wanted:
     only_failed: bool = False
     dates: OrderDates = EVERY_DATE
     full_syncs: Sequence[FullSync] = ()
+    rechecks: int = 0
 
 
 def purge_due(state: OrderState) -> datetime:
@@ -219,6 +235,29 @@ def changed_orders(states: Mapping[str, OrderState], wanted: Wanted, now: dateti
     return sorted(_fetches(states, wanted, now), key=urgency)
 
 
+def orders_to_recheck(
+    states: Mapping[str, OrderState], changes: Collection[Fetch], at_most: int, now: datetime
+) -> list[Fetch]:
+    """Orders that nothing calls for, but that may have changed in ways no list shows; the longest unverified first.
+
+    Open orders come before those that are over. What is purged cannot change.
+    """
+    planned = {fetch.order_id for fetch in changes}
+
+    def since_verified(state: OrderState) -> timedelta | None:
+        if state.order_id in planned or state.order_fetched_at is None or state.failed or not state.is_listed:
+            return None
+        if state.listed_status == PURGED:
+            return None
+        wait = RECHECK_OPEN_AFTER if state.status in OPEN else RECHECK_AFTER
+        since = now - state.order_fetched_at
+        return since if since >= wait else None
+
+    due = [(state, since) for state in states.values() if (since := since_verified(state)) is not None]
+    due.sort(key=lambda entry: (entry[0].status not in OPEN, -entry[1], entry[0].order_id))
+    return [Fetch(state.order_id, Reason.RECHECK) for state, _ in due[: max(at_most, 0)]]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run fetches, and what it leaves for the next for want of calls."""
@@ -240,6 +279,18 @@ def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) ->
     return Plan(changes, [])
 
 
+def plan(states: Mapping[str, OrderState], wanted: Wanted, calls_left: int, now: datetime) -> Plan:
+    """What a run fetches: what is called for, within the calls left, and from what is to spare some re-checks."""
+    changes = changed_orders(states, wanted, now)
+    called_for = plan_calls(changes, calls_left, include_items=wanted.include_items)
+    if called_for.deferred or wanted.order_ids or wanted.only_failed or wanted.dates != EVERY_DATE:
+        return called_for
+    # Half of what is left when every change has taken the order and its items: the day may bring more changes.
+    to_spare = (calls_left - sum(fetch.most_calls(include_items=True) for fetch in changes)) // 2
+    rechecks = orders_to_recheck(states, changes, min(wanted.rechecks, to_spare), now)
+    return Plan(called_for.fetches + rechecks, [])
+
+
 def items_needed(state: OrderState | None, order_key: str, *, purged: bool, force: bool) -> bool:
     """Whether an order's items must be fetched, now that the order itself has been.
 
@@ -248,3 +299,32 @@ def items_needed(state: OrderState | None, order_key: str, *, purged: bool, forc
     if force or state is None or state.items_fetched_at is None:
         return True
     return not purged and state.items_key != order_key
+
+
+def as_listed(states: Mapping[str, OrderState], listed: Mapping[str, ListedOrder]) -> dict[str, OrderState]:
+    """The stored states as they will be once what the lists say has been stored."""
+    merged = dict(states)
+    for order_id, order in listed.items():
+        fresh = OrderState(
+            order_id=order_id,
+            order_date=order.order_date,
+            listed_hash=order.content_hash,
+            listed_status=order.status,
+            listed_status_changed_at=order.status_changed_at,
+            listed_filed=order.is_filed,
+        )
+        known = states.get(order_id)
+        merged[order_id] = (
+            fresh
+            if known is None
+            else replace(
+                known,
+                order_date=fresh.order_date,
+                listed_hash=fresh.listed_hash,
+                listed_status=fresh.listed_status,
+                listed_status_changed_at=fresh.listed_status_changed_at,
+                listed_filed=fresh.listed_filed,
+                is_listed=True,
+            )
+        )
+    return merged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -33,8 +33,8 @@ _COLUMNS = """
 """
 
 
-def _document(row: Row[Any]) -> Document:
-    document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at = row._tuple()
+def _document(row: Sequence[Any]) -> Document:
+    document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at = row
     return Document(document_id, order_id, kind, body.encode(), listed_hash, listed_status_changed_at, fetched_at)
 
 

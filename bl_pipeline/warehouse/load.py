@@ -75,6 +75,12 @@ def load(
     _save_states(connection, warehouse, loaded)
 
 
+def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
+    """Empty the store's `sales` tables, in the caller's transaction."""
+    for table in (orders, order_items, order_status_history):
+        connection.execute(table.delete().where(table.c.store == warehouse.store))
+
+
 def _merge_orders(connection: Connection, warehouse: Warehouse, rows: pd.DataFrame) -> None:
     connection.execute(text("CREATE TEMP TABLE staged_orders (LIKE sales.orders INCLUDING DEFAULTS) ON COMMIT DROP"))
     _copy(connection, warehouse, "staged_orders", orders, rows)
@@ -172,6 +178,9 @@ def _save_states(connection: Connection, warehouse: Warehouse, loaded: Iterable[
                 items_fetched_at = coalesce(excluded.items_fetched_at, s.items_fetched_at),
                 items_key = coalesce(excluded.items_key, s.items_key),
                 error = NULL, error_class = NULL, failed_at = NULL, attempts = 0
+            -- Replaying what was loaded before moves nothing.
+            WHERE greatest(excluded.order_document_id, excluded.items_document_id)
+                > coalesce(greatest(s.order_document_id, s.items_document_id), 0)
             """
         ),
         rows,

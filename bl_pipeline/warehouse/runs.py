@@ -153,6 +153,22 @@ def save_plan(
     )
 
 
+def count_planned(connection: Connection, warehouse: Warehouse, reason: str, *, since: datetime) -> int:
+    """Orders that runs since then have planned for this reason."""
+    return (
+        connection.scalar(
+            text(
+                """
+                SELECT count(*) FROM sync.run_orders JOIN sync.runs USING (run_id)
+                WHERE store = :store AND started_at > :since AND reason = :reason
+                """
+            ),
+            {"store": warehouse.store, "since": since, "reason": reason},
+        )
+        or 0
+    )
+
+
 def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[PlannedOrder]:
     """The orders of one batch that are not done yet, most urgent first."""
     rows = connection.execute(

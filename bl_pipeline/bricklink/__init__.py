@@ -1,0 +1,70 @@
+"""The order API of BrickLink: a client, the resources it answers with, and what can go wrong."""
+
+from bl_pipeline.bricklink.client import DEFAULT_API_URL, Answer, BrickLinkClient, CallLog
+from bl_pipeline.bricklink.errors import (
+    BrickLinkError,
+    CredentialsRefused,
+    InvalidAnswer,
+    InvalidResource,
+    OrderError,
+    PermissionDenied,
+    RateLimited,
+    RequestRefused,
+    ResourceNotFound,
+    ServerError,
+    ServiceDown,
+    TransientError,
+    Unreachable,
+)
+from bl_pipeline.bricklink.oauth import Credentials
+from bl_pipeline.bricklink.reading import read_items, read_order, read_summaries
+from bl_pipeline.bricklink.resources import (
+    Address,
+    CatalogItem,
+    Cost,
+    DisplayCost,
+    Order,
+    OrderItem,
+    OrderSummary,
+    Payment,
+    PersonName,
+    Shipping,
+    UnreadableSummary,
+)
+from bl_pipeline.bricklink.retry import RetryPolicy
+
+__all__ = [
+    "DEFAULT_API_URL",
+    "Address",
+    "Answer",
+    "BrickLinkClient",
+    "BrickLinkError",
+    "CallLog",
+    "CatalogItem",
+    "Cost",
+    "Credentials",
+    "CredentialsRefused",
+    "DisplayCost",
+    "InvalidAnswer",
+    "InvalidResource",
+    "Order",
+    "OrderError",
+    "OrderItem",
+    "OrderSummary",
+    "Payment",
+    "PermissionDenied",
+    "PersonName",
+    "RateLimited",
+    "RequestRefused",
+    "ResourceNotFound",
+    "RetryPolicy",
+    "ServerError",
+    "ServiceDown",
+    "Shipping",
+    "TransientError",
+    "Unreachable",
+    "UnreadableSummary",
+    "read_items",
+    "read_order",
+    "read_summaries",
+]

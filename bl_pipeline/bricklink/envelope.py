@@ -1,0 +1,194 @@
+"""What an HTTP answer means: the bytes of its data, or the error it stands for.
+
+The real status is `meta.code` in the body, inside an HTTP 200 almost always; the documented HTTP status
+with the same body is understood too. `Content-Type` says `text/html` even for JSON, so it is not looked
+at.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bl_pipeline.bricklink.errors import (
+    BrickLinkError,
+    CredentialsRefused,
+    InvalidAnswer,
+    PermissionDenied,
+    RateLimited,
+    RequestRefused,
+    ResourceNotFound,
+    ServerError,
+    TransientError,
+)
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What was asked for: how its data begins, and what absent or null data stands for (None: a fault)."""
+
+    beginning: bytes
+    absent: bytes | None = None
+    of_one_order: bool = True
+
+
+ORDERS = Expect(b"[", absent=b"[]", of_one_order=False)
+ORDER = Expect(b"{")
+ITEMS = Expect(b"[")
+ITEMS_OF_PURGED = Expect(b"[", absent=b"[]")
+
+
+class _Meta(msgspec.Struct):
+    code: int
+    message: Any = None
+    description: Any = None
+
+
+class _Envelope(msgspec.Struct):
+    meta: _Meta
+    data: msgspec.Raw = msgspec.Raw()
+
+
+def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Expect, path: str) -> bytes:
+    """The exact bytes of the envelope's data. Raises the BrickLinkError that the answer stands for.
+
+    What no JSON reader or no database could take is replaced by U+FFFD, and nothing else is touched: invalid
+    UTF-8, half a surrogate pair, NUL.
+    """
+    envelope = _envelope(body)
+    if envelope is None:
+        raise _without_envelope(status, headers, body, path)
+    code = envelope.meta.code
+    if 200 <= code < 300 and not 200 <= status < 300:
+        code = status  # the two disagree: believe the one that says it went wrong
+    if not 200 <= code < 300:
+        raise _error(code, envelope.meta, status, headers, expect=expect, path=path)
+    data = bytes(envelope.data)
+    if data in (b"", b"null") and expect.absent is not None:
+        return expect.absent
+    if not data.startswith(expect.beginning):
+        error = InvalidAnswer(
+            "BrickLink answered without the data.", path=path, http_status=status, code=code
+        )
+        error.service_is_well = True
+        raise error
+    return data
+
+
+_decoder = msgspec.json.Decoder(_Envelope, strict=False)
+
+
+def _envelope(body: bytes) -> _Envelope | None:
+    try:
+        envelope = _decoder.decode(_mended(body.removeprefix(b"\xef\xbb\xbf")))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return envelope if 100 <= envelope.meta.code < 600 else None
+
+
+_ESCAPES = re.compile(
+    rb"\\\\"  # a backslash: what follows it is no escape
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
+    rb"|(?P<bad>\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000)"
+)
+
+
+def _mended(body: bytes) -> bytes:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode(errors="replace").encode()
+    if rb"\u0000" not in body and rb"\ud" not in body and rb"\uD" not in body:
+        return body
+    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], body)
+
+
+def _without_envelope(status: int, headers: Mapping[str, str], body: bytes, path: str) -> BrickLinkError:
+    """The error that an answer stands for which is no envelope: a gateway's, or one that was cut off."""
+    if status == 401:
+        return CredentialsRefused(_refusal(""), path=path, http_status=status)
+    if status == 429:
+        return _asked_to_wait(RateLimited(_LIMITED, path=path, http_status=status), headers)
+    if status >= 500 or 300 <= status < 400:
+        word = "redirected" if status < 400 else "failed"
+        error = ServerError(f"BrickLink {word}.", path=path, http_status=status, outcome=f"http_{status}")
+        return _asked_to_wait(error, headers)
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return ServerError(
+            "BrickLink answered with a web page.", path=path, http_status=status, outcome="html"
+        )
+    what = "nothing" if not body.strip() else "something unreadable, or cut off"
+    return InvalidAnswer(f"BrickLink answered with {what}.", path=path, http_status=status)
+
+
+def _error(
+    code: int, meta: _Meta, status: int, headers: Mapping[str, str], *, expect: Expect, path: str
+) -> BrickLinkError:
+    """The error that an envelope's code stands for."""
+    reason = _reason(meta.description) or _reason(meta.message)
+    about: dict[str, Any] = {"path": path, "http_status": status, "code": meta.code, "reason": reason}
+    bad_oauth = "BAD_OAUTH_REQUEST" in (_reason(meta.message), reason)
+    if code == 401 or (code == 403 and not expect.of_one_order) or (bad_oauth and 400 <= code < 500):
+        return CredentialsRefused(_refusal(reason, meta.description), **about)
+    if code == 429:
+        return _asked_to_wait(RateLimited(_LIMITED, **about), headers)
+    if code >= 500:
+        outcome = f"http_{status}" if status >= 500 else f"code_{code}"
+        return _asked_to_wait(ServerError("BrickLink failed.", **about, outcome=outcome), headers)
+    if code == 404:
+        return ResourceNotFound("BrickLink knows no such order.", **about)
+    if code == 403:
+        return PermissionDenied("BrickLink does not let this store see the order.", **about)
+    if code >= 400:
+        return RequestRefused("BrickLink refused the request.", **about)
+    return ServerError("BrickLink redirected.", **about, outcome=f"code_{code}")
+
+
+_REASON = re.compile(r"\A([A-Z]+(?:_[A-Z]+)+)(?=:|\s|\Z)")
+
+
+def _reason(text: object) -> str:
+    """The word in capitals that a description begins with; the rest may hold anything, the key included."""
+    found = _REASON.match(text) if isinstance(text, str) else None
+    return found[1] if found and len(found[1]) <= 50 else ""
+
+
+_LIMITED = "BrickLink says that there were too many calls. Wait before the next sync."
+
+
+def _refusal(reason: str, description: object = None) -> str:
+    """What the seller can do about refused credentials."""
+    if "IP_MISMATCH" in reason:
+        address = f" {seen}" if (seen := _address(description)) else ""
+        return (
+            f"BrickLink does not accept calls from this machine's IP address{address}, which has changed. "
+            "Register it on BrickLink → My BrickLink → API consumer page and use its token."
+        )
+    if "TIMESTAMP" in reason:
+        return "BrickLink refused the time in the request. Check the clock of this machine."
+    return (
+        "BrickLink refused the credentials. To reconnect, open BrickLink → My BrickLink → API consumer page, "
+        "check that this machine's IP address and mask are registered there, and copy the key, the token and "
+        "both secrets from it."
+    )
+
+
+def _address(description: object) -> str:
+    """The address in `consumer: <key> IP: <address>`: the machine's own, as seen by BrickLink."""
+    found = re.search(r"IP: *([0-9a-fA-F.:]+)", description) if isinstance(description, str) else None
+    try:
+        return str(ipaddress.ip_address(found[1])) if found else ""
+    except ValueError:
+        return ""
+
+
+def _asked_to_wait(error: TransientError, headers: Mapping[str, str]) -> TransientError:
+    seconds = headers.get("Retry-After", "").strip()
+    if seconds.isascii() and seconds.isdigit() and len(seconds) < 10:
+        error.retry_after = float(seconds)
+    return error

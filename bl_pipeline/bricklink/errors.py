@@ -1,0 +1,120 @@
+"""What can go wrong with the BrickLink API, grouped by what the caller should do about it.
+
+    BrickLinkError
+    ├─ CredentialsRefused    stop at once: every further call would be refused as well
+    ├─ TransientError        retried here with growing waits; raised once the attempts are used up
+    │  ├─ Unreachable        DNS, connect, TLS, timeout, reset, a body cut off by the network
+    │  ├─ RateLimited        429; stop for now, asking on makes it worse
+    │  ├─ ServerError        5xx, an HTML page, a redirect
+    │  └─ InvalidAnswer      empty, cut or unreadable JSON, no envelope, no data where there must be some
+    ├─ OrderError            this order cannot be had, others can: note it and go on
+    │  ├─ ResourceNotFound   404
+    │  ├─ PermissionDenied   403 for one order
+    │  ├─ RequestRefused     400, 405, 415, 422 and every other 4xx
+    │  └─ InvalidResource    the answer came, but a field has a shape that nobody knows
+    └─ ServiceDown           too many failed attempts in a row: stop, keep the calls for later
+
+No message holds a secret, personal data or any part of an answer's body, so each may be shown, logged and
+stored.
+"""
+
+# ruff: noqa: N818  (the names say what happened, not that it is an error)
+
+from __future__ import annotations
+
+
+class BrickLinkError(Exception):
+    """Anything that went wrong with the BrickLink API; `str()` is fit for the user.
+
+    `path` is the path and query below the base URL, "" where no call was involved. `http_status` is what
+    HTTP said, `code` what the envelope's `meta.code` said, `reason` the API's own word for it
+    (`SIGNATURE_INVALID`), each None or "" where there was none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "",
+        http_status: int | None = None,
+        code: int | None = None,
+        reason: str = "",
+        outcome: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.http_status = http_status
+        self.code = code
+        self.reason = reason
+        self._outcome = outcome
+
+    @property
+    def outcome(self) -> str:
+        """A short word for the ledger: what became of the attempt."""
+        return self._outcome or type(self).__name__
+
+    def __str__(self) -> str:
+        details = [f"GET {self.path}"] if self.path else []
+        if self.http_status is not None:
+            details.append(f"HTTP {self.http_status}")
+        if self.code is not None:
+            details.append(f"code {self.code}")
+        if self.reason:
+            details.append(self.reason)
+        return f"{self.message} [{', '.join(details)}]" if details else self.message
+
+
+class CredentialsRefused(BrickLinkError):
+    """The API does not accept these credentials from this machine."""
+
+
+class TransientError(BrickLinkError):
+    """A fault that passes by itself, as far as anybody can tell.
+
+    `retry_after` is the wait in seconds that the server asked for, None where it did not ask.
+    `service_is_well` says that the service gave a proper answer, only not the one that was needed.
+    """
+
+    retry_after: float | None = None
+    service_is_well: bool = False
+
+
+class Unreachable(TransientError):
+    """No answer, or not the whole of it, came back over the network."""
+
+
+class RateLimited(TransientError):
+    """The API says that there were too many calls."""
+
+
+class ServerError(TransientError):
+    """The server, or a gateway before it, failed."""
+
+
+class InvalidAnswer(TransientError):
+    """Something came back, but it is no answer of this API."""
+
+
+class OrderError(BrickLinkError):
+    """This one order cannot be had; others can."""
+
+
+class ResourceNotFound(OrderError):
+    """The API knows no such order."""
+
+
+class PermissionDenied(OrderError):
+    """The order belongs to somebody else."""
+
+
+class RequestRefused(OrderError):
+    """The API refuses the request for a reason that asking again will not change."""
+
+
+class InvalidResource(OrderError):
+    """A field cannot be read; the message names the field and what was expected, never the value."""
+
+
+class ServiceDown(BrickLinkError):
+    """So many attempts in a row failed that the next ones would be wasted too."""

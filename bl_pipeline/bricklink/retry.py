@@ -1,0 +1,92 @@
+"""When to ask again, how long to wait before it, and when to give the whole API up."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+
+from bl_pipeline.bricklink.errors import (
+    BrickLinkError,
+    CredentialsRefused,
+    RateLimited,
+    ServiceDown,
+    TransientError,
+)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and after how many seconds a call is tried again; `jitter` needs only `random()`."""
+
+    max_attempts: int = 4
+    max_attempts_when_limited: int = 2
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    longest_wait_on_request: float = 120.0
+    max_failures_in_a_row: int = 10
+    jitter: random.Random = field(default_factory=random.SystemRandom, repr=False, compare=False)
+
+    def should_retry(self, error: BrickLinkError, attempts: int) -> bool:
+        """Whether to try again after so many attempts, the last of which ended in `error`."""
+        if not isinstance(error, TransientError):
+            return False
+        # The limit is a daily one and each attempt counts against it, so there is little to win by insisting.
+        allowed = self.max_attempts_when_limited if isinstance(error, RateLimited) else self.max_attempts
+        if attempts >= min(allowed, self.max_attempts):
+            return False
+        # Asked to stay away for longer than a run can wait: to come back sooner would only waste the call.
+        return error.retry_after is None or error.retry_after <= self.longest_wait_on_request
+
+    def wait_seconds(self, error: BrickLinkError, attempts: int) -> float:
+        """The seconds to wait before the next attempt."""
+        wait = min(self.first_wait * 2 ** (attempts - 1), self.longest_wait)
+        wait = self._with_jitter(wait)
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return wait if asked is None else max(wait, asked)
+
+    def _with_jitter(self, wait: float) -> float:
+        # Between half and the whole of the wait: threads that failed together do not come back together, and
+        # waits still grow.
+        return wait * (0.5 + 0.5 * self.jitter.random())
+
+
+class Breaker:
+    """What all threads of a client know of the service: whether there is any use in sending another request.
+
+    Once open it stays open; a new client begins anew.
+    """
+
+    def __init__(self, max_failures_in_a_row: int) -> None:
+        self._limit = max_failures_in_a_row
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._refusal: CredentialsRefused | None = None
+
+    def check(self, path: str) -> None:
+        """Raise ServiceDown or CredentialsRefused where sending a request for `path` would be a waste."""
+        with self._lock:
+            refusal, failures = self._refusal, self._failures
+        if refusal is not None:
+            raise CredentialsRefused(
+                refusal.message,
+                path=path,
+                http_status=refusal.http_status,
+                code=refusal.code,
+                reason=refusal.reason,
+            )
+        if failures >= self._limit:
+            raise ServiceDown(
+                f"BrickLink is down: the last {failures} attempts failed. Try again later.", path=path
+            )
+
+    def note(self, error: BrickLinkError | None) -> None:
+        """Learn from the outcome of one attempt, None being an answer."""
+        with self._lock:
+            if isinstance(error, CredentialsRefused):
+                self._refusal = error
+            elif isinstance(error, TransientError) and not error.service_is_well:
+                self._failures += 1
+            # An answer that was under way when the breaker opened does not close it.
+            elif self._failures < self._limit:
+                self._failures = 0

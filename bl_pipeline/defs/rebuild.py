@@ -1,0 +1,115 @@
+"""`sales` again from `landing`, with no call: what a changed normalisation or a damaged table needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from bl_pipeline.bricklink import BrickLinkError
+from bl_pipeline.defs.loading import (
+    NOTHING_HELD,
+    Answers,
+    Failure,
+    Prepared,
+    load_prepared,
+    prepare,
+    read_landed_order,
+)
+from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.defs.steps import order_state
+from bl_pipeline.sync.changes import items_needed
+from bl_pipeline.sync.normalise import NotNormalisable, order_key
+from bl_pipeline.sync.statuses import PURGED
+from bl_pipeline.warehouse import landing, state
+from bl_pipeline.warehouse.landing import Document
+from bl_pipeline.warehouse.load import clear_sales
+from bl_pipeline.warehouse.state import StateRow
+
+ORDERS_AT_A_TIME = 500
+
+
+@dataclass
+class RebuildResult:
+    """Orders rebuilt, and those that could not be; `undone` where the warehouse stays as it was."""
+
+    orders: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    undone: bool = False
+
+    @property
+    def message(self) -> str:
+        """What a user reads."""
+        if self.undone:
+            return (
+                f"Nothing was changed: {len(self.failures)} orders that the warehouse holds cannot be read any more "
+                "from what was received. The first: "
+                f"{self.failures[0].order_id}, {self.failures[0].error}"
+            )
+        return f"{self.orders} orders rebuilt from what was received"
+
+
+def rebuild(session: SyncSession) -> RebuildResult:
+    """Empty the store's `sales` tables and fill them from `landing`, in one transaction.
+
+    The caller holds the store's lock. Answers are replayed in the order they came, so history is the same too.
+    Where an order that the warehouse holds cannot be read, the whole rebuild is undone: rather no rebuild than a
+    lost order.
+    """
+    warehouse = session.warehouse
+    result = RebuildResult()
+    with warehouse.engine.connect() as connection, connection.begin() as transaction:
+        states = state.read_states(connection, warehouse)
+        held = {order_id for order_id, row in states.items() if row.order_document_id is not None}
+        clear_sales(connection, warehouse)
+        for order_ids in _chunks(landing.landed_order_ids(connection, warehouse)):
+            _replay(connection, session, order_ids, states, result)
+        if any(failed.order_id in held for failed in result.failures):
+            transaction.rollback()
+            result.orders, result.undone = 0, True
+    return result
+
+
+def _replay(
+    connection: Connection,
+    session: SyncSession,
+    order_ids: Sequence[str],
+    states: dict[str, StateRow],
+    result: RebuildResult,
+) -> None:
+    ready: list[list[Prepared]] = []
+    for order_id, documents in landing.all_landed(connection, session.warehouse, order_ids).items():
+        complete = _complete(documents, states.get(order_id))
+        if not complete:
+            continue
+        prepared = prepare(Answers(order_id, complete), NOTHING_HELD)
+        if isinstance(prepared, Failure):
+            result.failures.append(prepared)
+        else:
+            ready.append(prepared)
+        session.progress.done(order_id, "failed" if isinstance(prepared, Failure) else "rebuilt")
+    refused = load_prepared(connection, session.warehouse, ready)
+    result.failures += refused
+    result.orders += len(ready) - len(refused)
+
+
+def _complete(documents: list[Document], row: StateRow | None) -> list[Document]:
+    """The answers without those at the end that were not loaded and lack their items: the next sync asks for these."""
+    order = next(document for document in reversed(documents) if document.kind == "order")
+    loaded_until = max(row.order_document_id or 0, row.items_document_id or 0) if row else 0
+    if order.document_id <= loaded_until or documents[-1].document_id > order.document_id:
+        return documents
+    try:
+        resource = read_landed_order(order)
+    except (BrickLinkError, NotNormalisable):
+        return documents
+    needed = items_needed(
+        order_state(row) if row else None, order_key(resource), purged=resource.status == PURGED, force=False
+    )
+    return [document for document in documents if document is not order] if needed else documents
+
+
+def _chunks(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(order_ids), ORDERS_AT_A_TIME):
+        yield order_ids[start : start + ORDERS_AT_A_TIME]

@@ -1,0 +1,50 @@
+"""What a sync would fetch, and what it costs in calls and days."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from bl_pipeline.sync.changes import Plan
+
+CALLS_FOR_LISTS_A_DAY = 96
+"""A run every half hour asks two lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sync would fetch. Counts are orders, except the calls; `days` is 0 where all of it fits now.
+
+    How many calls it takes hangs on how many of the changed orders have changed items.
+    """
+
+    orders_listed: int
+    orders_by_reason: dict[str, int]
+    orders_now: int
+    orders_deferred: int
+    least_calls: int
+    most_calls: int
+    calls_left: int
+    days: int | None
+
+
+def forecast(plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: int, include_items: bool) -> Forecast:
+    """The forecast of a plan; `days` is None where the budget will never do."""
+    fetches = [*plan.fetches, *plan.deferred]
+    most = sum(fetch.most_calls(include_items=include_items) for fetch in fetches)
+    left_for_later = most - calls_left
+    calls_for_orders = calls_a_day - CALLS_FOR_LISTS_A_DAY
+    days: int | None = 0
+    if plan.deferred and left_for_later > 0:
+        days = math.ceil(left_for_later / calls_for_orders) if calls_for_orders > 0 else None
+    return Forecast(
+        orders_listed=orders_listed,
+        orders_by_reason=dict(Counter(str(fetch.reason) for fetch in fetches)),
+        orders_now=len(plan.fetches),
+        orders_deferred=len(plan.deferred),
+        least_calls=sum(fetch.least_calls(include_items=include_items) for fetch in fetches),
+        most_calls=most,
+        calls_left=calls_left,
+        days=days,
+    )

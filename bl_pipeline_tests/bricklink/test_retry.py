@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bl_pipeline.bricklink import (
+    BrickLinkError,
+    CredentialsRefused,
+    InvalidAnswer,
+    RateLimited,
+    ResourceNotFound,
+    RetryPolicy,
+    ServerError,
+    ServiceDown,
+    Unreachable,
+)
+from bl_pipeline.bricklink.retry import Breaker
+
+
+class Fixed(random.Random):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+@pytest.mark.parametrize("kind", [Unreachable, ServerError, InvalidAnswer])
+def test_passing_faults_are_tried_up_to_the_limit(kind: type[BrickLinkError]) -> None:
+    policy = RetryPolicy(max_attempts=4)
+    assert [policy.should_retry(kind("x"), attempts) for attempts in (1, 2, 3, 4, 5)] == [True] * 3 + [
+        False
+    ] * 2
+
+
+def test_a_rate_limit_is_tried_once_more_only() -> None:
+    assert [RetryPolicy().should_retry(RateLimited("x"), attempts) for attempts in (1, 2, 3)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("kind", [CredentialsRefused, ResourceNotFound, ServiceDown])
+def test_lasting_faults_are_not_tried_again(kind: type[BrickLinkError]) -> None:
+    assert not RetryPolicy().should_retry(kind("x"), 1)
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    policy = RetryPolicy(first_wait=1, longest_wait=5, jitter=Fixed(1.0))
+    assert [policy.wait_seconds(ServerError("x"), attempts) for attempts in (1, 2, 3, 4, 5)] == [
+        1,
+        2,
+        4,
+        5,
+        5,
+    ]
+
+
+def test_jitter_takes_off_up_to_half_of_a_wait() -> None:
+    assert RetryPolicy(first_wait=4, jitter=Fixed(0.0)).wait_seconds(ServerError("x"), 1) == 2
+    assert RetryPolicy(first_wait=4, jitter=Fixed(0.5)).wait_seconds(ServerError("x"), 1) == 3
+
+
+def test_the_wait_the_server_asks_for_is_a_minimum() -> None:
+    error = RateLimited("x")
+    error.retry_after = 7.0
+    assert RetryPolicy(jitter=Fixed(1.0)).wait_seconds(error, 1) == 7
+    error.retry_after = 0.0
+    assert RetryPolicy(jitter=Fixed(1.0)).wait_seconds(error, 1) == 1
+
+
+def test_a_server_that_asks_for_a_very_long_wait_is_not_asked_again() -> None:
+    error = ServerError("x")
+    error.retry_after = 121.0
+    assert not RetryPolicy(longest_wait_on_request=120).should_retry(error, 1)
+    error.retry_after = 120.0
+    assert RetryPolicy(longest_wait_on_request=120).should_retry(error, 1)
+
+
+def test_the_breaker_opens_after_failures_in_a_row_and_stays_open() -> None:
+    breaker = Breaker(2)
+    for outcome in (ServerError("x"), None, ServerError("x")):
+        breaker.note(outcome)
+    breaker.check("/orders")
+    breaker.note(Unreachable("x"))
+    breaker.note(None)
+    with pytest.raises(ServiceDown):
+        breaker.check("/orders")
+
+
+def test_trouble_with_single_orders_does_not_open_the_breaker() -> None:
+    breaker = Breaker(2)
+    no_data = InvalidAnswer("x")
+    no_data.service_is_well = True
+    for _ in range(3):
+        breaker.note(no_data)
+        breaker.note(ResourceNotFound("x"))
+    breaker.check("/orders/1")
