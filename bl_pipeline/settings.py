@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,6 +55,14 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Berlin, America/New_York or UTC") from None
+    return value
+
+
 class Settings(BaseSettings):
     """All settings, checked. Field names are the variables' names in lower case.
 
@@ -76,9 +85,12 @@ class Settings(BaseSettings):
     bricklink_api_url: Annotated[str, AfterValidator(_http_url)] = BRICKLINK_API_URL
 
     bl_store: str = Field(default="main", min_length=1, max_length=100)
+    bl_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
     bl_home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
     bl_postgres_bin: Path | None = None
+
+    bl_notify_urls: SecretStr | None = None
 
     bl_daily_call_limit: int = Field(default=5000, ge=0)
     bl_call_reserve: int = Field(default=250, ge=0)
@@ -113,6 +125,11 @@ class Settings(BaseSettings):
             )
         key, secret, token, token_secret = (value.get_secret_value() for value in values)
         return key, secret, token, token_secret
+
+    @property
+    def notify_urls(self) -> list[str]:
+        """The addresses that messages are sent to."""
+        return self.bl_notify_urls.get_secret_value().split() if self.bl_notify_urls else []
 
     @property
     def postgres_url(self) -> str | None:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bl_pipeline.defs.metadata import rebuild_metadata
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
+from bl_pipeline.sync.indicator import FRESH_FOR, STALE_AFTER
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
 """Months of order_date in UTC, the current one included."""
@@ -75,6 +76,8 @@ _TABLES = {
 }
 _key = dg.AssetKey
 
+_FRESH = dg.FreshnessPolicy.time_window(warn_window=FRESH_FOR, fail_window=STALE_AFTER)
+
 sales = dg.AssetsDefinition.from_graph(
     sync_graph("sync", sync_config, "Brings new and changed sales into the warehouse."),
     keys_by_output_name={name: _key(name) for name in ASSETS},
@@ -87,7 +90,7 @@ sales = dg.AssetsDefinition.from_graph(
     group_name="sales",
     descriptions_by_output_name=_DESCRIPTIONS,
     metadata_by_output_name={name: {"dagster/table_name": table} for name, table in _TABLES.items()},
-)
+).map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, _FRESH) if spec.key == _key("orders") else spec)
 
 sync_orders = dg.define_asset_job(
     "sync_orders",

@@ -1,0 +1,65 @@
+"""Asset checks: what must be true of the warehouse after every sync, with the offending orders as metadata."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+# Wrong numbers are errors. What the next runs mend, or what BrickLink has brought up new, is a warning.
+_CHECKS = {
+    "items_match_subtotal": ("order_items", ERROR, "The items of an order come to its subtotal."),
+    "items_match_counts": ("order_items", ERROR, "An order has as many pieces and lots as it counts."),
+    "items_are_held": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
+    "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total."),
+    "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
+    "listed_orders_are_held": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
+    "statuses_are_known": ("orders", WARN, "Every status of an order has a meaning here."),
+}
+_BUDGET = "budget_is_kept"
+
+_SPECS = [
+    dg.AssetCheckSpec(name, asset=asset, description=description, automation_condition=dg.AutomationCondition.eager())
+    for name, (asset, _, description) in _CHECKS.items()
+] + [
+    dg.AssetCheckSpec(
+        _BUDGET,
+        asset="orders",
+        description="The last 24 hours hold no more calls than the budget allows.",
+        automation_condition=dg.AutomationCondition.eager(),
+    )
+]
+
+
+@dg.multi_asset_check(
+    name="check_sales",
+    specs=_SPECS,
+    can_subset=True,
+    required_resource_keys={"sync"},
+    description="Checks the warehouse after a sync, with no call to BrickLink.",
+)
+def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """One result for each selected check; at most a hundred offending orders are named."""
+    from bl_pipeline.warehouse.checks import find_offenders  # noqa: PLC0415
+
+    session = context.resources.sync
+    for key in sorted(context.selected_asset_check_keys):
+        if key.name == _BUDGET:
+            usage = session.usage()
+            yield dg.AssetCheckResult(
+                passed=usage.used <= usage.limit - usage.reserve,
+                asset_key=key.asset_key,
+                check_name=key.name,
+                severity=ERROR,
+                metadata={"calls_used_24h": usage.used, "calls_left_24h": usage.left},
+            )
+            continue
+        with session.warehouse.engine.connect() as connection:
+            offenders = find_offenders(connection, session.warehouse, key.name)
+        yield dg.AssetCheckResult(
+            passed=not offenders.count,
+            asset_key=key.asset_key,
+            check_name=key.name,
+            severity=_CHECKS[key.name][1],
+            metadata={"orders": offenders.count, "order_ids": ", ".join(offenders.order_ids)},
+        )

@@ -1,0 +1,75 @@
+"""Sensors that tell somebody: when a run fails, when the warehouse goes stale, when a sync was not complete."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
+import dagster as dg
+
+from bl_pipeline.defs.notify import notify
+from bl_pipeline.settings import load_settings
+
+EVERY_FIVE_MINUTES = 300
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells why a run failed and what to do, to the log and to BL_NOTIFY_URLS.",
+)
+def run_failed(context: dg.RunFailureSensorContext) -> None:
+    """One message for each failed run; the same text as the run's own."""
+    steps = [event.step_failure_data for event in context.get_step_failure_events()]
+    told = [data.user_failure_data.description for data in steps if data.user_failure_data]
+    message = next((text for text in told if text), context.failure_event.message or "Its log in Dagster says why.")
+    notify(
+        load_settings(),
+        title=f"bl_pipeline: {context.dagster_run.job_name} failed",
+        message=message,
+        log=context.log,
+    )
+
+
+@dg.sensor(
+    name="sync_incomplete",
+    minimum_interval_seconds=EVERY_FIVE_MINUTES,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells when the warehouse is stale, and when a sync ended with failed or deferred orders.",
+)
+def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
+    """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
+    from bl_pipeline.defs.status import read_status  # noqa: PLC0415
+    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+
+    settings = load_settings()
+    with open_warehouse(settings) as warehouse:
+        state = read_status(settings, warehouse)
+    told = json.loads(context.cursor) if context.cursor else []
+    messages = {}
+    if state.indicator == "stale":
+        messages["stale"] = (
+            f"The last complete sync ended {_when(state.last_synced_at)}; `bl doctor` says what is wrong."
+        )
+    if state.last_run and state.last_run.orders_failed:
+        messages["failed"] = (
+            f"{state.last_run.orders_failed} orders could not be fetched or read; `bl errors` says why."
+        )
+    if state.last_run and state.last_run.status == "stopped_at_budget":
+        messages["deferred"] = state.last_run.message or "The call budget is used up."
+    for kind, message in messages.items():
+        # Half-hourly runs that find the same would tell it 48 times a day: once, until it has passed.
+        if kind not in told:
+            notify(settings, title=f"bl_pipeline: {kind}", message=message, log=context.log)
+    context.update_cursor(json.dumps(list(messages)))
+    yield dg.SkipReason(f"The warehouse is {state.indicator}.")
+
+
+def _when(time: datetime | None) -> str:
+    return f"at {time:%Y-%m-%d %H:%M} UTC" if time else "never"
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs reports and checks after the orders they are about.",
+)

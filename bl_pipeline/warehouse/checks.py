@@ -1,0 +1,83 @@
+"""What must be true of the warehouse, each as a query for the orders of which it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import Warehouse
+
+MOST_ORDER_IDS = 100
+"""So many of the offending orders are named."""
+
+_ITEMS = """
+    SELECT store, platform, platform_order_id, sum(total_price) AS price, sum(quantity) AS pieces, count(*) AS lots
+    FROM sales.order_items GROUP BY store, platform, platform_order_id
+"""
+_WITH_ITEMS = f"""
+    SELECT o.*, i.price, i.pieces, i.lots FROM sales.orders o
+    JOIN ({_ITEMS}) i USING (store, platform, platform_order_id)
+    JOIN sync.order_state s USING (store, platform, platform_order_id)
+    -- Items of an earlier content of the order are known to differ, and fetched again unless purged.
+    WHERE s.items_key = s.order_key
+"""
+
+OFFENDING_ORDERS = {
+    # Prices are rounded to 4 decimals, so each piece may be out by half of the last one.
+    "items_match_subtotal": f"""
+        SELECT platform_order_id FROM ({_WITH_ITEMS}) o
+        WHERE store = :store AND abs(price - subtotal) > 0.00005 * pieces
+    """,
+    "items_match_counts": f"""
+        SELECT platform_order_id FROM ({_WITH_ITEMS}) o
+        WHERE store = :store AND (pieces <> total_count OR lots <> unique_count)
+    """,
+    "totals_add_up": """
+        SELECT platform_order_id FROM sales.orders
+        WHERE store = :store AND (subtotal + shipping + fees <> total OR total IS NULL)
+    """,
+    "fees_match_their_parts": """
+        SELECT platform_order_id FROM sales.orders
+        WHERE store = :store AND fees <> coalesce(insurance, 0) + coalesce(etc1, 0) + coalesce(etc2, 0)
+            + coalesce(tax, 0) - coalesce(credit, 0) - coalesce(coupon, 0)
+    """,
+    "listed_orders_are_held": """
+        SELECT platform_order_id FROM sync.order_state
+        WHERE store = :store AND is_listed AND order_document_id IS NULL
+    """,
+    "statuses_are_known": """
+        SELECT platform_order_id FROM sales.orders
+        WHERE store = :store AND status = 'unknown' AND platform_status <> 'PURGED'
+    """,
+    "items_are_held": """
+        SELECT platform_order_id FROM sales.orders o
+        WHERE store = :store AND platform_status <> 'PURGED' AND total_count > 0 AND NOT EXISTS (
+            SELECT FROM sales.order_items i
+            WHERE (i.store, i.platform, i.platform_order_id) = (o.store, o.platform, o.platform_order_id)
+        )
+    """,
+}
+"""Check → query for the ids of the orders that offend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offenders:
+    """How many orders offend, and the first of them."""
+
+    count: int
+    order_ids: list[str]
+
+
+def find_offenders(connection: Connection, warehouse: Warehouse, check: str) -> Offenders:
+    """The orders of which a check is not true."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT platform_order_id, count(*) OVER () FROM ({OFFENDING_ORDERS[check]}) offending
+            ORDER BY platform_order_id LIMIT {MOST_ORDER_IDS}
+            """
+        ),
+        {"store": warehouse.store},
+    ).all()
+    return Offenders(rows[0][1] if rows else 0, [row[0] for row in rows])
