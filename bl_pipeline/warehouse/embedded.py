@@ -104,6 +104,19 @@ def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
         ) from error
 
 
+def wait_until_stopped(home: Path, timeout: float = 5.0) -> None:
+    """After the last lease was closed, wait for the server's end; return at once where others hold it."""
+    cluster = Cluster(home.expanduser().resolve() / "postgres")
+    if not cluster.root.exists():
+        return
+    lease = cluster.lock("lease")
+    held_by_others = not lease.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lease.close()
+    until = time.monotonic() + timeout
+    while not held_by_others and _has_keeper(cluster) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
     """The URL of a server that has just been seen alive, and has a keeper."""
     start = cluster.lock("start")

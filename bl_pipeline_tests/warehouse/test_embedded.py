@@ -1,0 +1,407 @@
+"""The embedded Postgres, with real servers, real kills and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, Lease, acquire
+from bl_pipeline.warehouse.embedded_server import Cluster, as_account
+
+IS_ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not IS_ROOT, reason="is about what root does")
+SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from bl_pipeline.warehouse.embedded import acquire
+lease = acquire(Path(sys.argv[1]))
+{more}
+print(lease.url, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home below /tmp: pytest's own folders are closed to the account that serves for root."""
+    path = Path(tempfile.mkdtemp(prefix="bl-pipeline-test-"))
+    yield path
+    try:
+        wait_until(lambda: is_stopped(path))
+    finally:
+        noted = cluster(path).postmaster()
+        shutil.rmtree(path, ignore_errors=True)  # a keeper that should be gone by now ends with it
+        if noted:
+            with suppress(ProcessLookupError):
+                os.kill(noted[0], signal.SIGQUIT)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "waited in vain"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def cluster(home: Path) -> Cluster:
+    return Cluster(home / "postgres")
+
+
+def is_stopped(home: Path) -> bool:
+    return not (home / "postgres").exists() or not (embedded._has_keeper(cluster(home)) or cluster(home).postmaster())
+
+
+def postmaster(home: Path) -> int:
+    noted = cluster(home).postmaster()
+    assert noted
+    return noted[0]
+
+
+def keeper(home: Path) -> int:
+    return int((home / "postgres" / "keeper.lock").read_text())
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ask(lease: Lease, query: str) -> Any:
+    with psycopg.connect(lease.url) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    return row[0] if row and len(row) == 1 else row
+
+
+def tell(lease: Lease, command: str) -> None:
+    with psycopg.connect(lease.url) as connection:
+        connection.execute(command.encode())
+
+
+def answers(lease: Lease) -> bool:
+    try:
+        return bool(ask(lease, "SELECT 1") == 1)
+    except psycopg.OperationalError:
+        return False
+
+
+def hold(home: Path, more: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("binaries", [None, *SYSTEM], ids=lambda path: path.parent.name if path else "wheel")
+def test_a_first_lease_makes_a_database_for_the_seller(home: Path, binaries: Path | None) -> None:
+    with acquire(home, binaries=binaries) as lease:
+        url = urlsplit(lease.url)
+        assert (url.scheme, url.username, url.hostname, url.path) == (
+            "postgresql",
+            "bl_pipeline",
+            "127.0.0.1",
+            "/bl_pipeline",
+        )
+        assert url.port
+        assert url.password
+        assert len(url.password) >= 24
+        assert ask(lease, "SELECT current_database()") == "bl_pipeline"
+        for name, value in {
+            "server_encoding": "UTF8",
+            "TimeZone": "UTC",
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "synchronous_commit": "on",
+            "fsync": "on",
+            "jit": "off",
+            "data_checksums": "on",
+        }.items():
+            assert (name, ask(lease, f"SELECT current_setting('{name}')")) == (name, value)
+        assert ask(lease, "SELECT lower('ÉCOLE')") == "école"
+        assert ask(lease, "SELECT 'Z' < 'a'") is True
+        if binaries:
+            version = "".join(filter(str.isdigit, binaries.parent.name))
+            assert str(ask(lease, "SHOW server_version")).startswith(version)
+
+
+def test_only_the_password_opens_it_and_it_is_told_nobody(home: Path) -> None:
+    with acquire(home) as lease:
+        secret = urlsplit(lease.url).password or ""
+        methods = ask(lease, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")
+        assert methods == ["scram-sha-256"]
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(lease.url.replace(secret, "guess"))
+        file = home / "postgres" / "password"
+        assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (secret, 0o600)
+        assert file.stat().st_uid == os.geteuid()
+        assert secret not in repr(lease)
+        assert secret not in (home / "postgres" / "server.log").read_text()
+        data = home / "postgres" / "data"
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        assert (data.stat().st_uid == os.geteuid()) is not IS_ROOT
+
+
+def test_neither_rows_nor_credentials_reach_the_log_or_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRICKLINK_TOKEN_SECRET", "the-token-secret")
+    with acquire(home) as lease:
+        with pytest.raises(psycopg.DataError):
+            ask(lease, "SELECT 'Jane Buyer'::int")
+        with psycopg.connect(lease.url) as connection:
+            connection.execute("CREATE TEMP TABLE environment (line text)")
+            connection.execute("COPY environment FROM PROGRAM 'env'")
+            lines = {line for (line,) in connection.execute("SELECT line FROM environment")}
+        assert any(line.startswith("PATH=") for line in lines)
+        assert not any("the-token-secret" in line for line in lines)
+        assert "Jane Buyer" not in (home / "postgres" / "server.log").read_text()
+
+
+def test_it_stops_with_the_last_lease_and_comes_back_as_it_was(home: Path) -> None:
+    first = acquire(home)
+    second = acquire(home)
+    assert second.url == first.url
+    tell(first, "CREATE TABLE kept AS SELECT 1.2345::numeric(19, 4) AS price")
+    with psycopg.connect(first.url) as connection:
+        pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
+    pids += [postmaster(home)]
+    first.close()
+    first.close()
+    time.sleep(2)
+    assert answers(second)
+    second.close()
+    wait_until(lambda: is_stopped(home))
+    wait_until(lambda: not any(map(is_alive, pids)), seconds=1)
+    with acquire(home) as again:
+        assert again.url == first.url
+        assert str(ask(again, "SELECT price FROM kept")) == "1.2345"
+
+
+def test_one_command_right_after_another_finds_it_running(home: Path) -> None:
+    acquire(home).close()
+    server = postmaster(home)
+    time.sleep(0.5)
+    with acquire(home):
+        assert postmaster(home) == server
+
+
+def test_a_holder_killed_has_let_go_and_so_have_its_forked_children(home: Path) -> None:
+    fork = "child = os.fork()\nif not child:\n    time.sleep(600)\nprint(child, flush=True)"
+    holder = hold(home, fork)
+    child = int(first_line(holder))
+    first_line(holder)
+    assert is_alive(child)
+    try:
+        holder.kill()
+        holder.wait()
+        wait_until(lambda: is_stopped(home))
+    finally:
+        os.kill(child, signal.SIGKILL)  # fails where the child is gone, and so proved nothing
+        holder.communicate()
+
+
+def test_six_processes_at_once_get_one_server(home: Path) -> None:
+    holders = [hold(home, 'print(os.stat(Path(sys.argv[1], "postgres/data")).st_ino)') for _ in range(6)]
+    try:
+        seen = {(first_line(holder), first_line(holder)) for holder in holders}
+        assert len(seen) == 1
+        started = (home / "postgres" / "server.log").read_text().count("ready to accept connections")
+        assert started == 1
+    finally:
+        for holder in holders:
+            kill(holder)
+
+
+def test_a_killed_server_is_back_on_its_port_beside_a_busy_orphan(home: Path) -> None:
+    with acquire(home) as lease:
+        tell(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
+        dead = postmaster(home)
+
+        def be_busy() -> None:
+            with suppress(psycopg.OperationalError):
+                ask(lease, "SELECT count(*) FROM (SELECT generate_series(1, 1e12::bigint)) AS n")
+
+        busy = threading.Thread(target=be_busy)
+        busy.start()
+        running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1e12%' AND pid <> pg_backend_pid()"
+        wait_until(lambda: bool(ask(lease, running) == 1))
+        time.sleep(0.5)
+        os.kill(dead, signal.SIGKILL)
+        took = wait_until(lambda: answers(lease) and postmaster(home) != dead)
+        busy.join(timeout=10)
+        assert not busy.is_alive()
+        assert took < 5
+        assert ask(lease, "SELECT lot FROM kept") == 7
+
+
+def test_a_killed_keeper_is_replaced_and_the_server_taken_over(home: Path) -> None:
+    with acquire(home) as first:
+        server, dead = postmaster(home), keeper(home)
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda: not embedded._has_keeper(cluster(home)))
+        with acquire(home) as second:
+            assert second.url == first.url
+            assert (postmaster(home), keeper(home) != dead) == (server, True)
+    wait_until(lambda: is_stopped(home))
+    wait_until(lambda: not is_alive(server))
+
+
+def test_a_stale_note_with_the_id_of_a_living_process_does_not_hinder(home: Path) -> None:
+    with acquire(home) as lease:
+        account = embedded._server_account(cluster(home))
+        server, note = postmaster(home), home / "postgres" / "data" / "postmaster.pid"
+        os.kill(keeper(home), signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: not embedded._has_keeper(cluster(home)) and not answers(lease))
+    bystander = subprocess.Popen(["sleep", "600"], **as_account(account))
+    try:
+        note.write_text(note.read_text().replace(str(server), str(bystander.pid), 1))
+        with acquire(home) as lease:
+            assert answers(lease)
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_another_server_on_its_port_is_not_taken_for_it(home: Path) -> None:
+    acquire(home).close()
+    wait_until(lambda: is_stopped(home))
+    copy = Path(tempfile.mkdtemp(prefix="bl-pipeline-test-"))
+    try:
+        # The hardest case: the other has the same password, port and system identifier.
+        shutil.copytree(home, copy, dirs_exist_ok=True)
+        owner = (home / "postgres" / "data").stat()
+        for path in [copy / "postgres" / "data", *(copy / "postgres" / "data").rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        with acquire(home) as lease:
+            shutil.copy(home / "postgres" / "data" / "postmaster.pid", copy / "postgres" / "data")
+            os.chown(copy / "postgres" / "data" / "postmaster.pid", owner.st_uid, owner.st_gid)
+            with acquire(copy) as other:
+                assert urlsplit(other.url).port != urlsplit(lease.url).port
+                assert ask(other, "SHOW data_directory") == str(copy / "postgres" / "data")
+                assert answers(lease)
+        wait_until(lambda: is_stopped(copy))
+    finally:
+        shutil.rmtree(copy)
+
+
+def test_a_port_taken_meanwhile_is_given_up_for_another(home: Path) -> None:
+    first = acquire(home)
+    first.close()
+    wait_until(lambda: is_stopped(home))
+    with socket.create_server(("127.0.0.1", urlsplit(first.url).port or 0)), acquire(home) as second:
+        assert second.url != first.url
+        assert answers(second)
+        assert int((home / "postgres" / "port").read_text()) == urlsplit(second.url).port
+
+
+def test_data_cut_off_in_the_making_are_made_anew(home: Path) -> None:
+    holder = hold(home)
+    wait_until(lambda: any((home / "postgres").glob("tmp-*/data/PG_VERSION")))
+    kill(holder)
+    assert not (home / "postgres" / "data").exists()
+    with acquire(home) as lease:
+        assert answers(lease)
+        assert not list((home / "postgres").glob("tmp-*"))
+
+
+def test_it_ends_when_its_home_is_removed(home: Path) -> None:
+    with acquire(home) as lease:
+        server = postmaster(home)
+        while home.exists():  # the server makes and removes files meanwhile
+            shutil.rmtree(home, ignore_errors=True)
+        wait_until(lambda: not is_alive(server), seconds=5)
+        assert not answers(lease)
+    home.mkdir()
+
+
+def test_data_of_another_version_are_refused_with_advice(home: Path) -> None:
+    cluster(home).data.mkdir(parents=True)
+    (cluster(home).data / "PG_VERSION").write_text("9\n")
+    with pytest.raises(EmbeddedPostgresError, match=r"of PostgreSQL 9, but .*Install PostgreSQL 9 again"):
+        acquire(home)
+
+
+def test_a_server_that_cannot_start_says_why(home: Path) -> None:
+    acquire(home).close()
+    wait_until(lambda: is_stopped(home))
+    (home / "postgres" / "data" / "global" / "pg_control").unlink()
+    with pytest.raises(EmbeddedPostgresError, match=r"(?s)does not start.*pg_control") as caught:
+        acquire(home)
+    assert (home / "postgres" / "password").read_text() not in str(caught.value)
+    assert is_stopped(home)
+
+
+def test_a_lost_password_is_named(home: Path) -> None:
+    cluster(home).data.mkdir(parents=True)
+    with pytest.raises(EmbeddedPostgresError, match="put it back from a backup"):
+        acquire(home)
+
+
+def test_a_setting_without_binaries_is_refused(home: Path) -> None:
+    with pytest.raises(EmbeddedPostgresError, match=f"No PostgreSQL 15 or newer in {home}"):
+        acquire(home, binaries=home)
+
+
+def test_a_home_that_cannot_be_is_refused(home: Path) -> None:
+    (home / "file").touch()
+    with pytest.raises(EmbeddedPostgresError, match=r"Set BL_HOME"):
+        acquire(home / "file")
+
+
+@as_root
+def test_binaries_below_a_closed_folder_are_copied_into_the_home(home: Path) -> None:
+    closed = home / "closed"
+    source = next(embedded._candidates(None)).parent
+    libraries = source.parent.parent / f"{source.parent.name}.libs"
+    shutil.copytree(source, closed / source.parent.name / source.name)
+    if libraries.exists():
+        shutil.copytree(libraries, closed / libraries.name)
+    closed.chmod(0o700)
+    binaries = closed / source.parent.name / source.name / "bin"
+    with acquire(home, binaries=binaries) as lease:
+        assert answers(lease)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    copies = list((home / "postgres" / "binaries").rglob("postgres"))
+    assert [copy for copy in copies if copy.is_file()]
+    wait_until(lambda: is_stopped(home))
+    made = (home / "postgres" / "binaries").stat().st_ino
+    with acquire(home, binaries=binaries) as lease:
+        assert answers(lease)
+    assert (home / "postgres" / "binaries").stat().st_ino == made
+
+
+@as_root
+def test_a_home_below_a_closed_folder_is_refused_and_the_folder_left_closed(home: Path) -> None:
+    (home / "closed").mkdir(mode=0o700)
+    with pytest.raises(EmbeddedPostgresError, match=rf"cannot enter {home}.*: set BL_HOME to a folder outside"):
+        acquire(home / "closed" / "home")
+    assert stat.S_IMODE((home / "closed").stat().st_mode) == 0o700
