@@ -1,0 +1,126 @@
+"""One connection: reads requests, lets them meet what is planned for them, and sends the answers."""
+
+import socket
+import struct
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bl_pipeline.sandbox.api import BASE_PATH, answer, as_bytes, refusal
+from bl_pipeline.sandbox.control import control
+from bl_pipeline.sandbox.faults import Fault
+from bl_pipeline.sandbox.spoil import ERROR_PAGE, Answer, page, spoiled, told
+
+if TYPE_CHECKING:
+    from bl_pipeline.sandbox.server import RecordedRequest, SandboxServer
+
+_CONTROLS = "/sandbox/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves one connection, in its own thread, for as many requests as the client sends over it."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(self, sandbox: "SandboxServer", request: Any, address: Any, server: BaseServer) -> None:
+        self.sandbox = sandbox
+        super().__init__(request, address, server)
+
+    def setup(self) -> None:
+        super().setup()
+        self.sandbox.connected(self.connection)
+
+    def handle(self) -> None:
+        # A client that leaves while it is answered is none of the sandbox's business.
+        with suppress(ConnectionError):
+            super().handle()
+
+    def finish(self) -> None:
+        self.sandbox.disconnected(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is logged: the requests are recorded."""
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        if url.path.startswith(_CONTROLS):
+            status, told_back = control(self.sandbox, self.command, url.path.removeprefix(_CONTROLS), body)
+            self._send(Answer(status, as_bytes(told_back), None, "application/json"))
+            return
+        request = self.sandbox.arrived(self.command, url.path.removeprefix(BASE_PATH), url.query)
+        try:
+            met = self._meet(request, in_api=url.path.startswith(f"{BASE_PATH}/"))
+        finally:
+            # Before the answer is sent: the client may send its next request as soon as it has read it.
+            self.sandbox.left()
+        if met is None:
+            self._reset()
+        else:
+            self._send(met)
+
+    # The names http.server asks for.
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
+
+    def _meet(self, request: "RecordedRequest", in_api: bool) -> Answer | None:
+        """The answer to a request, or None where there is to be none."""
+        sandbox = self.sandbox
+        if sandbox.on_request is not None:
+            sandbox.on_request(request)
+        if not in_api:
+            return page(200, ERROR_PAGE) if request.path == "/error.page" else page(404, ERROR_PAGE)
+        signed = sandbox.verify(
+            f"http://{self.headers.get('Host')}{self.path}", self.command, self.headers.get("Authorization")
+        )
+        request.nonce, request.timestamp, request.signature, request.refusal = signed
+        request.fault = sandbox.faults.take(request.path, request.query)
+        sandbox.wait(sandbox.latency)
+        if request.fault is Fault.TIMEOUT:
+            with suppress(ConnectionError):
+                sandbox.stall_until_left(self.connection)
+            return None
+        if request.fault is Fault.RESET:
+            return None
+        if signed.refusal is None:
+            envelope = answer(sandbox.store, sandbox.wire, request.method, request.path, request.query)
+        else:
+            envelope = refusal(401, signed.refusal)
+        if request.fault is None:
+            met = told(envelope)
+        else:
+            met = spoiled(request.fault, envelope, sandbox.credentials.consumer_key)
+        if request.fault in {None, Fault.CODE_AS_STRING}:
+            request.order_ids = envelope.order_ids
+        request.code = met.code
+        return met
+
+    def _send(self, answer: Answer) -> None:
+        length = len(answer.body) if answer.length is None else answer.length
+        # What is told to be longer than it is can only end with the connection.
+        self.close_connection = self.close_connection or answer.length is not None
+        head = [
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+            f"Content-Type: {answer.content_type}",
+            f"Content-Length: {length}",
+            f"Date: {self.date_time_string()}",
+        ]
+        if answer.location is not None:
+            head.append(f"Location: {answer.location}")
+        if self.close_connection:
+            head.append("Connection: close")
+        # One write, so that a small answer is one packet.
+        self.wfile.write("\r\n".join((*head, "", "")).encode("latin-1") + answer.body)
+
+    def _reset(self) -> None:
+        """Close the connection so that the client sees a reset rather than an end."""
+        self.close_connection = True
+        self.sandbox.disconnected(self.connection)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The socket closes with the last file made of it.
+        self.rfile.close()
+        self.connection.close()
