@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     bl_call_reserve: int = Field(default=250, ge=0)
     bl_rechecks_per_day: int = Field(default=240, ge=0)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
-    bl_request_timeout: float = Field(default=90, gt=0)
+    bl_request_timeout: float = Field(default=90, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -132,18 +132,24 @@ class Settings(BaseSettings):
         return self.bl_notify_urls.get_secret_value().split() if self.bl_notify_urls else []
 
     @property
+    def explicit_timezone(self) -> str | None:
+        """BL_TIMEZONE where it is set; a store without it keeps the time zone it was last given."""
+        return self.bl_timezone if "bl_timezone" in self.model_fields_set else None
+
+    @property
     def postgres_url(self) -> str | None:
         """The warehouse's URL where one is set, else None for the embedded Postgres."""
         return self.bl_database_url.get_secret_value() if self.bl_database_url else None
 
     def as_environment(self) -> dict[str, str]:
-        """The variables that give another process these settings; empty ones count as not set."""
+        """The variables that give a process in another folder these settings; an empty one counts as not set."""
         variables = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
-            variables[name.upper()] = "" if value is None else str(value)
+            is_set = value is not None and name in self.model_fields_set
+            variables[name.upper()] = str(value) if is_set else ""
         return variables
 
 

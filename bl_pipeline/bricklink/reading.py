@@ -89,7 +89,7 @@ def _order_id(row: object, number: int) -> str:
     order_id = row.get("order_id") if isinstance(row, dict) else None
     text = str(order_id) if isinstance(order_id, int | str) else ""
     if text.isascii() and text.isdigit() and len(text) < 20:
-        return text
+        return str(int(text))
     raise InvalidAnswer(f"The list of orders cannot be read: no order id - at `$[{number}]`")
 
 
@@ -100,7 +100,7 @@ _json = msgspec.json.Decoder(float_hook=Decimal)
 def _parse(raw: bytes | str) -> Any:
     try:
         return _json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
         raise InvalidResource("Expected valid JSON - at `$`") from None
 
 

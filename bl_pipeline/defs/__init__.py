@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dagster as dg
 
-from bl_pipeline.defs import checks, jobs, sensors
+from bl_pipeline.defs import checks, jobs, retention, sensors
 from bl_pipeline.defs.resources import sync_session
 
 defs = dg.Definitions(
     assets=[jobs.sales],
     asset_checks=[checks.sales_checks],
-    jobs=[jobs.sync_orders, jobs.full_sync, jobs.refresh_order, jobs.retry_failed_orders, jobs.rebuild],
-    schedules=[jobs.sync_orders_schedule],
+    jobs=[
+        jobs.sync_orders,
+        jobs.full_sync,
+        jobs.refresh_order,
+        jobs.retry_failed_orders,
+        jobs.rebuild,
+        retention.delete_old_runs,
+    ],
+    schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],
     sensors=[sensors.run_failed, sensors.sync_incomplete, sensors.automation],
     resources={"sync": sync_session},
     # The fan-out's threads are inside its ops: a process for each step would only add a second to it.

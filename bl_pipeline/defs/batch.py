@@ -30,7 +30,8 @@ from bl_pipeline.defs.loading import (
 from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.defs.steps import order_state, stop
 from bl_pipeline.defs.stops import stop_for
-from bl_pipeline.sync.changes import Reason, items_needed
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.changes import RECHECK_OPEN_AFTER, Reason, items_needed
 from bl_pipeline.sync.normalise import NotNormalisable, order_key
 from bl_pipeline.sync.statuses import PURGED
 from bl_pipeline.warehouse import landing, runs, state
@@ -71,7 +72,12 @@ def _fetch_all(
     fetched: list[Answers] = []
     failures: list[Failure] = []
     stopped = Event()
-    with session.client(session.run_id) as client:
+    try:
+        client = session.client(session.run_id)
+    except SettingsError as error:
+        stop(session, *stop_for(error, session.clock()))
+        return [], []
+    with client:
         pool = ThreadPoolExecutor(session.settings.bl_max_parallel_requests, thread_name_prefix="fetch")
 
         def fetch(order: PlannedOrder) -> Answers | None:
@@ -93,7 +99,7 @@ def _fetch_all(
                 try:
                     answers = future.result()
                 except _STOPS as error:
-                    stop(session, *stop_for(error))
+                    stop(session, *stop_for(error, session.clock()))
                 except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
                     failures.append(failure(futures[future], error))
                 else:
@@ -137,7 +143,8 @@ class _Fetcher:
         if not needed or landed_since:
             return Answers(order_id, self._documents)
         try:
-            answer = self._client.order_items(order_id, purged=purged)
+            # An order without any piece may be answered without data, like one whose items are gone.
+            answer = self._client.order_items(order_id, purged=purged or order.total_count == 0)
         except OrderError as error:
             if not purged or isinstance(error, InvalidResource):
                 raise
@@ -157,9 +164,12 @@ class _Fetcher:
         return self._land("order", self._client.order(self._row.order_id).raw)
 
     def _is_current(self, document: Document) -> bool:
+        age = self._session.clock() - document.fetched_at
         return (
             # Whoever asks for an order by its id wants it from BrickLink, and what failed is not tried twice.
             self._planned.reason != Reason.REQUESTED
+            # Nor does an old answer tell what no list shows.
+            and (self._planned.reason not in (Reason.RECHECK, Reason.FULL_SYNC) or age < RECHECK_OPEN_AFTER)
             and self._row.failed_at is None
             and document.listed_hash == self._row.listed_hash
             and document.listed_status_changed_at == self._row.listed_status_changed_at

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.sync.indicator import Indicator
+
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 # Wrong numbers are errors. What the next runs mend, or what BrickLink has brought up new, is a warning.
@@ -17,17 +20,18 @@ _CHECKS = {
     "statuses_are_known": ("orders", WARN, "Every status of an order has a meaning here."),
 }
 _BUDGET = "budget_is_kept"
+_IN_STEP = "store_is_in_step"
+_OTHERS = {
+    _BUDGET: "The last 24 hours hold no more calls than the budget allows.",
+    _IN_STEP: "The indicator of `bl status` is synced: not stale, and the last run ended without an error.",
+}
 
 _SPECS = [
     dg.AssetCheckSpec(name, asset=asset, description=description, automation_condition=dg.AutomationCondition.eager())
-    for name, (asset, _, description) in _CHECKS.items()
-] + [
-    dg.AssetCheckSpec(
-        _BUDGET,
-        asset="orders",
-        description="The last 24 hours hold no more calls than the budget allows.",
-        automation_condition=dg.AutomationCondition.eager(),
-    )
+    for name, asset, description in [
+        *((name, asset, description) for name, (asset, _, description) in _CHECKS.items()),
+        *((name, "orders", description) for name, description in _OTHERS.items()),
+    ]
 ]
 
 
@@ -42,8 +46,11 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
     """One result for each selected check; at most a hundred offending orders are named."""
     from bl_pipeline.warehouse.checks import find_offenders  # noqa: PLC0415
 
-    session = context.resources.sync
+    session: SyncSession = context.resources.sync
     for key in sorted(context.selected_asset_check_keys):
+        if key.name == _IN_STEP:
+            yield _in_step(session, key)
+            continue
         if key.name == _BUDGET:
             usage = session.usage()
             yield dg.AssetCheckResult(
@@ -63,3 +70,18 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
             severity=_CHECKS[key.name][1],
             metadata={"orders": offenders.count, "order_ids": ", ".join(offenders.order_ids)},
         )
+
+
+def _in_step(session: SyncSession, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
+    from bl_pipeline.status import indicator_after_runs  # noqa: PLC0415
+
+    with session.warehouse.engine.connect() as connection:
+        word = indicator_after_runs(connection, session.warehouse, session.clock())
+    return dg.AssetCheckResult(
+        passed=word is Indicator.SYNCED,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        # A first sync that goes on for days is stale so long, and nothing is wrong.
+        severity=ERROR if word is Indicator.ERROR else WARN,
+        metadata={"indicator": str(word)},
+    )

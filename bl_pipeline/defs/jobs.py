@@ -5,9 +5,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from bl_pipeline.defs.metadata import rebuild_metadata
+from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
 from bl_pipeline.sync.indicator import FRESH_FOR, STALE_AFTER
+from bl_pipeline.warehouse import tables
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
 """Months of order_date in UTC, the current one included."""
@@ -69,10 +70,10 @@ _DESCRIPTIONS = {
     "order_items": "Every line of every sale: sales.order_items.",
 }
 _TABLES = {
-    "order_summaries": "sync.order_state",
-    "order_changes": "sync.run_orders",
-    "orders": "sales.orders",
-    "order_items": "sales.order_items",
+    "order_summaries": tables.order_state,
+    "order_changes": tables.run_orders,
+    "orders": tables.orders,
+    "order_items": tables.order_items,
 }
 _key = dg.AssetKey
 
@@ -89,7 +90,8 @@ sales = dg.AssetsDefinition.from_graph(
     },
     group_name="sales",
     descriptions_by_output_name=_DESCRIPTIONS,
-    metadata_by_output_name={name: {"dagster/table_name": table} for name, table in _TABLES.items()},
+    metadata_by_output_name={name: table_metadata(table) for name, table in _TABLES.items()},
+    tags_by_output_name={name: {"dagster/kind/bricklink": "", "dagster/kind/postgres": ""} for name in ASSETS},
 ).map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, _FRESH) if spec.key == _key("orders") else spec)
 
 sync_orders = dg.define_asset_job(
@@ -101,7 +103,8 @@ full_sync = sync_graph(
     "full_sync",
     full_sync_config,
     "Fetches every order of a month again, changed or not; backfill it over the months wanted.",
-).to_job(partitions_def=MONTHS)
+    # A backfill of many months leaves the half-hourly sync its turn.
+).to_job(partitions_def=MONTHS, tags={"dagster/priority": "-1"})
 refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given orders again.").to_job()
 retry_failed_orders = sync_graph(
     "retry_failed_orders", retry_config, "Tries again the orders that failed before, and only these."
@@ -128,11 +131,16 @@ def rebuild() -> None:
     rebuild_sales()
 
 
-sync_orders_schedule = dg.ScheduleDefinition(
-    name="sync_orders_schedule",
+@dg.schedule(
     job=sync_orders,
     cron_schedule="*/30 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every half hour: two calls, and those for what has changed.",
 )
+def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """A run, unless one is waiting already, as behind a first sync of hours: one more would find nothing to do."""
+    waiting = dg.RunsFilter(job_name=sync_orders.name, statuses=[dg.DagsterRunStatus.QUEUED])
+    if context.instance.get_run_records(waiting, limit=1):
+        return dg.SkipReason("A sync is waiting for its turn already.")
+    return dg.RunRequest()

@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
+import psycopg
+import pyarrow as pa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -27,6 +29,9 @@ from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Loaded, load
 from bl_pipeline.warehouse.state import StateRow
 
+# COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's; Arrow's are of what does not fit a column.
+_REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, pa.ArrowInvalid)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -43,7 +48,7 @@ NOTHING_HELD = Held()
 
 def held(row: StateRow) -> Held:
     """What a stored state says is held."""
-    return Held(row.status, row.order_digest, row.items_digest, row.items_document_id)
+    return Held(row.status, row.order_digest, row.items_digest, row.stored_items_document_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +204,15 @@ def load_prepared(connection: Connection, warehouse: Warehouse, orders: Sequence
             # Each order once at a time: the first state of all, then the second of those that have one, ...
             for generation in zip_longest(*orders):
                 _load(connection, warehouse, [state for state in generation if state is not None])
-    except (DataError, IntegrityError) as error:
+    except _REFUSALS as error:
         if len(orders) == 1:
             # Of Postgres's words only the class: the detail may show a value of the order.
             order_id = orders[0][0].loaded.order_id
-            return [Failure(order_id, "The warehouse cannot hold a value of it", type(error.orig).__name__)]
+            return [
+                Failure(
+                    order_id, "The warehouse cannot hold a value of it", type(getattr(error, "orig", error)).__name__
+                )
+            ]
         return [refused for order in orders for refused in load_prepared(connection, warehouse, [order])]
     return []
 

@@ -1,56 +1,87 @@
-"""What a sync shows in the Dagster UI: its SyncResult under its own names, and tables where there is more to see."""
+"""What a sync shows in the Dagster UI: its SyncResult under its own names, tables, links and small charts.
+
+Each event keeps a copy, so it is a few kB at most. Orders are named by their id; nothing tells of a buyer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.defs.charts import bars, shown
 from bl_pipeline.sync.changes import Plan
 from bl_pipeline.sync.result import SyncResult
-from bl_pipeline.warehouse.ledger import Usage
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from bl_pipeline.defs.rebuild import RebuildResult
+    from bl_pipeline.warehouse.ledger import Usage
+    from bl_pipeline.warehouse.runs import Run
 
-_ERRORS_SHOWN = 100
+ERRORS_SHOWN = 50
+ORDERS_LINKED = 20
+RUNS_SHOWN = 10
+_ERROR_LENGTH = 300
+_ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> dg.MetadataValue[Any]:
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> dg.TableMetadataValue:
     """A table of rows; columns are names and Dagster's types for them."""
     return dg.MetadataValue.table(
-        records=[dg.TableRecord(row) for row in rows],
+        records=[dg.TableRecord({name: row[name] for name, _ in columns}) for row in rows],
         schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns]),
     )
+
+
+def order_links(order_ids: Sequence[str], *, total: int) -> dg.MarkdownMetadataValue:
+    """Links to the orders at BrickLink, as many as are given, and how many more there are."""
+    links = [f"[{order_id}]({_ORDER_PAGE}{order_id})" for order_id in order_ids]
+    more = [f"and {total - len(links)} more"] if total > len(links) else []
+    return dg.MetadataValue.md(" · ".join([*links, *more]))
 
 
 def result_metadata(result: SyncResult) -> dict[str, Any]:
     """The SyncResult; numbers plot over time in the UI."""
     values = result.as_dict()
-    seconds_per_call = result.duration_seconds / result.api_calls if result.api_calls else None
+    failed = result.errors
     metadata: dict[str, Any] = {
-        "success": values["success"],
-        "orders_processed": values["orders_processed"],
-        "orders_created": values["orders_created"],
-        "orders_updated": values["orders_updated"],
-        "orders_skipped": values["orders_skipped"],
-        "orders_deferred": values["orders_deferred"],
-        "orders_failed": len(result.errors),
-        "errors": table(
-            result.errors[:_ERRORS_SHOWN],
-            [("order_id", "string"), ("error", "string")],
-        ),
+        **{
+            name: values[name]
+            for name in (
+                "success",
+                "orders_processed",
+                "orders_created",
+                "orders_updated",
+                "orders_skipped",
+                "orders_deferred",
+            )
+        },
+        "orders_failed": len(failed),
+        "errors": _errors_table(failed),
         "api_calls": values["api_calls"],
         "duration_seconds": values["duration_seconds"],
     }
-    if seconds_per_call is not None:
-        metadata["seconds_per_call"] = round(seconds_per_call, 3)
+    if failed:
+        linked = [error["order_id"] for error in failed[:ORDERS_LINKED]]
+        metadata["failed_orders"] = order_links(linked, total=len(failed))
+    if result.api_calls:
+        metadata["seconds_per_call"] = round(result.duration_seconds / result.api_calls, 3)
     if result.last_synced_at:
         metadata["last_synced_at"] = dg.MetadataValue.timestamp(result.last_synced_at)
     if result.message:
         metadata["message"] = result.message
     return metadata
+
+
+def _errors_table(errors: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+    rows = [
+        {"order_id": error["order_id"], "error": error["error"][:_ERROR_LENGTH]} for error in errors[:ERRORS_SHOWN]
+    ]
+    return table(rows, [("order_id", "string"), ("error", "string")])
 
 
 def usage_metadata(usage: Usage) -> dict[str, Any]:
@@ -61,12 +92,59 @@ def usage_metadata(usage: Usage) -> dict[str, Any]:
     return metadata
 
 
+def calls_chart(by_hour: Sequence[int], usage: Usage) -> dg.MarkdownMetadataValue:
+    """When the calls of the last 24 hours were made: a day later each is free again."""
+    allowed = usage.limit - usage.reserve
+    title = f"API calls by hour: {usage.used:,} of {allowed:,} in 24 hours"
+    return shown(bars(by_hour, title=title, first="24 hours ago", last="now"), title="API calls by hour")
+
+
+def orders_chart(by_day: Sequence[int], today: datetime) -> dg.MarkdownMetadataValue:
+    """Orders by the day they were placed."""
+    title = f"Orders by day: {sum(by_day):,} in {len(by_day)} days"
+    return shown(
+        bars(by_day, title=title, first=f"{len(by_day) - 1} days before", last=f"{today:%Y-%m-%d} UTC"),
+        title="Orders by day",
+    )
+
+
+def runs_table(runs: Sequence[Run]) -> dg.TableMetadataValue:
+    """The latest runs of whatever job, the newest first."""
+    rows = [
+        {
+            "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
+            "job": run.job.removeprefix("__").lower(),
+            "status": run.status,
+            "created": run.orders_created or 0,
+            "updated": run.orders_updated or 0,
+            "deferred": run.orders_deferred or 0,
+            "failed": run.orders_failed or 0,
+            "calls": run.api_calls or 0,
+            "seconds": round(run.duration_seconds or 0, 1),
+        }
+        for run in runs
+    ]
+    texts, numbers = ("started (UTC)", "job", "status"), ("created", "updated", "deferred", "failed", "calls")
+    columns = [(name, "string") for name in texts] + [(name, "int") for name in numbers] + [("seconds", "float")]
+    return table(rows, columns)
+
+
 def plan_metadata(plan: Plan) -> dict[str, Any]:
     """What is fetched, by reason, and what is deferred."""
     reasons: dict[str, int] = {}
     for fetch in plan.fetches:
         reasons[str(fetch.reason)] = reasons.get(fetch.reason, 0) + 1
-    return {"orders_to_fetch": len(plan.fetches), "orders_deferred": len(plan.deferred), **reasons}
+    metadata = {"orders_to_fetch": len(plan.fetches), "orders_deferred": len(plan.deferred), **reasons}
+    if plan.fetches:
+        first = [fetch.order_id for fetch in plan.fetches[:ORDERS_LINKED]]
+        return {**metadata, "orders": order_links(first, total=len(plan.fetches))}
+    return metadata
+
+
+def detected_by_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
+    """How it came out that orders were new or changed."""
+    rows = [{"detected_by": reason, "orders": count} for reason, count in counts.items()]
+    return table(rows, [("detected_by", "string"), ("orders", "int")])
 
 
 def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:
@@ -75,5 +153,28 @@ def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:
     return {
         "orders_rebuilt": result.orders,
         "orders_failed": len(failures),
-        "errors": table(failures[:_ERRORS_SHOWN], [("order_id", "string"), ("error", "string")]),
+        "errors": _errors_table(failures),
+    }
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """A table's name and columns, with the comments they have in Postgres."""
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    key = set(table.primary_key.columns.keys())
+    columns = [
+        dg.TableColumn(
+            column.name,
+            type=column.type.compile(dialect=dialect).lower(),
+            description=column.comment,
+            constraints=dg.TableColumnConstraints(
+                nullable=bool(column.nullable), other=["primary key"] if column.name in key else None
+            ),
+        )
+        for column in table.columns
+    ]
+    return {
+        "dagster/table_name": table.fullname,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
     }

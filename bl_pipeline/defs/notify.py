@@ -1,19 +1,24 @@
 """Where readable messages go: the log, and whatever BL_NOTIFY_URLS names."""
 
 import logging
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
 
 from bl_pipeline.settings import Settings, SettingsError
 
 
-def notify(settings: Settings, *, title: str, message: str, log: logging.Logger) -> None:
+def notify(settings: Settings, *, title: str, message: str, log: logging.Logger) -> bool:
     """Log a message, and send it to the addresses set, such as mailto:// and json:// URLs of Apprise.
 
-    Raises SettingsError where an address is not understood. One that does not answer is logged.
+    Whether it has arrived: False where an address did not answer, which is logged. Raises SettingsError where
+    an address is not understood.
     """
+    message = without_secrets(settings, message)
     log.warning("%s: %s", title, message)
     addresses = settings.notify_urls
     if not addresses:
-        return
+        return True
     import apprise  # noqa: PLC0415
 
     sender = apprise.Apprise()
@@ -21,5 +26,22 @@ def notify(settings: Settings, *, title: str, message: str, log: logging.Logger)
         # The address holds a password, so it is named by its place.
         if not sender.add(address):
             raise SettingsError(f"BL_NOTIFY_URLS: address {number} is not one that Apprise understands.")
-    if not sender.notify(title=title, body=message):
+    arrived = bool(sender.notify(title=title, body=message))
+    if not arrived:
         log.error("The message could not be sent to all addresses of BL_NOTIFY_URLS.")
+    return arrived
+
+
+def without_secrets(settings: Settings, text: str) -> str:
+    """The text with every secret of the settings struck out: errors of libraries may quote what they were given."""
+    secrets: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            for part in value.get_secret_value().split():
+                password = urlsplit(part).password if "://" in part else None
+                secrets |= {part, *((password, unquote(password)) if password else ())}
+    # The longest first: a URL as a whole, before the password in it.
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -11,6 +11,8 @@ from bl_pipeline.settings import load_settings
 
 EVERY_FIVE_MINUTES = 300
 
+_TITLES = {"stale": "the warehouse is stale", "failed": "orders failed", "deferred": "stopped at the call budget"}
+
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -37,7 +39,7 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 )
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
-    from bl_pipeline.defs.status import read_status  # noqa: PLC0415
+    from bl_pipeline.status import read_status  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
     settings = load_settings()
@@ -55,11 +57,13 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
         )
     if state.last_run and state.last_run.status == "stopped_at_budget":
         messages["deferred"] = state.last_run.message or "The call budget is used up."
-    for kind, message in messages.items():
-        # Half-hourly runs that find the same would tell it 48 times a day: once, until it has passed.
-        if kind not in told:
-            notify(settings, title=f"bl_pipeline: {kind}", message=message, log=context.log)
-    context.update_cursor(json.dumps(list(messages)))
+    # Half-hourly runs that find the same would tell it 48 times a day: once, until it has passed.
+    known = [
+        kind
+        for kind, message in messages.items()
+        if kind in told or notify(settings, title=f"bl_pipeline: {_TITLES[kind]}", message=message, log=context.log)
+    ]
+    context.update_cursor(json.dumps(known))
     yield dg.SkipReason(f"The warehouse is {state.indicator}.")
 
 

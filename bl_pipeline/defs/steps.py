@@ -54,6 +54,11 @@ class SyncRequest:
     only_failed: bool = False
     dates: OrderDates = EVERY_DATE
 
+    @property
+    def of_all_orders(self) -> bool:
+        """Whether the run, if nothing stops it, brings every order in step."""
+        return not self.order_ids and not self.only_failed and self.dates == EVERY_DATE
+
 
 def order_state(row: state.StateRow) -> OrderState:
     """A stored state as the planning sees it."""
@@ -78,13 +83,13 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     usage = session.usage()
     lists_wanted = 2 if request.include_filed else 1
     if usage.left < lists_wanted:
-        stop(session, *stop_for(BudgetExhausted(usage.next_reset_at)))
+        stop(session, *stop_for(BudgetExhausted(usage.next_reset_at), session.clock()))
         return None
     try:
         with session.client(session.run_id) as client:
             listed = _ask_lists(client, include_filed=request.include_filed)
     except (BrickLinkError, BudgetExhausted, SettingsError) as error:
-        stop(session, *stop_for(error, listing=True))
+        stop(session, *stop_for(error, session.clock(), listing=True))
         return None
     if not listed and request.include_filed and any(known_order.is_listed for known_order in known.values()):
         stop(
@@ -94,7 +99,7 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
             "the credentials are those of this store (BL_STORE), and try again later.",
         )
         return None
-    _save_lists(session, known, listed, include_filed=request.include_filed)
+    _save_lists(session, known, listed, include_filed=request.include_filed, of_all=request.of_all_orders)
     return len(listed)
 
 
@@ -106,7 +111,8 @@ def _needs_lists(
     if request.order_ids:
         return any(order_id not in known for order_id in request.order_ids)
     if request.dates != EVERY_DATE:
-        return listed_at is None or now - listed_at > LISTS_FRESH_FOR
+        # Lists asked in the future were asked before the clock was set back.
+        return listed_at is None or not timedelta(0) <= now - listed_at <= LISTS_FRESH_FOR
     return True
 
 
@@ -125,6 +131,7 @@ def _save_lists(
     listed: Mapping[str, ListedOrder],
     *,
     include_filed: bool,
+    of_all: bool,
 ) -> None:
     now = session.clock()
     moved = [
@@ -149,7 +156,9 @@ def _save_lists(
         # Without the filed list, an order gone from the other may just have been filed.
         if gone and include_filed:
             state.save_unlisted(connection, session.warehouse, gone)
-        runs.save_orders_listed(connection, session.run_id, len(listed), listed_at=now if include_filed else None)
+        runs.save_orders_listed(
+            connection, session.run_id, len(listed) if of_all else None, listed_at=now if include_filed else None
+        )
 
 
 def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
@@ -165,6 +174,8 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
         full_syncs=[
             FullSync(entry.requested_at, entry.include_items, OrderDates(entry.orders_from, entry.orders_before))
             for entry in open_requests
+            # Without items this run could not do what such a full sync asks for.
+            if request.include_items or not entry.include_items
         ],
         rechecks=max(session.settings.bl_rechecks_per_day - rechecked, 0),
     )
@@ -244,8 +255,9 @@ def finish(session: SyncSession) -> SyncResult:
         counts["failed"] = len(errors)
         calls = count_run_calls(connection, run_id)
         if counts.get("deferred"):
-            next_reset_at = read_usage(connection, warehouse.store, session.budget, now).next_reset_at
-            reason, message = stop_for(BudgetExhausted(next_reset_at))
+            usage = read_usage(connection, warehouse.store, session.budget, now)
+            # Orders that failed may have left calls of those that were kept for them: the next run can go on at once.
+            reason, message = stop_for(BudgetExhausted(usage.next_reset_at or (now if usage.left else None)), now)
             runs.stop_run(connection, run_id, reason=reason, message=message)
         stopped = runs.read_stop(connection, run_id)
         full_syncs.complete_full_syncs(connection, warehouse, now)

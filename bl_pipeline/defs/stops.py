@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bl_pipeline.bricklink import (
     BrickLinkError,
@@ -14,20 +14,15 @@ from bl_pipeline.bricklink import (
 )
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.result import StopReason
-from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
 
 
-def stop_for(error: Exception, *, listing: bool = False) -> tuple[StopReason, str]:
+def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> tuple[StopReason, str]:
     """The reason and the message of a stop; `listing` says that the lists were asked, not an order."""
     if isinstance(error, BudgetExhausted):
         return StopReason.BUDGET, budget_message(error.next_reset_at)
     if isinstance(error, RateLimited):
-        return (
-            StopReason.BUDGET,
-            f"BrickLink says that there were too many calls: {error}\n"
-            "What was fetched is kept, and the next run goes on from there. If it happens again, other tools use the "
-            "same key: raise BL_CALL_RESERVE by what they need.",
-        )
+        return StopReason.BUDGET, rate_limit_message(error, now)
     if isinstance(error, CredentialsRefused) or (listing and isinstance(error, PermissionDenied)):
         return StopReason.CREDENTIALS, str(error)
     if isinstance(error, ServiceDown) or (listing and isinstance(error, TransientError)):
@@ -39,6 +34,18 @@ def stop_for(error: Exception, *, listing: bool = False) -> tuple[StopReason, st
         )
     assert isinstance(error, BrickLinkError | SettingsError)
     return StopReason.ERROR, str(error)
+
+
+def rate_limit_message(error: RateLimited, now: datetime) -> str:
+    """What a user reads when BrickLink itself says that it is enough."""
+    # It does not say when its day ends; no day is longer than ours.
+    wait, word = (WINDOW, "at the latest ") if error.retry_after is None else (timedelta(seconds=error.retry_after), "")
+    return (
+        f"{error}\n"
+        f"Calls are free again {word}from {now + wait:%Y-%m-%d %H:%M} UTC; what was fetched is kept, and the next run "
+        "goes on from there. If it happens again, other tools use the same key: raise BL_CALL_RESERVE by what they "
+        "need."
+    )
 
 
 def budget_message(next_reset_at: datetime | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import Any, Self
+from weakref import finalize
 
 import psycopg
 from dagster._serdes import ConfigurableClassData
@@ -20,12 +21,13 @@ class WarehouseStorage(DagsterPostgresStorage):
     """Runs, events and schedules in the schema `dagster` of the Postgres that the settings name.
 
     Named in dagster.yaml. Every process that opens the instance holds the embedded Postgres, where that is used,
-    until it ends.
+    as long as it uses the instance.
     """
 
     def __init__(self, url: URL, held: ExitStack, inst_data: ConfigurableClassData | None) -> None:
-        self._held = held
         super().__init__(url.render_as_string(hide_password=False), inst_data=inst_data)
+        # An instance keeps the parts of its storage, and not this object.
+        finalize(self.run_storage, held.close)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

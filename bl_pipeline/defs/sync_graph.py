@@ -124,22 +124,24 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     description="Notes the end of the run and reports its SyncResult.",
 )
 def finish_sync(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+    from bl_pipeline.defs.report import sync_report  # noqa: PLC0415
     from bl_pipeline.defs.steps import finish as step  # noqa: PLC0415
 
     with _step(context) as session:
         session.result = result = step(session)
-    report = {**metadata.result_metadata(result), **metadata.usage_metadata(session.usage())}
+    report = sync_report(session, result)
     if result.run_status is RunStatus.FAILED:
         # Asking again at once would not help: what stopped the run has to be mended first.
         raise dg.Failure(result.message, metadata=report, allow_retries=False)
     orders, items = session.count_rows()
-    report_items: dict[str, Any] = {"dagster/row_count": items}
-    report["dagster/row_count"] = orders
-    if not context.has_assets_def:
-        for key, values in (("orders", report), ("order_items", report_items)):
-            context.log_event(dg.AssetMaterialization(key, metadata=values, partition=None))
-    yield dg.Output(None, "orders", metadata=report)
-    yield dg.Output(None, "order_items", metadata=report_items)
+    reports = {"orders": {**report, "dagster/row_count": orders}, "order_items": {"dagster/row_count": items}}
+    for name, values in reports.items():
+        if context.has_assets_def:
+            yield dg.Output(None, name, metadata=values)
+        else:
+            # A run about some orders is one of the assets' history too.
+            context.log_event(dg.AssetMaterialization(name, metadata=values, partition=None))
+            yield dg.Output(None, name)
 
 
 def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:

@@ -146,10 +146,14 @@ class FullSync:
     dates: OrderDates = EVERY_DATE
 
     def wants(self, state: OrderState) -> bool:
-        """Whether the order has not been fetched since the request."""
-        return state.order_date in self.dates and (
-            state.order_fetched_at is None or state.order_fetched_at < self.requested_at
-        )
+        """Whether the order, or its items where they are asked for, has not been fetched since the request."""
+        if state.order_date not in self.dates:
+            return False
+        # Lost items cannot have changed: a purged order's are asked for once, when it is new.
+        fetched = [state.order_fetched_at]
+        if self.include_items and state.listed_status != PURGED:
+            fetched.append(state.items_fetched_at)
+        return any(time is None or time < self.requested_at for time in fetched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,9 @@ def _reason(state: OrderState, wanted: Wanted, now: datetime) -> Reason | None:
     if wanted.only_failed:
         return Reason.FAILED_BEFORE if state.failed else None
     if state.failed:
-        return Reason.FAILED_BEFORE if retry_due(state) <= now else None
+        # A failure in the future is of a clock that has been set back: its wait would be of any length.
+        due = retry_due(state) <= now or state.failed_at is None or state.failed_at > now
+        return Reason.FAILED_BEFORE if due else None
     if not state.is_held:
         return Reason.NEW if now - state.order_date < RECENT else Reason.BACKLOG
     if state.held_status_changed_at != state.listed_status_changed_at:
@@ -210,14 +216,13 @@ def _fetches(states: Mapping[str, OrderState], wanted: Wanted, now: datetime) ->
     for order_id, state in states.items():
         reason = _reason(state, wanted, now) if state.order_date in wanted.dates else None
         if reason is not None:
+            full_syncs = [request for request in wanted.full_syncs if request.wants(state)]
             yield Fetch(
                 order_id,
                 reason,
-                fetch_order=reason is not Reason.ITEMS_MISSING,
-                # Lost items cannot have changed: a purged order's are asked for once, when it is new.
-                force_items=reason is Reason.FULL_SYNC
-                and state.listed_status != PURGED
-                and any(request.include_items and request.wants(state) for request in wanted.full_syncs),
+                fetch_order=reason is not Reason.ITEMS_MISSING or bool(full_syncs),
+                # Whatever else calls for the order, the full sync is to be done with it afterwards.
+                force_items=state.listed_status != PURGED and any(request.include_items for request in full_syncs),
             )
 
 

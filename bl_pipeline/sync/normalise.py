@@ -11,7 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pandas as pd
 
 from bl_pipeline.sync.frames import ORDER_ITEMS, ORDERS, frame
@@ -29,9 +28,20 @@ class NotNormalisable(ValueError):
 
 
 def digest(body: bytes) -> str:
-    """Digest of a JSON text that does not hang on the order of its keys."""
-    content = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    """Digest of a JSON text that does not hang on the order of its keys.
+
+    Raises NotNormalisable where it is nested too deep.
+    """
+    try:
+        # Numbers stay text: one of any size has its place here, and none is rounded.
+        content = json.dumps(json.loads(body, parse_int=_number, parse_float=_number), sort_keys=True)
+    except RecursionError:
+        raise NotNormalisable("The answer is nested too deep.") from None
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _number(text: str) -> list[str]:
+    return ["number", text]
 
 
 def order_key(order: Order) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports
 
 PLATFORM = "bricklink"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -74,6 +75,9 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             try:
                 with engine.begin() as connection:
                     upgrade(connection)
+                    install_reports(connection, settings.bl_store, settings.explicit_timezone)
+            except ReportViewsError as error:
+                raise WarehouseError(str(error)) from None
             except OperationalError as error:
                 raise WarehouseError(unreachable(engine.url, error.orig)) from None
             except DBAPIError as error:

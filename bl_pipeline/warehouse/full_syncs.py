@@ -79,7 +79,11 @@ def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datet
                 WHERE s.store = f.store AND s.platform = :platform
                   AND (f.orders_from IS NULL OR s.order_date >= f.orders_from)
                   AND (f.orders_before IS NULL OR s.order_date < f.orders_before)
-                  AND (s.order_fetched_at IS NULL OR s.order_fetched_at < f.requested_at)
+                  AND (
+                    s.order_fetched_at IS NULL OR s.order_fetched_at < f.requested_at
+                    OR f.include_items AND s.listed_status <> 'PURGED'
+                       AND (s.items_fetched_at IS NULL OR s.items_fetched_at < f.requested_at)
+                  )
                   AND (s.failed_at IS NULL OR s.failed_at < f.requested_at)
             )
             """

@@ -75,8 +75,10 @@ def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job:
     return list(dead)
 
 
-def save_orders_listed(connection: Connection, run_id: str, count: int, *, listed_at: datetime | None) -> None:
-    """Note how many orders BrickLink's lists held, and when both were asked (None where only one was)."""
+def save_orders_listed(connection: Connection, run_id: str, count: int | None, *, listed_at: datetime | None) -> None:
+    """Note how many orders BrickLink's lists held (None where the run is about some orders only), and when both were
+    asked (None where only one was).
+    """
     connection.execute(
         text("UPDATE sync.runs SET orders_listed = :count, listed_at = :listed_at WHERE run_id = :run_id"),
         {"run_id": run_id, "count": count, "listed_at": listed_at},

@@ -109,4 +109,4 @@ def revenue_by_month(connection: Connection, warehouse: Warehouse) -> list[tuple
         ),
         {"store": warehouse.store},
     )
-    return [row._tuple() for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -217,7 +217,7 @@ runs = Table(
         null=False,
     ),
     _time("listed_at", "When both lists, unfiled and filed, were asked; null where they were not"),
-    _count("orders_listed", "Orders in BrickLink's lists; null where no list was asked"),
+    _count("orders_listed", "Orders in BrickLink's lists; null where none was asked, or for some orders only"),
     _count("orders_created", "Orders new to the warehouse"),
     _count("orders_updated", "Orders whose content changed"),
     _count("orders_skipped", "Orders found unchanged"),
@@ -311,4 +311,23 @@ full_syncs = Table(
     _time("orders_before", "Only orders of an order_date before this; null is no limit"),
     schema="sync",
     comment="Requested full syncs; each goes on over runs and days until it is complete",
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("store", Text, primary_key=True, comment="Key of the store, from BL_STORE"),
+    _text("timezone", "Time zone of the days, months and years in reports, from BL_TIMEZONE", null=False),
+    schema="sync",
+    comment="One row per store: what reports have to know of it",
+)
+
+report_views = Table(
+    "report_views",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Name of the view in the schema reports"),
+    _text("digest", "Digest of the SQL from which the views were made", null=False),
+    _time("stored_at", "The report shows the state of this moment; null where it is worked out when it is read"),
+    schema="sync",
+    comment="One row per report: the view that has been made of it",
 )

@@ -8,9 +8,7 @@ import pytest
 from bl_pipeline.bricklink import BrickLinkClient, Credentials
 from bl_pipeline_tests.bricklink.api import Api, Ledger
 
-CREDENTIALS = Credentials(
-    "C0FFEE-consumer-key", "5EC-consumer-secret", "70CE-token-value", "70CE-token-secret"
-)
+CREDENTIALS = Credentials("C0FFEE-consumer-key", "5EC-consumer-secret", "70CE-token-value", "70CE-token-secret")
 
 
 @pytest.fixture

@@ -166,18 +166,14 @@ def test_a_list_without_data_is_empty(api: Api, client: BrickLinkClient, code: o
 
 
 @pytest.mark.parametrize("data", [..., None, []])
-def test_an_order_without_data_is_a_fault(
-    api: Api, client: BrickLinkClient, ledger: Ledger, data: object
-) -> None:
+def test_an_order_without_data_is_a_fault(api: Api, client: BrickLinkClient, ledger: Ledger, data: object) -> None:
     api.replies = [envelope(data)]
     with pytest.raises(InvalidAnswer):
         client.order(31)
     assert ledger.outcomes == ["InvalidAnswer"] * 4
 
 
-@pytest.mark.parametrize(
-    "reply", [envelope(), envelope(None), envelope(code=404), envelope(code=404, status=404)]
-)
+@pytest.mark.parametrize("reply", [envelope(), envelope(None), envelope(code=404), envelope(code=404, status=404)])
 def test_items_that_were_purged_are_empty(api: Api, client: BrickLinkClient, reply: Reply) -> None:
     api.replies = [reply]
     answer = client.order_items(31, purged=True)
@@ -213,9 +209,7 @@ def test_the_attempt_is_counted_before_it_is_sent(api: Api, connect: Connect, le
     assert seen == [[None]]
 
 
-def test_an_interrupted_attempt_stays_counted_with_its_outcome_unknown(
-    connect: Connect, ledger: Ledger
-) -> None:
+def test_an_interrupted_attempt_stays_counted_with_its_outcome_unknown(connect: Connect, ledger: Ledger) -> None:
     class Interrupted(requests.Session):
         def send(self, *_: object, **__: object) -> requests.Response:
             raise KeyboardInterrupt

@@ -82,9 +82,7 @@ def test_a_fault_that_stays_is_raised_in_the_end(name: str, api: Api, client: Br
 def test_a_redirect_is_not_followed(api: Api, client: BrickLinkClient, ledger: Ledger) -> None:
     api.replies = [Reply(b"", 302, {"Location": f"{api.url}/error.page?code=500"}), envelope([])]
     client.orders(filed=False)
-    assert [request.path.rpartition("/")[2] for request in api.requests] == [
-        "orders?direction=in&filed=false"
-    ] * 2
+    assert [request.path.rpartition("/")[2] for request in api.requests] == ["orders?direction=in&filed=false"] * 2
     assert ledger.outcomes == ["http_302", "ok"]
 
 
@@ -103,9 +101,7 @@ def test_a_port_where_nobody_listens_is_unreachable(connect: Connect, ledger: Le
         client = connect(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}")
         with pytest.raises(Unreachable) as caught:
             client.orders(filed=False)
-    assert str(caught.value) == (
-        "Cannot reach 127.0.0.1 (connection). [GET /orders?direction=in&filed=false]"
-    )
+    assert str(caught.value) == ("Cannot reach 127.0.0.1 (connection). [GET /orders?direction=in&filed=false]")
     assert ledger.outcomes == ["connection"] * 4
 
 
@@ -121,9 +117,7 @@ def test_a_server_without_tls_is_unreachable(api: Api, connect: Connect) -> None
 
 
 @pytest.mark.parametrize("reply", [refusal(429), refusal(429, status=429), Reply(PAGE, 429), Reply(b"", 429)])
-def test_a_rate_limit_is_tried_once_more(
-    api: Api, client: BrickLinkClient, ledger: Ledger, reply: Reply
-) -> None:
+def test_a_rate_limit_is_tried_once_more(api: Api, client: BrickLinkClient, ledger: Ledger, reply: Reply) -> None:
     api.replies = [reply]
     with pytest.raises(RateLimited):
         client.order(31)
@@ -179,9 +173,7 @@ def test_403_on_a_list_is_about_the_credentials(api: Api, client: BrickLinkClien
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
 def test_a_changed_address_is_told_without_the_key(api: Api, client: BrickLinkClient, address: str) -> None:
-    api.replies = [
-        refusal(401, f"TOKEN_IP_MISMATCHED: consumer: ABCDEF0123 IP: {address}", "BAD_OAUTH_REQUEST")
-    ]
+    api.replies = [refusal(401, f"TOKEN_IP_MISMATCHED: consumer: ABCDEF0123 IP: {address}", "BAD_OAUTH_REQUEST")]
     with pytest.raises(CredentialsRefused) as caught:
         client.orders(filed=False)
     assert caught.value.message == (
@@ -224,9 +216,7 @@ def test_trouble_with_one_order_is_not_retried_and_lets_others_be_had(
     assert len(api.requests) == 2
 
 
-def test_a_dead_service_is_given_up_after_ten_failures(
-    api: Api, client: BrickLinkClient, ledger: Ledger
-) -> None:
+def test_a_dead_service_is_given_up_after_ten_failures(api: Api, client: BrickLinkClient, ledger: Ledger) -> None:
     api.replies = [Reply(PAGE, 503)]
     for order_id in (31, 32):
         with pytest.raises(ServerError):
@@ -275,10 +265,6 @@ def test_orders_without_data_do_not_pass_for_a_dead_service(api: Api, client: Br
 
 
 def test_errors_survive_a_process_boundary() -> None:
-    error = ServerError(
-        "BrickLink failed.", path="/orders/31", http_status=200, code=500, reason="INTERNAL_ERROR"
-    )
+    error = ServerError("BrickLink failed.", path="/orders/31", http_status=200, code=500, reason="INTERNAL_ERROR")
     copy = pickle.loads(pickle.dumps(error))
-    assert (
-        str(copy) == str(error) == ("BrickLink failed. [GET /orders/31, HTTP 200, code 500, INTERNAL_ERROR]")
-    )
+    assert str(copy) == str(error) == ("BrickLink failed. [GET /orders/31, HTTP 200, code 500, INTERNAL_ERROR]")

@@ -177,9 +177,7 @@ def test_what_must_be_there_may_be_neither_absent_nor_null(name: str) -> None:
 
 
 def test_blanks_are_none_except_in_text() -> None:
-    blank = order(
-        date_status_changed="", total_weight="", total_count="", payment={"date_paid": "", "method": ""}
-    )
+    blank = order(date_status_changed="", total_weight="", total_count="", payment={"date_paid": "", "method": ""})
     assert blank == order(payment={"method": ""})
     assert cost(etc1="", salesTax="") == cost()
     assert order(remarks="").remarks == ""
@@ -295,9 +293,7 @@ def test_the_old_shape_of_displayed_cost_is_understood() -> None:
     shown = DisplayCost(currency_code="USD", subtotal="2.0000", grand_total="3.0000")
     raw = msgspec.json.encode([{**LEAST, "cost": {"currency_code": "EUR", **old}}])
     assert read_summaries(raw)[0][0].disp_cost == shown
-    assert order(cost={"currency_code": "EUR", **old}, disp_cost={"etc1": "1"}).disp_cost == DisplayCost(
-        etc1="1"
-    )
+    assert order(cost={"currency_code": "EUR", **old}, disp_cost={"etc1": "1"}).disp_cost == DisplayCost(etc1="1")
     with pytest.raises(InvalidResource, match="disp_cost"):
         order(cost={"currency_code": "EUR", **old, "disp_subtotal": 2.0})
 

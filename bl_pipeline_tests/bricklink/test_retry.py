@@ -30,9 +30,7 @@ class Fixed(random.Random):
 @pytest.mark.parametrize("kind", [Unreachable, ServerError, InvalidAnswer])
 def test_passing_faults_are_tried_up_to_the_limit(kind: type[BrickLinkError]) -> None:
     policy = RetryPolicy(max_attempts=4)
-    assert [policy.should_retry(kind("x"), attempts) for attempts in (1, 2, 3, 4, 5)] == [True] * 3 + [
-        False
-    ] * 2
+    assert [policy.should_retry(kind("x"), attempts) for attempts in (1, 2, 3, 4, 5)] == [True] * 3 + [False] * 2
 
 
 def test_a_rate_limit_is_tried_once_more_only() -> None:

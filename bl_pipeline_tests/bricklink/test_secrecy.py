@@ -60,9 +60,7 @@ def test_no_log_holds_a_secret_at_any_level(
         envelope("Personal"),
     ],
 )
-def test_no_error_holds_a_secret_or_part_of_the_answer(
-    api: Api, client: BrickLinkClient, reply: Reply
-) -> None:
+def test_no_error_holds_a_secret_or_part_of_the_answer(api: Api, client: BrickLinkClient, reply: Reply) -> None:
     api.replies = [reply]
     with pytest.raises(BrickLinkError) as caught:
         client.order(31)

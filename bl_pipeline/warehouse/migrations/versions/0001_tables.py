@@ -660,7 +660,7 @@ def upgrade() -> None:
             "orders_listed",
             sa.BigInteger(),
             nullable=True,
-            comment="Orders in BrickLink's lists; null where no list was asked",
+            comment="Orders in BrickLink's lists; null where none was asked, or for some orders only",
         ),
         sa.Column("orders_created", sa.BigInteger(), nullable=True, comment="Orders new to the warehouse"),
         sa.Column("orders_updated", sa.BigInteger(), nullable=True, comment="Orders whose content changed"),

@@ -1,0 +1,130 @@
+"""`bl demo`: the main job on a made-up store, told as a story."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.text import Text
+from sqlalchemy import Connection
+
+from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.demo_world import DemoWorld, demo_world
+from bl_pipeline.terminal.progress import SyncProgress
+from bl_pipeline.terminal.running import run_job
+from bl_pipeline.terminal.views import order_view, orders_view, result_line, revenue_view
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.sales import OrderFilter, read_order, read_orders, revenue_by_month
+
+ORDERS, NEW, CHANGED, FILED = 300, 5, 12, 5
+_CHANGES_SHOWN = 6
+_LOTS = range(3, 7)
+_MONTHS_SHOWN = 12
+_RULE = 78
+
+_AFTERWARDS = """\
+See this in the Dagster UI:   make up     (or: .venv/bin/bl up --demo)
+
+Connect your own store:
+  1. At bricklink.com, My BrickLink > Settings > API > Consumer Registration, register this
+     machine's IP address (address and mask 0.0.0.0 let any in); you get four values.
+  2. Put them into the environment, or into a file .env in this folder:
+       BRICKLINK_CONSUMER_KEY=...
+       BRICKLINK_CONSUMER_SECRET=...
+       BRICKLINK_TOKEN_VALUE=...
+       BRICKLINK_TOKEN_SECRET=...
+  3. .venv/bin/bl doctor   checks them
+     .venv/bin/bl sync     fetches your sales; where the day's calls end, the next sync goes on
+     .venv/bin/bl up       syncs every half hour, and shows it at http://127.0.0.1:3000"""
+
+
+def run_demo() -> bool:
+    """Tell the story; whether everything came out as it should.
+
+    Raises what making the demo's world raises.
+    """
+    began = time.monotonic()
+    c.show("bl_pipeline on a made-up BrickLink store: an embedded Postgres, a sandbox API, nothing else.")
+    with demo_world(orders=ORDERS, filed=FILED) as world:
+        done = _tell(world)
+    if done:
+        c.show()
+        c.show(
+            Text(f"All this took {c.seconds(time.monotonic() - began)}; database and sandbox are gone again.", "dim")
+        )
+        _heading("What next")
+        for line in _AFTERWARDS.splitlines():
+            c.show(line)
+    return done
+
+
+def _tell(world: DemoWorld) -> bool:
+    _heading(f"1  A full sync: {ORDERS} orders with their items")
+    full = _sync(world, {"full_sync": True})
+    if not _came_out(full, created=ORDERS, updated=0, skipped=0):
+        return False
+
+    _heading(f"2  The store moves on: {NEW} new orders, {CHANGED} changed ones")
+    changes = [line.removeprefix("order ") for line in world.move_on(new=NEW, changed=CHANGED)]
+    # The new ones come last: some of either kind.
+    shown = [*changes[: _CHANGES_SHOWN - 2], *changes[-2:]]
+    for line in shown:
+        c.show(f"BL-{line}", indent=2)
+    c.show(Text(f"and {len(changes) - len(shown)} more", "dim"), indent=2)
+
+    _heading("3  An incremental sync: only what is new or changed")
+    incremental = _sync(world, {"include_filed": False})
+    for line in (
+        "Unfiled orders only, as filed ones seldom change: 1 call for the list,",
+        f"{incremental.api_calls - 1} for the {NEW + CHANGED} orders that it showed to be new or changed.",
+    ):
+        c.show(Text(line, "dim"), indent=2)
+    unfiled = ORDERS + NEW - FILED
+    if not _came_out(incremental, created=NEW, updated=CHANGED, skipped=unfiled - NEW - CHANGED):
+        return False
+
+    with open_warehouse(world.settings) as warehouse, warehouse.engine.connect() as connection:
+        rows = read_orders(connection, warehouse, OrderFilter(limit=10))
+        order = _worth_showing(connection, warehouse, changes)
+        months = revenue_by_month(connection, warehouse)
+    _heading("4  The orders:  bl orders --limit 10")
+    c.show(orders_view(rows), indent=2)
+    _heading(f"5  One of them:  bl order {order['platform_order_id']}")
+    c.show(order_view(order), indent=2)
+    _heading("6  Revenue by month, without cancelled and problem orders")
+    c.show(revenue_view(months[-_MONTHS_SHOWN:]), indent=2)
+    return True
+
+
+def _sync(world: DemoWorld, config: dict[str, Any]) -> SyncResult:
+    with SyncProgress() as progress:
+        result = run_job(world.settings, "sync_orders", config, progress)
+    c.show(result_line(result), indent=2)
+    took = f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}"
+    c.show(Text(took, "dim"), indent=2)
+    return result
+
+
+def _came_out(result: SyncResult, *, created: int, updated: int, skipped: int) -> bool:
+    found = (result.orders_created, result.orders_updated, result.orders_skipped)
+    if result.success and found == (created, updated, skipped):
+        return True
+    c.complain(
+        f"This is not what should have come out: {created} created, {updated} updated, {skipped} skipped.\n"
+        + (result.message or "")
+    )
+    return False
+
+
+def _worth_showing(connection: Connection, warehouse: Warehouse, changes: list[str]) -> dict[str, Any]:
+    """An order whose status has changed, with a few lots; another one where there is none like that."""
+    changed = (line.partition(":")[0] for line in changes if "→" in line and "payment" not in line)
+    found = [order for order_id in changed if (order := read_order(connection, warehouse, order_id))]
+    return next((order for order in found if order["unique_count"] in _LOTS), found[0])
+
+
+def _heading(title: str) -> None:
+    c.show()
+    c.show(Text(title, "bold cyan"))
+    c.show(Text("─" * _RULE, "dim"))

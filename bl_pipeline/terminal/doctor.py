@@ -1,0 +1,206 @@
+"""`bl doctor`: what is wrong with the set-up, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from sqlalchemy import text
+
+from bl_pipeline.bricklink import (
+    BrickLinkClient,
+    BrickLinkError,
+    Credentials,
+    CredentialsRefused,
+    PermissionDenied,
+    RetryPolicy,
+)
+from bl_pipeline.settings import Settings, SettingsError, load_settings
+from bl_pipeline.status import read_status, where
+from bl_pipeline.sync.indicator import FRESH_FOR
+from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.views import calls_line
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
+
+_PYTHON = ((3, 11), (3, 14))
+_OLDEST_POSTGRES = 15
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; `mend` says what to do, `exit_code` what an error means for `bl`."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+    mend: str = ""
+    exit_code: int = ExitCode.OTHER
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the exit code, ready for JSON."""
+        values = asdict(self)
+        del values["exit_code"]
+        return values
+
+
+def exit_code(checks: Sequence[Check]) -> int:
+    """What the first error means for `bl`; 0 where there is none."""
+    return next((check.exit_code for check in checks if check.verdict is Verdict.ERROR), ExitCode.DONE)
+
+
+def examine() -> list[Check]:
+    """All checks; those that cannot be made without an earlier one are left out where it failed."""
+    return list(_examine())
+
+
+def _examine() -> Iterator[Check]:
+    yield _check_python()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield Check("Settings", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
+        return
+    yield Check("Settings", Verdict.OK, f"store {settings.bl_store}, API at {settings.bricklink_api_url}")
+    credentials = _check_credentials(settings)
+    yield credentials
+    try:
+        with open_warehouse(settings) as warehouse:
+            yield from _check_warehouse(settings, warehouse)
+            if credentials.verdict is Verdict.OK:
+                yield _check_api(settings, warehouse)
+            yield from _check_state(settings, warehouse)
+    except WarehouseError as error:
+        yield Check("Warehouse", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.UNREACHABLE)
+
+
+def _split(message: str) -> tuple[str, str]:
+    first, _, rest = message.partition("\n")
+    return first, rest.strip()
+
+
+def _check_python() -> Check:
+    oldest, too_new = _PYTHON
+    version = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    if oldest <= sys.version_info[:2] < too_new:
+        return Check("Python", Verdict.OK, version)
+    return Check("Python", Verdict.WARNING, f"{version} is not tested", "Use Python 3.11, 3.12 or 3.13: make setup")
+
+
+def _check_credentials(settings: Settings) -> Check:
+    try:
+        settings.credential_values()
+    except SettingsError as error:
+        return Check("Credentials", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
+    return Check("Credentials", Verdict.OK, "all four are set")
+
+
+def _check_warehouse(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+    with warehouse.engine.connect() as connection:
+        number = int(connection.scalar(text("SELECT current_setting('server_version_num')")) or 0)
+        version = connection.scalar(text("SELECT current_setting('server_version')"))
+        revision = connection.scalar(text("SELECT version_num FROM sync.alembic_version"))
+    if number // 10000 >= _OLDEST_POSTGRES:
+        yield Check("Warehouse", Verdict.OK, f"{where(settings)}, version {version}")
+    else:
+        yield Check(
+            "Warehouse",
+            Verdict.ERROR,
+            f"{where(settings)} is version {version}, and {_OLDEST_POSTGRES} is the oldest that is supported",
+            "Upgrade it, or unset BL_DATABASE_URL to use the embedded Postgres",
+        )
+    # Opening the warehouse has brought them up to date.
+    yield Check("Tables", Verdict.OK, f"up to date, revision {revision}")
+
+
+def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
+    name = "BrickLink API"
+    ledger = CallLedger(
+        warehouse.engine,
+        store=warehouse.store,
+        run_id="doctor",
+        budget=Budget(settings.bl_daily_call_limit, settings.bl_call_reserve),
+    )
+    try:
+        with BrickLinkClient(
+            Credentials(*settings.credential_values()),
+            ledger,
+            base_url=settings.bricklink_api_url,
+            timeout=settings.bl_request_timeout,
+            retry=RetryPolicy(max_attempts=1),
+        ) as client:
+            summaries, _ = client.orders(filed=False).read()
+    except BudgetExhausted:
+        return Check(name, Verdict.WARNING, "not asked: the call budget is used up")
+    except (CredentialsRefused, PermissionDenied) as error:
+        return Check(name, Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.CREDENTIALS)
+    except BrickLinkError as error:
+        return Check(
+            name,
+            Verdict.ERROR,
+            *_split(f"{error}\nCheck the network, BRICKLINK_API_URL and BrickLink's own status; then try again"),
+            exit_code=ExitCode.UNREACHABLE,
+        )
+    return Check(
+        name, Verdict.OK, f"accepts the credentials; {c.plural(len(summaries), 'unfiled sale')} (this took one call)"
+    )
+
+
+def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+    status = read_status(settings, warehouse, datetime.now(UTC))
+    exhausted = status.calls.next_reset_at is not None or status.calls.left == 0
+    yield Check(
+        "Call budget",
+        Verdict.WARNING if exhausted else Verdict.OK,
+        calls_line(status.calls),
+        "Wait, or change BL_DAILY_CALL_LIMIT and BL_CALL_RESERVE" if exhausted else "",
+    )
+    if status.failed_orders:
+        yield Check(
+            "Failed orders",
+            Verdict.WARNING,
+            f"{c.plural(status.failed_orders, 'order')} could not be fetched or read",
+            "See why with: bl errors. Try again with: bl retry",
+        )
+    else:
+        yield Check("Failed orders", Verdict.OK, "none")
+    synced = status.last_synced_at
+    if synced is None:
+        yield Check("Last sync", Verdict.WARNING, "never", "Start one with: bl sync")
+    elif status.now - synced > FRESH_FOR:
+        yield Check(
+            "Last sync",
+            Verdict.WARNING,
+            f"{c.when(synced)} UTC, {c.ago(status.now - synced)}",
+            "Sync now with: bl sync. Sync every half hour with: bl up",
+        )
+    else:
+        yield Check("Last sync", Verdict.OK, f"{c.when(synced)} UTC, {c.ago(status.now - synced)}")
+
+
+_MARKS = {Verdict.OK: ("ok", "green"), Verdict.WARNING: ("warning", "yellow"), Verdict.ERROR: ("error", "bold red")}
+
+
+def checks_view(checks: Sequence[Check]) -> RenderableType:
+    """The checks below each other, each with what to do where something is wrong."""
+    parts: list[RenderableType] = []
+    for check in checks:
+        word, style = _MARKS[check.verdict]
+        parts.append(Text.assemble((f"{word:<8}", style), (f"{check.name:<16}", "bold"), c.clean(check.finding)))
+        parts += [Text(f"{'':<24}{c.clean(line.strip())}") for line in check.mend.splitlines()]
+    return Group(*parts)

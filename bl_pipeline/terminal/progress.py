@@ -1,0 +1,67 @@
+"""A sync as it goes on: a bar in a terminal, a few plain lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from bl_pipeline.terminal.console import plural, stderr
+
+_LINES = 5
+"""About so many lines tell of the progress where there is no terminal."""
+
+
+class SyncProgress:
+    """Watches a sync, and shows it while the `with` block runs. It is a `Progress` of bl_pipeline.defs.session."""
+
+    def __init__(self, doing: str = "Asking BrickLink what has changed") -> None:
+        self._console = stderr()
+        self._doing = doing
+        self._outcomes: Counter[str] = Counter()
+        self._total = 0
+        self._told = 0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[counts]}", style="dim"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(self._doing, total=None, counts="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def planned(self, total: int) -> None:
+        """So many orders are to be fetched."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._task, description="Fetching orders", total=total)
+        elif total:
+            self._console.print(f"Fetching {plural(total, 'order')} ...")
+
+    def done(self, order_id: str, outcome: str) -> None:
+        """An order is done."""
+        self._outcomes[outcome] += 1
+        done = self._outcomes.total()
+        counts = ", ".join(f"{count:,} {name}" for name, count in sorted(self._outcomes.items()))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, counts=f"{order_id}  {counts}")
+        elif done == self._total or done - self._told >= max(self._total / _LINES, 1):
+            self._told = done
+            self._console.print(f"  {done:,} of {self._total:,}: {counts}")

@@ -1,0 +1,132 @@
+"""Jobs of the pipeline, run in this process; their history is where the Dagster UI shows it."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.result import ExitCode, SyncResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bl_pipeline.defs.session import Progress, SyncSession
+
+
+class RunError(Exception):
+    """The run did not come to its end; the message says why and what to do, `result` what was done before."""
+
+    exit_code = ExitCode.OTHER
+    result = SyncResult()
+
+
+class LockHeld(RunError):
+    """Another sync of the store is running."""
+
+
+class Canceled(RunError):
+    """The user has canceled the run."""
+
+
+def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: Progress) -> SyncResult:
+    """Run a job, and return what it reports.
+
+    Raises SettingsError without credentials, WarehouseError without a warehouse, RunError where the run did
+    not come to its end, and what the run itself raised where that was not foreseen.
+    """
+    settings.credential_values()
+    with _quiet_dagster():
+        # Dagster takes seconds to import: only those who run a job wait for it.
+        from bl_pipeline.defs.session import open_session  # noqa: PLC0415
+
+        with open_session(settings) as session:
+            if not session.lock.try_acquire():
+                raise LockHeld(
+                    "Another sync of this store is running, and there is only one at a time.\n"
+                    "Look at it with: bl status, or in the Dagster UI. Then try again."
+                )
+            session.progress = progress
+            try:
+                _execute(settings, session, job, config)
+                if session.result is None:
+                    raise RunError("The run ended without a report; the Dagster UI has its log: bl up")
+            except RunError as error:
+                error.result = _noted(session)
+                raise
+            return session.result
+
+
+def _noted(session: SyncSession) -> SyncResult:
+    """What sync.runs has of a run that was cut short."""
+    from bl_pipeline.warehouse import runs  # noqa: PLC0415
+
+    with session.warehouse.engine.connect() as connection:
+        run = runs.read_run(connection, session.run_id)
+        if run is None:
+            return SyncResult()
+        return SyncResult(
+            orders_created=run.orders_created or 0,
+            orders_updated=run.orders_updated or 0,
+            orders_skipped=run.orders_skipped or 0,
+            orders_deferred=run.orders_deferred or 0,
+            errors=runs.run_errors(connection, session.warehouse, session.run_id),
+            api_calls=run.api_calls or 0,
+            last_synced_at=runs.last_synced_at(connection, session.warehouse),
+            duration_seconds=run.duration_seconds or 0.0,
+        )
+
+
+def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:
+    import dagster as dg  # noqa: PLC0415
+    from dagster._core.errors import DagsterExecutionInterruptedError  # noqa: PLC0415
+
+    from bl_pipeline.defs import defs  # noqa: PLC0415
+    from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
+
+    asked = {"config": dict(config)} if config else {}
+    definition = defs.resolve_job_def(job)
+    run_id = str(uuid.uuid4())
+    with open_instance(settings) as instance:
+        try:
+            definition.execute_in_process(
+                # The asset job holds the graph as one of its ops, the other jobs are the graph.
+                run_config={
+                    **({"ops": {"sync": asked} if job == "sync_orders" else asked} if asked else {}),
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                instance=instance,
+                resources={"sync": session},
+                # With it the UI shows the run under its job.
+                tags={".dagster/repository": "__repository__@bl_pipeline"},
+                run_id=run_id,
+            )
+        except dg.Failure as failure:
+            if session.result is None:
+                raise RunError(failure.description or "The run failed.") from None
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            # Dagster knows cancelation only by request; this one came from the keyboard.
+            run = instance.get_run_by_id(run_id)
+            if run is not None:
+                instance.report_run_canceled(run)
+            raise Canceled("Canceled. What was stored is kept, and the next run goes on from there.") from None
+
+
+@contextmanager
+def _quiet_dagster() -> Iterator[None]:
+    """What Dagster and the libraries below it say of themselves is not for the user of `bl`."""
+    logger, root, silence = logging.getLogger("dagster"), logging.getLogger(), logging.NullHandler()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    root.addHandler(silence)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            root.removeHandler(silence)
+            logger.setLevel(level)

@@ -1,0 +1,346 @@
+"""How a sync's result, the status, lists and single orders look in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bl_pipeline.status import Status
+from bl_pipeline.sync.indicator import FRESH_FOR, Indicator
+from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.console import Column, FittedTable, clean
+from bl_pipeline.warehouse.ledger import Usage
+from bl_pipeline.warehouse.runs import Run
+from bl_pipeline.warehouse.state import FailedOrder
+
+_ERRORS_SHOWN = 10
+_BAR = 30
+_INDICATOR_STYLES = {
+    Indicator.SYNCED: "bold green",
+    Indicator.STALE: "bold yellow",
+    Indicator.ERROR: "bold red",
+    Indicator.SYNCING: "bold cyan",
+}
+
+
+def result_line(result: SyncResult) -> Text:
+    """The counts of a sync: 5 created, 12 updated, 283 skipped."""
+    counts = [
+        (result.orders_created, "created", "green"),
+        (result.orders_updated, "updated", "cyan"),
+        (result.orders_skipped, "skipped", ""),
+    ]
+    more = [(result.orders_deferred, "deferred", "yellow"), (len(result.errors), "failed", "red")]
+    shown = counts + [entry for entry in more if entry[0]]
+    return Text(", ").join(Text(f"{number:,} {word}", style) for number, word, style in shown)
+
+
+def result_view(result: SyncResult) -> RenderableType:
+    """What a sync did, and the orders that failed."""
+    word, style = {
+        ExitCode.DONE: ("Done", "bold green"),
+        ExitCode.SOME_FAILED: ("Done, but some orders failed", "bold yellow"),
+        ExitCode.BUDGET: ("Stopped at the call budget", "bold yellow"),
+    }.get(result.exit_code, ("Stopped", "bold red"))
+    parts: list[RenderableType] = [
+        Text.assemble((f"{word}: ", style), result_line(result)),
+        Text(f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"),
+    ]
+    for error in result.errors[:_ERRORS_SHOWN]:
+        parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(error['error'])}"))
+    if len(result.errors) > _ERRORS_SHOWN:
+        parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: bl errors"))
+    if result.errors:
+        parts.append(Text("Try these again with: bl retry"))
+    return Group(*parts)
+
+
+def status_view(status: Status) -> RenderableType:
+    """The indicator and what it comes from."""
+    synced = status.last_synced_at
+    run = status.last_run
+    head = Text.assemble(
+        (f"● {status.indicator}", _INDICATOR_STYLES[status.indicator]),
+        f"  store {clean(status.store)}, {status.warehouse}",
+    )
+    overdue = synced is not None and status.now - synced > FRESH_FOR
+    rows: list[tuple[str, str | Text]] = [
+        ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'line')}"),
+        (
+            "Last sync",
+            Text(f"{c.when(synced)} UTC, {c.ago(status.now - synced)}", "yellow" if overdue else "")
+            if synced
+            else Text("never; start one with: bl sync", "yellow"),
+        ),
+        ("Last run", _run_text(run) if run else ""),
+        ("", clean(run.message.splitlines()[0]) if run and run.message else ""),
+        (
+            "Failed orders",
+            Text(f"{status.failed_orders:,}; see them with: bl errors", "red") if status.failed_orders else "none",
+        ),
+        ("API calls", calls_line(status.calls)),
+    ]
+    for full in status.open_full_syncs:
+        rows.append(
+            ("Full sync", f"asked for {c.when(full.requested_at)} UTC, not complete: each sync goes on with it")
+        )
+    return Group(head, Text(), c.facts(rows))
+
+
+def calls_line(calls: Usage) -> str:
+    """How the call budget stands."""
+    line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"
+    return f"{line}; free again from {c.when(calls.next_reset_at)} UTC" if calls.next_reset_at else line
+
+
+def _run_text(run: Run) -> Text:
+    if run.status == RunStatus.STARTED:
+        return Text(f"{run.job} started {c.when(run.started_at)} UTC and has not ended")
+    style = {RunStatus.SUCCEEDED: "green", RunStatus.FAILED: "red"}.get(RunStatus(run.status), "yellow")
+    text = Text.assemble(f"{run.job} ", (run.status.replace("_", " "), style))
+    counts = [
+        f"{number:,} {word}"
+        for number, word in (
+            (run.orders_created, "created"),
+            (run.orders_updated, "updated"),
+            (run.orders_skipped, "skipped"),
+            (run.orders_deferred, "deferred"),
+            (run.orders_failed, "failed"),
+        )
+        if number or (number == 0 and word in ("created", "updated", "skipped"))
+    ]
+    return text.append(
+        f": {', '.join(counts)}; {c.plural(run.api_calls or 0, 'call')}, {c.seconds(run.duration_seconds or 0.0)}"
+    )
+
+
+def orders_view(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
+    """The orders list."""
+    totals = c.amounts(row["total"] for row in rows)
+    return FittedTable(
+        [
+            "Order",
+            "Date",
+            Column("Buyer", least=8),
+            "Status",
+            Column("Payment", optional=True),
+            Column("Pieces", right=True),
+            Column("Lots", right=True),
+            Column("Total", right=True),
+            "",
+            Column("Tracking", optional=True),
+        ],
+        [
+            (
+                row["display_id"],
+                c.day(row["order_date"]),
+                clean(row["buyer_name"] or row["buyer_username"]),
+                c.status_text(row["status"]),
+                clean(row["payment_status"]),
+                clean(row["total_count"]),
+                clean(row["unique_count"]),
+                total,
+                clean(row["currency"]),
+                clean(row["tracking_number"]),
+            )
+            for row, total in zip(rows, totals, strict=True)
+        ],
+    )
+
+
+def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
+    """The failed orders and why."""
+    parts: list[RenderableType] = []
+    for order in failed:
+        parts += [
+            Text.assemble(
+                (f"BL-{clean(order.order_id)}", "bold"),
+                (f"  {c.when(order.failed_at)} UTC, {c.plural(order.attempts, 'attempt')}", "dim"),
+            ),
+            Padding(Text(clean(order.error)), (0, 0, 0, 2)),
+        ]
+    return Group(*parts)
+
+
+def order_view(order: Mapping[str, Any]) -> RenderableType:
+    """One order in full."""
+    title = Text.assemble(
+        (clean(order["display_id"]), "bold"),
+        "  ",
+        c.status_text(order["status"]),
+        (f" ({clean(order['platform_status'])})", "dim"),
+    )
+    parts: list[RenderableType] = [title, Text(), c.facts(_order_facts(order))]
+    if order["items"]:
+        parts += [Text(), _items_table(order["items"])]
+    else:
+        parts += [Text(), Text("No items are stored.", "dim")]
+    parts += [Text(), _totals(order)]
+    if order["status_history"]:
+        parts += [Text(), _history_table(order["status_history"])]
+    return Group(*parts)
+
+
+def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
+    first = order["first_order_date"]
+    buyer = " ".join(
+        part
+        for part in (
+            clean(order["buyer_name"]),
+            f"({clean(order['buyer_username'])})" if order["buyer_username"] else "",
+            f"<{clean(order['buyer_email'])}>" if order["buyer_email"] else "",
+        )
+        if part
+    )
+    paid = [
+        clean(order["payment_status"]),
+        clean(order["payment_method"]),
+        f"{c.when(order['paid_at'])} UTC" if order["paid_at"] else "",
+    ]
+    shipped = [
+        clean(order["shipping_method"]),
+        f"{c.when(order['shipped_at'])} UTC" if order["shipped_at"] else "",
+        clean(order["tracking_number"]),
+        clean(order["tracking_url"]),
+    ]
+    size = [
+        f"{c.plural(order['total_count'], 'piece')}" if order["total_count"] is not None else "",
+        f"{c.plural(order['unique_count'], 'lot')}" if order["unique_count"] is not None else "",
+        f"{c.amount(order['total_weight'])} g" if order["total_weight"] is not None else "",
+    ]
+    return [
+        ("Ordered", f"{c.when(order['order_date'])} UTC"),
+        ("First seen as", f"{c.when(first)} UTC" if first != order["order_date"] else ""),
+        ("Changed", f"{c.when(order['status_changed_at'])} UTC" if order["status_changed_at"] else ""),
+        ("Buyer", buyer),
+        ("Address", _address(order["shipping_address"])),
+        ("Payment", ", ".join(filter(None, paid))),
+        ("Shipping", ", ".join(filter(None, shipped))),
+        ("Size", ", ".join(filter(None, size))),
+        ("Remarks", clean(order["remarks"])),
+        ("Filed", "yes" if order["is_filed"] else ""),
+    ]  # fmt: skip
+
+
+def _address(address: Mapping[str, Any] | None) -> str:
+    if not address:
+        return ""
+    lines = [clean(address.get(key)) for key in ("address1", "address2")]
+    place = " ".join(filter(None, (clean(address.get(key)) for key in ("postal_code", "city", "state"))))
+    parts = [*lines, place, clean(address.get("country_code"))]
+    return ", ".join(filter(None, parts)) if any(lines) else clean(address.get("full"))
+
+
+def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
+    several = len({item["batch_number"] for item in items}) > 1
+    each = c.amounts(item["unit_price"] for item in items)
+    total = c.amounts(item["total_price"] for item in items)
+    return FittedTable(
+        [
+            *([Column("Batch", right=True)] if several else []),
+            Column("Qty", right=True),
+            "Item",
+            Column("Name", least=16),
+            Column("Colour", least=8),
+            "",
+            Column("Each", right=True),
+            Column("Total", right=True),
+        ],
+        [
+            (
+                *([str(item["batch_number"])] if several else []),
+                f"{item['quantity']:,}" if item["quantity"] is not None else "",
+                clean(item["item_number"]),
+                clean(item["item_name"]),
+                "" if item["color_id"] == 0 else clean(item["color_name"]),
+                {"N": "new", "U": "used"}.get(item["condition"], clean(item["condition"])),
+                one,
+                all_,
+            )
+            for item, one, all_ in zip(items, each, total, strict=True)
+        ],
+    )
+
+
+def _totals(order: Mapping[str, Any]) -> Table:
+    """How the total comes about; the parts of the fees are indented below them."""
+    rows: list[tuple[str, Decimal | None]] = [
+        ("Subtotal", order["subtotal"]),
+        ("Shipping", order["shipping"]),
+        ("Fees", order["fees"]),
+    ]
+    parts = [
+        ("insurance", order["insurance"]),
+        ("additional charge 1", order["etc1"]),
+        ("additional charge 2", order["etc2"]),
+        ("tax", order["tax"]),
+        ("credit", -order["credit"] if order["credit"] else None),
+        ("coupon", -order["coupon"] if order["coupon"] else None),
+    ]
+    rows += [(f"  {name}", value) for name, value in parts if value]
+    rows += [("Total", order["total"])]
+    if order["final_total"] != order["total"]:
+        rows += [("Final total", order["final_total"])]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    rows = [(name, value) for name, value in rows if value is not None]
+    for (name, _), text in zip(rows, c.amounts(value for _, value in rows), strict=True):
+        style = "bold" if name in ("Total", "Final total") else "dim" if name.startswith(" ") else ""
+        grid.add_row(Text(name, style or "bold"), Text(text, style), clean(order["currency"]))
+    if order["vat_amount"]:
+        rate = f" ({order['vat_rate'].normalize():f} %)" if order["vat_rate"] else ""
+        grid.add_row(f"VAT contained{rate}", c.amount(order["vat_amount"]), clean(order["currency"]))
+    return grid
+
+
+def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
+    totals = c.amounts(entry["total"] for entry in history)
+    return FittedTable(
+        ["Seen (UTC)", "Status", "BrickLink", "Payment", Column("Total", right=True), ""],
+        [
+            (
+                c.when(entry["observed_at"]),
+                c.status_text(entry["status"]),
+                clean(entry["platform_status"]),
+                clean(entry["payment_status"]),
+                total,
+                clean(entry["currency"]),
+            )
+            for entry, total in zip(history, totals, strict=True)
+        ],
+    )
+
+
+def revenue_view(months: Sequence[tuple[datetime, str, int, Decimal]]) -> FittedTable:
+    """Revenue by month and currency, with a bar; each currency has its own scale."""
+    most: dict[str, Decimal] = {}
+    for _, currency, _, revenue in months:
+        most[currency] = max(most.get(currency, Decimal(0)), revenue)
+    texts = c.amounts(revenue for *_, revenue in months)
+    return FittedTable(
+        ["Month", Column("Orders", right=True), Column("Revenue", right=True), "", Column(optional=True)],
+        [
+            (
+                f"{month.astimezone(UTC):%Y-%m}",
+                f"{orders:,}",
+                text,
+                clean(currency),
+                Text("█" * _bar_length(revenue, most[currency]), "cyan"),
+            )
+            for (month, currency, orders, revenue), text in zip(months, texts, strict=True)
+        ],
+    )
+
+
+def _bar_length(value: Decimal, most: Decimal) -> int:
+    return max(round(value / most * _BAR), 0) if most > 0 else 0

@@ -1,0 +1,198 @@
+"""The reports as written in sql/: one SELECT a file, under a header that says what it answers.
+
+    -- Title
+    --
+    -- Free text, where the report needs some.
+    --
+    -- Question: What does it answer?
+    -- Grain: columns that tell one row from another
+    -- Columns:
+    --   name [unit]: meaning, one line for each column of the SELECT, in its order
+    -- Caveats:
+    --   What a reader could get wrong, a paragraph each; its further lines are indented more.
+    -- Period: the column that --from and --to are about, "adds up" where rows may be added over it
+    -- Chart: amount over|by column [split column]
+    -- Stored: when large
+
+Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
+Period, Chart and Stored are left out where they do not apply. Stored means that in a warehouse of very many
+orders the rows are not worked out when they are read, but stored by the report's asset.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from hashlib import blake2b
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "sql"
+SCHEMA = "reports"
+MONEY = "currency"
+DAY, TIME, PERCENT = "date", "UTC", "%"
+_FIELD = re.compile(r"(Question|Grain|Columns|Caveats|Period|Chart|Stored):\s*(.*)")
+_COLUMN = re.compile(r"(\w+)(?: \[(.+?)\])?: (.+)")
+_CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+))?")
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync)\.(\w+)")
+
+
+class ReportFileError(ValueError):
+    """A file in sql/ is not written as it has to be; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportColumn:
+    """A column of a report. `unit` is None for what is no quantity: names, keys, codes."""
+
+    name: str
+    unit: str | None
+    text: str
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether it is a number of something."""
+        return self.unit not in (None, DAY, TIME, PERCENT)
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is an amount in the row's currency."""
+        return self.unit == MONEY
+
+    @property
+    def comment(self) -> str:
+        """Meaning and unit in a line."""
+        unit = "in currency" if self.is_money else self.unit
+        return f"{self.text} [{unit}]" if unit else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSpec:
+    """What a report's picture shows: `amount` over time, or by something, the largest first."""
+
+    amount: str
+    over_time: bool
+    along: str
+    split: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report. `reads` are the relations its SELECT reads, as (schema, name)."""
+
+    name: str
+    title: str
+    text: str
+    question: str
+    grain: tuple[str, ...]
+    columns: tuple[ReportColumn, ...]
+    caveats: tuple[str, ...]
+    period: str | None
+    adds_up: bool
+    chart: ChartSpec | None
+    stored_when_large: bool
+    sql: str
+    reads: tuple[tuple[str, str], ...]
+
+    def column(self, name: str) -> ReportColumn:
+        """The column of this name; KeyError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return any(column.name == name for column in self.columns)
+
+    @property
+    def description(self) -> str:
+        """All of the header but the columns, for a view's comment and Dagster's catalogue."""
+        parts = [self.title + ".", self.text, self.question, f"One row for each {', '.join(self.grain)}."]
+        return "\n\n".join([*filter(None, parts), *self.caveats])
+
+
+def digest(reports: tuple[Report, ...]) -> str:
+    """Tells one state of sql/ from another."""
+    return blake2b("\0".join(repr(report) for report in reports).encode(), digest_size=16).hexdigest()
+
+
+@cache
+def read_reports(folder: Path = FOLDER) -> tuple[Report, ...]:
+    """Every report of the folder, each after those it reads.
+
+    Raises ReportFileError.
+    """
+    files = {path.stem: path for path in sorted(folder.glob("*.sql"))}
+    if not files:
+        raise ReportFileError(f"there are no reports in {folder}")
+    reports = {name: parse_report(name, path.read_text(encoding="utf-8")) for name, path in files.items()}
+    order = TopologicalSorter(
+        {report.name: [name for schema, name in report.reads if schema == SCHEMA] for report in reports.values()}
+    )
+    return tuple(reports[name] for name in order.static_order())
+
+
+def parse_report(name: str, source: str) -> Report:
+    """A report from its file's text. Raises ReportFileError."""
+    lines = source.splitlines()
+    length = next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    fields = _read_header([line.removeprefix("--").removeprefix(" ") for line in lines[:length]])
+    sql = "\n".join(lines[length:]).strip()
+    try:
+        title, *text = fields[""]
+        columns = [_COLUMN.fullmatch(line) for line in fields["Columns"]]
+        period, _, adds_up = "".join(fields.get("Period", [])).partition(", ")
+        grain = tuple("".join(fields["Grain"]).split(", "))
+        report = Report(
+            name=name,
+            title=title,
+            text=" ".join(text),
+            question=" ".join(fields["Question"]),
+            grain=grain,
+            columns=tuple(ReportColumn(*column.groups()) for column in columns if column),
+            caveats=tuple(fields["Caveats"]),
+            period=period or None,
+            adds_up=adds_up == "adds up",
+            chart=_chart(fields["Chart"][0]) if "Chart" in fields else None,
+            stored_when_large="Stored" in fields,
+            sql=sql,
+            reads=tuple(dict.fromkeys(_READ.findall(sql))),
+        )
+    except (KeyError, ValueError) as error:
+        raise ReportFileError(f"sql/{name}.sql: its header lacks {error}") from None
+    named = {column.name for column in report.columns}
+    chart = [report.chart.amount, report.chart.along, report.chart.split or grain[0]] if report.chart else []
+    unknown = {*grain, *chart, period or grain[0]} - named
+    if unknown or not all(columns) or not sql or sql.endswith(";"):
+        raise ReportFileError(f"sql/{name}.sql: check its columns, {', '.join(sorted(unknown)) or 'and its SELECT'}")
+    return report
+
+
+def _read_header(lines: list[str]) -> dict[str, list[str]]:
+    """The header's paragraphs by field; what comes before the first field is under ""."""
+    fields: dict[str, list[str]] = {"": []}
+    current = fields[""]
+    indent = 0
+    for line in filter(str.strip, lines):
+        if found := _FIELD.fullmatch(line):
+            current = fields.setdefault(found[1], [])
+            if found[2]:
+                current.append(found[2])
+            indent = 0
+            continue
+        depth = len(line) - len(line.lstrip())
+        if current and indent and depth > indent:
+            current[-1] += f" {line.strip()}"
+        else:
+            current.append(line.strip())
+            indent = depth
+    return fields
+
+
+def _chart(line: str) -> ChartSpec:
+    found = _CHART.fullmatch(line)
+    if found is None:
+        raise ValueError(f"a readable Chart: {line}")
+    return ChartSpec(found[1], found[2] == "over", found[3], found[4])

@@ -1,0 +1,176 @@
+"""The reports as views in the schema `reports`, made anew whenever sql/ has changed.
+
+A view works its rows out when it is read, so it is always as new as the sales. In a warehouse of very many
+orders that takes too long for some reports: their assets then store the rows in the schema `stored`, and the
+view reads them from there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from bl_pipeline.warehouse.report_files import SCHEMA, Report, digest, read_reports
+
+STORED_ABOVE = 100_000
+"""With more orders than this in the warehouse, the reports that allow it are stored."""
+
+STORED_SCHEMA = "stored"
+
+
+class ReportViewsError(Exception):
+    """The views could not be made; the message says why and what to do."""
+
+
+def install_reports(connection: Connection, store: str, timezone: str | None) -> None:
+    """Make the views say what sql/ says, and note the store's time zone, in the caller's transaction.
+
+    Without a time zone the store keeps the one it has, to begin with UTC. Nothing is written where all is as it
+    should be. Raises ReportViewsError.
+    """
+    reports = read_reports()
+    wanted = digest(reports)
+    if not _is_installed(connection, reports, wanted):
+        # Two processes may come at once: the second finds the work done.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
+        if not _is_installed(connection, reports, wanted):
+            _make_all(connection, reports, wanted)
+    if _note_timezone(connection, store, timezone):
+        # What is stored has the days of the old one.
+        _make_all(connection, reports, wanted)
+
+
+def _note_timezone(connection: Connection, store: str, timezone: str | None) -> bool:
+    """Whether the store had another one."""
+    held = connection.scalar(text("SELECT timezone FROM sync.stores WHERE store = :store"), {"store": store})
+    if held is not None and timezone in (None, held):
+        return False
+    wanted = timezone or "UTC"
+    try:
+        with connection.begin_nested():
+            connection.execute(text("SELECT now() AT TIME ZONE :timezone"), {"timezone": wanted})
+    except DBAPIError:
+        raise ReportViewsError(f"BL_TIMEZONE: this Postgres knows no time zone {wanted}.") from None
+    connection.execute(
+        text(
+            """
+            INSERT INTO sync.stores (store, timezone) VALUES (:store, :timezone)
+            ON CONFLICT (store) DO UPDATE SET timezone = excluded.timezone
+            """
+        ),
+        {"store": store, "timezone": wanted},
+    )
+    return held is not None
+
+
+def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: str) -> bool:
+    rows = connection.execute(text("SELECT name, digest FROM sync.report_views"))
+    held = {row.name: row.digest for row in rows}
+    return held == dict.fromkeys((report.name for report in reports), wanted)
+
+
+def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
+    held = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
+    try:
+        with connection.begin_nested():
+            for report in reports:
+                _make(connection, report)
+            _drop(connection, [name for name in held if name not in {report.name for report in reports}])
+    except DBAPIError:
+        # A view cannot be replaced by one of other columns.
+        _drop(connection, held)
+        for report in reports:
+            _make(connection, report)
+    connection.execute(text("DELETE FROM sync.report_views"))
+    connection.execute(
+        text("INSERT INTO sync.report_views (name, digest) VALUES (:name, :digest)"),
+        [{"name": report.name, "digest": wanted} for report in reports],
+    )
+    gone = connection.execute(
+        text("SELECT tablename FROM pg_tables WHERE schemaname = :schema"), {"schema": STORED_SCHEMA}
+    )
+    for (name,) in gone.all():
+        connection.execute(text(f"DROP TABLE {STORED_SCHEMA}.{name}"))
+
+
+def _drop(connection: Connection, names: list[str]) -> None:
+    """Drop views of ours; never what a user has built on them."""
+    if not names:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(text(f"DROP VIEW IF EXISTS {', '.join(f'{SCHEMA}.{name}' for name in names)}"))
+    except DBAPIError as error:
+        detail = getattr(getattr(error.orig, "diag", None), "message_detail", None)
+        raise ReportViewsError(
+            f"The reports have changed, but something of your own is built on them:\n{detail or error.orig}\n"
+            "Drop it, start again, and make it anew on the new reports."
+        ) from None
+
+
+def _make(connection: Connection, report: Report) -> None:
+    """The view, and the header of its file as comments, which BI tools show."""
+    view = f"{SCHEMA}.{report.name}"
+    _execute(connection, f"CREATE OR REPLACE VIEW {view} AS\n{report.sql}")
+    _execute(connection, f"COMMENT ON VIEW {view} IS {_literal(report.description)}")
+    for column in report.columns:
+        _execute(connection, f"COMMENT ON COLUMN {view}.{column.name} IS {_literal(column.comment)}")
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    # Past SQLAlchemy and the driver: a report may hold colons and per cent signs.
+    connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def is_large(connection: Connection) -> bool:
+    """Whether the warehouse has so many orders that reports are stored."""
+    return bool(
+        connection.scalar(text("SELECT EXISTS (SELECT FROM sales.orders OFFSET :above)"), {"above": STORED_ABOVE})
+    )
+
+
+def stored_at(connection: Connection, report: Report) -> datetime | None:
+    """Of which moment the report's rows are; None where they are worked out when read."""
+    moment: datetime | None = connection.scalar(
+        text("SELECT stored_at FROM sync.report_views WHERE name = :name"), {"name": report.name}
+    )
+    return moment
+
+
+def refresh(connection: Connection, report: Report) -> datetime | None:
+    """Store the report's rows anew where it is to be stored, else let it be worked out when read.
+
+    In the caller's transaction; readers see the rows of before until it ends. Returns `stored_at`.
+    """
+    if not report.stored_when_large:
+        return None
+    lock = f"SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports.{report.name}', 0))"
+    connection.execute(text(lock))
+    if not is_large(connection):
+        if stored_at(connection, report) is not None:
+            _make(connection, report)
+            connection.execute(text(f"DROP TABLE IF EXISTS {STORED_SCHEMA}.{report.name}"))
+            _note(connection, report, stored=False)
+        return None
+    table = f"{STORED_SCHEMA}.{report.name}"
+    _execute(connection, f"CREATE TABLE {table}__new AS\n{report.sql}")
+    connection.execute(text(f"ANALYZE {table}__new"))
+    columns = ", ".join(column.name for column in report.columns)
+    connection.execute(text(f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS SELECT {columns} FROM {table}__new"))
+    connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
+    connection.execute(text(f"ALTER TABLE {table}__new RENAME TO {report.name}"))
+    _note(connection, report, stored=True)
+    return stored_at(connection, report)
+
+
+def _note(connection: Connection, report: Report, *, stored: bool) -> None:
+    connection.execute(
+        text("UPDATE sync.report_views SET stored_at = CASE WHEN :stored THEN now() END WHERE name = :name"),
+        {"name": report.name, "stored": stored},
+    )

@@ -1,0 +1,57 @@
+"""Numbers over time, for charts: API calls by the hour, orders by the day; and which orders a run was about."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import Warehouse
+
+
+def calls_by_hour(connection: Connection, warehouse: Warehouse, now: datetime, *, hours: int = 24) -> list[int]:
+    """Calls in each of the last hours, counted back from `now`; the latest is the last."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT floor(extract(epoch FROM CAST(:now AS timestamptz) - started_at) / 3600)::int, count(*)
+            FROM sync.api_calls WHERE store = :store AND started_at > :since AND started_at <= :now GROUP BY 1
+            """
+        ),
+        {"store": warehouse.store, "now": now, "since": now - timedelta(hours=hours)},
+    )
+    return _counts(rows.tuples().all(), hours)
+
+
+def orders_by_day(connection: Connection, warehouse: Warehouse, now: datetime, *, days: int = 30) -> list[int]:
+    """Orders of each of the last days in UTC, by order_date; today is the last."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT CAST(CAST(:now AS timestamptz) AT TIME ZONE 'UTC' AS date)
+                 - CAST(order_date AT TIME ZONE 'UTC' AS date), count(*)
+            FROM sales.orders WHERE store = :store AND order_date > :since AND order_date <= :now GROUP BY 1
+            """
+        ),
+        {"store": warehouse.store, "now": now, "since": now - timedelta(days=days)},
+    )
+    return _counts(rows.tuples().all(), days)
+
+
+def _counts(by_age: object, length: int) -> list[int]:
+    ages: dict[int, int] = dict(by_age)  # type: ignore[call-overload]
+    return [ages.get(age, 0) for age in reversed(range(length))]
+
+
+def run_order_ids(connection: Connection, run_id: str, outcome: str, *, limit: int) -> list[str]:
+    """The first orders of a run that went this way, most urgent first."""
+    rows = connection.scalars(
+        text(
+            """
+            SELECT platform_order_id FROM sync.run_orders WHERE run_id = :run_id AND outcome = :outcome
+            ORDER BY position LIMIT :limit
+            """
+        ),
+        {"run_id": run_id, "outcome": outcome, "limit": limit},
+    )
+    return list(rows)

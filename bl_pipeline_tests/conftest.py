@@ -1,0 +1,351 @@
+"""What the tests stand on, all of it real: an embedded Postgres, a BrickLink over HTTP, jobs run by Dagster.
+
+One Postgres serves all workers of a session; each test has a database of its own, copied from a template
+that has the tables already. Time is the test's: `clock` stands still until it is moved, and nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from bl_pipeline.bricklink import RetryPolicy
+from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.result import StopReason, SyncResult
+from bl_pipeline.warehouse import embedded, runs
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from bl_pipeline.defs.session import Progress, SyncSession
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+_HOME = pytest.StashKey[Path]()
+TEMPLATE = "bl_pipeline_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the home of the session's Postgres: not below pytest's own folders, which are closed to it as root."""
+    worker = getattr(config, "workerinput", None)
+    if worker:
+        config.stash[_HOME] = Path(worker["home"])
+    else:
+        config.stash[_HOME] = Path(tempfile.mkdtemp(prefix="bl-pipeline-tests-"))
+        config.stash[_HOME].chmod(0o711)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist where the home is."""
+    node.workerinput["home"] = str(node.config.stash[_HOME])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the home once the last worker has let its Postgres go."""
+    if hasattr(config, "workerinput"):
+        return
+    home = config.stash[_HOME]
+    until = time.monotonic() + 10
+    while list(home.glob("**/postmaster.pid")) and time.monotonic() < until:
+        time.sleep(0.05)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server with a template of the warehouse; databases are copied from it and dropped."""
+
+    admin_url: str = field(repr=False)
+
+    def prepare(self) -> None:
+        """Make the template, where no other worker has."""
+
+        def migrate(url: str) -> None:
+            with open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
+                pass
+
+        self.make_template(TEMPLATE, "template1", migrate)
+
+    def make_template(self, name: str, template: str, fill: Callable[[str], None]) -> None:
+        """Make a template from another by filling it, where no other worker has."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute("SELECT pg_advisory_lock(hashtext('bl_pipeline_tests.template'))")
+            if not admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchall():
+                with self.database(template) as url:
+                    fill(url)
+                    admin.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a new database."""
+        name = f"test_{uuid4().hex}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self.admin_url.rpartition("/")[0] + f"/{name}"
+        finally:
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
+                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
+    """The embedded Postgres, held by this worker."""
+    with embedded.acquire(pytestconfig.stash[_HOME] / "main") as lease:
+        with psycopg.connect(lease.url, autocommit=True) as admin:
+            # Its data is thrown away anyway.
+            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                admin.execute(f"ALTER SYSTEM SET {name} = off")
+            admin.execute("SELECT pg_reload_conf()")
+        server = Postgres(lease.url)
+        server.prepare()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_15(pytestconfig: pytest.Config) -> Iterator[Postgres]:
+    """A server of the oldest Postgres that is supported: the one in BL_TEST_POSTGRES_15, or one that is installed.
+
+    BL_TEST_POSTGRES_15 is the URL of a database whose user may create others.
+    """
+    if url := os.environ.get("BL_TEST_POSTGRES_15"):
+        yield Postgres(url)
+        return
+    binaries = Path("/usr/lib/postgresql/15/bin")
+    if not binaries.exists():
+        pytest.skip(f"no Postgres 15: BL_TEST_POSTGRES_15 is not set, and there is no {binaries}")
+    with embedded.acquire(pytestconfig.stash[_HOME] / "15", binaries=binaries) as lease:
+        yield Postgres(lease.url)
+
+
+@pytest.fixture
+def empty_database_url(postgres: Postgres) -> Iterator[str]:
+    """A database without any tables."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[str]:
+    """A database of the test's own with the warehouse's tables: empty, or where the test asks for `synced`, filled."""
+    template = request.getfixturevalue("synced_template") if "synced" in request.fixturenames else TEMPLATE
+    with postgres.database(template) as url:
+        yield url
+
+
+@pytest.fixture
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Neither the environment nor a `.env` file sets anything; the working directory is `tmp_path`."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+class Clock:
+    """A clock that stands still until the test moves it; what sleeps on it moves it too."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        """Move on by a timedelta's arguments."""
+        self.now += timedelta(**by)
+
+    def sleep(self, seconds: float) -> None:
+        """Note the wait instead of waiting."""
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of the pipeline, to begin with that of the store."""
+    return Clock(NOW)
+
+
+@pytest.fixture
+def store() -> Store:
+    """A small store of every kind of order in two currencies, the same each time."""
+    return grow_store()
+
+
+def grow_store() -> Store:
+    """The store of the fixture."""
+    return Store.grow(orders=24, seed=7, now=NOW, filed=8, purged=4, unknown=1, currencies=("EUR", "USD"))
+
+
+@pytest.fixture
+def server(store: Store) -> Iterator[SandboxServer]:
+    """BrickLink, serving `store`."""
+    # The pipeline's clock is the test's, so its signatures are of any time.
+    with SandboxServer(store, timestamp_lifetime=10**9) as server:
+        yield server
+
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def make_settings(isolated: pytest.MonkeyPatch, server: SandboxServer, database_url: str) -> MakeSettings:
+    """Settings of the sandbox and the test's database, save for the fields given."""
+
+    def make(**overrides: Any) -> Settings:
+        fields = {name.lower(): value for name, value in server.environment().items()}
+        return load_settings(**{**fields, "bl_database_url": database_url, "bl_request_timeout": 10, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    """Settings of the sandbox and the test's database."""
+    return make_settings()
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The test's warehouse."""
+    with open_warehouse(settings) as warehouse:
+        yield warehouse
+
+
+OpenSession = Callable[..., "SyncSession"]
+
+
+@pytest.fixture
+def open_test_session(settings: Settings, clock: Clock) -> Iterator[OpenSession]:
+    """Open sessions on the test's clock, which wait for nothing; each is closed at the end of the test."""
+    from bl_pipeline.defs.session import open_session
+
+    with ExitStack() as stack:
+
+        def open_one(settings: Settings = settings, progress: Progress | None = None) -> SyncSession:
+            session = stack.enter_context(open_session(settings))
+            session.clock, session.sleep = clock, clock.sleep
+            session.retry = RetryPolicy(jitter=Random(1))
+            if progress is not None:
+                session.progress = progress
+            return session
+
+        yield open_one
+
+
+@pytest.fixture
+def session(open_test_session: OpenSession) -> SyncSession:
+    """One session, whose lock is free."""
+    return open_test_session()
+
+
+@dataclass
+class Sync:
+    """Runs jobs as Dagster runs them, each in a session of its own."""
+
+    settings: Settings
+    clock: Clock
+    instance: dg.DagsterInstance
+    last: dg.ExecuteInProcessResult | None = None
+
+    def __call__(
+        self,
+        job: str = "sync_orders",
+        *,
+        settings: Settings | None = None,
+        partition: str | None = None,
+        progress: Progress | None = None,
+        **config: Any,
+    ) -> SyncResult:
+        """Run a job with this config; `last` is what Dagster says of it."""
+        from bl_pipeline.defs import defs
+        from bl_pipeline.defs.session import Unwatched, open_session
+
+        asked: dict[str, Any] = {"config": config}
+        run_config = {"ops": {"sync": asked} if job == "sync_orders" else asked} if config else None
+        with open_session(settings or self.settings) as session:
+            session.clock, session.sleep = self.clock, self.clock.sleep
+            session.retry = RetryPolicy(jitter=Random(1))
+            session.progress = progress or Unwatched()
+            self.last = defs.resolve_job_def(job).execute_in_process(
+                run_config=run_config,
+                resources={"sync": session},
+                instance=self.instance,
+                partition_key=partition,
+                raise_on_error=False,
+            )
+            return self.result(session.warehouse, self.last.run_id)
+
+    @staticmethod
+    def result(warehouse: Warehouse, run_id: str) -> SyncResult:
+        """The SyncResult as stored in sync.runs."""
+        with warehouse.engine.connect() as connection:
+            run = runs.read_run(connection, run_id)
+            assert run is not None, "the run was not noted"
+            return SyncResult(
+                orders_created=run.orders_created or 0,
+                orders_updated=run.orders_updated or 0,
+                orders_skipped=run.orders_skipped or 0,
+                orders_deferred=run.orders_deferred or 0,
+                errors=runs.run_errors(connection, warehouse, run_id),
+                api_calls=run.api_calls or 0,
+                last_synced_at=runs.last_synced_at(connection, warehouse),
+                duration_seconds=run.duration_seconds or 0,
+                stop_reason=StopReason(run.stop_reason) if run.stop_reason else None,
+                message=run.message,
+            )
+
+
+@pytest.fixture(scope="session")
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster's history, in memory, of all runs of this worker: to make one takes longer than a run."""
+    import dagster as dg
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def sync(settings: Settings, clock: Clock, dagster_instance: dg.DagsterInstance) -> Sync:
+    """Run a job of the pipeline: `sync(full_sync=True)`, `sync("refresh_order", order_ids=["1"])`."""
+    return Sync(settings, clock, dagster_instance)
+
+
+@pytest.fixture(scope="session")
+def synced_template(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> str:
+    """The name of a template in which the fixture `store` has been synced once: copied faster than synced."""
+    name = f"{TEMPLATE}_synced"
+
+    def fill(url: str) -> None:
+        with SandboxServer(grow_store(), timestamp_lifetime=10**9) as server:
+            fields = {field.lower(): value for field, value in server.environment().items()}
+            settings = load_settings(_env_file=None, bl_store="main", bl_database_url=url, **fields)
+            assert Sync(settings, Clock(NOW), dagster_instance)().success
+
+    postgres.make_template(name, TEMPLATE, fill)
+    return name
+
+
+@pytest.fixture
+def synced(sync: Sync, clock: Clock) -> Sync:
+    """The same as `sync`, but `store` has been synced once already, an hour ago."""
+    clock.advance(hours=1)
+    return sync

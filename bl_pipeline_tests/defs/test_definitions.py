@@ -1,0 +1,86 @@
+"""The code location: its names, and that it loads without a warning."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from bl_pipeline.defs import defs
+
+PROJECT = Path(__file__).parents[2]
+REPOSITORY = defs.get_repository_def()
+
+
+def test_jobs_assets_and_schedule_have_the_names_that_stay() -> None:
+    graph = REPOSITORY.asset_graph
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+
+    assert {"order_summaries", "order_changes", "orders", "order_items"} <= keys
+    assert {"sync_orders", "full_sync", "refresh_order", "retry_failed_orders"} <= set(REPOSITORY.job_names)
+    assert "sync_orders_schedule" in {schedule.name for schedule in REPOSITORY.schedule_defs}
+    assert {key.to_user_string() for key in graph.get(dg.AssetKey("orders")).parent_keys} == {"order_changes"}
+    assert {key.to_user_string() for key in graph.get(dg.AssetKey("order_changes")).parent_keys} == {"order_summaries"}
+
+
+def test_the_schedule_is_on_and_in_utc() -> None:
+    schedule = REPOSITORY.get_schedule_def("sync_orders_schedule")
+
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("*/30 * * * *", "UTC")
+    assert schedule.job_name == "sync_orders"
+
+
+def test_the_full_sync_has_every_month_the_current_one_included() -> None:
+    partitions = REPOSITORY.get_job("full_sync").partitions_def
+
+    assert partitions is not None
+    months = partitions.get_partition_keys()
+    assert months[0] == "2000-01-01"
+    from datetime import UTC, datetime
+
+    assert months[-1] == f"{datetime.now(UTC):%Y-%m}-01"
+
+
+def test_every_job_and_op_says_what_it_does() -> None:
+    jobs = [job for job in REPOSITORY.get_all_jobs() if not job.name.startswith("__")]
+    assert [job.name for job in jobs if not job.description] == []
+    assert [
+        node.name for job in jobs for node in job.nodes_in_topological_order if not node.definition.description
+    ] == []
+
+
+def test_the_location_has_one_name_wherever_it_is_loaded() -> None:
+    """Schedules are on or off by it."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dagster"]
+    assert project["code_location_name"] == "bl_pipeline"
+    assert "location_name: bl_pipeline" in (PROJECT / "workspace.yaml").read_text()
+    assert project["module_name"] in (PROJECT / "workspace.yaml").read_text()
+
+
+LOAD = """
+import warnings
+warnings.simplefilter("error")
+from bl_pipeline.defs import defs
+dg_repository = defs.get_repository_def()
+dg_repository.load_all_definitions()
+print(sorted(dg_repository.job_names))
+"""
+
+
+@pytest.mark.parametrize("filters", ["error"])
+def test_the_location_loads_without_a_warning(filters: str) -> None:
+    """In a process of its own, as Dagster does; no setting, no warehouse and no API is needed for it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BL_", "BRICKLINK_"))}
+    loaded = subprocess.run(
+        [sys.executable, "-W", filters, "-c", LOAD], cwd=PROJECT, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert loaded.returncode == 0, loaded.stderr[-3000:]
+    assert loaded.stderr == ""
+    assert "sync_orders" in loaded.stdout

@@ -1,0 +1,247 @@
+"""The steps of a sync, run as a Dagster run does but without its overhead; and what has to be true at the end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any, cast
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, event, text
+
+from bl_pipeline.bricklink import RetryPolicy
+from bl_pipeline.defs.batch import fetch_batch
+from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.defs.steps import BATCH_SIZE, SyncRequest, finish, list_orders, plan_changes
+from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline_tests.conftest import Clock
+from bl_pipeline_tests.expected import STATUS, Row, order_row
+
+DAY = timedelta(hours=24)
+
+
+class Died(BaseException):
+    """The end of a process: nothing it does afterwards reaches the database."""
+
+
+class Death:
+    """Ends a run at one of its commits, before or after it takes effect."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._commits_left: int | None = None
+        self._after = False
+        self._dead = False
+        self.commits = 0
+        event.listen(engine, "commit", self._on_commit)
+        event.listen(engine, "before_cursor_execute", self._on_statement)
+
+    def close(self) -> None:
+        """Take the hooks off."""
+        event.remove(self._engine, "commit", self._on_commit)
+        event.remove(self._engine, "before_cursor_execute", self._on_statement)
+
+    def plan(self, commit: int | None, *, after: bool = False) -> None:
+        """Die at this commit, counted from 0; never where it is None."""
+        self._commits_left, self._after, self._dead, self.commits = commit, after, False, 0
+
+    def _on_commit(self, _connection: Connection) -> None:
+        with self._lock:
+            if self._dead:
+                raise Died
+            self.commits += 1
+            if self._commits_left is None:
+                return
+            if self._commits_left == 0:
+                self._dead = True
+                if not self._after:
+                    raise Died
+            self._commits_left -= 1
+
+    def _on_statement(self, *_: object) -> None:
+        if self._dead:
+            raise Died
+
+
+class RememberingStore(Store):
+    """A store that knows every state each of its orders ever had."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.versions: dict[int, list[SandboxOrder]] = {key: [order] for key, order in self.orders.items()}
+
+    def put(self, order: SandboxOrder) -> None:
+        super().put(order)
+        self.versions.setdefault(order.order_id, []).append(order)
+
+    @classmethod
+    def of(cls, **keywords: Any) -> RememberingStore:
+        """As `grow`."""
+        return cast(RememberingStore, cls.grow(**keywords))
+
+
+def sandbox_settings(server: SandboxServer, database_url: str, **overrides: Any) -> Settings:
+    """Settings of a sandbox and a database, whatever the environment says."""
+    fields = {name.lower(): value for name, value in server.environment().items()}
+    return load_settings(
+        **{
+            "_env_file": None,
+            **fields,
+            "bl_database_url": database_url,
+            "bl_request_timeout": 30,
+            "bl_max_parallel_requests": 2,
+            **overrides,
+        }
+    )
+
+
+@contextmanager
+def session_on(warehouse: Warehouse, settings: Settings, clock: Clock) -> Iterator[SyncSession]:
+    """A session as a process of its own would have it, on an engine that others use too."""
+    session = SyncSession(settings, warehouse, SyncLock(warehouse))
+    session.clock, session.sleep = clock, clock.sleep
+    session.retry = RetryPolicy(jitter=Random(1))
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def run_steps(session: SyncSession, request: SyncRequest) -> SyncResult:
+    """One run, step by step."""
+    session.begin(uuid4().hex, job="sync_orders")
+    with session.step():
+        list_orders(session, request)
+        plan = plan_changes(session, request)
+        for first in range(0, len(plan.fetches) if plan else 0, BATCH_SIZE):
+            fetch_batch(session, first // BATCH_SIZE + 1, include_items=request.include_items)
+        session.result = finish(session)
+        return session.result
+
+
+@dataclass
+class World:
+    """A store, its API, a warehouse, and a clock that only moves when told to."""
+
+    store: RememberingStore
+    server: SandboxServer
+    warehouse: Warehouse
+    database_url: str
+    clock: Clock
+    death: Death
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return sandbox_settings(self.server, self.database_url, **self.overrides)
+
+    def sync(
+        self, request: SyncRequest | None = None, *, die_at: int | None = None, after: bool = False
+    ) -> SyncResult | None:
+        """One run; None where it died."""
+        self.death.plan(die_at, after=after)
+        try:
+            with session_on(self.warehouse, self.settings, self.clock) as session:
+                return run_steps(session, request or SyncRequest())
+        except Died:
+            return None
+        finally:
+            # A real death ends the threads too.
+            for thread in threading.enumerate():
+                if thread.name.startswith("fetch"):
+                    thread.join()
+            self.death.plan(None)
+
+    def advance(self, **by: float) -> None:
+        """Time passes, for the store and for us."""
+        self.clock.advance(**by)
+        self.store.advance(timedelta(**by))
+
+
+def truncate(engine: Engine) -> None:
+    """An empty warehouse again."""
+    with engine.begin() as connection:
+        tables = connection.scalars(
+            text(
+                "SELECT schemaname || '.' || tablename FROM pg_tables "
+                "WHERE schemaname IN ('landing', 'sales', 'sync') AND tablename <> 'alembic_version'"
+            )
+        ).all()
+        connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))
+
+
+def landed(warehouse: Warehouse) -> dict[str, list[tuple[str, Any]]]:
+    """What has landed, in order: kind and JSON, by order id."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    with warehouse.engine.connect() as connection:
+        for order_id, kind, body in connection.execute(
+            text("SELECT platform_order_id, kind, body::text FROM landing.documents ORDER BY document_id")
+        ):
+            found.setdefault(order_id, []).append((kind, json.loads(body)))
+    return found
+
+
+def is_sound(detail: Any) -> bool:
+    """Whether no fault has put a wrong type into it."""
+    return (
+        isinstance(detail["order_id"], int)
+        and isinstance(detail["total_count"], int)
+        and isinstance(detail["cost"]["grand_total"], str)
+    )
+
+
+def status_of_purged(details: list[Any]) -> str:
+    """The normalised status of an order that was purged, from all that was ever seen of it."""
+    status: str | None = None
+    for detail in details:
+        if detail["status"] != "PURGED":
+            status = STATUS.get(detail["status"], "unknown")
+        elif status is None:
+            status = "completed" if detail["payment"].get("date_paid") else "unknown"
+    assert status is not None
+    return status
+
+
+def fits(stored: Row, order: SandboxOrder) -> bool:
+    """Whether a stored row is this state of the order.
+
+    Of a purged one it may know more than BrickLink does. When the order was first dated, and how it stood before
+    it was purged, only its past can tell.
+    """
+    right = order_row(order)
+    known_apart = {"first_order_date"} | ({"status"} if order.is_purged else set())
+    return all(
+        stored[name] == value or name in known_apart or (order.is_purged and value is None)
+        for name, value in right.items()
+    )
+
+
+def check_ledger(world: World, *, allowed: int) -> int:
+    """Every request stands in the ledger, and no 24 hours hold more than the budget; returns the calls."""
+    with world.warehouse.engine.connect() as connection:
+        times = list(connection.scalars(text("SELECT started_at FROM sync.api_calls ORDER BY started_at")))
+    assert len(times) >= len(world.server.requests), "a request was sent that is not in the ledger"
+    for position, time in enumerate(times):
+        in_window = bisect_right(times, time) - bisect_right(times, time - DAY)
+        assert in_window <= allowed, f"{in_window} calls in the 24 hours to call {position}"
+    return len(times)
+
+
+def check_signatures(server: SandboxServer) -> None:
+    """No nonce and no signature was ever used twice, and none was refused for what it is."""
+    requests = [request for request in server.requests if request.nonce is not None]
+    assert len({request.nonce for request in requests}) == len(requests)
+    assert len({request.signature for request in requests}) == len(requests)
+    assert {request.refusal for request in requests} <= {None}

@@ -1,0 +1,187 @@
+"""Syncs in processes of their own, which can be killed for real, at any commit; and what has to be equal afterwards."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from multiprocessing.context import ForkServerProcess
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine
+
+from bl_pipeline.bricklink import RetryPolicy
+from bl_pipeline.defs import steps
+from bl_pipeline.defs.batch import fetch_batch
+from bl_pipeline.defs.session import SyncSession, open_session
+from bl_pipeline.defs.steps import SyncRequest, finish, list_orders, plan_changes
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.expected import Row, dump
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+# The server imports this once; each child is then there within milliseconds, and single-threaded at its start.
+_PROCESSES.set_forkserver_preload([__name__, "bl_pipeline.defs"])
+
+EVERYTHING = SyncRequest()
+
+PROVENANCE = {
+    "sales.orders": {"order_document_id", "items_document_id", "fetched_at"},
+    "sales.order_items": set(),
+    "sales.order_status_history": {"document_id", "observed_at"},
+    "sync.order_state": {
+        "order_document_id", "items_document_id", "first_listed_at", "order_fetched_at", "items_fetched_at",
+    },
+}  # fmt: skip
+"""Columns that tell when and by which answer a row came to be: they differ where an answer came again later."""
+
+
+def run_steps(session: SyncSession, request: SyncRequest = EVERYTHING, *, batch_size: int | None = None) -> SyncResult:
+    """One run as Dagster runs it, step by step, but without its overhead."""
+    usual = steps.BATCH_SIZE
+    steps.BATCH_SIZE = batch_size or usual
+    try:
+        session.begin(uuid4().hex, job="sync_orders")
+        with session.step():
+            list_orders(session, request)
+        with session.step():
+            plan = plan_changes(session, request)
+        for number, _ in enumerate(range(0, len(plan.fetches) if plan else 0, steps.BATCH_SIZE), start=1):
+            with session.step():
+                fetch_batch(session, number, include_items=request.include_items)
+        with session.step():
+            session.result = finish(session)
+    finally:
+        steps.BATCH_SIZE = usual
+    return session.result
+
+
+def run_job(session: SyncSession, job: str = "sync_orders", **config: Any) -> str:
+    """One run by Dagster itself, with a history that is forgotten; returns Dagster's word for how it ended."""
+    import dagster as dg
+
+    from bl_pipeline.defs import defs
+
+    asked = {"config": config}
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = defs.resolve_job_def(job).execute_in_process(
+            run_config={
+                "ops": {"sync": asked} if job == "sync_orders" else asked,
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            resources={"sync": session},
+            instance=instance,
+            raise_on_error=False,
+        )
+        return run.dagster_run.status.value
+
+
+@contextmanager
+def session_at(settings: Settings, clock: Callable[[], datetime]) -> Iterator[SyncSession]:
+    """A session on a clock, which waits for nothing."""
+    with open_session(settings) as session:
+        session.clock, session.sleep = clock, _do_not_wait
+        session.retry = RetryPolicy(jitter=Random(1))
+        yield session
+
+
+def _do_not_wait(_seconds: float) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: everything another process has to know of it."""
+
+    settings: Settings
+    now: datetime
+    request: SyncRequest = EVERYTHING
+    batch_size: int | None = None
+
+    def clock(self) -> datetime:
+        """Time stands still."""
+        return self.now
+
+    def run(self, at_commits: Commits | None = None) -> SyncResult:
+        """Do it, in this process."""
+        with session_at(self.settings, self.clock) as session:
+            if at_commits is not None:
+                at_commits.watch(session.warehouse.engine)
+            return run_steps(session, self.request, batch_size=self.batch_size)
+
+
+@dataclass
+class Commits:
+    """Counts the commits of an engine; at the `kill_at`-th, from 0, the process is killed as by kill -9.
+
+    `after` says on which side of the commit.
+    """
+
+    kill_at: int | None = None
+    after: bool = False
+    count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def watch(self, engine: Engine) -> None:
+        """Count from now on."""
+        commit = engine.dialect.do_commit
+
+        def counted(connection: Any) -> None:
+            with self._lock:
+                number = self.count
+                self.count += 1
+            if number == self.kill_at and not self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            commit(connection)
+            if number == self.kill_at and self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        engine.dialect.do_commit = counted  # type: ignore[method-assign]
+
+
+def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """A process of its own that runs the function."""
+    process = _PROCESSES.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> float:
+    """Wait for something; the seconds it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not come to pass"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def _doomed(task: Task, kill_at: int, after: bool) -> None:
+    task.run(Commits(kill_at, after))
+
+
+def run_and_kill(task: Task, kill_at: int, *, after: bool) -> bool:
+    """Run it in a process that is killed at one of its commits; False where it came to its end before."""
+    process = start(_doomed, task, kill_at, after)
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL), f"the process ended by itself: {process.exitcode}"
+    return process.exitcode != 0
+
+
+def contents(warehouse: Warehouse) -> dict[str, dict[str, list[Row]]]:
+    """`sales` and sync.order_state by table and order, but for provenance."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for table, rows in dump(warehouse, *PROVENANCE).items():
+        of_table = found.setdefault(table, {})
+        for row in rows:
+            kept = {name: value for name, value in row.items() if name not in PROVENANCE[table]}
+            of_table.setdefault(row["platform_order_id"], []).append(kept)
+    return found

@@ -1,0 +1,223 @@
+"""A store whose books are hard to keep, and what was seen of it: the store's own state, never the warehouse's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from bl_pipeline.sandbox import Lot, SandboxOrder, Store
+from bl_pipeline_tests.expected import STATUS
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Kathmandu")
+
+BOUNDARIES = [
+    datetime.fromisoformat(moment)
+    for moment in (
+        # The year ends in Auckland, Kathmandu, Berlin, UTC and New York.
+        "2025-12-31T10:59:59.999Z",
+        "2025-12-31T11:00:00.000Z",
+        "2025-12-31T18:14:59.999Z",
+        "2025-12-31T18:15:00.000Z",
+        "2025-12-31T22:59:59.999Z",
+        "2025-12-31T23:00:00.000Z",
+        "2025-12-31T23:59:59.999Z",
+        "2026-01-01T00:00:00.000Z",
+        "2026-01-01T04:59:59.999Z",
+        "2026-01-01T05:00:00.000Z",
+        # Berlin's day of 25 hours, with an hour that comes twice, and the end of a month that began in summer time.
+        "2025-10-25T22:00:00.000Z",
+        "2025-10-26T00:30:00.000Z",
+        "2025-10-26T01:30:00.000Z",
+        "2025-10-26T22:59:59.999Z",
+        "2025-10-26T23:00:00.000Z",
+        "2025-10-31T22:59:59.999Z",
+        "2025-10-31T23:00:00.000Z",
+        # Its day of 23 hours, and the end of a month that began in winter time.
+        "2026-03-28T23:00:00.000Z",
+        "2026-03-29T00:59:59.999Z",
+        "2026-03-29T01:00:00.000Z",
+        "2026-03-29T21:59:59.999Z",
+        "2026-03-29T22:00:00.000Z",
+        "2026-03-31T21:59:59.999Z",
+        "2026-03-31T22:00:00.000Z",
+        # New York's, and Auckland's the other way round.
+        "2026-03-08T06:59:59.999Z",
+        "2026-03-08T07:00:00.000Z",
+        "2025-11-01T03:59:59.999Z",
+        "2025-11-01T04:00:00.000Z",
+        "2026-04-04T13:59:59.999Z",
+        "2026-04-04T14:00:00.000Z",
+        "2026-03-31T10:59:59.999Z",
+        "2026-03-31T11:00:00.000Z",
+    )
+]
+
+
+def grow_store() -> Store:
+    """A store with three currencies, every status, purged orders, and an order on each boundary."""
+    store = Store.grow(orders=150, seed=11, now=NOW, days=760, purged=12, unknown=2, currencies=("EUR", "USD", "GBP"))
+    sound = [order for order in store.sales.values() if order.status == "COMPLETED"]
+    count = len(BOUNDARIES)
+    for number, order in enumerate(sound[:count]):
+        store.put(
+            replace(
+                order,
+                date_ordered=BOUNDARIES[number],
+                payment=order.payment._replace(date_paid=BOUNDARIES[(number + 7) % count]),
+                shipping=order.shipping._replace(date_shipped=BOUNDARIES[(number + 13) % count]),
+            )
+        )
+    return store
+
+
+def move_on(store: Store) -> None:
+    """A day later: much has happened."""
+    store.advance(timedelta(days=1))
+    store.live(new=6, changed=14, seed=3)
+    unpaid = [order.order_id for order in _where(store, lambda order: order.payment.status == "None")]
+    store.edit_costs(unpaid[0], credit=Decimal("0.5000"))
+    store.edit_costs(unpaid[1], coupon=Decimal("0.2500"), shipping=Decimal("9.9900"))
+    store.edit_costs(unpaid[2], credit=Decimal("0.7500"), shipping=Decimal("20.0000"))
+    paid = [order.order_id for order in _where(store, lambda order: order.status == "PAID")]
+    store.cancel(paid[0])
+    # Shipped as far as the status goes, without any date of it.
+    store.set_status(paid[1], "SHIPPED")
+    store.set_status(paid[2], "QUARANTINED")
+    for lost in ("NRS", "NSS"):
+        shipped = _where(store, lambda order: order.status == "SHIPPED" and order.shipping.date_shipped is not None)
+        store.set_status(shipped[0].order_id, lost)
+
+
+def move_on_again(store: Store) -> None:
+    """Six weeks later: orders come to their ends, some are purged."""
+    store.advance(timedelta(days=44))
+    for order in _where(store, lambda order: order.status == "SHIPPED")[:4]:
+        store.receive(order.order_id)
+    for order in _where(store, lambda order: order.status == "RECEIVED")[:3]:
+        store.complete(order.order_id)
+    unpaid = _where(store, lambda order: order.payment.status == "None" and order.costs.credit > 0)
+    store.edit_costs(unpaid[0].order_id, credit=Decimal(0))
+    several = _where(store, lambda order: order.status == "PENDING" and order.unique_count > 1)
+    store.remove_last_item(several[0].order_id)
+    completed = _where(store, lambda order: order.status == "COMPLETED")
+    for order in completed[:3]:
+        store.purge(order.order_id)
+    # Its second batch is never seen: purged before the next sync.
+    late = completed[3].order_id
+    store.add_batch(late)
+    store.pay(late)
+    store.complete(late)
+    store.purge(late)
+    cancelled = _where(store, lambda order: order.status == "CANCELLED")
+    store.purge(cancelled[0].order_id)
+    store.file(completed[4].order_id)
+    store.live(new=2, changed=5, seed=4)
+
+
+def _where(store: Store, fits: Callable[[SandboxOrder], bool]) -> list[SandboxOrder]:
+    return [order for order in store.sales.values() if not order.is_filed and fits(order)]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An order as it was seen at a moment; `status` is the normalised one."""
+
+    order: SandboxOrder
+    status: str
+    at: datetime
+
+    @property
+    def tracked(self) -> tuple[object, ...]:
+        """What makes a new state."""
+        order = self.order
+        return (
+            order.status,
+            order.payment.status,
+            order.date_ordered,
+            order.payment.date_paid,
+            order.shipping.date_shipped,
+            order.grand_total,
+            order.final_total,
+            order.costs.credit,
+            order.costs.coupon,
+            order.is_filed,
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of an order, from a moment to a moment."""
+
+    number: int
+    seen: Seen
+    since: datetime
+    until: datetime | None
+    exact: bool
+    not_before: datetime | None
+
+
+@dataclass
+class Books:
+    """All that was seen of the store, a look at all its sales at a time."""
+
+    history: dict[int, list[Seen]] = field(default_factory=dict)
+    lots: dict[int, tuple[Lot, ...]] = field(default_factory=dict)
+
+    def look(self, sales: Mapping[int, SandboxOrder], now: datetime) -> None:
+        """Note how the sales are now."""
+        for order_id, order in sales.items():
+            history = self.history.setdefault(order_id, [])
+            if order.is_purged:
+                paid = order.payment.date_paid is not None
+                status = history[-1].status if history else "completed" if paid else "unknown"
+            else:
+                status = STATUS.get(order.status, "unknown")
+                self.lots[order_id] = order.lots
+            seen = Seen(order, status, now)
+            if not history or history[-1].tracked != seen.tracked:
+                history.append(seen)
+
+    def now(self) -> list[Seen]:
+        """Every sale as last seen."""
+        return [history[-1] for history in self.history.values()]
+
+    def revenue(self) -> list[Seen]:
+        """The sales that count as revenue."""
+        return [seen for seen in self.now() if seen.status not in {"cancelled", "problem"}]
+
+    def states(self, order_id: int) -> list[State]:
+        """The states of an order, one after the other."""
+        history = self.history[order_id]
+        starts: list[tuple[datetime, bool]] = []
+        for number, seen in enumerate(history):
+            changed_at = seen.order.date_status_changed
+            earlier = history[number - 1] if number else None
+            exact = changed_at <= seen.at
+            if earlier is not None:
+                exact = exact and seen.order.status != earlier.order.status and changed_at >= earlier.at
+            starts.append((changed_at if exact else seen.at, exact))
+        ends = [*(since for _, (since, _) in pairwise(starts)), None]
+        return [
+            State(number + 1, seen, since, until, exact, history[number - 1].at if number else None)
+            for number, (seen, (since, exact), until) in enumerate(zip(history, starts, ends, strict=True))
+        ]
+
+    def shipped_at(self, seen: Seen) -> datetime | None:
+        """When it was shipped, or first seen shipped."""
+        if seen.order.shipping.date_shipped is not None:
+            return seen.order.shipping.date_shipped
+        return self._first(seen, lambda past: past.status in {"shipped", "completed"})
+
+    def received_at(self, seen: Seen) -> datetime | None:
+        """When it was received, where it was ever seen so."""
+        return self._first(seen, lambda past: past.order.status == "RECEIVED")
+
+    def _first(self, seen: Seen, fits: Callable[[Seen], bool]) -> datetime | None:
+        moments = [
+            min(past.order.date_status_changed, past.at) for past in self.history[seen.order.order_id] if fits(past)
+        ]
+        return min(moments, default=None)

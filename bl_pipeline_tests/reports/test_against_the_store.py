@@ -1,0 +1,49 @@
+"""Every report against the same question answered in plain Python from the store's own state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from bl_pipeline.warehouse.report_files import read_reports
+from bl_pipeline.warehouse.reports import find_report
+from bl_pipeline_tests.reports.conftest import SyncedBooks
+from bl_pipeline_tests.reports.expected import REPORTS, Row
+
+
+def by_grain(rows: list[Any], grain: tuple[str, ...]) -> dict[tuple[object, ...], Row]:
+    """Rows by what tells them apart, so that rows in any order compare equal."""
+    found = {tuple(plain(row[name]) for name in grain): {name: plain(row[name]) for name in row} for row in rows}
+    assert len(found) == len(rows), f"{grain} does not tell the rows apart"
+    return found
+
+
+def plain(value: object) -> object:
+    """Values that are the same compare equal; of hours, the hundredths are told."""
+    if isinstance(value, datetime):
+        return str(value)
+    if isinstance(value, Fraction):
+        return pytest.approx(Decimal(value.numerator) / value.denominator, abs=Decimal("0.0051"))
+    return value
+
+
+def test_every_report_is_worked_out_again() -> None:
+    assert REPORTS.keys() == {report.name for report in read_reports()}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_says_what_the_store_says(name: str, zone: str, synced: SyncedBooks) -> None:
+    grain = find_report(name).grain
+    expected = by_grain(REPORTS[name](synced.expected(zone)), grain)
+    shown = by_grain(synced.rows(name), grain)
+    assert expected, "the store has nothing to show here"
+    if name == "fulfilment_times":
+        # Approximate values stand on the right.
+        assert shown.keys() == expected.keys()
+        assert all(shown[key] == expected[key] for key in shown)
+    else:
+        assert shown == expected

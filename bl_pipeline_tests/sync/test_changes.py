@@ -1,0 +1,288 @@
+"""Which orders are fetched, why, in what order, and where the calls end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bl_pipeline.sync.changes import (
+    EVERY_DATE,
+    Fetch,
+    FullSync,
+    OrderDates,
+    OrderState,
+    Plan,
+    Reason,
+    Wanted,
+    changed_orders,
+    items_needed,
+    plan,
+    plan_calls,
+    retry_due,
+)
+from bl_pipeline.sync.summaries import ListedOrder
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+OLD = NOW - 90 * DAY
+
+HELD = OrderState(
+    order_id="1",
+    order_date=OLD,
+    listed_hash="h",
+    listed_status="COMPLETED",
+    listed_status_changed_at=OLD,
+    listed_filed=False,
+    held_hash="h",
+    held_status_changed_at=OLD,
+    order_key="k",
+    order_fetched_at=NOW - DAY,
+    items_key="k",
+    items_fetched_at=NOW - DAY,
+    status="completed",
+)
+UNSEEN = OrderState("1", OLD, "h", "COMPLETED", OLD, False)
+FAILED = replace(HELD, failed_at=NOW - DAY, attempts=1)
+FULL = FullSync(requested_at=NOW)
+
+
+def reason(state: OrderState, **wanted: Any) -> Reason | None:
+    fetches = changed_orders({state.order_id: state}, Wanted(**wanted), NOW)
+    return fetches[0].reason if fetches else None
+
+
+@pytest.mark.parametrize(
+    ("expected", "state", "wanted"),
+    [
+        (None, HELD, {}),
+        (Reason.NEW, replace(UNSEEN, order_date=NOW), {}),
+        (Reason.NEW, replace(UNSEEN, order_date=NOW + DAY), {}),  # BrickLink's clock is ahead
+        (Reason.NEW, replace(UNSEEN, order_date=NOW - 30 * DAY + timedelta(microseconds=1)), {}),
+        (Reason.BACKLOG, replace(UNSEEN, order_date=NOW - 30 * DAY), {}),
+        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD + timedelta(milliseconds=1)), {}),
+        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD - DAY), {}),
+        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=None), {}),
+        (Reason.STATUS_CHANGED, replace(HELD, held_status_changed_at=None), {}),
+        (None, replace(HELD, listed_status_changed_at=None, held_status_changed_at=None), {}),
+        (Reason.CONTENT_CHANGED, replace(HELD, listed_hash="other"), {}),
+        (Reason.CONTENT_CHANGED, replace(HELD, listed_hash="other", is_listed=False), {}),
+        (Reason.FAILED_BEFORE, FAILED, {}),
+        (Reason.FAILED_BEFORE, replace(UNSEEN, failed_at=NOW - DAY, attempts=1), {}),
+        (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW - 7 * DAY), {}),
+        (None, replace(FAILED, attempts=40, failed_at=NOW - 6 * DAY), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, items_fetched_at=None, items_key=None), {}),
+        (None, replace(HELD, items_fetched_at=None, items_key=None), {"include_items": False}),
+        (None, replace(HELD, items_fetched_at=None, items_key=None, listed_status="PURGED"), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, items_key="earlier"), {}),
+        (Reason.FULL_SYNC, HELD, {"full_syncs": [FULL]}),
+        (None, replace(HELD, order_fetched_at=NOW, items_fetched_at=NOW), {"full_syncs": [FULL]}),
+        (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(start=NOW - DAY))]}),
+        (Reason.FULL_SYNC, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD, OLD + DAY))]}),
+        (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD - DAY, OLD))]}),
+        (None, replace(UNSEEN, order_date=NOW), {"dates": OrderDates(before=NOW)}),
+        (None, replace(UNSEEN, order_date=NOW), {"only_failed": True}),
+        (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW), {"only_failed": True}),
+        (Reason.REQUESTED, HELD, {"order_ids": ["1"]}),
+    ],
+)
+def test_reason(expected: Reason | None, state: OrderState, wanted: dict[str, Any]) -> None:
+    assert reason(state, **wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("attempts", "hours"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 4), (9, 64), (10, 128), (11, 168), (1000, 168)]
+)
+def test_waits_between_failures_grow_to_a_week(attempts: int, hours: int) -> None:
+    assert retry_due(replace(FAILED, attempts=attempts, failed_at=NOW)) == NOW + timedelta(hours=hours)
+
+
+def test_the_same_moment_in_another_zone_is_no_change() -> None:
+    """29 March 2026, the night summer time begins in Berlin: moments are compared, not the digits of clocks."""
+    berlin = timezone(timedelta(hours=2))
+    in_utc = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    in_berlin = datetime(2026, 3, 29, 3, 30, tzinfo=berlin)
+
+    assert reason(replace(HELD, held_status_changed_at=in_utc, listed_status_changed_at=in_berlin)) is None
+    assert (
+        reason(replace(HELD, held_status_changed_at=in_utc, listed_status_changed_at=in_utc.replace(tzinfo=berlin)))
+        == Reason.STATUS_CHANGED
+    )
+
+
+def state(order_id: str, kind: str, *, changed: timedelta = timedelta(0)) -> OrderState:
+    kinds = {
+        "new": replace(UNSEEN, order_date=NOW),
+        "status": replace(HELD, held_status_changed_at=None),
+        "content": replace(HELD, held_hash="earlier"),
+        "failed": FAILED,
+        "backlog": UNSEEN,
+        "purged": replace(UNSEEN, listed_status="PURGED"),
+        "items": replace(HELD, items_key="earlier"),
+        "full": HELD,
+    }
+    return replace(kinds[kind], order_id=order_id, listed_status_changed_at=OLD + changed) if kind not in {
+        "full", "content", "items"} else replace(kinds[kind], order_id=order_id)  # fmt: skip
+
+
+def test_the_most_urgent_come_first() -> None:
+    """New and changed, then failed, then the backlog by what is purged soonest and purged last, then the full sync."""
+    kinds = ["full", "backlog", "purged", "items", "failed", "content", "status", "new"]
+    states = {kind: state(kind, kind) for kind in kinds}
+    states["soonest"] = state("soonest", "backlog", changed=-9 * DAY)
+    states["failed"] = replace(FAILED, order_id="failed")
+
+    order = [fetch.order_id for fetch in changed_orders(states, Wanted(full_syncs=[FULL]), NOW)]
+
+    assert order == ["content", "new", "status", "failed", "soonest", "backlog", "items", "purged", "full"]
+
+
+def test_ties_are_broken_the_same_way_each_time() -> None:
+    states = {order_id: replace(UNSEEN, order_id=order_id) for order_id in ("30", "100", "20")}
+
+    assert [fetch.order_id for fetch in changed_orders(states, Wanted(), NOW)] == ["100", "20", "30"]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "least", "least_without_items"),
+    [
+        (Fetch("1", Reason.NEW), 2, 1),
+        (Fetch("1", Reason.BACKLOG), 2, 1),
+        (Fetch("1", Reason.STATUS_CHANGED), 1, 1),
+        (Fetch("1", Reason.CONTENT_CHANGED), 1, 1),
+        (Fetch("1", Reason.FAILED_BEFORE), 1, 1),
+        (Fetch("1", Reason.ITEMS_MISSING, fetch_order=False), 1, 0),
+        (Fetch("1", Reason.FULL_SYNC, force_items=True), 2, 1),
+    ],
+)
+def test_least_calls(fetch: Fetch, least: int, least_without_items: int) -> None:
+    assert fetch.least_calls(include_items=True) == least
+    assert fetch.least_calls(include_items=False) == least_without_items
+
+
+def test_items_only_are_asked_for_where_just_they_are_missing() -> None:
+    (fetch,) = changed_orders({"1": replace(HELD, items_key="earlier")}, Wanted(), NOW)
+    assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
+
+
+def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
+    states = {"1": HELD, "2": replace(HELD, order_id="2", listed_status="PURGED")}
+
+    forced = {fetch.order_id: fetch.force_items for fetch in changed_orders(states, Wanted(full_syncs=[FULL]), NOW)}
+    without = changed_orders(states, Wanted(full_syncs=[replace(FULL, include_items=False)]), NOW)
+
+    assert forced == {"1": True, "2": False}
+    assert [fetch.force_items for fetch in without] == [False, False]
+
+
+@pytest.mark.parametrize(("calls_left", "fetched"), [(0, 0), (1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (100, 5)])
+def test_the_plan_ends_where_the_calls_do(calls_left: int, fetched: int) -> None:
+    """Costs at least 2, 1, 1, 1, 2: what begins with a call left is in the plan, so that none is left unused."""
+    reasons = [Reason.NEW, Reason.STATUS_CHANGED, Reason.STATUS_CHANGED, Reason.FAILED_BEFORE, Reason.BACKLOG]
+    changes = [Fetch(str(number), reason) for number, reason in enumerate(reasons)]
+
+    assert plan_calls(changes, calls_left, include_items=True) == Plan(changes[:fetched], changes[fetched:])
+
+
+@given(st.lists(st.sampled_from(["new", "status", "failed", "backlog", "purged", "items", "full"])), st.integers(0, 60))
+def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_left: int) -> None:
+    states = {str(number): state(str(number), kind) for number, kind in enumerate(kinds)}
+
+    planned = plan(states, Wanted(full_syncs=[FULL]), calls_left, NOW)
+
+    assert sorted(fetch.order_id for fetch in [*planned.fetches, *planned.deferred]) == sorted(states)
+    assert sum(fetch.least_calls(include_items=True) for fetch in planned.fetches[:-1]) <= calls_left
+
+
+@pytest.mark.parametrize(
+    ("held", "purged", "force", "needed"),
+    [
+        (None, False, False, True),
+        (HELD, False, False, False),
+        (HELD, False, True, True),
+        (replace(HELD, items_key="earlier"), False, False, True),
+        (replace(HELD, items_key="earlier"), True, False, False),
+        (replace(HELD, items_fetched_at=None, items_key=None), False, False, True),
+        (replace(HELD, items_fetched_at=None, items_key=None), True, False, True),
+    ],
+)
+def test_items_are_fetched_only_where_they_can_have_changed(
+    held: OrderState | None, purged: bool, force: bool, needed: bool
+) -> None:
+    assert items_needed(held, "k", purged=purged, force=force) is needed
+
+
+LISTED = ListedOrder("1", OLD, "COMPLETED", OLD, False, "h")
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"content_hash": "other"}, False),
+        ({"status_changed_at": None}, False),
+        ({"status": "PURGED"}, False),
+        ({"is_filed": True}, False),
+        ({"order_date": NOW}, False),
+    ],
+)
+def test_listed_as_before(changes: dict[str, Any], same: bool) -> None:
+    assert HELD.listed_as(replace(LISTED, **changes)) is same
+    assert not replace(HELD, is_listed=False).listed_as(LISTED)
+
+
+def test_months_meet_without_overlap() -> None:
+    june = OrderDates(datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
+    july = OrderDates(datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC))
+    midnight = datetime(2026, 7, 1, tzinfo=UTC)
+
+    for moment, month in [(midnight, july), (midnight - timedelta(microseconds=1), june)]:
+        assert [moment in each for each in (june, july)] == [month is june, month is july]
+        assert moment in EVERY_DATE
+
+
+RECHECKABLE = replace(HELD, status="shipped", order_fetched_at=NOW - 2 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("state", "due"),
+    [
+        (RECHECKABLE, True),
+        (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=23)), False),
+        (replace(RECHECKABLE, status="completed"), False),
+        (replace(RECHECKABLE, status="completed", order_fetched_at=NOW - 31 * DAY), True),
+        (replace(RECHECKABLE, listed_status="PURGED", held_hash="h"), False),
+        (replace(RECHECKABLE, is_listed=False), False),
+    ],
+)
+def test_recheck(state: OrderState, due: bool) -> None:
+    planned = plan({"1": state}, Wanted(rechecks=5), 100, NOW)
+    assert planned == Plan([Fetch("1", Reason.RECHECK)] if due else [], [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "calls_left", "rechecked"),
+    [
+        (Wanted(rechecks=2), 100, ["1", "2"]),
+        (Wanted(rechecks=0), 100, []),
+        (Wanted(rechecks=9), 7, ["1", "2"]),  # 2 may go to the new order, half of the rest is kept
+        (Wanted(rechecks=9), 3, []),
+        (Wanted(rechecks=9, only_failed=True), 100, []),
+        (Wanted(rechecks=9, order_ids=["9"]), 100, []),
+        (Wanted(rechecks=9, dates=OrderDates(before=NOW)), 100, []),
+    ],
+)
+def test_rechecks_take_only_what_is_to_spare(wanted: Wanted, calls_left: int, rechecked: list[str]) -> None:
+    states = {
+        order_id: replace(RECHECKABLE, order_id=order_id, order_fetched_at=NOW - days * DAY)
+        for order_id, days in [("3", 2), ("2", 3), ("1", 4)]
+    }
+    states["9"] = replace(UNSEEN, order_id="9", order_date=NOW)
+
+    planned = plan(states, wanted, calls_left, NOW)
+
+    assert [fetch.order_id for fetch in planned.fetches if fetch.reason is Reason.RECHECK] == rechecked

@@ -1,0 +1,52 @@
+"""What BrickLink's statuses mean; here the whole table is written down once more."""
+
+from __future__ import annotations
+
+import pytest
+
+from bl_pipeline.sync.statuses import NOT_REVENUE, OPEN, STATUSES, is_known, normalise_status
+from bl_pipeline_tests.expected import STATUS
+
+DOCUMENTED = [
+    "PENDING", "UPDATED", "PROCESSING", "READY", "PAID", "PACKED", "SHIPPED", "RECEIVED", "COMPLETED", "OCR", "NPB",
+    "NPX", "NRS", "NSS", "CANCELLED",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [*DOCUMENTED, "PAID-PENDING"])
+def test_every_status_has_its_meaning(status: str) -> None:
+    assert is_known(status)
+    for previous in (None, "shipped"):
+        for paid in (True, False):
+            assert normalise_status(status, previous=previous, paid=paid) == STATUS[status]
+
+
+def test_the_table_holds_these_and_no_other() -> None:
+    assert STATUSES == STATUS
+
+
+@pytest.mark.parametrize("status", ["AWAITING PICKUP", "", "paid", "PAID PENDING"])
+def test_a_status_nobody_knows_is_unknown(status: str) -> None:
+    """Never pending: catches a default, and a guess by upper case or by a part of the word."""
+    assert not is_known(status)
+    assert normalise_status(status, previous="shipped", paid=True) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("previous", "paid", "status"),
+    [
+        ("cancelled", True, "cancelled"),
+        ("shipped", False, "shipped"),
+        (None, True, "completed"),
+        (None, False, "unknown"),
+    ],
+)
+def test_purged_keeps_what_was_known(previous: str | None, paid: bool, status: str) -> None:
+    assert is_known("PURGED")
+    assert normalise_status("PURGED", previous=previous, paid=paid) == status
+
+
+def test_revenue_is_everything_but_what_fell_through() -> None:
+    meanings = {*STATUSES.values(), "unknown"}
+    assert {*meanings} - NOT_REVENUE == {"pending", "processing", "shipped", "completed", "on_hold", "unknown"}
+    assert meanings - OPEN == {"completed", "cancelled", "problem"}

@@ -1,0 +1,216 @@
+"""The layout: which way the imports point, how long files are, and that money is never a float."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from bl_pipeline.bricklink import resources
+from bl_pipeline.sync import frames
+from bl_pipeline.warehouse import tables
+
+PACKAGE = Path(__file__).parents[1] / "bl_pipeline"
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
+PARSED = {path: ast.parse(path.read_text()) for path in FILES}
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(path) for path in FILES}
+
+
+def imports(path: Path, *, while_running: bool = True) -> Iterator[str]:
+    """Every module that a file imports, those only for type checks left out."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(PARSED[path]):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and while_running:
+            skipped.update(inner for statement in node.body for inner in ast.walk(statement))
+    for node in ast.walk(PARSED[path]):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                yield whole if whole in MODULES else str(node.module)
+
+
+def part(name: str) -> str:
+    """bricklink, sync, ... of bl_pipeline.bricklink.client."""
+    return name.split(".")[1] if name.startswith("bl_pipeline.") else ""
+
+
+# What each part may import of bl_pipeline beside itself.
+ALLOWED = {
+    "settings": set(),
+    "bricklink": {"settings"},
+    "sync": {"settings", "bricklink"},
+    "warehouse": {"settings"},
+    "sandbox": set(),
+    "defs": {"settings", "bricklink", "sync", "warehouse", "status"},
+    "status": {"settings", "bricklink", "sync", "warehouse"},
+}
+TERMINAL = {"settings", "bricklink", "sync", "warehouse", "defs", "status", "terminal", "cli"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_imports_point_one_way(path: Path) -> None:
+    """Catches, among others, warehouse and sync importing each other, and anybody the sandbox."""
+    own = part(module(path))
+    allowed = ALLOWED.get(own, TERMINAL) | {own}
+    used = {part(name) for name in imports(path) if name.startswith("bl_pipeline.")}
+
+    assert used <= allowed, f"{own} imports {used - allowed}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_dagster_is_known_to_defs_and_the_terminal_only(path: Path) -> None:
+    if part(module(path)) in {"bricklink", "sync", "warehouse", "sandbox", "settings"}:
+        assert not {name for name in imports(path, while_running=False) if name.split(".")[0].startswith("dagster")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_the_api_is_used_by_its_public_names(path: Path) -> None:
+    """bricklink's own modules are its own business."""
+    if part(module(path)) != "bricklink":
+        inside = [name for name in imports(path, while_running=False) if name.startswith("bl_pipeline.bricklink.")]
+        assert inside == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_files_are_of_a_length_to_read(path: Path) -> None:
+    if "migrations" not in path.parts:
+        assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    assert not {path.stem for path in FILES} & {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_settings_are_read_in_one_place(path: Path) -> None:
+    text = path.read_text()
+    if "BL_" not in text and "BRICKLINK_" not in text:
+        return
+    for node in ast.walk(PARSED[path]):
+        if isinstance(node, ast.Call | ast.Subscript):
+            read = ast.unparse(node)
+            if read.startswith(("os.environ", "os.getenv", "getenv", "environ")):
+                assert not ("'BL_" in read or "'BRICKLINK_" in read), read
+
+
+def documented(node: ast.AST, *, public: bool = True) -> Iterator[str]:
+    """Names of the public classes and functions below a node that have no docstring."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if child.name.startswith("_") or {"overload", "property_setter"} & {
+                ast.unparse(d) for d in child.decorator_list
+            }:
+                continue
+            if ast.get_docstring(child) is None:
+                yield child.name
+            if isinstance(child, ast.ClassDef):
+                yield from (f"{child.name}.{name}" for name in documented(child))
+
+
+# What Dagster asks for says what it does in `description`, which the UI shows.
+DESCRIBED = {"op", "job", "asset", "graph", "config_mapping", "sensor", "schedule", "multi_asset_check", "asset_check"}
+
+
+def described(path: Path) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(PARSED[path])
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if DESCRIBED & set(ast.unparse(decorator).replace("(", ".").split("."))
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_everything_public_has_a_docstring(path: Path) -> None:
+    assert ast.get_docstring(PARSED[path])
+    assert set(documented(PARSED[path])) - described(path) == SELF_EXPLANATORY.get(module(path), set())
+
+
+SELF_EXPLANATORY = {
+    "bl_pipeline.bricklink.resources": {"PersonName", "Shipping", "CatalogItem"},
+    "bl_pipeline.sandbox.handler": {"Handler.setup", "Handler.handle", "Handler.finish"},
+}
+"""What their names, or the class that they come from, say already."""
+
+
+MONEY_PARTS = ("sync", "warehouse", "bricklink", "defs", "settings")
+
+
+def floats(path: Path) -> Iterator[str]:
+    """Every line that names the type float, or has a float in it."""
+    lines = path.read_text().splitlines()
+    for node in (node for node in ast.walk(PARSED[path]) if isinstance(node, ast.expr)):
+        named = isinstance(node, ast.Name) and node.id in {"float", "Float", "REAL", "DOUBLE_PRECISION"}
+        arrow = isinstance(node, ast.Attribute) and node.attr in {"float16", "float32", "float64", "Float", "float_"}
+        literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
+        if named or arrow or literal:
+            yield lines[node.lineno - 1].strip()
+
+
+SECONDS = ("second", "timeout", "wait", "sleep", "TIMEOUT", "retry_after", "duration")
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_only_seconds_are_floats(path: Path) -> None:
+    """Catches a float( on an amount, a Float column, an Arrow float, a rate written as 0.19."""
+    # The keeper of the embedded server deals in seconds, and charts in points on the paper.
+    if part(module(path)) not in MONEY_PARTS or path.stem in {"embedded_server", "charts"}:
+        return
+    assert [line for line in floats(path) if not any(word in line for word in SECONDS)] == []
+
+
+def test_no_field_of_a_resource_is_a_float() -> None:
+    """Amounts are text as received until they are Decimal."""
+    kinds = [
+        kind for kind in vars(resources).values() if isinstance(kind, type) and issubclass(kind, resources.Resource)
+    ]
+    assert len(kinds) > 8
+    money = {"subtotal", "grand_total", "final_total", "etc1", "etc2", "insurance", "shipping", "credit", "coupon",
+             "salesTax", "vat_rate", "vat_amount", "total_weight", "weight", "unit_price", "unit_price_final",
+             "disp_unit_price", "disp_unit_price_final", "order_cost"}  # fmt: skip
+    seen = set()
+    for kind in kinds:
+        info = msgspec.inspect.type_info(kind)
+        assert isinstance(info, msgspec.inspect.StructType)
+        for field in info.fields:
+            types = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
+            assert not any(isinstance(each, msgspec.inspect.FloatType | msgspec.inspect.AnyType) for each in types)
+            if field.encode_name in money and not any(isinstance(t, msgspec.inspect.StructType) for t in types):
+                assert any(isinstance(each, msgspec.inspect.StrType) and each.pattern for each in types), field.name
+                seen.add(field.encode_name)
+    assert seen == money
+
+
+def test_no_column_is_a_float() -> None:
+    columns = [column for table in tables.metadata.tables.values() for column in table.columns]
+    assert not [str(column) for column in columns if isinstance(column.type, sa.Float)]
+    amounts = [column for column in columns if isinstance(column.type, sa.Numeric)]
+    kinds = [column.type for column in columns if isinstance(column.type, sa.Numeric)]
+    assert {(kind.precision, kind.scale, kind.asdecimal) for kind in kinds} == {
+        (19, 4, True),
+        (12, 3, True),  # seconds
+    }
+    money = {"subtotal", "shipping", "fees", "total", "final_total", "insurance", "etc1", "etc2", "tax", "credit",
+             "coupon", "vat_amount"}  # fmt: skip
+    assert money <= {column.name for column in amounts if column.table is tables.orders}
+    assert {str(field.type) for schema in (frames.ORDERS, frames.ORDER_ITEMS) for field in schema} == {
+        "string", "int64", "int32", "bool", "decimal128(19, 4)", "timestamp[us, tz=UTC]",
+    }  # fmt: skip

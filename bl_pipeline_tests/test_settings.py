@@ -1,0 +1,172 @@
+"""Settings: read from the environment and a .env file, checked at once, with a message that says what to set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bl_pipeline.settings import CREDENTIAL_VARIABLES, SettingsError, default_home, load_settings
+
+SECRET = "hunter2-do-not-show"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(isolated: pytest.MonkeyPatch) -> None:
+    """No variable is set, and there is no .env file."""
+
+
+def test_defaults() -> None:
+    settings = load_settings()
+
+    assert settings.model_dump(exclude={"bl_home"}) == {
+        "bricklink_consumer_key": None, "bricklink_consumer_secret": None, "bricklink_token_value": None,
+        "bricklink_token_secret": None, "bricklink_api_url": "https://api.bricklink.com/api/store/v1",
+        "bl_store": "main", "bl_timezone": "UTC", "bl_database_url": None, "bl_postgres_bin": None,
+        "bl_notify_urls": None, "bl_daily_call_limit": 5000, "bl_call_reserve": 250, "bl_rechecks_per_day": 240,
+        "bl_max_parallel_requests": 4, "bl_request_timeout": 90,
+    }  # fmt: skip
+    assert settings.postgres_url is None
+    assert settings.missing_credentials() == list(CREDENTIAL_VARIABLES)
+
+
+def test_home() -> None:
+    home = Path("/var/lib/bl_pipeline") if os.geteuid() == 0 else Path.home() / ".bl_pipeline"
+    assert default_home() == load_settings().bl_home == home
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("BRICKLINK_API_URL", "api.bricklink.com", "http:// or https://"),
+        ("BRICKLINK_API_URL", "ftp://api.bricklink.com", "http:// or https://"),
+        ("BL_STORE", " ", "at least 1 character"),
+        ("BL_STORE", "x" * 101, "at most 100 characters"),
+        ("BL_DATABASE_URL", f"mysql://me:{SECRET}@host/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@[host/db", "postgresql://user:password@host"),
+        ("BL_DAILY_CALL_LIMIT", "many", "valid integer"),
+        ("BL_DAILY_CALL_LIMIT", "-1", "greater than or equal to 0"),
+        ("BL_CALL_RESERVE", "-1", "greater than or equal to 0"),
+        ("BL_CALL_RESERVE", "5001", "must not be larger than BL_DAILY_CALL_LIMIT"),
+        ("BL_RECHECKS_PER_DAY", "-1", "greater than or equal to 0"),
+        ("BL_MAX_PARALLEL_REQUESTS", "0", "greater than or equal to 1"),
+        ("BL_MAX_PARALLEL_REQUESTS", "33", "less than or equal to 32"),
+        ("BL_REQUEST_TIMEOUT", "0", "greater than 0"),
+        ("BL_REQUEST_TIMEOUT", "nan", "finite number"),
+        ("BL_REQUEST_TIMEOUT", "inf", "finite number"),
+        ("BL_REQUEST_TIMEOUT", "soon", "valid number"),
+        ("BL_TIMEZONE", "Mars/Olympus", "time zone"),
+    ],
+)
+def test_a_bad_value_names_its_variable(
+    variable: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    (headline, *lines) = str(caught.value).splitlines()
+    assert headline == "Settings to mend:"
+    assert len(lines) == 1
+    assert variable in lines[0]
+    assert reason in lines[0]
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None  # whose text would show the values
+    assert caught.value.__suppress_context__
+
+
+def test_all_that_is_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_CALL_RESERVE", "x")
+    monkeypatch.setenv("BL_DAILY_CALL_LIMIT", "y")
+    with pytest.raises(SettingsError, match=r"(?s)BL_DAILY_CALL_LIMIT.*BL_CALL_RESERVE"):
+        load_settings()
+
+
+@pytest.mark.parametrize("left_out", CREDENTIAL_VARIABLES)
+def test_some_of_the_credentials_are_none(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CREDENTIAL_VARIABLES:
+        monkeypatch.setenv(name, "" if name == left_out else SECRET)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    assert left_out in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="BRICKLINK_TOKEN_SECRET") as caught:
+        load_settings().credential_values()
+    assert "bl demo" in str(caught.value)
+
+    for number, name in enumerate(CREDENTIAL_VARIABLES):
+        monkeypatch.setenv(name, f" {SECRET}-{number}\n")
+    settings = load_settings()
+
+    assert settings.credential_values() == tuple(f"{SECRET}-{number}" for number in range(4))
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in shown
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CREDENTIAL_VARIABLES, "BL_DATABASE_URL", "BL_DAILY_CALL_LIMIT", "BL_STORE"):
+        monkeypatch.setenv(name, "")
+    assert load_settings() == load_settings(_env_file=None)
+    assert load_settings().bl_daily_call_limit == 5000
+
+
+def test_a_env_file_is_read_and_the_environment_goes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(
+        "# a comment\nBL_STORE=from-file\nBL_DAILY_CALL_LIMIT='700'\nexport BL_CALL_RESERVE=7\nSOMETHING_ELSE=1\n"
+    )
+    monkeypatch.setenv("BL_CALL_RESERVE", "8")
+
+    settings = load_settings()
+
+    assert (settings.bl_store, settings.bl_daily_call_limit, settings.bl_call_reserve) == ("from-file", 700, 8)
+    assert load_settings(bl_store="given").bl_store == "given"
+
+
+def test_urls_are_tidied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRICKLINK_API_URL", "http://127.0.0.1:8080/api/store/v1/")
+    monkeypatch.setenv("BL_DATABASE_URL", "postgresql://me:pw@host:5432/db")
+    settings = load_settings()
+    assert settings.bricklink_api_url == "http://127.0.0.1:8080/api/store/v1"
+    assert settings.postgres_url == "postgresql://me:pw@host:5432/db"
+
+
+def test_the_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_HOME", "~/warehouse")
+    assert load_settings().bl_home == Path.home() / "warehouse"
+    monkeypatch.setenv("BL_HOME", "here")
+    assert load_settings().bl_home == Path.cwd() / "here"
+
+
+def test_another_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a field that as_environment forgets."""
+    values = {name.lower(): f"{SECRET}-{name}" for name in CREDENTIAL_VARIABLES}
+    settings = load_settings(
+        **values, bl_store="ours", bl_database_url="postgresql://a:b@c/d", bl_home="home", bl_daily_call_limit=9,
+        bl_call_reserve=1, bl_request_timeout=1.5, bl_timezone="Europe/Berlin",
+    )  # fmt: skip
+    Path(".env").write_text("BL_STORE=of-the-other-folder\n")
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings().model_dump() == settings.model_dump()
+
+
+def test_a_bad_setting_shows_no_secret_in_a_traceback() -> None:
+    """Through a whole process, as a user meets it."""
+    environment = {**os.environ, "BL_DATABASE_URL": f"mysql://me:{SECRET}@host/db", "BRICKLINK_CONSUMER_KEY": SECRET}
+    failed = subprocess.run(
+        [sys.executable, "-c", "from bl_pipeline.settings import load_settings; load_settings()"],
+        env=environment, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert "BL_DATABASE_URL" in failed.stderr
+    assert SECRET not in failed.stderr

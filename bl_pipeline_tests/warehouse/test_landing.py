@@ -1,0 +1,76 @@
+"""Answers as received: kept byte for byte, and what cannot be kept is refused without being shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer, land, not_loaded, read_document
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+
+
+def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: Kind = "order") -> Document:
+    return land(
+        warehouse, run_id="run", order_id=order_id, kind=kind, body=body, listed_hash="h",
+        listed_status_changed_at=None, fetched_at=NOW,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"b": 1,  "a":"1.2300", "a": "twice"}',
+        '{"name": "Łódź 🧱 &#40;", "n": 12345678901234567890.12345678901234567890}'.encode(),
+        b"[]",
+        b'{"escaped": "\\u00e9 \\ud83e\\uddf1 \\/"}',
+    ],
+)
+def test_an_answer_is_kept_byte_for_byte(body: bytes, warehouse: Warehouse) -> None:
+    """Catches jsonb, which sorts keys, drops doubles and rewrites numbers."""
+    document = landed(warehouse, body)
+
+    with warehouse.engine.connect() as connection:
+        stored = read_document(connection, document.document_id)
+    assert stored == document
+    assert stored.body == body
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"buyer": "secret-name"', b'{"buyer": "\xff secret-name"}', b"", b"<html>secret-name"]
+)
+def test_what_is_no_json_is_refused_and_not_shown(body: bytes, warehouse: Warehouse) -> None:
+    with pytest.raises(UnstorableAnswer) as refused:
+        landed(warehouse, body)
+
+    assert "secret-name" not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+    with warehouse.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM landing.documents")) == 0
+
+
+def test_only_what_is_newer_than_what_is_loaded_waits(warehouse: Warehouse) -> None:
+    first, items, later = (
+        landed(warehouse, b"{}"), landed(warehouse, b"[]", kind="items"), landed(warehouse, b'{"later": 1}')
+    )  # fmt: skip
+    landed(warehouse, b"{}", order_id="2")
+    values: dict[str, Any] = {"now": NOW, "order": first.document_id, "items": items.document_id}
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                INSERT INTO sync.order_state (store, platform, platform_order_id, order_date, listed_hash,
+                    listed_status, first_listed_at, order_document_id, items_document_id)
+                VALUES ('main', 'bricklink', '1', :now, 'h', 'PAID', :now, :order, :items)
+                """
+            ),
+            values,
+        )
+        assert not_loaded(connection, warehouse, ["1"]) == {"1": [later]}
+        connection.execute(text("UPDATE sync.order_state SET order_document_id = NULL, items_document_id = NULL"))
+        assert not_loaded(connection, warehouse, ["1", "2"])["1"] == [first, items, later]

@@ -1,0 +1,177 @@
+"""Never more calls than the budget, in any 24 hours, whoever makes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, Usage, count_run_calls, read_usage
+
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+
+def ledger(warehouse: Warehouse, *, limit: int = 10, reserve: int = 0, run_id: str = "run") -> CallLedger:
+    return CallLedger(warehouse.engine, store=warehouse.store, run_id=run_id, budget=Budget(limit, reserve))
+
+
+def usage(warehouse: Warehouse, now: datetime, *, limit: int = 10, reserve: int = 0) -> Usage:
+    with warehouse.engine.connect() as connection:
+        return read_usage(connection, warehouse.store, Budget(limit, reserve), now)
+
+
+def test_a_call_is_counted_before_it_is_sent(warehouse: Warehouse) -> None:
+    """What was begun and never ended may have been sent: it stays spent."""
+    calls = ledger(warehouse)
+
+    first = calls.begin("GET", "/orders?filed=false", NOON)
+    assert usage(warehouse, NOON).used == 1
+    second = calls.begin("GET", "/orders/1", NOON)
+    calls.end(second, "http_503", NOON + timedelta(seconds=2))
+
+    with warehouse.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT call_id, store, run_id, started_at, finished_at, method, path, outcome FROM sync.api_calls "
+                "ORDER BY call_id"
+            )
+        )
+        assert [tuple(row) for row in rows] == [
+            (first, "main", "run", NOON, None, "GET", "/orders?filed=false", None),
+            (second, "main", "run", NOON, NOON + timedelta(seconds=2), "GET", "/orders/1", "http_503"),
+        ]
+        assert count_run_calls(connection, "run") == 2
+        assert count_run_calls(connection, "another") == 0
+    assert usage(warehouse, NOON) == Usage(used=2, left=8, limit=10, reserve=0, next_reset_at=None)
+
+
+def test_no_call_beyond_the_budget(warehouse: Warehouse) -> None:
+    calls = ledger(warehouse, limit=5, reserve=2)
+    for minute in range(3):
+        calls.begin("GET", "/", NOON + timedelta(minutes=minute))
+
+    with pytest.raises(BudgetExhausted) as stopped:
+        calls.begin("GET", "/", NOON + timedelta(minutes=5))
+
+    # A sync is worth starting when all three of its calls are free again.
+    assert stopped.value.next_reset_at == NOON + timedelta(hours=24, minutes=2)
+    assert usage(warehouse, NOON + timedelta(minutes=5), limit=5, reserve=2) == Usage(
+        used=3, left=0, limit=5, reserve=2, next_reset_at=NOON + timedelta(hours=24, minutes=2)
+    )
+
+
+def test_the_24_hours_roll(warehouse: Warehouse) -> None:
+    """Catches a count by calendar day: 23:59 and 00:01 are one budget."""
+    calls = ledger(warehouse, limit=6)
+    late = datetime(2026, 3, 28, 23, 59, tzinfo=UTC)
+    for _ in range(6):
+        calls.begin("GET", "/", late)
+
+    for allowed, now in [
+        (False, late + timedelta(minutes=2)),
+        (False, late + timedelta(hours=24) - timedelta(microseconds=1)),
+        (True, late + timedelta(hours=24)),
+    ]:
+        left = usage(warehouse, now, limit=6).left
+        assert (left > 0) is allowed
+        if allowed:
+            calls.begin("GET", "/", now)
+        else:
+            with pytest.raises(BudgetExhausted):
+                calls.begin("GET", "/", now)
+
+
+@pytest.mark.parametrize(
+    ("spent", "reset_after_call"),
+    [(6, None), (7, 1), (8, 2), (9, 3), (10, 4)],
+    ids=str,
+)
+def test_the_next_reset_is_when_enough_calls_have_aged_out(
+    spent: int, reset_after_call: int | None, warehouse: Warehouse
+) -> None:
+    """Four free calls are enough: catches the reset of the oldest or of the newest call instead."""
+    calls = ledger(warehouse, limit=10)
+    for minute in range(1, spent + 1):
+        calls.begin("GET", "/", NOON + timedelta(minutes=minute))
+    now = NOON + timedelta(hours=1)
+
+    reset = usage(warehouse, now).next_reset_at
+
+    assert reset == (None if reset_after_call is None else NOON + timedelta(hours=24, minutes=reset_after_call))
+    if reset is not None:
+        assert usage(warehouse, reset).left >= 4
+        assert usage(warehouse, reset - timedelta(microseconds=1)).left < 4
+
+
+def test_calls_of_another_store_are_another_budget(warehouse: Warehouse) -> None:
+    other = Warehouse(warehouse.engine, "other")
+    for _ in range(3):
+        ledger(other, limit=3).begin("GET", "/", NOON)
+
+    assert usage(warehouse, NOON, limit=3).left == 3
+    assert usage(other, NOON, limit=3).left == 0
+
+
+def test_a_budget_of_nothing_never_resets(warehouse: Warehouse) -> None:
+    with pytest.raises(BudgetExhausted) as stopped:
+        ledger(warehouse, limit=5, reserve=9).begin("GET", "/", NOON)
+    assert stopped.value.next_reset_at is None
+
+
+def test_threads_that_race_for_the_last_calls_get_each_one_once(warehouse: Warehouse) -> None:
+    """Catches counting and adding in two steps."""
+
+    def race(number: int) -> str:
+        try:
+            ledger(warehouse, limit=5, run_id=f"run {number}").begin("GET", "/", NOON)
+        except BudgetExhausted:
+            return "none left"
+        return "called"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = Counter(pool.map(race, range(24)))
+
+    assert outcomes == {"called": 5, "none left": 19}
+    assert usage(warehouse, NOON, limit=5) == Usage(5, 0, 5, 0, NOON + timedelta(hours=24))
+
+
+RACER = """
+import sys
+from datetime import datetime, UTC
+from sqlalchemy import create_engine
+from bl_pipeline.warehouse.database import psycopg_url
+from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
+ledger = CallLedger(create_engine(psycopg_url(sys.argv[1])), store="main", run_id="r", budget=Budget(40, 0))
+input()
+called = 0
+for _ in range(40):
+    try:
+        ledger.begin("GET", "/", datetime(2026, 3, 29, 12, tzinfo=UTC))
+        called += 1
+    except BudgetExhausted:
+        pass
+print(called)
+"""
+
+
+def test_processes_that_race_for_the_last_calls_get_each_one_once(warehouse: Warehouse, database_url: str) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    called = [int(racer.communicate()[0]) for racer in racers]
+
+    assert sum(called) == 40
+    assert usage(warehouse, NOON, limit=40).used == 40

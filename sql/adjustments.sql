@@ -1,0 +1,64 @@
+-- Adjustments
+--
+-- Question: Which orders got a credit or a coupon, or came to less than they first did, and when was that seen?
+-- Grain: store, platform, platform_order_id, state_number, kind
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   platform: where the order was placed: bricklink
+--   platform_order_id: the order's id at the platform
+--   state_number: the state in status_history that showed it
+--   kind: credit, coupon, or decrease (the order came to less than when seen before, for whatever reason)
+--   at [UTC]: when it was seen; the order date for what the order had when it was first seen
+--   month [date]: first day of the month of that moment, in the store's time zone (BL_TIMEZONE)
+--   currency: ISO 4217 code of the amounts
+--   before [currency]: the credit, the coupon or the revenue before; null where the order was not seen before
+--   after [currency]: the same after
+--   amount [currency]: what the seller gets less by it; negative where a credit or a coupon was taken back
+--   counts_as_revenue: the order counts as revenue now; false for cancelled ones and problems
+-- Caveats:
+--   A credit given later is a decrease too: never add kinds together.
+--   From the status history, which is sampled: what changed twice between two fetches is seen as one change.
+--   revenue is final_total, total where it is absent.
+-- Period: month
+WITH states AS (
+    SELECT
+        h.*,
+        coalesce(h.final_total, h.total) AS revenue,
+        lag(h.credit) OVER states AS credit_before,
+        lag(h.coupon) OVER states AS coupon_before,
+        lag(coalesce(h.final_total, h.total)) OVER states AS revenue_before
+    FROM reports.status_history h
+    WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.state_number)
+),
+changes AS (
+    SELECT states.*, change.kind, change.before, change.after, change.amount
+    FROM states
+    CROSS JOIN LATERAL (
+        VALUES
+            ('credit', credit_before, credit, coalesce(credit, 0) - coalesce(credit_before, 0)),
+            ('coupon', coupon_before, coupon, coalesce(coupon, 0) - coalesce(coupon_before, 0)),
+            ('decrease', revenue_before, revenue, greatest(revenue_before - revenue, 0))
+    ) AS change (kind, before, after, amount)
+    WHERE change.amount <> 0
+)
+SELECT
+    c.store,
+    c.platform,
+    c.platform_order_id,
+    c.state_number,
+    c.kind,
+    moment.at,
+    date_trunc('month', moment.at AT TIME ZONE coalesce(s.timezone, 'UTC'))::date AS month,
+    c.currency,
+    c.before,
+    c.after,
+    c.amount,
+    EXISTS (
+        SELECT FROM reports.revenue_orders r
+        WHERE r.store = c.store
+          AND r.platform = c.platform
+          AND r.platform_order_id = c.platform_order_id
+    ) AS counts_as_revenue
+FROM changes c
+LEFT JOIN sync.stores s ON s.store = c.store
+CROSS JOIN LATERAL (SELECT CASE WHEN c.state_number = 1 THEN c.order_date ELSE c.observed_at END AS at) AS moment

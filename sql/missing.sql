@@ -1,0 +1,57 @@
+-- What is missing
+--
+-- Question: Which orders or items does BrickLink have, or did it have, that the warehouse does not hold?
+-- Grain: store, platform, platform_order_id
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   platform: where the order was placed: bricklink
+--   platform_order_id: the order's id at the platform
+--   missing: order (listed by BrickLink, never loaded) or items (the order is loaded, its items are not)
+--   reason: purged: BrickLink threw the items away before they were fetched, for good; failed: see bl errors; or
+--     not_fetched: left for a later sync, or a sync without items
+--   order_date [UTC]: when it was ordered
+--   platform_status: the status in BrickLink's own word
+--   currency: ISO 4217 code of the amount; null where the order is missing
+--   total_count [pieces]: how many pieces; null where the order is missing
+--   items_total [currency]: what the items cost; null where the order is missing
+-- Caveats:
+--   Revenue by item, colour and so on holds what is missing here in the rows without an item.
+--   Of missing orders nothing is in any other report.
+SELECT
+    o.store,
+    o.platform,
+    o.platform_order_id,
+    'items' AS missing,
+    CASE
+        WHEN o.platform_status = 'PURGED' THEN 'purged'
+        WHEN s.error IS NOT NULL THEN 'failed'
+        ELSE 'not_fetched'
+    END AS reason,
+    o.order_date,
+    o.platform_status,
+    o.currency,
+    o.total_count,
+    o.subtotal AS items_total
+FROM sales.orders o
+LEFT JOIN sync.order_state s USING (store, platform, platform_order_id)
+WHERE (o.total_count <> 0 OR o.subtotal <> 0)
+  AND NOT EXISTS (
+    SELECT FROM sales.order_items i
+    WHERE i.store = o.store
+      AND i.platform = o.platform
+      AND i.platform_order_id = o.platform_order_id
+  )
+UNION ALL
+SELECT
+    s.store,
+    s.platform,
+    s.platform_order_id,
+    'order',
+    CASE WHEN s.error IS NOT NULL THEN 'failed' ELSE 'not_fetched' END,
+    s.order_date,
+    s.listed_status,
+    NULL,
+    NULL,
+    NULL
+FROM sync.order_state s
+WHERE s.order_document_id IS NULL

@@ -1,0 +1,33 @@
+-- Items sold by category
+--
+-- Question: Which categories of the catalogue are sold?
+-- Grain: store, month, item_type, category_id, currency
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
+--   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
+--   category_id: BrickLink's id of the category; null where the item is not known
+--   currency: ISO 4217 code of the amount
+--   orders [orders]: orders with such an item
+--   lots [lots]: lines of orders
+--   quantity [pieces]: how many pieces
+--   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
+-- Caveats:
+--   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
+--   The row without an item holds what is not known: items purged by BrickLink before they were fetched.
+--   BrickLink's orders give the id of a category and not its name: bricklink.com/catalogList.asp?catString=<id>.
+-- Period: month, adds up
+-- Chart: items_total by category_id
+-- Stored: when large
+SELECT
+    store,
+    month,
+    item_type,
+    category_id,
+    currency,
+    count(DISTINCT (platform, platform_order_id)) AS orders,
+    count(line_number) AS lots,
+    sum(quantity)::bigint AS quantity,
+    sum(items_total) AS items_total
+FROM reports.revenue_items
+GROUP BY store, month, item_type, category_id, currency

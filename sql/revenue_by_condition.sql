@@ -1,0 +1,30 @@
+-- Items sold by condition
+--
+-- Question: New or used: what is sold?
+-- Grain: store, month, condition, currency
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
+--   condition: N new or U used; null where the item is not known
+--   currency: ISO 4217 code of the amount
+--   orders [orders]: orders with such an item
+--   lots [lots]: lines of orders
+--   quantity [pieces]: how many pieces
+--   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
+-- Caveats:
+--   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
+--   The row without an item holds what is not known: items purged by BrickLink before they were fetched.
+-- Period: month, adds up
+-- Chart: items_total by condition
+-- Stored: when large
+SELECT
+    store,
+    month,
+    condition,
+    currency,
+    count(DISTINCT (platform, platform_order_id)) AS orders,
+    count(line_number) AS lots,
+    sum(quantity)::bigint AS quantity,
+    sum(items_total) AS items_total
+FROM reports.revenue_items
+GROUP BY store, month, condition, currency

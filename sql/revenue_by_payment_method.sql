@@ -1,0 +1,35 @@
+-- Revenue by payment method
+--
+-- Question: How do the buyers pay?
+-- Grain: store, basis, month, payment_method, currency
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   basis: which date counts: order_date, paid_date or shipped_date
+--   month [date]: first day of the month, in the store's time zone (BL_TIMEZONE)
+--   payment_method: payment method in BrickLink's words; null where none is known
+--   currency: ISO 4217 code of the amounts
+--   orders [orders]: how many
+--   items_total [currency]: what the items cost
+--   shipping [currency]: shipping charged
+--   fees [currency]: everything in the total that is neither items nor shipping; less credit and coupon
+--   tax_collected_by_bricklink [currency]: tax that BrickLink keeps for the tax office; not the seller's
+--   revenue [currency]: what the seller gets: items_total + shipping + fees - tax_collected_by_bricklink
+-- Caveats:
+--   Every order is in each basis whose date it has: filter on one basis before adding anything up.
+-- Period: month, adds up
+-- Chart: revenue by payment_method
+-- Stored: when large
+SELECT
+    store,
+    basis,
+    month,
+    payment_method,
+    currency,
+    count(*) AS orders,
+    sum(items_total) AS items_total,
+    sum(shipping) AS shipping,
+    sum(fees) AS fees,
+    sum(tax_collected_by_bricklink) AS tax_collected_by_bricklink,
+    sum(revenue) AS revenue
+FROM reports.revenue_dates
+GROUP BY store, basis, month, payment_method, currency

@@ -1,0 +1,63 @@
+-- Revenue dates
+--
+-- The orders of revenue_orders once for each basis: an accountant's three answers to "when was it earned?".
+--
+-- Question: On which day, and in which month and year, does each order count, on each of three bases?
+-- Grain: store, platform, platform_order_id, basis
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   platform: where the order was placed: bricklink
+--   platform_order_id: the order's id at the platform
+--   basis: which date counts: order_date, paid_date or shipped_date
+--   at [UTC]: the moment that counts
+--   day [date]: its day in the store's time zone (BL_TIMEZONE)
+--   month [date]: the first day of its month in the store's time zone
+--   year: its year in the store's time zone
+--   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
+--   payment_method: payment method in BrickLink's words
+--   currency: ISO 4217 code of the amounts
+--   items_total [currency]: what the items cost
+--   shipping [currency]: shipping charged
+--   fees [currency]: everything in the total that is neither items nor shipping; less credit and coupon
+--   total [currency]: what the buyer pays: items_total + shipping + fees
+--   tax_collected_by_bricklink [currency]: tax in the total that BrickLink keeps for the tax office
+--   revenue [currency]: what the seller gets: total - tax_collected_by_bricklink
+--   vat_rate [%]: VAT rate
+--   vat_by_seller [currency]: VAT in the total that the seller pays to the tax office
+--   vat_by_bricklink [currency]: VAT in the total that BrickLink collects and pays
+--   sales_tax_by_seller [currency]: sales tax in the total that the seller pays to the tax office
+--   sales_tax_by_bricklink [currency]: sales tax in the total that BrickLink collects and pays
+-- Caveats:
+--   An order is here once for each basis whose date it has: filter on one basis before adding anything up.
+-- Period: day
+WITH dated AS NOT MATERIALIZED (
+    SELECT 'order_date' AS basis, order_date AS at, * FROM reports.revenue_orders
+    UNION ALL
+    SELECT 'paid_date', paid_at, * FROM reports.revenue_orders WHERE paid_at IS NOT NULL
+    UNION ALL
+    SELECT 'shipped_date', shipped_at, * FROM reports.revenue_orders WHERE shipped_at IS NOT NULL
+)
+SELECT
+    store,
+    platform,
+    platform_order_id,
+    basis,
+    at,
+    (at AT TIME ZONE timezone)::date AS day,
+    date_trunc('month', at AT TIME ZONE timezone)::date AS month,
+    extract(year FROM at AT TIME ZONE timezone)::integer AS year,
+    country_code,
+    payment_method,
+    currency,
+    items_total,
+    shipping,
+    fees,
+    total,
+    tax_collected_by_bricklink,
+    revenue,
+    vat_rate,
+    vat_by_seller,
+    vat_by_bricklink,
+    sales_tax_by_seller,
+    sales_tax_by_bricklink
+FROM dated

@@ -1,0 +1,71 @@
+-- Item lines of the orders that count as revenue
+--
+-- Every line of every order in revenue_orders, on its order date. Where the lines of an order do not add up to
+-- what BrickLink says its items cost, because they were purged before they were fetched, say, one more row
+-- without an item makes up the difference: so the items always add up to the orders.
+--
+-- Question: Which items were sold, on which date, and for how much?
+-- Grain: store, platform, platform_order_id, batch_number, line_number
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   platform: where the order was placed: bricklink
+--   platform_order_id: the order's id at the platform
+--   batch_number: batch of the order, from 1; null in the row that makes up the difference
+--   line_number: line within the batch, from 1; null in the row that makes up the difference
+--   day [date]: the day of the order, in the store's time zone (BL_TIMEZONE)
+--   month [date]: the first day of its month in the store's time zone
+--   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
+--   item_number: catalogue number; null where the item is not known
+--   item_name: catalogue name; null where the item is not known
+--   category_id: BrickLink's id of the category; null where the item is not known
+--   color_id: BrickLink's id of the colour, 0 where there is none; null where the item is not known
+--   color_name: name of the colour; null where the item is not known
+--   condition: N new or U used; null where the item is not known
+--   currency: ISO 4217 code of the amount
+--   quantity [pieces]: how many pieces
+--   items_total [currency]: final unit price x quantity
+-- Caveats:
+--   Shipping, fees and tax belong to whole orders and are not shared out to items.
+--   Items are on the order date only. A batch added to an order resets that date for all its items.
+-- Period: day
+WITH ordered AS NOT MATERIALIZED (
+    SELECT
+        *,
+        (order_date AT TIME ZONE timezone)::date AS day,
+        date_trunc('month', order_date AT TIME ZONE timezone)::date AS month
+    FROM reports.revenue_orders
+)
+SELECT
+    i.store,
+    i.platform,
+    i.platform_order_id,
+    i.batch_number,
+    i.line_number,
+    r.day,
+    r.month,
+    i.item_type,
+    i.item_number,
+    i.item_name,
+    i.category_id,
+    i.color_id,
+    i.color_name,
+    i.condition,
+    r.currency,
+    i.quantity,
+    i.total_price AS items_total
+FROM sales.order_items i
+JOIN ordered r USING (store, platform, platform_order_id)
+UNION ALL
+SELECT
+    r.store, r.platform, r.platform_order_id, NULL, NULL, r.day, r.month,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    r.currency,
+    r.total_count - lines.quantity,
+    r.items_total - lines.items_total
+FROM ordered r
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(i.quantity), 0)::bigint AS quantity, coalesce(sum(i.total_price), 0) AS items_total
+    FROM sales.order_items i
+    WHERE i.store = r.store AND i.platform = r.platform AND i.platform_order_id = r.platform_order_id
+) lines
+WHERE r.items_total <> lines.items_total OR r.total_count <> lines.quantity

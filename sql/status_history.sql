@@ -1,0 +1,77 @@
+-- Status history
+--
+-- Every order's history as a slowly changing dimension (type 2): one row for each state it was seen in, without
+-- gaps or overlaps from the first on. It is sampled: BrickLink tells an order's state as of now and the date of its
+-- last change of status, and the pipeline asks every so often. valid_from_is tells what valid_from rests on.
+--
+-- Question: In which state was an order at a given moment?
+-- Grain: store, platform, platform_order_id, valid_from
+-- Columns:
+--   store: key of the store, from BL_STORE
+--   platform: where the order was placed: bricklink
+--   platform_order_id: the order's id at the platform
+--   state_number: the order's states in the order they were seen, from 1
+--   status: normalised status
+--   platform_status: the status in BrickLink's own word
+--   payment_status: payment status in BrickLink's words
+--   order_date [UTC]: when it was ordered; a batch added to the order resets it
+--   is_filed: filed away by the seller
+--   currency: ISO 4217 code of the amounts
+--   total [currency]: what the buyer pays
+--   final_total [currency]: the total less the tax BrickLink collects
+--   credit [currency]: credit given to the buyer
+--   coupon [currency]: coupon used by the buyer
+--   valid_from [UTC]: since when, included
+--   valid_to [UTC]: until when, not included; null for the state the order is in now
+--   is_current: the state the order is in now, as last seen
+--   valid_from_is: exact: BrickLink's date of the change of status; observed: the change was seen then, and happened before
+--   not_before [UTC]: the change happened after this: when the state before was seen; null for the first state
+--   observed_at [UTC]: when the pipeline first saw this state
+-- Caveats:
+--   States between two fetches are never seen: between observed_at and valid_to the order may have been in others.
+--   Changes without a date of their own, such as payment status, amounts and filing, are dated when they were seen.
+--   Nothing is known of the time before an order's first row.
+WITH seen AS (
+    SELECT
+        h.*,
+        row_number() OVER states AS state_number,
+        lag(h.observed_at) OVER states AS not_before,
+        lag(h.platform_status) OVER states IS DISTINCT FROM h.platform_status AS status_changed
+    FROM sales.order_status_history h
+    WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.document_id)
+),
+dated AS (
+    SELECT
+        seen.*,
+        status_changed
+            AND status_changed_at <= observed_at
+            AND (not_before IS NULL OR status_changed_at >= not_before) AS is_exact
+    FROM seen
+),
+timed AS (
+    SELECT dated.*, CASE WHEN is_exact THEN status_changed_at ELSE observed_at END AS valid_from
+    FROM dated
+)
+SELECT
+    store,
+    platform,
+    platform_order_id,
+    state_number,
+    status,
+    platform_status,
+    payment_status,
+    order_date,
+    is_filed,
+    currency,
+    total,
+    final_total,
+    credit,
+    coupon,
+    valid_from,
+    lead(valid_from) OVER states AS valid_to,
+    lead(valid_from) OVER states IS NULL AS is_current,
+    CASE WHEN is_exact THEN 'exact' ELSE 'observed' END AS valid_from_is,
+    not_before,
+    observed_at
+FROM timed
+WINDOW states AS (PARTITION BY store, platform, platform_order_id ORDER BY state_number)
