@@ -19,6 +19,7 @@ from bl_pipeline.settings import SettingsError, load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.sync.statuses import PURGED, STATUSES, UNKNOWN
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.report_command import report
 
 _REPORTING = {"sync", "refresh", "retry"}
 """Commands whose --json is a SyncResult at every exit code."""
@@ -219,7 +220,7 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def orders(  # noqa: PLR0917
+def orders(
     status: Annotated[str | None, typer.Option(help="Only this status, such as shipped or PAID.")] = None,
     platform: Annotated[str | None, typer.Option(help="Only this platform: bricklink.")] = None,
     search: Annotated[
@@ -301,6 +302,9 @@ def order(
             print_json(found)
         else:
             show(order_view(found))
+
+
+app.command()(_explained()(report))
 
 
 @app.command()

@@ -25,7 +25,7 @@ import pytest
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.result import StopReason, SyncResult
+from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 from bl_pipeline.warehouse import embedded, runs
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 
@@ -292,14 +292,15 @@ class Sync:
                 partition_key=partition,
                 raise_on_error=False,
             )
-            return self.result(session.warehouse, self.last.run_id)
+            return self.result(session.warehouse, self.last.run_id, succeeded=self.last.success)
 
     @staticmethod
-    def result(warehouse: Warehouse, run_id: str) -> SyncResult:
+    def result(warehouse: Warehouse, run_id: str, *, succeeded: bool) -> SyncResult:
         """The SyncResult as stored in sync.runs."""
         with warehouse.engine.connect() as connection:
             run = runs.read_run(connection, run_id)
             assert run is not None, "the run was not noted"
+            assert succeeded is (run.status not in (RunStatus.FAILED, RunStatus.CANCELED)), "Dagster says otherwise"
             return SyncResult(
                 orders_created=run.orders_created or 0,
                 orders_updated=run.orders_updated or 0,

@@ -209,6 +209,18 @@ def dump(warehouse: Warehouse, *tables: str) -> dict[str, list[Row]]:
         }
 
 
+def versions(warehouse: Warehouse) -> dict[str, list[Any]]:
+    """Where and by which transaction each row was written: moves with any write, of the same values too."""
+    with warehouse.engine.connect() as connection:
+        return {
+            table: [
+                tuple(row)
+                for row in connection.execute(text(f"SELECT ctid::text, xmin::text FROM {table} ORDER BY {key}"))
+            ]
+            for table, key in TABLES.items()
+        }
+
+
 def as_json(rows: Any) -> str:
     """Rows as text that is the same only if every value and its type of number is."""
     return json.dumps(rows, default=repr, indent=1)

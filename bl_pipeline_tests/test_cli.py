@@ -512,6 +512,7 @@ def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str
 
 def test_ctrl_c_cancels_the_sync_and_the_next_one_goes_on(bl: Bl, server: SandboxServer) -> None:
     server.latency = 1.0
+    # It ends by itself where the test fails.
     process = subprocess.Popen([*BL, "sync", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while len(server.requests) < 4 and time.monotonic() < until:

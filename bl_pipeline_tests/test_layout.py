@@ -58,10 +58,11 @@ ALLOWED = {
     "sync": {"settings", "bricklink"},
     "warehouse": {"settings"},
     "sandbox": set(),
-    "defs": {"settings", "bricklink", "sync", "warehouse", "status"},
+    "defs": {"settings", "bricklink", "sync", "warehouse", "status", "pictures"},
+    "pictures": {"warehouse"},
     "status": {"settings", "bricklink", "sync", "warehouse"},
 }
-TERMINAL = {"settings", "bricklink", "sync", "warehouse", "defs", "status", "terminal", "cli"}
+TERMINAL = {"settings", "bricklink", "sync", "warehouse", "defs", "status", "pictures", "terminal", "cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

@@ -20,19 +20,28 @@
 --   From the status history, which is sampled: what changed twice between two fetches is seen as one change.
 --   revenue is final_total, total where it is absent.
 -- Period: month
+-- Stored: when large
 WITH states AS (
     SELECT
         h.*,
         coalesce(h.final_total, h.total) AS revenue,
+        row_number() OVER states AS state_number,
         lag(h.credit) OVER states AS credit_before,
         lag(h.coupon) OVER states AS coupon_before,
         lag(coalesce(h.final_total, h.total)) OVER states AS revenue_before
-    FROM reports.status_history h
-    WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.state_number)
+    FROM sales.order_status_history h
+    WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.document_id)
+),
+adjusted AS (
+    SELECT *
+    FROM states
+    WHERE coalesce(credit, 0) <> coalesce(credit_before, 0)
+       OR coalesce(coupon, 0) <> coalesce(coupon_before, 0)
+       OR revenue < revenue_before
 ),
 changes AS (
-    SELECT states.*, change.kind, change.before, change.after, change.amount
-    FROM states
+    SELECT adjusted.*, change.kind, change.before, change.after, change.amount
+    FROM adjusted
     CROSS JOIN LATERAL (
         VALUES
             ('credit', credit_before, credit, coalesce(credit, 0) - coalesce(credit_before, 0)),
@@ -53,12 +62,8 @@ SELECT
     c.before,
     c.after,
     c.amount,
-    EXISTS (
-        SELECT FROM reports.revenue_orders r
-        WHERE r.store = c.store
-          AND r.platform = c.platform
-          AND r.platform_order_id = c.platform_order_id
-    ) AS counts_as_revenue
+    r.platform_order_id IS NOT NULL AS counts_as_revenue
 FROM changes c
+LEFT JOIN reports.revenue_orders r USING (store, platform, platform_order_id)
 LEFT JOIN sync.stores s ON s.store = c.store
 CROSS JOIN LATERAL (SELECT CASE WHEN c.state_number = 1 THEN c.order_date ELSE c.observed_at END AS at) AS moment

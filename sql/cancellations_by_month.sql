@@ -15,7 +15,7 @@
 --   paid_revenue_lost [currency]: of this, from orders with a payment date
 -- Caveats:
 --   Exactly the orders that revenue_orders leaves out. BrickLink does not say whether a payment was refunded.
--- Period: month, adds up
+-- Period: month
 -- Chart: orders over month split status
 -- Stored: when large
 SELECT

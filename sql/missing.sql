@@ -17,6 +17,7 @@
 -- Caveats:
 --   Revenue by item, colour and so on holds what is missing here in the rows without an item.
 --   Of missing orders nothing is in any other report.
+-- Stored: when large
 SELECT
     o.store,
     o.platform,

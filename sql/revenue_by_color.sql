@@ -18,15 +18,28 @@
 -- Period: month, adds up
 -- Chart: items_total by color_name
 -- Stored: when large
+WITH per_order AS (
+    SELECT
+        store,
+        month,
+        color_id,
+        max(color_name) AS color_name,
+        currency,
+        count(line_number) AS lots,
+        sum(quantity) AS quantity,
+        sum(items_total) AS items_total
+    FROM reports.revenue_items
+    GROUP BY store, platform, platform_order_id, month, color_id, currency
+)
 SELECT
     store,
     month,
     color_id,
     max(color_name) AS color_name,
     currency,
-    count(DISTINCT (platform, platform_order_id)) AS orders,
-    count(line_number) AS lots,
+    count(*) AS orders,
+    sum(lots)::bigint AS lots,
     sum(quantity)::bigint AS quantity,
     sum(items_total) AS items_total
-FROM reports.revenue_items
+FROM per_order
 GROUP BY store, month, color_id, currency

@@ -17,14 +17,26 @@
 -- Period: month, adds up
 -- Chart: items_total by item_type
 -- Stored: when large
+WITH per_order AS (
+    SELECT
+        store,
+        month,
+        item_type,
+        currency,
+        count(line_number) AS lots,
+        sum(quantity) AS quantity,
+        sum(items_total) AS items_total
+    FROM reports.revenue_items
+    GROUP BY store, platform, platform_order_id, month, item_type, currency
+)
 SELECT
     store,
     month,
     item_type,
     currency,
-    count(DISTINCT (platform, platform_order_id)) AS orders,
-    count(line_number) AS lots,
+    count(*) AS orders,
+    sum(lots)::bigint AS lots,
     sum(quantity)::bigint AS quantity,
     sum(items_total) AS items_total
-FROM reports.revenue_items
+FROM per_order
 GROUP BY store, month, item_type, currency

@@ -12,6 +12,7 @@
 --   platform_order_id: the order's id at the platform
 --   batch_number: batch of the order, from 1; null in the row that makes up the difference
 --   line_number: line within the batch, from 1; null in the row that makes up the difference
+--   order_date [UTC]: when it was ordered
 --   day [date]: the day of the order, in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
 --   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
@@ -28,6 +29,7 @@
 --   Shipping, fees and tax belong to whole orders and are not shared out to items.
 --   Items are on the order date only. A batch added to an order resets that date for all its items.
 -- Period: day
+-- Stored: when large
 WITH ordered AS NOT MATERIALIZED (
     SELECT
         *,
@@ -41,6 +43,7 @@ SELECT
     i.platform_order_id,
     i.batch_number,
     i.line_number,
+    r.order_date,
     r.day,
     r.month,
     i.item_type,
@@ -57,7 +60,7 @@ FROM sales.order_items i
 JOIN ordered r USING (store, platform, platform_order_id)
 UNION ALL
 SELECT
-    r.store, r.platform, r.platform_order_id, NULL, NULL, r.day, r.month,
+    r.store, r.platform, r.platform_order_id, NULL, NULL, r.order_date, r.day, r.month,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     r.currency,
     r.total_count - lines.quantity,

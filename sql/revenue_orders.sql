@@ -38,6 +38,7 @@
 --     BrickLink's date of that status where it gives one. An order first seen long after may so be dated too late.
 --   A batch added to an order resets its order date, and takes the payment date away until it is paid again.
 --   Currencies are never added together.
+-- Stored: when large
 SELECT
     o.store,
     o.platform,

@@ -31,21 +31,19 @@
 --   States between two fetches are never seen: between observed_at and valid_to the order may have been in others.
 --   Changes without a date of their own, such as payment status, amounts and filing, are dated when they were seen.
 --   Nothing is known of the time before an order's first row.
+-- Stored: when large
 WITH seen AS (
     SELECT
         h.*,
         row_number() OVER states AS state_number,
-        lag(h.observed_at) OVER states AS not_before,
-        lag(h.platform_status) OVER states IS DISTINCT FROM h.platform_status AS status_changed
+        lag(h.observed_at) OVER states AS not_before
     FROM sales.order_status_history h
     WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.document_id)
 ),
 dated AS (
     SELECT
         seen.*,
-        status_changed
-            AND status_changed_at <= observed_at
-            AND (not_before IS NULL OR status_changed_at >= not_before) AS is_exact
+        status_changed_at <= observed_at AND (not_before IS NULL OR status_changed_at >= not_before) AS is_exact
     FROM seen
 ),
 timed AS (

@@ -72,9 +72,7 @@ def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Ex
     if data in (b"", b"null") and expect.absent is not None:
         return expect.absent
     if not data.startswith(expect.beginning):
-        error = InvalidAnswer(
-            "BrickLink answered without the data.", path=path, http_status=status, code=code
-        )
+        error = InvalidAnswer("BrickLink answered without the data.", path=path, http_status=status, code=code)
         error.service_is_well = True
         raise error
     return data
@@ -119,9 +117,7 @@ def _without_envelope(status: int, headers: Mapping[str, str], body: bytes, path
         error = ServerError(f"BrickLink {word}.", path=path, http_status=status, outcome=f"http_{status}")
         return _asked_to_wait(error, headers)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return ServerError(
-            "BrickLink answered with a web page.", path=path, http_status=status, outcome="html"
-        )
+        return ServerError("BrickLink answered with a web page.", path=path, http_status=status, outcome="html")
     what = "nothing" if not body.strip() else "something unreadable, or cut off"
     return InvalidAnswer(f"BrickLink answered with {what}.", path=path, http_status=status)
 

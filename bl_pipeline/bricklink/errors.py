@@ -18,8 +18,6 @@ No message holds a secret, personal data or any part of an answer's body, so eac
 stored.
 """
 
-# ruff: noqa: N818  (the names say what happened, not that it is an error)
-
 from __future__ import annotations
 
 

@@ -76,9 +76,7 @@ class Breaker:
                 reason=refusal.reason,
             )
         if failures >= self._limit:
-            raise ServiceDown(
-                f"BrickLink is down: the last {failures} attempts failed. Try again later.", path=path
-            )
+            raise ServiceDown(f"BrickLink is down: the last {failures} attempts failed. Try again later.", path=path)
 
     def note(self, error: BrickLinkError | None) -> None:
         """Learn from the outcome of one attempt, None being an answer."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from bl_pipeline.defs import checks, jobs, retention, sensors
+from bl_pipeline.defs import checks, jobs, reports, retention, sensors
 from bl_pipeline.defs.resources import sync_session
 
 defs = dg.Definitions(
-    assets=[jobs.sales],
+    assets=[jobs.sales, *reports.report_assets()],
     asset_checks=[checks.sales_checks],
     jobs=[
         jobs.sync_orders,
@@ -19,7 +19,7 @@ defs = dg.Definitions(
         retention.delete_old_runs,
     ],
     schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],
-    sensors=[sensors.run_failed, sensors.sync_incomplete, sensors.automation],
+    sensors=[sensors.run_failed, sensors.sync_incomplete, sensors.runs_cut_short, sensors.automation],
     resources={"sync": sync_session},
     # The fan-out's threads are inside its ops: a process for each step would only add a second to it.
     executor=dg.in_process_executor,

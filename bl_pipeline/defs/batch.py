@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from threading import Event
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, as_completed
+from threading import Event, Thread
 
 from bl_pipeline.bricklink import (
     BrickLinkClient,
@@ -27,7 +27,7 @@ from bl_pipeline.defs.loading import (
     prepare,
     read_landed_order,
 )
-from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.defs.session import Interrupted, SyncSession
 from bl_pipeline.defs.steps import order_state, stop
 from bl_pipeline.defs.stops import stop_for
 from bl_pipeline.settings import SettingsError
@@ -78,7 +78,6 @@ def _fetch_all(
         stop(session, *stop_for(error, session.clock()))
         return [], []
     with client:
-        pool = ThreadPoolExecutor(session.settings.bl_max_parallel_requests, thread_name_prefix="fetch")
 
         def fetch(order: PlannedOrder) -> Answers | None:
             # Once one order has shown that no call will succeed, the others make none.
@@ -92,9 +91,7 @@ def _fetch_all(
                 raise
 
         try:
-            futures: dict[Future[Answers | None], str] = {
-                pool.submit(fetch, order): order.order_id for order in planned
-            }
+            futures = _in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
             for future in as_completed(futures):
                 try:
                     answers = future.result()
@@ -105,13 +102,45 @@ def _fetch_all(
                 else:
                     if answers is not None:
                         fetched.append(answers)
+                        session.progress.fetched(answers.order_id)
         except BaseException:
             # Canceled (or broken): no waiting for slow answers, no further call.
             session.canceled.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
-        pool.shutdown()
     return fetched, failures
+
+
+def _in_threads(
+    count: int, fetch: Callable[[PlannedOrder], Answers | None], planned: Iterable[PlannedOrder]
+) -> dict[Future[Answers | None], str]:
+    """Fetch the orders on so many threads; the order id by the future of its answers.
+
+    Unlike an executor's, these threads keep no process: an answer may take minutes, and whoever cancels a run does
+    not wait for it.
+    """
+    futures: dict[Future[Answers | None], str] = {}
+    waiting: deque[tuple[Future[Answers | None], PlannedOrder]] = deque()
+    for order in planned:
+        future: Future[Answers | None] = Future()
+        futures[future] = order.order_id
+        waiting.append((future, order))
+
+    def work() -> None:
+        while True:
+            try:
+                future, order = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                answers = fetch(order)
+            except BaseException as error:  # it is raised where the future is asked
+                future.set_exception(error)
+            else:
+                future.set_result(answers)
+
+    for number in range(min(count, len(futures))):
+        Thread(target=work, name=f"fetch_{number}", daemon=True).start()
+    return futures
 
 
 class _Fetcher:
@@ -176,6 +205,9 @@ class _Fetcher:
         )
 
     def _land(self, kind: Kind, body: bytes) -> Document:
+        if self._session.canceled.is_set():
+            # By now another sync may have the lock, and have fetched and loaded a later state of the order.
+            raise Interrupted
         document = landing.land(
             self._session.warehouse,
             run_id=self._session.run_id,

@@ -1,11 +1,14 @@
 """Asset checks: what must be true of the warehouse after every sync, with the offending orders as metadata."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.sync.indicator import Indicator
+
+if TYPE_CHECKING:
+    from bl_pipeline.defs.session import SyncSession
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -72,7 +75,7 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
         )
 
 
-def _in_step(session: SyncSession, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
+def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResult:
     from bl_pipeline.status import indicator_after_runs  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:

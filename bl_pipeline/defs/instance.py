@@ -28,5 +28,16 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance with this project's dagster.yaml. Raises WarehouseError where Postgres is not reached."""
     home = dagster_home(settings)
     config = home if (home / "dagster.yaml").exists() else PROJECT
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), config_dir=str(config))) as instance:
+    ref = InstanceRef.from_dir(
+        str(home),
+        config_dir=str(config),
+        # Dagster would lead this process' own output, its progress bar too, through files and two helpers.
+        overrides={
+            "compute_logs": {
+                "module": "dagster._core.storage.noop_compute_log_manager",
+                "class": "NoOpComputeLogManager",
+            }
+        },
+    )
+    with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance

@@ -107,6 +107,10 @@ def prepare(answers: Answers, holds: Held) -> list[Prepared] | Failure:
             prepared.append(_prepare(document, items, holds, items_asked_at=answers.items_asked_at))
         except (BrickLinkError, NotNormalisable) as error:
             last_failure = failure(answers.order_id, error)
+        except Exception as error:
+            # Nobody foresaw it. It has landed, so it would end every next run too, and no order would be loaded.
+            message = "The answer cannot be made a row of the warehouse; please report this"
+            last_failure = Failure(answers.order_id, message, type(error).__name__)
         else:
             last_failure = None
             holds = prepared[-1].holds

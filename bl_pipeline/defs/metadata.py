@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from bl_pipeline.defs.charts import bars, shown
+from bl_pipeline.defs.charts import chart
 from bl_pipeline.sync.changes import Plan
 from bl_pipeline.sync.result import SyncResult
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bl_pipeline.warehouse.runs import Run
 
 ERRORS_SHOWN = 50
-ORDERS_LINKED = 20
+ORDERS_LINKED = 12
 RUNS_SHOWN = 10
 _ERROR_LENGTH = 300
 _ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
@@ -78,9 +78,7 @@ def result_metadata(result: SyncResult) -> dict[str, Any]:
 
 
 def _errors_table(errors: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    rows = [
-        {"order_id": error["order_id"], "error": error["error"][:_ERROR_LENGTH]} for error in errors[:ERRORS_SHOWN]
-    ]
+    rows = [{"order_id": error["order_id"], "error": error["error"][:_ERROR_LENGTH]} for error in errors[:ERRORS_SHOWN]]
     return table(rows, [("order_id", "string"), ("error", "string")])
 
 
@@ -95,17 +93,14 @@ def usage_metadata(usage: Usage) -> dict[str, Any]:
 def calls_chart(by_hour: Sequence[int], usage: Usage) -> dg.MarkdownMetadataValue:
     """When the calls of the last 24 hours were made: a day later each is free again."""
     allowed = usage.limit - usage.reserve
-    title = f"API calls by hour: {usage.used:,} of {allowed:,} in 24 hours"
-    return shown(bars(by_hour, title=title, first="24 hours ago", last="now"), title="API calls by hour")
+    text = f"{usage.used:,} of {allowed:,} calls in the last 24 hours; at most {max(by_hour):,} an hour"
+    return chart(by_hour, name="API calls by hour", text=text)
 
 
 def orders_chart(by_day: Sequence[int], today: datetime) -> dg.MarkdownMetadataValue:
     """Orders by the day they were placed."""
-    title = f"Orders by day: {sum(by_day):,} in {len(by_day)} days"
-    return shown(
-        bars(by_day, title=title, first=f"{len(by_day) - 1} days before", last=f"{today:%Y-%m-%d} UTC"),
-        title="Orders by day",
-    )
+    text = f"{sum(by_day):,} orders in {len(by_day)} days up to {today:%Y-%m-%d}; at most {max(by_day):,} a day"
+    return chart(by_day, name="Orders by day", text=text)
 
 
 def runs_table(runs: Sequence[Run]) -> dg.TableMetadataValue:
@@ -113,7 +108,7 @@ def runs_table(runs: Sequence[Run]) -> dg.TableMetadataValue:
     rows = [
         {
             "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
-            "job": run.job.removeprefix("__").lower(),
+            "job": "Materialize" if run.job.startswith("__") else run.job,
             "status": run.status,
             "created": run.orders_created or 0,
             "updated": run.orders_updated or 0,
@@ -167,7 +162,8 @@ def table_metadata(table: Table) -> dict[str, Any]:
         dg.TableColumn(
             column.name,
             type=column.type.compile(dialect=dialect).lower(),
-            description=column.comment,
+            # It is shown as Markdown.
+            description=(column.comment or "").replace("<", "&lt;"),
             constraints=dg.TableColumnConstraints(
                 nullable=bool(column.nullable), other=["primary key"] if column.name in key else None
             ),

@@ -7,6 +7,8 @@ from pydantic import SecretStr
 
 from bl_pipeline.settings import Settings, SettingsError
 
+_SHORTEST = 6
+
 
 def notify(settings: Settings, *, title: str, message: str, log: logging.Logger) -> bool:
     """Log a message, and send it to the addresses set, such as mailto:// and json:// URLs of Apprise.
@@ -41,7 +43,7 @@ def without_secrets(settings: Settings, text: str) -> str:
             for part in value.get_secret_value().split():
                 password = urlsplit(part).password if "://" in part else None
                 secrets |= {part, *((password, unquote(password)) if password else ())}
-    # The longest first: a URL as a whole, before the password in it.
-    for secret in sorted(secrets - {""}, key=len, reverse=True):
+    # The longest first: a URL as a whole, before the password in it. What is too short is no secret, but part of words.
+    for secret in sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

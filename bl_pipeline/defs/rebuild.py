@@ -84,6 +84,9 @@ def _replay(
         if not complete:
             continue
         prepared = prepare(Answers(order_id, complete), NOTHING_HELD)
+        if isinstance(prepared, Failure) and (loaded := _loaded(complete, states.get(order_id))):
+            # An answer that no sync could read is no reason to lose the better ones before it.
+            prepared = prepare(Answers(order_id, loaded), NOTHING_HELD)
         if isinstance(prepared, Failure):
             result.failures.append(prepared)
         else:
@@ -94,11 +97,19 @@ def _replay(
     result.orders += len(ready) - len(refused)
 
 
+def _loaded(documents: list[Document], row: StateRow | None) -> list[Document]:
+    """The answers up to the last one that a sync has loaded."""
+    return [document for document in documents if document.document_id <= _loaded_until(row)]
+
+
+def _loaded_until(row: StateRow | None) -> int:
+    return max(row.order_document_id or 0, row.items_document_id or 0) if row else 0
+
+
 def _complete(documents: list[Document], row: StateRow | None) -> list[Document]:
     """The answers without those at the end that were not loaded and lack their items: the next sync asks for these."""
     order = next(document for document in reversed(documents) if document.kind == "order")
-    loaded_until = max(row.order_document_id or 0, row.items_document_id or 0) if row else 0
-    if order.document_id <= loaded_until or documents[-1].document_id > order.document_id:
+    if order.document_id <= _loaded_until(row) or documents[-1].document_id > order.document_id:
         return documents
     try:
         resource = read_landed_order(order)

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify
+from bl_pipeline.defs.sync_graph import ASSETS
 from bl_pipeline.settings import load_settings
 
 EVERY_FIVE_MINUTES = 300
+SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
 
 _TITLES = {"stale": "the warehouse is stale", "failed": "orders failed", "deferred": "stopped at the call budget"}
 
@@ -65,6 +68,25 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     ]
     context.update_cursor(json.dumps(known))
     yield dg.SkipReason(f"The warehouse is {state.indicator}.")
+
+
+@dg.sensor(
+    name="runs_cut_short",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends syncs whose process is gone, as after a power cut, so that the next one can run.",
+)
+def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Looks for started runs without a process, where no process has the store's lock."""
+    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+    from bl_pipeline.warehouse.lock import is_syncing  # noqa: PLC0415
+
+    settings = load_settings()
+    with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        if is_syncing(connection, warehouse.store):
+            return dg.SkipReason("A sync is running.")
+    dead = end_dead_runs(context.instance, SYNC_JOBS, ASSETS, datetime.now(UTC))
+    return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has been cut short.")
 
 
 def _when(time: datetime | None) -> str:

@@ -28,6 +28,9 @@ class Progress(Protocol):
     def planned(self, total: int) -> None:
         """So many orders are to be fetched."""
 
+    def fetched(self, order_id: str) -> None:
+        """An order's answers have come; they are stored, and loaded with those of its batch."""
+
     def done(self, order_id: str, outcome: str) -> None:
         """An order is done: created, updated, skipped or failed."""
 
@@ -36,6 +39,9 @@ class Unwatched:
     """Nobody watches."""
 
     def planned(self, total: int) -> None:
+        """Ignored."""
+
+    def fetched(self, order_id: str) -> None:
         """Ignored."""
 
     def done(self, order_id: str, outcome: str) -> None:

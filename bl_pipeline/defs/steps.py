@@ -184,9 +184,9 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
 def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
     """Decide what to fetch and what to defer, and store it; None where the run was stopped before."""
     with session.warehouse.engine.begin() as connection:
-        if runs.read_stop(connection, session.run_id):
-            return None
-        if request.full_sync:
+        stopped = runs.read_stop(connection, session.run_id)
+        # Where not even the lists could be asked, the next run that has calls goes on with the full sync.
+        if request.full_sync and (stopped is None or stopped[0] == StopReason.BUDGET):
             full_syncs.request_full_sync(
                 connection,
                 session.warehouse,
@@ -195,6 +195,8 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
                 orders_before=request.dates.before,
                 now=session.clock(),
             )
+        if stopped:
+            return None
         known = {
             order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()
         }

@@ -5,16 +5,19 @@ Ops hand over through the database alone: what flows between them is Nothing, so
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from bl_pipeline.defs import metadata
-from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sync.changes import EVERY_DATE, OrderDates
 from bl_pipeline.sync.result import RunStatus
+
+if TYPE_CHECKING:
+    # What a run needs is imported when it runs: the definitions are loaded by every process of Dagster.
+    from bl_pipeline.defs.session import SyncSession
+    from bl_pipeline.defs.steps import SyncRequest
 
 ASSETS = ("order_summaries", "order_changes", "orders", "order_items")
 API_POOL = "bricklink_api"
@@ -29,8 +32,10 @@ class RequestConfig(dg.Config):
     order_ids: list[str] = Field(default_factory=list)
     only_failed: bool = False
 
-    def request(self, context: dg.OpExecutionContext) -> SyncRequest:
+    def request(self, context: dg.OpExecutionContext) -> "SyncRequest":
         """The request; a partitioned run is about the orders of its month."""
+        from bl_pipeline.defs.steps import SyncRequest  # noqa: PLC0415
+
         dates = EVERY_DATE
         if context.has_partition_key:
             window = context.partition_time_window
@@ -46,7 +51,7 @@ class RequestConfig(dg.Config):
 
 
 @contextmanager
-def _step(context: dg.OpExecutionContext) -> Iterator[SyncSession]:
+def _step(context: dg.OpExecutionContext) -> Iterator["SyncSession"]:
     session: SyncSession = context.resources.sync
     if not session.run_id:
         session.attach(context.run_id)

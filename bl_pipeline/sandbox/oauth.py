@@ -1,7 +1,7 @@
 """Who is asking: OAuth 1.0a as BrickLink checks it, by oauthlib's server side."""
 
 # oauthlib hands its questions more than their answers need here.
-# ruff: noqa: ARG002, PLR0917
+# ruff: noqa: ARG002
 
 import secrets
 from collections.abc import Callable

@@ -22,6 +22,7 @@ class SyncProgress:
         self._doing = doing
         self._outcomes: Counter[str] = Counter()
         self._total = 0
+        self._fetched = 0
         self._told = 0
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -55,13 +56,24 @@ class SyncProgress:
         elif total:
             self._console.print(f"Fetching {plural(total, 'order')} ...")
 
+    def fetched(self, order_id: str) -> None:
+        """An order's answers have come."""
+        self._fetched += 1
+        self._show(order_id)
+
     def done(self, order_id: str, outcome: str) -> None:
         """An order is done."""
         self._outcomes[outcome] += 1
+        self._show(order_id)
         done = self._outcomes.total()
-        counts = ", ".join(f"{count:,} {name}" for name, count in sorted(self._outcomes.items()))
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, counts=f"{order_id}  {counts}")
-        elif done == self._total or done - self._told >= max(self._total / _LINES, 1):
+        if self._bar is None and (done == self._total or done - self._told >= max(self._total / _LINES, 1)):
             self._told = done
-            self._console.print(f"  {done:,} of {self._total:,}: {counts}")
+            self._console.print(f"  {done:,} of {self._total:,}: {self._counts()}")
+
+    def _show(self, order_id: str) -> None:
+        if self._bar is not None:
+            completed = max(self._fetched, self._outcomes.total())
+            self._bar.update(self._task, completed=completed, counts=f"{order_id}  {self._counts()}")
+
+    def _counts(self) -> str:
+        return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self._outcomes.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -321,7 +321,7 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
     )
 
 
-def revenue_view(months: Sequence[tuple[datetime, str, int, Decimal]]) -> FittedTable:
+def revenue_view(months: Sequence[tuple[date, str, int, Decimal]]) -> FittedTable:
     """Revenue by month and currency, with a bar; each currency has its own scale."""
     most: dict[str, Decimal] = {}
     for _, currency, _, revenue in months:
@@ -331,7 +331,7 @@ def revenue_view(months: Sequence[tuple[datetime, str, int, Decimal]]) -> Fitted
         ["Month", Column("Orders", right=True), Column("Revenue", right=True), "", Column(optional=True)],
         [
             (
-                f"{month.astimezone(UTC):%Y-%m}",
+                f"{month:%Y-%m}",
                 f"{orders:,}",
                 text,
                 clean(currency),

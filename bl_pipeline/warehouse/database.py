@@ -20,6 +20,8 @@ from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports
 
 PLATFORM = "bricklink"
+# With the kernel's own keepalive Postgres would hold the lock of a machine that lost its power for two hours.
+_OPTIONS = "-c timezone=UTC -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -69,7 +71,9 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             psycopg_url(url),
             pool_size=settings.bl_max_parallel_requests + 2,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC", "application_name": "bl_pipeline"},
+            # An error that quotes its parameters quotes a buyer.
+            hide_parameters=True,
+            connect_args={"connect_timeout": 10, "options": _OPTIONS, "application_name": "bl_pipeline"},
         )
         try:
             try:

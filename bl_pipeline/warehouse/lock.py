@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError
@@ -19,6 +20,7 @@ class SyncLock:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
         self._connection: Connection | None = None
+        self._session: DBAPIConnection | None = None
 
     @property
     def held(self) -> bool:
@@ -31,6 +33,7 @@ class SyncLock:
         connection = engine.connect()
         # Out of the pool, so that closing it really ends the session and with it the lock.
         connection.detach()
+        session = connection.connection.dbapi_connection
         taken = connection.scalar(
             text(f"SELECT pg_try_advisory_lock({_KEY})"),
             {"store": self._warehouse.store},
@@ -38,7 +41,7 @@ class SyncLock:
         if not taken:
             connection.close()
             return False
-        self._connection = connection
+        self._connection, self._session = connection, session
         return True
 
     def acquire(self, *, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
@@ -65,6 +68,9 @@ class SyncLock:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+            # Interrupted in the middle of a statement, SQLAlchemy drops a detached connection without closing it.
+            if self._session is not None:
+                self._session.close()
 
 
 def is_syncing(connection: Connection, store: str) -> bool:

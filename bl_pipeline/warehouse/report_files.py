@@ -11,7 +11,7 @@
     -- Caveats:
     --   What a reader could get wrong, a paragraph each; its further lines are indented more.
     -- Period: the column that --from and --to are about, "adds up" where rows may be added over it
-    -- Chart: amount over|by column [split column]
+    -- Chart: amount over|by column [split column [without value, value]]
     -- Stored: when large
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
@@ -34,7 +34,7 @@ MONEY = "currency"
 DAY, TIME, PERCENT = "date", "UTC", "%"
 _FIELD = re.compile(r"(Question|Grain|Columns|Caveats|Period|Chart|Stored):\s*(.*)")
 _COLUMN = re.compile(r"(\w+)(?: \[(.+?)\])?: (.+)")
-_CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+))?")
+_CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+)(?: without (.+))?)?")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync)\.(\w+)")
 
 
@@ -69,12 +69,16 @@ class ReportColumn:
 
 @dataclass(frozen=True, slots=True)
 class ChartSpec:
-    """What a report's picture shows: `amount` over time, or by something, the largest first."""
+    """What a report's picture shows: `amount` over time, or by something, the largest first.
+
+    Bars are split by the values of `split`, of which those in `without` are left out.
+    """
 
     amount: str
     over_time: bool
     along: str
     split: str | None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,8 @@ def parse_report(name: str, source: str) -> Report:
     named = {column.name for column in report.columns}
     chart = [report.chart.amount, report.chart.along, report.chart.split or grain[0]] if report.chart else []
     unknown = {*grain, *chart, period or grain[0]} - named
+    if report.adds_up and report.chart and report.chart.over_time:
+        raise ReportFileError(f"sql/{name}.sql: what is charted over time cannot be added up over it")
     if unknown or not all(columns) or not sql or sql.endswith(";"):
         raise ReportFileError(f"sql/{name}.sql: check its columns, {', '.join(sorted(unknown)) or 'and its SELECT'}")
     return report
@@ -195,4 +201,5 @@ def _chart(line: str) -> ChartSpec:
     found = _CHART.fullmatch(line)
     if found is None:
         raise ValueError(f"a readable Chart: {line}")
-    return ChartSpec(found[1], found[2] == "over", found[3], found[4])
+    without = tuple(found[5].split(", ")) if found[5] else ()
+    return ChartSpec(found[1], found[2] == "over", found[3], found[4], without)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.report_files import SCHEMA, Report, digest, read_reports
 
-STORED_ABOVE = 100_000
+STORED_ABOVE = 50_000
 """With more orders than this in the warehouse, the reports that allow it are stored."""
 
 STORED_SCHEMA = "stored"
@@ -135,6 +135,20 @@ def is_large(connection: Connection) -> bool:
     )
 
 
+def column_types(connection: Connection, report: Report) -> dict[str, str]:
+    """Postgres's type of each column of the report."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+            WHERE attrelid = CAST(:view AS regclass) AND attnum > 0
+            """
+        ),
+        {"view": f"{SCHEMA}.{report.name}"},
+    )
+    return {row.attname: row.format_type for row in rows}
+
+
 def stored_at(connection: Connection, report: Report) -> datetime | None:
     """Of which moment the report's rows are; None where they are worked out when read."""
     moment: datetime | None = connection.scalar(
@@ -146,10 +160,14 @@ def stored_at(connection: Connection, report: Report) -> datetime | None:
 def refresh(connection: Connection, report: Report) -> datetime | None:
     """Store the report's rows anew where it is to be stored, else let it be worked out when read.
 
-    In the caller's transaction; readers see the rows of before until it ends. Returns `stored_at`.
+    Stored reports that it reads are refreshed before, where they are outdated. In the caller's transaction; readers
+    see the rows of before until it ends. Returns `stored_at`.
     """
     if not report.stored_when_large:
         return None
+    for other in read_reports():
+        if (SCHEMA, other.name) in report.reads:
+            refresh_if_outdated(connection, other)
     lock = f"SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports.{report.name}', 0))"
     connection.execute(text(lock))
     if not is_large(connection):
@@ -160,6 +178,8 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
         return None
     table = f"{STORED_SCHEMA}.{report.name}"
     _execute(connection, f"CREATE TABLE {table}__new AS\n{report.sql}")
+    if report.has("platform_order_id"):
+        connection.execute(text(f"CREATE INDEX ON {table}__new (store, platform, platform_order_id)"))
     connection.execute(text(f"ANALYZE {table}__new"))
     columns = ", ".join(column.name for column in report.columns)
     connection.execute(text(f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS SELECT {columns} FROM {table}__new"))
@@ -167,6 +187,21 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
     connection.execute(text(f"ALTER TABLE {table}__new RENAME TO {report.name}"))
     _note(connection, report, stored=True)
     return stored_at(connection, report)
+
+
+def refresh_if_outdated(connection: Connection, report: Report) -> None:
+    """Refresh a stored report where a sync has ended since; in the caller's transaction."""
+    outdated = connection.scalar(
+        text(
+            """
+            SELECT EXISTS (SELECT FROM sync.runs r WHERE r.finished_at > v.stored_at)
+            FROM sync.report_views v WHERE v.name = :name AND v.stored_at IS NOT NULL
+            """
+        ),
+        {"name": report.name},
+    )
+    if outdated:
+        refresh(connection, report)
 
 
 def _note(connection: Connection, report: Report, *, stored: bool) -> None:

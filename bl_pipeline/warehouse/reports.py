@@ -135,10 +135,18 @@ def read_report(
     return ReportRows(
         report=report,
         columns=columns,
-        rows=[row._tuple() for row in rows],
+        rows=[tuple(row) for row in rows],
         timezone=_timezone(connection, warehouse),
         stored_at=report_views.stored_at(connection, report),
     )
+
+
+def count_rows(connection: Connection, warehouse: Warehouse, report: Report) -> int:
+    """How many rows the store's report has."""
+    count: int | None = connection.scalar(
+        text(f"SELECT count(*) FROM {SCHEMA}.{report.name} WHERE store = :store"), {"store": warehouse.store}
+    )
+    return count or 0
 
 
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
@@ -172,18 +180,3 @@ def _timezone(connection: Connection, warehouse: Warehouse) -> str:
         text("SELECT timezone FROM sync.stores WHERE store = :store"), {"store": warehouse.store}
     )
     return zone or "UTC"
-
-
-def refresh_if_outdated(connection: Connection, report: Report) -> None:
-    """Store a stored report anew where a sync has ended since; in the caller's transaction."""
-    outdated = connection.scalar(
-        text(
-            """
-            SELECT EXISTS (SELECT FROM sync.runs r WHERE r.finished_at > v.stored_at)
-            FROM sync.report_views v WHERE v.name = :name AND v.stored_at IS NOT NULL
-            """
-        ),
-        {"name": report.name},
-    )
-    if outdated:
-        report_views.refresh(connection, report)

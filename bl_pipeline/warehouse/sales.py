@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -95,18 +95,15 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
     }
 
 
-def revenue_by_month(connection: Connection, warehouse: Warehouse) -> list[tuple[datetime, str, int, Decimal]]:
-    """Month of order_date in UTC, currency, orders and revenue: final_total, else total, less what is excluded."""
+def revenue_by_month(connection: Connection, warehouse: Warehouse) -> list[tuple[date, str, int, Decimal]]:
+    """First day of the month of order_date in the store's time zone, currency, orders and revenue."""
     rows = connection.execute(
         text(
             """
-            SELECT date_trunc('month', order_date, 'UTC') AS month, currency, count(*),
-                sum(coalesce(final_total, total))
-            FROM sales.orders
-            WHERE store = :store AND status NOT IN ('cancelled', 'problem')
-            GROUP BY 1, 2 ORDER BY 1, 2
+            SELECT month, currency, orders, revenue FROM reports.revenue_by_month
+            WHERE store = :store AND basis = 'order_date' ORDER BY month, currency
             """
         ),
         {"store": warehouse.store},
     )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [(row.month, row.currency, row.orders, row.revenue) for row in rows]

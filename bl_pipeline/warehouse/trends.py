@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -20,7 +21,7 @@ def calls_by_hour(connection: Connection, warehouse: Warehouse, now: datetime, *
         ),
         {"store": warehouse.store, "now": now, "since": now - timedelta(hours=hours)},
     )
-    return _counts(rows.tuples().all(), hours)
+    return _counts({row[0]: row[1] for row in rows}, hours)
 
 
 def orders_by_day(connection: Connection, warehouse: Warehouse, now: datetime, *, days: int = 30) -> list[int]:
@@ -35,11 +36,10 @@ def orders_by_day(connection: Connection, warehouse: Warehouse, now: datetime, *
         ),
         {"store": warehouse.store, "now": now, "since": now - timedelta(days=days)},
     )
-    return _counts(rows.tuples().all(), days)
+    return _counts({row[0]: row[1] for row in rows}, days)
 
 
-def _counts(by_age: object, length: int) -> list[int]:
-    ages: dict[int, int] = dict(by_age)  # type: ignore[call-overload]
+def _counts(ages: Mapping[int, int], length: int) -> list[int]:
     return [ages.get(age, 0) for age in reversed(range(length))]
 
 

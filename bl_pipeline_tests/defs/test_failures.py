@@ -157,6 +157,8 @@ def test_a_canceled_run_says_so_and_the_next_goes_on(sync: Sync, store: Store, w
         def planned(self, total: int) -> None:
             raise dg.DagsterExecutionInterruptedError
 
+        def fetched(self, order_id: str) -> None: ...
+
         def done(self, order_id: str, outcome: str) -> None: ...
 
     sync(progress=Watcher())

@@ -11,7 +11,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
-from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders, versions
 
 HISTORY = "sales.order_status_history"
 
@@ -33,8 +33,8 @@ def changed(before: dict[str, list[Any]], after: dict[str, list[Any]], table: st
 def test_an_unchanged_store_costs_two_calls_and_writes_nothing(
     synced: Sync, server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    """Catches any write to a row that is right already, a mere date of the last look included."""
-    before = dump(warehouse)
+    """Catches any write to a row that is right already: a date of the last look, or the same values once more."""
+    before, written = dump(warehouse), versions(warehouse)
     now = synced.clock.now
 
     result = synced()
@@ -42,6 +42,7 @@ def test_an_unchanged_store_costs_two_calls_and_writes_nothing(
     assert result == SyncResult(orders_skipped=24, api_calls=2, last_synced_at=now)
     assert paths(server) == []
     assert as_json(dump(warehouse)) == as_json(before)
+    assert versions(warehouse) == written
 
 
 def test_an_unchanged_store_without_times_of_changes_costs_two_calls(

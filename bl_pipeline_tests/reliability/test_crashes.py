@@ -18,8 +18,8 @@ from sqlalchemy import text
 
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
 from bl_pipeline.warehouse.lock import is_syncing
+from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
 from bl_pipeline_tests.reliability.processes import (
     Commits,
     Task,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -57,6 +57,16 @@ BOUNDARIES = [
 ]
 
 
+def days_of() -> Iterator[Store]:
+    """The store on the three days on which it is looked at; the same each time."""
+    store = grow_store()
+    yield store
+    move_on(store)
+    yield store
+    move_on_again(store)
+    yield store
+
+
 def grow_store() -> Store:
     """A store with three currencies, every status, purged orders, and an order on each boundary."""
     store = Store.grow(orders=150, seed=11, now=NOW, days=760, purged=12, unknown=2, currencies=("EUR", "USD", "GBP"))
@@ -67,10 +77,15 @@ def grow_store() -> Store:
             replace(
                 order,
                 date_ordered=BOUNDARIES[number],
+                date_status_changed=max(BOUNDARIES[number], BOUNDARIES[(number + 19) % count]),
                 payment=order.payment._replace(date_paid=BOUNDARIES[(number + 7) % count]),
                 shipping=order.shipping._replace(date_shipped=BOUNDARIES[(number + 13) % count]),
             )
         )
+    # First seen when it was over, and nobody says when it was shipped.
+    store.put(replace(sound[-2], shipping=sound[-2].shipping._replace(date_shipped=None)))
+    # BrickLink has lost the name of this buyer.
+    store.put(replace(sound[-1], buyer=sound[-1].buyer._replace(name=None)))
     return store
 
 
@@ -101,6 +116,8 @@ def move_on_again(store: Store) -> None:
         store.complete(order.order_id)
     unpaid = _where(store, lambda order: order.payment.status == "None" and order.costs.credit > 0)
     store.edit_costs(unpaid[0].order_id, credit=Decimal(0))
+    unpaid = _where(store, lambda order: order.payment.status == "None" and order.costs.shipping > 1)
+    store.edit_costs(unpaid[-1].order_id, shipping=Decimal("0.7500"))
     several = _where(store, lambda order: order.status == "PENDING" and order.unique_count > 1)
     store.remove_last_item(several[0].order_id)
     completed = _where(store, lambda order: order.status == "COMPLETED")
@@ -196,9 +213,7 @@ class Books:
         for number, seen in enumerate(history):
             changed_at = seen.order.date_status_changed
             earlier = history[number - 1] if number else None
-            exact = changed_at <= seen.at
-            if earlier is not None:
-                exact = exact and seen.order.status != earlier.order.status and changed_at >= earlier.at
+            exact = (earlier is None or changed_at >= earlier.at) and changed_at <= seen.at
             starts.append((changed_at if exact else seen.at, exact))
         ends = [*(since for _, (since, _) in pairwise(starts)), None]
         return [

@@ -15,7 +15,7 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
-from bl_pipeline_tests.reports.books import ZONES, Books, grow_store, move_on, move_on_again
+from bl_pipeline_tests.reports.books import ZONES, Books, days_of
 from bl_pipeline_tests.reports.expected import Expected
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SyncedBooks:
+class Kept:
     """What was seen of the store, and the warehouse that was synced at the same moments."""
 
     books: Books
@@ -43,35 +43,33 @@ class SyncedBooks:
 
 
 @pytest.fixture(scope="session")
-def synced(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> Iterator[SyncedBooks]:
-    """A store synced three times, moving on in between."""
-    store, books = grow_store(), Books()
-    with (
-        postgres.database(TEMPLATE) as url,
-        SandboxServer(store, timestamp_lifetime=10**9) as server,
-        open_warehouse(settings := _settings(server, url)) as warehouse,
-    ):
-        sync = Sync(settings, Clock(store.now), dagster_instance)
-        for move in (None, move_on, move_on_again):
-            if move is not None:
-                move(store)
-            sync.clock.now = store.now
-            result = sync()
-            assert not result.errors
-            assert result.stop_reason is None
-            books.look(store.sales, store.now)
-        yield SyncedBooks(books, warehouse)
+def kept(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> Iterator[Kept]:
+    """A store synced three times, moving on in between; one worker syncs, the others copy what it has."""
+    name = f"{TEMPLATE}_books"
+
+    def fill(url: str) -> None:
+        for store in days_of():
+            with SandboxServer(store, timestamp_lifetime=10**9) as server:
+                settings = _settings(url, **{key.lower(): value for key, value in server.environment().items()})
+                result = Sync(settings, Clock(store.now), dagster_instance)()
+                assert result.success, result
+
+    postgres.make_template(name, TEMPLATE, fill)
+    books = Books()
+    for store in days_of():
+        books.look(store.sales, store.now)
+    with postgres.database(name) as url, open_warehouse(_settings(url)) as warehouse:
+        yield Kept(books, warehouse)
 
 
-def _settings(server: SandboxServer, url: str) -> Any:
-    fields = {name.lower(): value for name, value in server.environment().items()}
+def _settings(url: str, **fields: str) -> Any:
     return load_settings(_env_file=None, bl_database_url=url, bl_store="main", bl_timezone="UTC", **fields)
 
 
 @pytest.fixture(scope="session", params=ZONES)
-def zone(request: pytest.FixtureRequest, synced: SyncedBooks) -> str:
+def zone(request: pytest.FixtureRequest, kept: Kept) -> str:
     """The store's time zone, set in the warehouse."""
     name: str = request.param
-    with synced.warehouse.engine.begin() as connection:
+    with kept.warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.stores SET timezone = :zone"), {"zone": name})
     return name

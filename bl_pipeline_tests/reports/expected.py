@@ -122,6 +122,7 @@ class Expected:
                 "store": "main",
                 "platform": "bricklink",
                 "platform_order_id": str(order.order_id),
+                "order_date": order.date_ordered,
                 "day": self.day(order.date_ordered),
                 "month": self.month(order.date_ordered),
                 "currency": order.currency,

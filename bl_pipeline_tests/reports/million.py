@@ -50,7 +50,8 @@ CROSS JOIN LATERAL (
         fate >= 4 AS is_paid,
         fate >= 6 AS is_shipped,
         (ARRAY['EUR', 'EUR', 'EUR', 'USD', 'GBP'])[1 + (id / 100) % 5] AS currency,
-        (ARRAY['DE', 'NL', 'US', 'GB', 'FR', 'BE', 'AT', 'IT', 'ES', 'PL', 'SE', 'CH'])[1 + (id / 7) % 12] AS country_code,
+        (ARRAY['DE', 'NL', 'US', 'GB', 'FR', 'BE', 'AT', 'IT', 'ES', 'PL', 'SE', 'CH'])[1 + (id / 7) % 12]
+            AS country_code,
         (5 + 200 * power(random(), 4))::numeric(19, 4) AS subtotal
 ) told
 CROSS JOIN LATERAL (

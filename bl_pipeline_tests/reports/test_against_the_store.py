@@ -11,7 +11,7 @@ import pytest
 
 from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline.warehouse.reports import find_report
-from bl_pipeline_tests.reports.conftest import SyncedBooks
+from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.reports.expected import REPORTS, Row
 
 
@@ -36,10 +36,10 @@ def test_every_report_is_worked_out_again() -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_report_says_what_the_store_says(name: str, zone: str, synced: SyncedBooks) -> None:
+def test_a_report_says_what_the_store_says(name: str, zone: str, kept: Kept) -> None:
     grain = find_report(name).grain
-    expected = by_grain(REPORTS[name](synced.expected(zone)), grain)
-    shown = by_grain(synced.rows(name), grain)
+    expected = by_grain(REPORTS[name](kept.expected(zone)), grain)
+    shown = by_grain(kept.rows(name), grain)
     assert expected, "the store has nothing to show here"
     if name == "fulfilment_times":
         # Approximate values stand on the right.

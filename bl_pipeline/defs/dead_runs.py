@@ -1,0 +1,36 @@
+"""Runs whose process died with the daemon, as when the power goes: nobody else would ever end them.
+
+They would keep their place in the pool of syncs, and no sync would run again.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+SILENT_FOR = timedelta(minutes=5)
+"""A sync that is alive has the store's lock a moment after its first event, and keeps it to the end."""
+
+
+def end_dead_runs(
+    instance: dg.DagsterInstance, jobs: Collection[str], assets: Collection[str], now: datetime
+) -> list[str]:
+    """Mark the syncs among the started runs as failed, where they have been silent; returns their ids.
+
+    For the caller who has seen that no process has the store's lock. A sync is a run of one of the jobs, or one
+    that materializes one of the assets.
+    """
+    keys = {dg.AssetKey(name) for name in assets}
+    dead = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        run = record.dagster_run
+        if run.job_name not in jobs and not keys & set(run.asset_selection or ()):
+            continue
+        last = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        heard = max([entry.event_log_entry.timestamp for entry in last], default=record.create_timestamp.timestamp())
+        if now.timestamp() - heard >= SILENT_FOR.total_seconds():
+            instance.report_run_failed(
+                run, message="The process ended without a word; the next run goes on from what was stored."
+            )
+            dead.append(run.run_id)
+    return dead

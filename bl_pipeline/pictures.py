@@ -1,0 +1,277 @@
+"""Charts of reports, as PNG: for `bl report --png`, and small ones for Dagster's UI.
+
+Over time: bars, stacked where the report splits its amount; of hours, lines. By something: the largest, each with
+its amount. Currencies are never added together, so money gets a panel for each of the largest ones.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bl_pipeline.warehouse.report_files import ChartSpec, ReportColumn
+    from bl_pipeline.warehouse.reports import ReportRows
+
+PANELS = 3
+BARS, SMALL_BARS = 10, 6
+LONG_LABEL = 16
+SMALL_COLOURS = 24
+
+INK, QUIET, LINES, OTHERS = "#1f2933", "#6b7785", "#e4e8ec", "#b4bcc6"
+# Told apart by who sees few colours, too (Okabe and Ito).
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#7f7f7f", "#333333")
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": "medium",
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "grid.color": LINES,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "ytick.left": False,
+    "legend.frameon": False,
+    "legend.fontsize": "small",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows: an amount by place on the axis and part of the bar."""
+
+    name: str
+    values: dict[Any, dict[str, float]]
+
+    @property
+    def total(self) -> float:
+        """Everything in it, whatever its sign."""
+        return sum(abs(amount) for parts in self.values.values() for amount in parts.values())
+
+
+def can_draw(rows: ReportRows) -> bool:
+    """Whether the report has a chart, and something to show in it."""
+    return bool(panels(rows))
+
+
+def draw(rows: ReportRows, *, small: bool = False) -> bytes:
+    """The report's chart as PNG; of some few kB where it is small.
+
+    Of several bases the first is drawn. Raises ValueError where there is nothing to draw.
+    """
+    import matplotlib as mpl  # noqa: PLC0415  (half a second, and only who draws needs it)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    spec, found = rows.report.chart, panels(rows)
+    if spec is None or not found:
+        raise ValueError(f"{rows.report.name}: nothing to draw")
+    shown = found[:PANELS]
+    amount = rows.report.column(spec.amount)
+    most = SMALL_BARS if small else BARS
+    stacked = spec.over_time or any(len(label) > LONG_LABEL for panel in shown for label in panel.values)
+    if small and stacked and not spec.over_time:
+        shown = found[:1]
+    size = (7.0 if small else 9.0, _height(spec, shown, most, small=small, stacked=stacked))
+    with mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, and is no news.
+        warnings.simplefilter("ignore")
+        figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")
+        figure.suptitle(rows.report.title, x=0.01, ha="left", weight="bold", size="large" if small else "x-large")
+        rest = [panel.name for panel in found[len(shown) :]]
+        left_out = f" · not shown: {', '.join(rest)}" if rest else ""
+        figure.supxlabel(_caption(rows, amount) + left_out, x=0.01, ha="left", size="small", color=QUIET)
+        grid = figure.subplots(
+            len(shown) if stacked else 1, 1 if stacked else len(shown), squeeze=False, sharex=spec.over_time
+        )
+        parts = _parts(shown)
+        for ax, panel in zip(grid.flat, shown, strict=True):
+            if spec.over_time:
+                _over_time(ax, panel, parts, amount)
+            else:
+                _ranking(ax, panel, parts, amount, most)
+            ax.set_title(panel.name)
+        if spec.over_time:
+            _label_time(grid.flat[-1], [place for panel in shown for place in panel.values])
+        if spec.split:
+            grid.flat[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderpad=0, handlelength=1)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+    return _with_few_colours(picture.getvalue()) if small else picture.getvalue()
+
+
+def _with_few_colours(png: bytes) -> bytes:
+    from PIL import Image  # noqa: PLC0415
+
+    smaller = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(SMALL_COLOURS).save(smaller, format="png", optimize=True)
+    return smaller.getvalue()
+
+
+def panels(rows: ReportRows) -> list[Panel]:
+    """What is to be drawn: a panel for each currency where it is money, the largest first; else one."""
+    spec = rows.report.chart
+    if spec is None or not rows.rows:
+        return []
+    unit = rows.report.column(spec.amount)
+    count = len(rows.rows)
+    bases = rows.values("basis")
+    names = rows.values("currency") if unit.is_money else [unit.unit] * count
+    splits = rows.values(spec.split) if spec.split else [""] * count
+    found: dict[str, dict[Any, dict[str, float]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
+    for basis, name, place, split, amount in zip(
+        bases, names, rows.values(spec.along), splits, rows.values(spec.amount), strict=True
+    ):
+        if amount and basis == bases[0] and split not in spec.without:
+            found[str(name)][place if spec.over_time else _words(place)][_words(split)] += float(amount)
+    drawn = [Panel(name, {place: dict(parts) for place, parts in values.items()}) for name, values in found.items()]
+    return sorted(drawn, key=lambda panel: -panel.total)
+
+
+def _words(value: object) -> str:
+    text = "not known" if value is None else str(value).replace("_", " ")
+    return text if len(text) <= 44 else text[:43] + "…"
+
+
+def _caption(rows: ReportRows, amount: ReportColumn) -> str:
+    basis = rows.values("basis")[0]
+    spec = rows.report.chart
+    what = amount.text.partition(":")[0]
+    facts = [
+        what if amount.is_money else f"{amount.unit}: {what}",
+        f"without {', '.join(spec.without)}" if spec and spec.without else "",
+        f"by {str(basis).replace('_', ' ')}" if basis else "",
+        f"time zone {rows.timezone}" if rows.report.period else "",
+    ]
+    return " · ".join(filter(None, facts))
+
+
+def _parts(shown: Sequence[Panel]) -> dict[str, str]:
+    """Each part of the bars with its colour, the same in all panels."""
+    names = sorted({part for panel in shown for parts in panel.values.values() for part in parts})
+    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+
+
+def _height(spec: ChartSpec, shown: Sequence[Panel], most: int, *, small: bool, stacked: bool) -> float:
+    if spec.over_time:
+        return 0.8 + (1.1 if small else 1.9) * len(shown) + (0.3 if spec.split else 0)
+    bars = [min(len(panel.values), most + 1) for panel in shown]
+    return 1.1 + (0.22 if small else 0.3) * (sum(bars) + len(bars) if stacked else max(bars))
+
+
+def _over_time(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415
+
+    places = sorted(panel.values)
+    length = _days(places)
+    above, below = defaultdict[Any, float](float), defaultdict[Any, float](float)
+    for part, colour in parts.items():
+        known = [place for place in places if part in panel.values[place]]
+        at = [_position(place, length) for place in known]
+        values = [panel.values[place][part] for place in known]
+        if amount.unit == "hours":
+            ax.plot(at, values, color=colour, label=part or None, linewidth=2, marker="o", markersize=3)
+            continue
+        floors = [(above if value > 0 else below)[place] for place, value in zip(known, values, strict=True)]
+        ax.bar(at, values, 0.8 * length, bottom=floors, color=colour, label=part or None)
+        for place, value in zip(known, values, strict=True):
+            (above if value > 0 else below)[place] += value
+    ax.grid(axis="y")
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=not amount.is_money))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def _label_time(ax: Axes, places: Sequence[Any]) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    length = _days(sorted(set(places)))
+    ends = [_position(min(places), length), _position(max(places), length)]
+    # A few bars alone would be as broad as the picture.
+    fewest = 5 if isinstance(places[0], int) else 12
+    missing = max(fewest * length - (ends[1] - ends[0]), 1.2 * length) / 2
+    ax.set_xlim(ends[0] - missing, ends[1] + missing)
+    if isinstance(places[0], int):
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        return
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _days(places: Sequence[Any]) -> float:
+    """How long a place on the axis lasts: a day or a month in days, a year in years."""
+    if isinstance(places[0], int):
+        return 1.0
+    shortest = min(((later - earlier).days for earlier, later in pairwise(places)), default=28)
+    return 30.4 if shortest >= 28 and all(place.day == 1 for place in places) else 1.0
+
+
+def _position(place: date | int, length: float) -> float:
+    """Where a bar stands: a day's or a month's in its middle."""
+    from matplotlib.dates import date2num  # noqa: PLC0415
+
+    if isinstance(place, int):
+        return place
+    return float(date2num(place)) + length / 2  # type: ignore[no-untyped-call]
+
+
+def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn, most: int) -> None:
+    from matplotlib.ticker import NullLocator  # noqa: PLC0415
+
+    totals = {place: sum(amounts.values()) for place, amounts in panel.values.items()}
+    # Where bars are split, they are classes with an order of their own.
+    places = sorted(totals, key=lambda place: -totals[place]) if "" in parts else sorted(totals)
+    shown, rest = (places, []) if len(places) <= most + 1 else (places[:most], places[most:])
+    values = {place: panel.values[place] for place in shown}
+    labels = list(values)
+    left = [0.0] * len(labels)
+    for part, colour in parts.items():
+        amounts = [values[label].get(part, 0.0) for label in labels]
+        ax.barh(labels, amounts, left=left, color=colour, height=0.7, label=part or None)
+        left = [start + width for start, width in zip(left, amounts, strict=True)]
+    if rest:
+        labels.append(f"{len(rest)} others")
+        left.append(sum(totals[place] for place in rest))
+        ax.barh(labels[-1:], left[-1:], color=OTHERS, height=0.7)
+    for place, end in enumerate(left):
+        ax.annotate(
+            short(end) if amount.is_money else f"{end:,.0f}",
+            (max(end, 0), place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            size="small",
+            color=INK,
+        )
+    ax.invert_yaxis()
+    ax.margins(x=0.18)
+    ax.xaxis.set_major_locator(NullLocator())
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", labelcolor=INK)
+
+
+def short(value: float) -> str:
+    """A number as it is read at a glance: 4.5, 950, 1.2k, 34k, 5.6M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")):
+        if abs(value) >= size:
+            digits = f"{value / size:.1f}" if abs(value) < 10 * size else f"{value / size:.0f}"
+            return digits.removesuffix(".0") + letter
+    return f"{value:.2g}"

@@ -1,0 +1,81 @@
+"""What a sync would fetch and cost, and the tables made again: what needs the store but runs no sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bl_pipeline.bricklink import BrickLinkError
+from bl_pipeline.defs.rebuild import RebuildResult, rebuild
+from bl_pipeline.defs.session import Progress, SyncSession, open_session
+from bl_pipeline.defs.steps import SyncRequest, forecast_sync
+from bl_pipeline.defs.stops import stop_for
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.forecast import Forecast
+from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.running import LockHeld, RunError
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+
+
+@contextmanager
+def _locked_session(settings: Settings) -> Iterator[SyncSession]:
+    with open_session(settings) as session:
+        if not session.lock.try_acquire():
+            raise LockHeld(
+                "A sync of this store is running. Look at it with: bl status, or in the Dagster UI. Then try again."
+            )
+        yield session
+
+
+def make_forecast(settings: Settings, *, full: bool) -> Forecast:
+    """What a sync would fetch now, by two list calls. Raises RunError with the exit code of what stands in the way."""
+    settings.credential_values()
+    with _locked_session(settings) as session:
+        try:
+            return forecast_sync(session, SyncRequest(full_sync=full))
+        except (BrickLinkError, BudgetExhausted) as error:
+            reason, message = stop_for(error, session.clock(), listing=True)
+            refused = RunError(message)
+            refused.exit_code = SyncResult(stop_reason=reason).exit_code
+            raise refused from None
+
+
+def make_rebuild(settings: Settings, progress: Progress) -> RebuildResult:
+    """`sales` again from `landing`, with no call. Raises RunError where it had to be undone."""
+    with _locked_session(settings) as session:
+        session.progress = progress
+        result = rebuild(session)
+    if result.undone:
+        raise RunError(result.message)
+    return result
+
+
+def forecast_view(forecast: Forecast) -> RenderableType:
+    """What a sync would fetch, why, and for how many calls and days."""
+    if not forecast.orders_by_reason:
+        return Text(f"Nothing to fetch: all of {c.plural(forecast.orders_listed, 'listed order')} are in step.")
+    table = Table.grid(padding=(0, 2))
+    for reason, orders in sorted(forecast.orders_by_reason.items(), key=lambda entry: -entry[1]):
+        table.add_row(Text(f"{orders:,}", justify="right"), reason.replace("_", " "))
+    calls = f"{forecast.least_calls:,}"
+    if forecast.most_calls != forecast.least_calls:
+        calls += f" to {forecast.most_calls:,}"
+    return Group(
+        Text(f"A sync would fetch {c.plural(sum(forecast.orders_by_reason.values()), 'order')}:"),
+        table,
+        Text(f"It takes {calls} calls; {forecast.calls_left:,} are left now. {_when(forecast)}"),
+    )
+
+
+def _when(forecast: Forecast) -> str:
+    if forecast.days is None:
+        return "This budget never does: raise BL_DAILY_CALL_LIMIT or lower BL_CALL_RESERVE."
+    if not forecast.days:
+        return "All of it fits now."
+    more_days = c.plural(forecast.days, "more day")
+    return f"{forecast.orders_now:,} orders fit now, and the scheduled runs of {more_days} do the rest."

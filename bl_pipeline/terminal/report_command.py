@@ -1,0 +1,73 @@
+"""`bl report`: which report, of which period, and where it goes."""
+
+# ruff: noqa: PLC0415  (what a report needs is imported only for it, so that `bl --help` is quick)
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bl_pipeline.settings import load_settings
+from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.terminal.console import complain, print_json, show, stderr
+
+
+def report(
+    name: Annotated[str | None, typer.Argument(help="Which one; none lists them.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="From this year, month or day, such as 2026-03.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Up to the end of this one.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Only this currency, such as EUR.")] = None,
+    basis: Annotated[
+        str | None,
+        typer.Option(
+            help="Which date counts: order_date, paid_date or shipped_date. Without it the table and the picture "
+            "are by order date, and CSV and JSON hold all three."
+        ),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV, amounts exact; - is standard output.")
+    ] = None,
+    png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw it into a PNG file.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")
+    ] = False,
+) -> None:
+    """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
+    from bl_pipeline.terminal import reports
+    from bl_pipeline.warehouse.report_files import read_reports
+    from bl_pipeline.warehouse.reports import ReportQuestionError
+
+    if (csv_file is not None) + (png_file is not None) + as_json > 1:
+        _refuse("Ask for one of --csv, --png and --json at a time.")
+    if name is None:
+        if any(option is not None for option in (since, until, currency, basis, csv_file, png_file)):
+            _refuse("Which report? Without a name, bl report lists them all.")
+        found = read_reports()
+        print_json(reports.list_json(found)) if as_json else show(reports.list_view(found))
+        return
+    wanted = reports.Wanted(name, since, until, currency, basis, to_look_at=csv_file is None and not as_json)
+    try:
+        rows, said = wanted.read(load_settings())
+        if as_json:
+            print_json(reports.report_json(rows))
+        elif csv_file is not None:
+            reports.save_csv(rows, csv_file)
+        elif png_file is not None:
+            reports.save_png(rows, png_file)
+        else:
+            show(reports.report_view(rows))
+    except ReportQuestionError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}", ExitCode.OTHER)
+    if said:
+        stderr().print(said, style="dim")
+
+
+def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
+    complain(message)
+    raise typer.Exit(code)

@@ -1,0 +1,77 @@
+"""Dagster's own storage: held as long as it is used, and cleared of old runs."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.runs import RunStorage
+from sqlalchemy.engine import make_url
+
+from bl_pipeline.defs.retention import delete_runs_before
+from bl_pipeline.defs.storage import WarehouseStorage
+
+
+def test_the_embedded_postgres_is_held_as_long_as_the_instance_uses_its_storage(empty_database_url: str) -> None:
+    """An instance keeps the run storage and the others, not what made them. Catches Postgres stopping under `bl up`."""
+    ended: list[str] = []
+
+    @contextmanager
+    def lease() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            ended.append("let go")
+
+    def open_storage() -> RunStorage[Any]:
+        held = ExitStack()
+        held.enter_context(lease())
+        url = make_url(empty_database_url).set(drivername="postgresql+psycopg2")
+        return WarehouseStorage(url, held, None).run_storage
+
+    part = open_storage()
+    gc.collect()
+    assert ended == []
+    part.dispose()
+
+
+@dg.asset
+def something() -> None:
+    """An asset."""
+
+
+@dg.asset
+def something_else() -> None:
+    """Another, made only once."""
+
+
+@dg.op
+def nothing() -> None:
+    """Does nothing."""
+
+
+@dg.job
+def idle() -> None:
+    nothing()
+
+
+def test_old_runs_go_with_their_events_and_logs() -> None:
+    """All but the last of each asset, and none that is not over."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        once = dg.materialize([something, something_else], instance=instance).run_id
+        first, last = [dg.materialize([something], instance=instance).run_id for _ in range(2)]
+        plain = idle.execute_in_process(instance=instance).run_id
+        alive = instance.create_run_for_job(idle).run_id
+        young = datetime.now(UTC) - timedelta(minutes=1)
+
+        assert delete_runs_before(instance, young) == 0
+        assert delete_runs_before(instance, datetime.now(UTC) + timedelta(minutes=1)) == 2
+
+        assert {run.run_id for run in instance.get_runs()} == {once, last, alive}
+        assert not instance.all_logs(first)
+        assert not instance.all_logs(plain)
+        assert instance.get_latest_materialization_event(something_else.key) is not None

@@ -1,0 +1,237 @@
+"""The sensors as the daemon evaluates them; messages really arrive, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+
+from bl_pipeline.defs import sensors
+from bl_pipeline.defs.dead_runs import end_dead_runs
+from bl_pipeline.defs.jobs import sync_orders_schedule
+from bl_pipeline.defs.notify import notify, without_secrets
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline_tests.conftest import MakeSettings, Sync
+
+LOG = logging.getLogger(__name__)
+
+# Apprise loads all of its services, and one of them asks for a module that newer Pythons do not have.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+class Inbox:
+    """A web hook that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.status = 200
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if inbox.status == 200:
+                    inbox.messages.append(json.loads(body))
+                self.send_response(inbox.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Not told."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"json://seller:hook-password@127.0.0.1:{self.server.server_port}/"
+
+    @property
+    def texts(self) -> list[str]:
+        return [f"{message['title']}: {message['message']}" for message in self.messages]
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox()
+    thread = threading.Thread(target=inbox.server.serve_forever, args=(0.02,))
+    thread.start()
+    yield inbox
+    inbox.server.shutdown()
+    thread.join()
+    inbox.server.server_close()
+
+
+@pytest.fixture
+def as_set(isolated: pytest.MonkeyPatch, make_settings: MakeSettings, inbox: Inbox) -> Settings:
+    """Settings with the inbox, in the environment, where the sensors look for them."""
+    settings = make_settings(bl_notify_urls=inbox.url, bl_store="main")
+    for name, value in settings.as_environment().items():
+        isolated.setenv(name, value)
+    return settings
+
+
+def evaluate_run_failed(sync: Sync) -> None:
+    """Evaluate the failure sensor for the last run."""
+    assert sync.last is not None
+    with dg.build_run_status_sensor_context(
+        sensor_name="run_failed",
+        dagster_event=sync.last.get_run_failure_event(),
+        dagster_instance=sync.instance,
+        dagster_run=sync.last.dagster_run,
+    ) as context:
+        sensors.run_failed(context.for_run_failure())
+
+
+def evaluate_incomplete(cursor: str | None = None) -> str | None:
+    """Evaluate the other sensor, and return its cursor."""
+    with dg.build_sensor_context(cursor=cursor) as context:
+        results = sensors.sync_incomplete(context)
+        assert isinstance(results, Iterator)
+        assert [type(result) for result in results] == [dg.SkipReason]
+        return context.cursor
+
+
+def test_a_failed_run_is_told_with_what_to_do(
+    as_set: Settings, sync: Sync, make_settings: MakeSettings, inbox: Inbox
+) -> None:
+    sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
+
+    evaluate_run_failed(sync)
+
+    assert len(inbox.texts) == 1
+    assert inbox.texts[0].startswith("bl_pipeline: sync_orders failed: ")
+    assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
+
+
+def test_an_unforeseen_failure_is_told_without_secrets(
+    as_set: Settings, sync: Sync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
+) -> None:
+    """Catches a library's error that quotes what it was given."""
+    secrets = [*as_set.credential_values(), database_url, inbox.url, "hook-password"]
+    isolated.setattr("bl_pipeline.defs.session.SyncSession.usage", lambda _self: _fail(" and ".join(secrets)))
+
+    sync()
+    evaluate_run_failed(sync)
+
+    assert len(inbox.texts) == 1
+    for secret in secrets:
+        assert secret not in json.dumps(inbox.messages)
+
+
+def _fail(message: str) -> None:
+    raise dg.Failure(message)
+
+
+def test_a_stale_store_is_told_once_until_it_is_in_step(as_set: Settings, inbox: Inbox, sync: Sync) -> None:
+    cursor = evaluate_incomplete()
+    cursor = evaluate_incomplete(cursor)
+
+    assert inbox.texts == [
+        "bl_pipeline: the warehouse is stale: The last complete sync ended never; `bl doctor` says what is wrong."
+    ]
+    sync.clock.now = datetime.now(UTC)
+    sync()
+    assert evaluate_incomplete(cursor) == "[]"
+    assert len(inbox.texts) == 1
+
+
+def test_failed_and_deferred_orders_are_told(
+    as_set: Settings, inbox: Inbox, sync: Sync, server: SandboxServer, store: Store, make_settings: MakeSettings
+) -> None:
+    sync.clock.now = datetime.now(UTC)
+    server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
+    sync()
+
+    cursor = evaluate_incomplete()
+
+    assert inbox.texts == ["bl_pipeline: orders failed: 1 orders could not be fetched or read; `bl errors` says why."]
+    sync(settings=make_settings(bl_daily_call_limit=1, bl_call_reserve=0), full_sync=True)
+    evaluate_incomplete(cursor)
+    assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")
+
+
+def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox) -> None:
+    inbox.status = 500
+    cursor = evaluate_incomplete()
+    inbox.status = 200
+
+    assert cursor == "[]"
+    evaluate_incomplete(cursor)
+    assert len(inbox.texts) == 1
+
+
+def test_without_addresses_the_log_has_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    assert notify(settings, title="bl_pipeline: stale", message="since yesterday", log=LOG)
+
+    assert "bl_pipeline: stale: since yesterday" in caplog.text
+
+
+def test_an_address_that_is_none_is_named_by_its_place(make_settings: MakeSettings) -> None:
+    settings = make_settings(bl_notify_urls="json://127.0.0.1/ nonsense://user:password@host")
+
+    with pytest.raises(SettingsError, match=r"^BL_NOTIFY_URLS: address 2 is not one that Apprise understands\.$"):
+        notify(settings, title="t", message="m", log=LOG)
+
+
+def test_passwords_are_struck_out_as_written_and_as_meant(make_settings: MakeSettings) -> None:
+    settings = make_settings(bl_database_url="postgresql://seller:p%40ssword@db.example.org/sales")
+
+    told = without_secrets(settings, "p@ssword, p%40ssword, postgresql://seller:p%40ssword@db.example.org/sales, sales")
+
+    assert told == "***, ***, ***, sales"
+
+
+def test_a_sync_whose_process_is_gone_is_ended(dagster_instance: dg.DagsterInstance) -> None:
+    """Its place in the pool is free again; what may be alive, or is no sync, is left alone."""
+
+    def started(job: str) -> str:
+        run = dagster_instance.create_run_for_job(_job(job))
+        dagster_instance.report_dagster_event(
+            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name=job), run_id=run.run_id
+        )
+        return run.run_id
+
+    sync, other = started("sync_orders"), started("report")
+    now = datetime.now(UTC)
+
+    assert end_dead_runs(dagster_instance, sensors.SYNC_JOBS, ["orders"], now + timedelta(minutes=4)) == []
+    assert end_dead_runs(dagster_instance, sensors.SYNC_JOBS, ["orders"], now + timedelta(minutes=6)) == [sync]
+    statuses = [dagster_instance.get_run_by_id(run_id) for run_id in (sync, other)]
+    assert [run.status.value for run in statuses if run] == ["FAILURE", "STARTED"]
+
+
+def _job(name: str) -> dg.JobDefinition:
+    @dg.op
+    def nothing() -> None:
+        """Does nothing."""
+
+    @dg.graph(name=name)
+    def graph() -> None:
+        nothing()
+
+    return graph.to_job()
+
+
+def test_no_second_sync_is_scheduled_behind_a_waiting_one() -> None:
+    location = RegisteredCodeLocationOrigin("bl_pipeline")
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin("sync_orders")
+    with dg.instance_for_test() as instance, dg.build_schedule_context(instance=instance) as context:
+        assert isinstance(sync_orders_schedule(context), dg.RunRequest)
+        instance.create_run_for_job(
+            _job("sync_orders"),
+            status=dg.DagsterRunStatus.QUEUED,
+            remote_job_origin=origin,
+            job_code_origin=ReconstructableRepository.for_module("bl_pipeline.defs", "defs")
+            .get_reconstructable_job("sync_orders")
+            .get_python_origin(),
+        )
+        assert isinstance(sync_orders_schedule(context), dg.SkipReason)

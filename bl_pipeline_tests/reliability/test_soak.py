@@ -1,0 +1,119 @@
+"""One answer in five is faulty, in every way there is, for as many runs as it takes: nothing is lost or overspent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import text
+
+from bl_pipeline.sandbox import Fault, SandboxServer
+from bl_pipeline.settings import load_settings
+from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline_tests.conftest import NOW, Clock
+from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.reliability.driving import (
+    Death,
+    RememberingStore,
+    World,
+    check_ledger,
+    check_signatures,
+)
+
+CREDENTIALS = (Fault.UNAUTHORIZED, Fault.UNAUTHORIZED_HTTP, Fault.IP_MISMATCH)
+# The faults that end a run are rare, as in life, or the soak would be one of first calls only.
+KINDS = (*(fault for fault in Fault if fault not in CREDENTIALS),) * 3 + CREDENTIALS
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a soak has been through."""
+
+    runs: int
+    calls: int
+    answers: int
+    faults: Counter[str]
+    exits: Counter[int]
+
+
+def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, budget: int) -> Soaked:
+    store = RememberingStore.of(orders=orders, seed=11, now=NOW, filed=orders // 3, purged=orders // 10)
+    exits: Counter[int] = Counter()
+    with SandboxServer(store, timestamp_lifetime=10**9) as server:
+        world = World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine))
+        world.overrides = {
+            "bl_daily_call_limit": budget,
+            "bl_call_reserve": 0,
+            "bl_max_parallel_requests": 4,
+            "bl_request_timeout": 0.25,
+        }
+        server.faults.at_random(0.2, KINDS, seed=5)
+        # What is stored lags behind what happens: the store lives on while it is read.
+        while len(server.requests) < answers:
+            world.advance(hours=6)
+            store.live(new=1, changed=6, seed=len(exits))
+            result = world.sync()
+            assert result is not None
+            exits[result.exit_code] += 1
+            assert sum(exits.values()) < answers // 4, exits
+        assert check_ledger(world, allowed=budget)
+        faults = Counter(request.fault.value for request in server.requests if request.fault)
+
+        server.faults.clear()
+        world.overrides |= {"bl_request_timeout": 30, "bl_daily_call_limit": 10 * answers}
+        world.advance(days=8)
+        result = world.sync()
+        assert result is not None
+        assert result.success, result
+        exits[result.exit_code] += 1
+
+        orders_stored = stored_orders(warehouse)
+        assert orders_stored == {
+            str(order.order_id): order_row(
+                order,
+                first_order_date=orders_stored[str(order.order_id)]["first_order_date"],
+                status=orders_stored[str(order.order_id)]["status"] if order.is_purged else None,
+            )
+            for order in store.sales.values()
+        }
+        assert stored_items(warehouse) == {
+            str(order.order_id): item_rows(order)
+            for order in store.sales.values()
+            if not order.is_purged and order.lots
+        }
+        calls = check_ledger(world, allowed=10 * answers)
+        check_signatures(server)
+        with warehouse.engine.connect() as connection:
+            without_outcome = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE outcome IS NULL"))
+            ok = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE outcome = 'ok'"))
+        assert without_outcome == 0
+        assert calls == len(server.requests)
+        assert ok is not None
+        assert calls - ok <= sum(faults.values())
+        return Soaked(sum(exits.values()), calls, len(server.requests), faults, exits)
+
+
+@pytest.fixture
+def empty_warehouse(database_url: str) -> Iterator[tuple[Warehouse, str]]:
+    with open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse:
+        yield warehouse, database_url
+
+
+def test_nothing_is_lost_where_one_answer_in_five_is_faulty(empty_warehouse: tuple[Warehouse, str]) -> None:
+    """Caught: an answer without data taken for an order; a refused items answer taken for none; a nonce reused."""
+    soaked = soak(*empty_warehouse, orders=160, answers=1000, budget=300)
+    print(soaked)  # noqa: T201  (shown with -rP)
+    assert soaked.faults.keys() == {fault.value for fault in Fault} - {Fault.WRONG_TYPE.value}
+    assert soaked.exits[ExitCode.CREDENTIALS], "no run was stopped"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_nothing_is_lost_over_five_thousand_answers(empty_warehouse: tuple[Warehouse, str]) -> None:
+    """The same for longer."""
+    soaked = soak(*empty_warehouse, orders=900, answers=5000, budget=1000)
+    print(soaked)  # noqa: T201  (shown with -rP)
+    assert 800 <= sum(soaked.faults.values()) <= 1200

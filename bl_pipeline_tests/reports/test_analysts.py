@@ -1,0 +1,122 @@
+"""docs/analysts.md does what it says, and the dictionary is current."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.dictionary import FILE, dictionary
+from bl_pipeline.warehouse.report_files import read_reports
+from bl_pipeline.warehouse.tables import metadata
+from bl_pipeline_tests.reports.conftest import Kept
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "analysts.md").read_text()
+ROLE = "test_analyst"
+
+
+def blocks(language: str) -> list[str]:
+    """The examples in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def reports_url(kept: Kept) -> Iterator[str]:
+    """The warehouse's address for the analyst's role, which the script has made: twice, as one may."""
+    owner = kept.warehouse.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    folder = next(folder for folder in embedded._candidates(None) if (folder / "psql").exists())
+    for password in ("first", "it's-2nd"):
+        subprocess.run(
+            [folder / "psql", owner, "-q", "-v", f"role={ROLE}", "-v", f"password={password}", "-f",
+             DOCS / "analyst-role.sql"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    url = kept.warehouse.engine.url.set(drivername="postgresql", username=ROLE, password="it's-2nd")
+    yield url.render_as_string(hide_password=False)
+    with psycopg.connect(owner) as connection:
+        connection.execute(f"DROP OWNED BY {ROLE}")
+        connection.execute(f"DROP ROLE {ROLE}")
+
+
+def test_the_role_reads_every_report(reports_url: str) -> None:
+    with psycopg.connect(reports_url) as connection:
+        for report in read_reports():
+            connection.execute(f"SELECT * FROM {report.name} LIMIT 1")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT buyer_name FROM sales.orders",
+        "SELECT body FROM landing.documents",
+        "SELECT * FROM sync.runs",
+        "SELECT * FROM stored.revenue_by_month",
+        "DROP VIEW reports.revenue_by_month",
+        "CREATE TABLE reports.mine (n int)",
+        "SET default_transaction_read_only = off; UPDATE sales.orders SET total = 0",
+    ],
+)
+def test_the_role_does_nothing_else(reports_url: str, statement: str) -> None:
+    with psycopg.connect(reports_url) as connection, pytest.raises(psycopg.Error) as refused:
+        connection.execute(statement)
+    assert isinstance(
+        refused.value,
+        psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable | psycopg.errors.ReadOnlySqlTransaction,
+    )
+
+
+def test_no_report_tells_of_a_buyer(kept: Kept) -> None:
+    personal = set()
+    for history in kept.books.history.values():
+        buyer = history[-1].order.buyer
+        address = buyer.address
+        personal |= {buyer.name, buyer.email, address.full_name, address.address1, address.phone_number}
+    personal.discard(None)
+    for report in read_reports():
+        shown = {value for row in kept.rows(report.name) for value in row.values() if isinstance(value, str)}
+        assert not shown & personal, report.name
+
+
+def test_the_examples_of_sql_run(reports_url: str) -> None:
+    examples = [statement for block in blocks("sql") for statement in block.split(";") if statement.strip()]
+    assert len(examples) == 4
+    with psycopg.connect(reports_url) as connection:
+        for example in examples:
+            assert connection.execute(example).fetchall(), example
+
+
+def test_the_example_of_pandas_runs(reports_url: str) -> None:
+    (example,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", example + "\nprint(table.dtypes)"],
+        env={**os.environ, "REPORTS": reports_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"EUR +decimal128\(\d+, 4\)\[pyarrow\]", done.stdout), done.stdout
+
+
+def test_the_data_dictionary_is_current() -> None:
+    assert FILE.read_text(encoding="utf-8") == dictionary(), "python -m bl_pipeline.warehouse.dictionary"
+
+
+def test_the_data_dictionary_has_everything() -> None:
+    page = dictionary()
+    relations = [table.fullname for table in metadata.tables.values()]
+    relations += [f"reports.{report.name}" for report in read_reports()]
+    assert sorted(re.findall(r"^## (.*)$", page, re.MULTILINE)) == sorted(relations)
+    columns = sum(len(table.columns) for table in metadata.tables.values())
+    columns += sum(len(report.columns) for report in read_reports())
+    assert len(re.findall(r"^\| `\w+` \|", page, re.MULTILINE)) == columns
+    for schema, name in re.findall(r"\]\(#(reports|sales|landing|sync)(\w+)\)", page):
+        assert f"{schema}.{name}" in relations

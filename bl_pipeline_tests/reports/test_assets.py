@@ -1,0 +1,141 @@
+"""Each report is an asset that comes after the orders, and shows its rows without telling of a buyer."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from bl_pipeline.defs import defs
+from bl_pipeline.defs.reports import report_assets
+from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.warehouse import report_views
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.report_files import read_reports
+from bl_pipeline_tests.reports.conftest import Kept
+
+Metadata = Mapping[str, dg.MetadataValue[Any]]
+SPECS = {spec.key.to_user_string(): spec for asset in report_assets() for spec in asset.specs}
+
+
+@pytest.fixture(scope="module")
+def shown(kept: Kept, dagster_instance: dg.DagsterInstance) -> Iterator[dict[str, Metadata]]:
+    """What the UI shows of each report after its asset was materialised."""
+    session = SyncSession(settings=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
+    result = dg.materialize(report_assets(), resources={"sync": session}, instance=dagster_instance)
+    assert result.success
+    yield {
+        event.materialization.asset_key.to_user_string(): event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    }
+
+
+def test_there_is_an_asset_for_every_report() -> None:
+    assert SPECS.keys() == {report.name for report in read_reports()}
+    assert {spec.group_name for spec in SPECS.values()} == {"reports"}
+    known = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+    assert SPECS.keys() <= known
+    assert {dep.asset_key.to_user_string() for spec in SPECS.values() for dep in spec.deps} <= known
+
+
+def test_every_report_comes_after_the_orders_by_itself() -> None:
+    def after(name: str) -> set[str]:
+        above = {dep.asset_key.to_user_string() for dep in SPECS[name].deps}
+        return above | {key for other in above & SPECS.keys() for key in after(other)}
+
+    for name, spec in SPECS.items():
+        assert "orders" in after(name), name
+        assert spec.automation_condition == dg.AutomationCondition.eager()
+    assert "order_items" in after("revenue_by_color")
+
+
+def test_a_sync_makes_the_reports_due() -> None:
+    reports = dg.AssetSelection.groups("reports")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for key in ("order_summaries", "order_changes", "orders", "order_items"):
+            instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        for name in SPECS:
+            instance.report_runless_asset_event(dg.AssetMaterialization(name))
+        quiet = dg.evaluate_automation_conditions(defs, instance, asset_selection=reports)
+        for key in ("orders", "order_items"):
+            instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        due = dg.evaluate_automation_conditions(defs, instance, asset_selection=reports, cursor=quiet.cursor)
+        assert quiet.total_requested == 0
+        assert {name for name in SPECS if due.get_num_requested(dg.AssetKey(name))} == SPECS.keys()
+
+
+def test_rows_are_counted_and_columns_described(shown: dict[str, Metadata], kept: Kept) -> None:
+    for report in read_reports():
+        metadata = shown[report.name]
+        assert metadata["dagster/row_count"].value == len(kept.rows(report.name)), report.name
+        schema = metadata["dagster/column_schema"].value
+        assert isinstance(schema, dg.TableSchema)
+        assert [column.name for column in schema.columns] == [column.name for column in report.columns]
+        assert all(column.description for column in schema.columns)
+        money = {column.name for column in report.columns if column.is_money}
+        assert {column.type for column in schema.columns if column.name in money} <= {"numeric"}
+
+
+def test_the_preview_is_a_table_of_some_rows(shown: dict[str, Metadata]) -> None:
+    for name, metadata in shown.items():
+        preview = metadata["preview"]
+        assert isinstance(preview, dg.MarkdownMetadataValue)
+        head, ruler, *rows = (preview.md_str or "").splitlines()
+        assert re.fullmatch(r"\|( ---:? \|)+", ruler)
+        assert 1 <= len(rows) <= 12, name
+        assert {row.count("|") for row in [head, *rows]} == {ruler.count("|")}, name
+
+
+def test_charts_are_pictures_of_few_kilobytes(shown: dict[str, Metadata]) -> None:
+    charted = {report.name for report in read_reports() if report.chart}
+    assert {name for name, metadata in shown.items() if "chart" in metadata} == charted
+    for name in charted:
+        found = re.fullmatch(r"!\[.+\]\(data:image/png;base64,(.+)\)", str(shown[name]["chart"].value))
+        assert found is not None, name
+        picture = b64decode(found[1])
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 9_000, name
+
+
+def test_metadata_tells_of_no_buyer(shown: dict[str, Metadata], kept: Kept) -> None:
+    told = repr([{key: value.value for key, value in metadata.items()} for metadata in shown.values()])
+    for history in kept.books.history.values():
+        buyer = history[-1].order.buyer
+        address = buyer.address
+        for personal in (buyer.name, buyer.email, address.full_name, address.address1, address.phone_number):
+            assert personal is None or personal not in told
+
+
+def test_a_large_report_is_stored_by_its_asset(
+    kept: Kept, dagster_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_views, "STORED_ABOVE", 10)
+    session = SyncSession(settings=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
+    months = [asset for asset in report_assets() if asset.key == dg.AssetKey("revenue_by_month")]
+
+    def materialize() -> Metadata:
+        result = dg.materialize(months, resources={"sync": session}, instance=dagster_instance)
+        (event,) = result.get_asset_materialization_events()
+        return event.materialization.metadata
+
+    live = kept.rows("revenue_by_month")
+    assert isinstance(materialize()["stored_at"].value, float)
+    assert sorted(map(str, kept.rows("revenue_by_month"))) == sorted(map(str, live))
+    monkeypatch.undo()
+    assert "stored_at" not in materialize()
+
+
+def test_reading_the_code_location_imports_neither_pandas_nor_matplotlib() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, bl_pipeline.defs\n"
+        "print([name for name in ('pandas', 'matplotlib', 'PIL', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,127 @@
+"""What charts show, and that every one is drawn whatever the rows are."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bl_pipeline.pictures import BARS, can_draw, draw, panels, short
+from bl_pipeline.warehouse.report_files import Report, read_reports
+from bl_pipeline.warehouse.reports import ReportRows, find_report
+
+CHARTED = [report for report in read_reports() if report.chart]
+
+
+def rows_of(name: str, *rows: dict[str, Any]) -> ReportRows:
+    """Rows of a report, with nothing in the columns that are not given."""
+    report = find_report(name)
+    return ReportRows(
+        report,
+        report.columns,
+        [tuple(row.get(column.name) for column in report.columns) for row in rows],
+        timezone="UTC",
+        stored_at=None,
+    )
+
+
+def month(name: str, number: int, currency: str, revenue: str, basis: str = "order_date") -> dict[str, Any]:
+    """A row of revenue."""
+    return {"basis": basis, name: date(2026, number, 1), "currency": currency, "revenue": Decimal(revenue)}
+
+
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height."""
+    with Image.open(io.BytesIO(png)) as image:
+        return image.size
+
+
+def test_each_currency_has_a_panel_the_largest_first() -> None:
+    rows = rows_of(
+        "revenue_by_month",
+        month("month", 1, "USD", "5"),
+        month("month", 1, "EUR", "20"),
+        month("month", 2, "EUR", "30"),
+        month("month", 1, "EUR", "99", basis="paid_date"),
+    )
+    assert [(panel.name, panel.total) for panel in panels(rows)] == [("EUR", 50.0), ("USD", 5.0)]
+    assert panels(rows)[0].values == {date(2026, 1, 1): {"": 20.0}, date(2026, 2, 1): {"": 30.0}}
+
+
+def test_numbers_of_orders_of_all_currencies_are_one_panel() -> None:
+    rows = rows_of(
+        "open_orders_by_age",
+        {"age": "00-02 days", "status": "pending", "currency": "EUR", "orders": 2},
+        {"age": "00-02 days", "status": "pending", "currency": "USD", "orders": 1},
+        {"age": "00-02 days", "status": "on_hold", "currency": "USD", "orders": 4},
+    )
+    (panel,) = panels(rows)
+    assert panel.values == {"00-02 days": {"pending": 3.0, "on hold": 4.0}}
+
+
+def test_what_is_over_is_left_out_of_the_stock_of_statuses() -> None:
+    january = {"month": date(2026, 1, 1), "currency": "EUR"}
+    rows = rows_of(
+        "statuses_by_month",
+        {**january, "status": "completed", "orders": 100},
+        {**january, "status": "shipped", "orders": 3},
+    )
+    assert panels(rows)[0].values == {date(2026, 1, 1): {"shipped": 3.0}}
+
+
+def test_without_rows_there_is_nothing_to_draw() -> None:
+    rows = rows_of("revenue_by_month")
+    assert not can_draw(rows)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        draw(rows)
+    assert not can_draw(rows_of("missing", {"missing": "items"}))
+
+
+@pytest.mark.parametrize("report", CHARTED, ids=lambda report: report.name)
+@pytest.mark.parametrize("small", [False, True])
+def test_every_chart_is_drawn_of_one_row_and_of_many(report: Report, small: bool) -> None:
+    spec = report.chart
+    assert spec is not None
+    values: list[Any] = ["a" * 60, "$x_1$ & <b>", "大阪", None, *(f"name {number}" for number in range(BARS))]
+    if spec.along == "year":
+        values = list(range(2019, 2027))
+    elif spec.over_time:
+        values = [date(2025 + number // 12, number % 12 + 1, 1) for number in range(20)]
+    rows = [
+        {
+            "basis": "order_date",
+            "currency": currency,
+            spec.along: value,
+            **({spec.split: f"part {number % 4}"} if spec.split else {}),
+            spec.amount: Decimal(number * 100 - 50),
+        }
+        for currency in ("EUR", "USD", "GBP", "PLN")
+        for number, value in enumerate(values)
+    ]
+    for shown in (rows[:1], rows):
+        width, height = size(draw(rows_of(report.name, *shown), small=small))
+        assert (width <= 600) is small
+        assert 60 < height < 2000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.05, "0.05"),
+        (4.55, "4.5"),
+        (12, "12"),
+        (950, "950"),
+        (1250, "1.2k"),
+        (34_000, "34k"),
+        (5_600_000, "5.6M"),
+        (-1250, "-1.2k"),
+        (2e9, "2G"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert short(value) == text

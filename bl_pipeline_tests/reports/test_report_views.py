@@ -1,0 +1,221 @@
+"""The views follow sql/ and the settings, and are stored where there are very many orders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse import report_views
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.report_files import Report, ReportColumn, read_reports
+from bl_pipeline.warehouse.report_views import refresh_if_outdated
+from bl_pipeline.warehouse.reports import find_report, read_report
+from bl_pipeline.warehouse.tables import metadata
+from bl_pipeline_tests.conftest import MakeSettings, Sync
+
+MONTHS = find_report("revenue_by_month")
+
+
+def transaction_id(connection: Connection) -> object:
+    """None as long as the transaction has written nothing."""
+    return connection.scalar(text("SELECT pg_current_xact_id_if_assigned()"))
+
+
+def definition(connection: Connection, name: str) -> str:
+    """What a view is made of, as Postgres tells it."""
+    found: str = connection.scalar(text(f"SELECT pg_get_viewdef('reports.{name}'::regclass)")) or ""
+    return found
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    """What sql/ says, to be changed."""
+    said = list(read_reports())
+    monkeypatch.setattr(report_views, "read_reports", lambda: tuple(said))
+    return said
+
+
+def swap(reports: list[Report], name: str, **changes: object) -> None:
+    """Change a report."""
+    place = next(place for place, report in enumerate(reports) if report.name == name)
+    reports[place] = replace(reports[place], **changes)  # type: ignore[arg-type]
+
+
+def test_nothing_is_written_where_all_is_as_it_should_be(warehouse: Warehouse) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.install_reports(connection, "main", "UTC")
+        assert transaction_id(connection) is None
+
+
+def test_a_changed_report_is_made_anew(warehouse: Warehouse, reports: list[Report]) -> None:
+    swap(reports, "unknown_statuses", sql=find_report("unknown_statuses").sql.replace("'unknown'", "'never'"))
+    with warehouse.engine.begin() as connection:
+        assert "never" not in definition(connection, "unknown_statuses")
+        report_views.install_reports(connection, "main", None)
+        assert "never" in definition(connection, "unknown_statuses")
+
+
+def test_a_report_with_other_columns_takes_the_place_of_the_old_one(
+    warehouse: Warehouse, reports: list[Report]
+) -> None:
+    swap(
+        reports,
+        "unknown_statuses",
+        sql="SELECT store, 1 AS number FROM sync.stores",
+        columns=(ReportColumn("store", None, "key"), ReportColumn("number", None, "one")),
+    )
+    with warehouse.engine.begin() as connection:
+        report_views.install_reports(connection, "main", None)
+        assert list(connection.execute(text("SELECT * FROM reports.unknown_statuses")).keys()) == ["store", "number"]
+
+
+def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report]) -> None:
+    reports[:] = [report for report in reports if report.name != "unknown_statuses"]
+    with warehouse.engine.begin() as connection:
+        report_views.install_reports(connection, "main", None)
+        assert connection.scalar(text("SELECT to_regclass('reports.unknown_statuses')")) is None
+        assert connection.scalar(text("SELECT to_regclass('reports.revenue_by_month')")) is not None
+
+
+def test_what_users_have_built_on_a_report_is_never_dropped(warehouse: Warehouse, reports: list[Report]) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("CREATE VIEW public.mine AS SELECT * FROM reports.unknown_statuses"))
+    swap(
+        reports, "unknown_statuses", sql="SELECT store FROM sync.stores", columns=(ReportColumn("store", None, "key"),)
+    )
+    with warehouse.engine.begin() as connection:
+        with pytest.raises(report_views.ReportViewsError, match=r"view mine depends on view reports\.unknown_statuses"):
+            report_views.install_reports(connection, "main", None)
+        connection.rollback()
+    with warehouse.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM public.mine")) == 0
+
+
+def test_the_time_zone_stays_until_another_one_is_set(make_settings: MakeSettings) -> None:
+    def zone(**settings: str) -> str | None:
+        with open_warehouse(make_settings(**settings)) as warehouse, warehouse.engine.connect() as connection:
+            found: str | None = connection.scalar(text("SELECT timezone FROM sync.stores"))
+            return found
+
+    assert zone() == "UTC"
+    assert zone(bl_timezone="Europe/Berlin") == "Europe/Berlin"
+    assert zone() == "Europe/Berlin"
+    assert zone(bl_timezone="UTC") == "UTC"
+
+
+def test_a_time_zone_that_postgres_does_not_know_is_told(make_settings: MakeSettings) -> None:
+    settings = make_settings().model_copy(update={"bl_timezone": "Mars/Olympus"})
+    settings.model_fields_set.add("bl_timezone")
+    unknown = pytest.raises(WarehouseError, match="BL_TIMEZONE: this Postgres knows no time zone Mars/Olympus")
+    with unknown, open_warehouse(settings):
+        pass
+
+
+def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Warehouse) -> None:
+    expected = {
+        (table.fullname, column.name): column.comment for table in metadata.tables.values() for column in table.columns
+    }
+    expected |= {(table.fullname, ""): table.comment for table in metadata.tables.values()}
+    for report in read_reports():
+        expected |= {(f"reports.{report.name}", column.name): column.comment for column in report.columns}
+        expected[f"reports.{report.name}", ""] = report.description
+    with warehouse.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                """
+                SELECT n.nspname || '.' || c.relname AS relation, coalesce(a.attname, '') AS name, d.description
+                FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname IN ('landing', 'sales', 'sync', 'reports')
+                JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass
+                LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+                WHERE c.relkind IN ('r', 'v')
+                """
+            )
+        )
+        found = {(row.relation, row.name): row.description for row in rows}
+    assert found == expected
+    assert all(expected.values())
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Any warehouse with more than ten orders is large."""
+    monkeypatch.setattr(report_views, "STORED_ABOVE", 10)
+    return monkeypatch
+
+
+def test_in_a_large_warehouse_a_report_is_stored_and_says_the_same(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    stored = [report for report in read_reports() if report.stored_when_large]
+    with warehouse.engine.begin() as connection:
+        live = {report.name: read_report(connection, warehouse, report).rows for report in stored}
+        assert any(live.values())
+        for report in stored:
+            assert report_views.refresh(connection, report) is not None
+            shown = read_report(connection, warehouse, report)
+            assert shown.rows == live[report.name]
+            assert shown.stored_at == report_views.stored_at(connection, report)
+            assert "stored." in definition(connection, report.name)
+    with warehouse.engine.begin() as connection:
+        assert report_views.refresh(connection, MONTHS) is not None, "a second time, over the first"
+
+
+def test_a_stored_report_is_as_new_as_its_last_refresh(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        connection.execute(text("UPDATE sales.orders SET status = 'cancelled'"))
+        assert read_report(connection, warehouse, MONTHS).rows
+        refresh_if_outdated(connection, MONTHS)
+        assert read_report(connection, warehouse, MONTHS).rows, "no sync has ended since"
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
+        refresh_if_outdated(connection, MONTHS)
+        assert not read_report(connection, warehouse, MONTHS).rows
+
+
+def test_a_report_is_live_again_once_the_warehouse_is_not_large(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        large.setattr(report_views, "STORED_ABOVE", 1000)
+        assert report_views.refresh(connection, MONTHS) is None
+        assert "stored." not in definition(connection, MONTHS.name)
+        assert connection.scalar(text("SELECT to_regclass('stored.revenue_by_month')")) is None
+        assert read_report(connection, warehouse, MONTHS).stored_at is None
+
+
+def test_a_new_time_zone_does_away_with_stored_rows(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        report_views.install_reports(connection, "main", "Pacific/Auckland")
+        rows = read_report(connection, warehouse, MONTHS)
+        assert (rows.stored_at, rows.timezone) == (None, "Pacific/Auckland")
+
+
+def test_a_report_that_rests_on_a_stored_one_refreshes_that_first(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    single, monthly = find_report("adjustments"), find_report("adjustments_by_month")
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, single)
+        report_views.refresh(connection, monthly)
+        assert read_report(connection, warehouse, monthly).rows
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sales.order_status_history SET credit = 0, coupon = 0"))
+        connection.execute(text("UPDATE sync.runs SET finished_at = now()"))
+        report_views.refresh(connection, monthly)
+        assert not read_report(connection, warehouse, monthly).rows
+
+
+def test_what_is_not_to_be_stored_is_not(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
+    with warehouse.engine.begin() as connection:
+        assert report_views.refresh(connection, find_report("open_orders_by_age")) is None
+        assert "stored." not in definition(connection, "open_orders_by_age")

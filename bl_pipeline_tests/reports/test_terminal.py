@@ -1,0 +1,158 @@
+"""`bl report`: the list, tables with bars, CSV, JSON and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bl_pipeline.cli import app
+from bl_pipeline.terminal.reports import bar
+from bl_pipeline.warehouse.report_files import read_reports
+from bl_pipeline_tests.reports.conftest import Kept
+
+Report = Callable[..., Result]
+
+
+@pytest.fixture
+def report(kept: Kept, isolated: pytest.MonkeyPatch) -> Report:
+    """Run `bl report` on the kept warehouse."""
+    url = kept.warehouse.engine.url.set(drivername="postgresql")
+    isolated.setenv("BL_DATABASE_URL", url.render_as_string(hide_password=False))
+    isolated.setenv("BL_TIMEZONE", "UTC")
+    isolated.setenv("COLUMNS", "120")
+
+    def run(*arguments: str, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(app, ["report", *arguments])
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return run
+
+
+def in_csv(text: str) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_without_a_name_reports_are_listed(report: Report) -> None:
+    lines = report().stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == sorted(each.name for each in read_reports())
+    listed = json.loads(report("--json").stdout)
+    assert listed[0].keys() == {"name", "title", "question", "grain", "columns", "caveats"}
+
+
+def test_a_table_has_a_section_for_each_currency_and_a_bar_in_each_row(report: Report, kept: Kept) -> None:
+    lines = report("revenue_by_year").stdout.splitlines()
+    assert lines[:2] == ["Revenue by year", "What did the store earn each year? By order date. Days in UTC."]
+    assert [line for line in lines if line in {"EUR", "USD", "GBP"}] == ["EUR", "GBP", "USD"]
+    rows = [row for row in kept.rows("revenue_by_year") if row["basis"] == "order_date"]
+    shown = [line for line in lines if line.startswith("20")]
+    assert len(shown) == len(rows)
+    best = max((row for row in rows if row["currency"] == "EUR"), key=lambda row: row["revenue"])
+    assert any(line.startswith(str(best["year"])) and f"{best['revenue']:,.2f}  {'█' * 24}" in line for line in shown)
+
+
+def test_json_and_csv_hold_every_basis_exactly(report: Report, kept: Kept) -> None:
+    expected = {
+        (row["basis"], row["month"].isoformat(), row["currency"]): (str(row["revenue"]), row["orders"])
+        for row in kept.rows("revenue_by_month")
+    }
+    as_json = json.loads(report("revenue_by_month", "--json").stdout)
+    assert list(as_json[0]) == [
+        "store", "basis", "month", "currency", "orders", "items_total", "shipping", "fees",
+        "tax_collected_by_bricklink", "revenue",
+    ]  # fmt: skip
+    assert {(r["basis"], r["month"], r["currency"]): (r["revenue"], r["orders"]) for r in as_json} == expected
+    as_csv = in_csv(report("revenue_by_month", "--csv", "-").stdout)
+    assert {(r["basis"], r["month"], r["currency"]): (r["revenue"], int(r["orders"])) for r in as_csv} == expected
+
+
+def test_a_period_a_currency_and_a_basis(report: Report) -> None:
+    rows = json.loads(
+        report(
+            "revenue_by_month",
+            "--from",
+            "2025-11",
+            "--to",
+            "2026-02",
+            "--currency",
+            "eur",
+            "--basis",
+            "paid_date",
+            "--json",
+        ).stdout
+    )
+    assert {(row["currency"], row["basis"]) for row in rows} == {("EUR", "paid_date")}
+    assert [row["month"] for row in rows] == ["2025-11-01", "2025-12-01", "2026-01-01", "2026-02-01"]
+
+
+def test_days_that_cut_a_month_are_told_to_show_it_whole(report: Report) -> None:
+    assert "whole months" in report("revenue_by_month", "--from", "2026-01-15").stderr
+    assert not report("revenue_by_month", "--from", "2026-01", "--to", "2026-02").stderr
+    assert "whole years" in report("revenue_by_year", "--to", "2026-02").stderr
+
+
+def test_a_ranking_is_of_the_whole_period_and_ends_with_the_rest(report: Report, kept: Kept) -> None:
+    output = report("revenue_by_item", "--currency", "EUR").stdout
+    assert "month" not in output
+    different = {
+        (row["item_type"], row["item_number"]) for row in kept.rows("revenue_by_item") if row["currency"] == "EUR"
+    }
+    assert f"and {len(different) - 15:,} more, together " in output
+
+
+def test_a_csv_file(report: Report, tmp_path: Path) -> None:
+    result = report("missing", "--csv", str(tmp_path / "missing.csv"))
+    assert result.stdout == ""
+    rows = in_csv((tmp_path / "missing.csv").read_text())
+    assert rows
+    assert all(row["order_date"].endswith("+00:00") for row in rows)
+
+
+def test_a_picture(report: Report, tmp_path: Path) -> None:
+    report("revenue_by_month", "--png", str(tmp_path / "months.png"))
+    assert (tmp_path / "months.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profit"], "There is no report profit. There are: adjustments"),
+        (["--csv", "x.csv"], "Which report?"),
+        (["missing", "--png", "x.png"], "missing has no picture"),
+        (["revenue_by_month", "--json", "--csv", "x"], "one of --csv, --png and --json"),
+        (["revenue_by_month", "--from", "soon"], "'soon' is no year, month or day"),
+        (["fulfilment_times", "--currency", "EUR"], "fulfilment_times has no currency"),
+        (["revenue_by_month", "--currency", "XXX", "--png", "x.png"], "no rows to draw"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(report: Report, arguments: list[str], message: str) -> None:
+    result = report(*arguments, exit_code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_file_that_cannot_be_written_is_named(report: Report) -> None:
+    assert (
+        "/no/such/folder/x.csv: No such file" in report("missing", "--csv", "/no/such/folder/x.csv", exit_code=1).stderr
+    )
+
+
+def test_no_rows_are_no_error(report: Report) -> None:
+    assert report("revenue_by_month", "--currency", "XXX").stdout.endswith("\nNo rows.\n")
+    assert json.loads(report("revenue_by_month", "--currency", "XXX", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("0", ""), ("-1", ""), ("10", "████"), ("5", "██"), ("5.3", "██▏"), ("0.001", "▏")]
+)
+def test_bars_are_of_eighths(value: str, expected: Any) -> None:
+    assert bar(Decimal(value), Decimal(10), width=4) == expected
