@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from bl_pipeline.settings import SettingsError, load_settings
+from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
-from bl_pipeline.sync.statuses import PURGED, STATUSES, UNKNOWN
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.failures import explain, explained
+from bl_pipeline.terminal.reading import Json, errors, order, orders, status
 from bl_pipeline.terminal.report_command import report
 
 _REPORTING = {"sync", "refresh", "retry"}
@@ -53,76 +52,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")]
 ResultJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
 ]
 
 
-class Refused(Exception):
-    """What was asked for cannot be done; the message says what to write instead."""
-
-    def __init__(self, message: str, exit_code: int = ExitCode.USAGE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
 def main() -> None:
     """The console script."""
     app()
-
-
-def explain(error: BaseException) -> tuple[int, str] | None:
-    """The exit code and the message of what can be expected to go wrong; None for anything else."""
-    if isinstance(error, SettingsError):
-        return ExitCode.USAGE, str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.OTHER, "Canceled."
-    if isinstance(error, Refused):
-        return error.exit_code, str(error)
-    # Imported only now: where nothing goes wrong, nobody waits for them.
-    import psycopg
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-
-    from bl_pipeline.terminal.demo_world import DemoError
-    from bl_pipeline.terminal.running import RunError
-    from bl_pipeline.warehouse.database import WarehouseError
-
-    if isinstance(error, RunError):
-        return error.exit_code, str(error)
-    if isinstance(error, WarehouseError):
-        return ExitCode.UNREACHABLE, str(error)
-    if isinstance(error, DemoError):
-        return ExitCode.OTHER, str(error)
-    if type(error).__name__ == "DagsterPostgresException" and error.__cause__:
-        error = error.__cause__
-    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
-        error = error.orig
-    if isinstance(error, psycopg.Error | DBAPIError):
-        # The first line only: what follows may quote rows, and with them buyers.
-        reason = (str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"])[0]
-        lost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
-        if isinstance(error, lost):
-            return ExitCode.UNREACHABLE, (
-                f"The connection to the warehouse was lost: {reason}\n"
-                "What was stored is kept. Check that Postgres runs, and try again: bl doctor"
-            )
-        return ExitCode.OTHER, f"The warehouse refuses: {reason}"
-    return None
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what can be expected to go wrong into a message and an exit code."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        code, message = explained
-        complain(message)
-        raise typer.Exit(code) from None
 
 
 def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> NoReturn:
@@ -135,11 +72,11 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> N
         with SyncProgress(doing) as progress:
             result = run_job(settings, job, config, progress)
     except (Exception, KeyboardInterrupt) as error:
-        explained = explain(error)
-        code, message = explained or (ExitCode.OTHER, f"{type(error).__name__}: a fault of bl_pipeline itself.")
+        known = explain(error)
+        code, message = known or (ExitCode.OTHER, f"{type(error).__name__}: a fault of bl_pipeline itself.")
         if as_json:
             print_json(_failure(message, getattr(error, "result", None)))
-        if explained is None:
+        if known is None:
             raise
         complain(message)
         if isinstance(error, Canceled):
@@ -203,136 +140,42 @@ def retry(as_json: ResultJson = False) -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """How the warehouse stands: the indicator, orders, the last sync, API calls left."""
-    with _explained():
-        settings = load_settings()
-        from bl_pipeline.status import read_status
-        from bl_pipeline.terminal.views import status_view
-        from bl_pipeline.warehouse.database import open_warehouse
-
-        with open_warehouse(settings) as warehouse:
-            now = read_status(settings, warehouse)
-        if as_json:
-            print_json(now.as_dict())
-        else:
-            show(status_view(now))
-
-
-@app.command()
-def orders(
-    status: Annotated[str | None, typer.Option(help="Only this status, such as shipped or PAID.")] = None,
-    platform: Annotated[str | None, typer.Option(help="Only this platform: bricklink.")] = None,
-    search: Annotated[
-        str | None, typer.Option(help="Only where this is part of the id, the buyer or the tracking number.")
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Only of this date or later: 2026-05-31, in UTC.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+def plan(
+    full: Annotated[bool, typer.Option("--full", help="As if every order were to be fetched again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The orders, the latest first."""
-    with _explained():
-        _check_choice("--status", status, {*STATUSES.values(), UNKNOWN, *STATUSES, PURGED})
-        _check_choice("--platform", platform, {"bricklink"})
-        earliest = _parse_since(since)
-        settings = load_settings()
-        from bl_pipeline.terminal.views import orders_view
-        from bl_pipeline.warehouse.database import open_warehouse
-        from bl_pipeline.warehouse.sales import OrderFilter, read_orders
-
-        wanted = OrderFilter(status=status, platform=platform, search=search, since=earliest, limit=limit)
-        with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-            rows = read_orders(connection, warehouse, wanted)
-        if as_json:
-            print_json(rows)
-        elif rows:
-            show(orders_view(rows))
-            if len(rows) == limit:
-                stderr().print(f"The latest {limit}; more with --limit", style="dim")
-        else:
-            stderr().print(
-                "No orders. Fetch them with: bl sync" if wanted == OrderFilter(limit=limit) else "No orders like that."
-            )
-
-
-def _check_choice(option: str, value: str | None, choices: set[str]) -> None:
-    if value is not None and value.lower() not in {choice.lower() for choice in choices}:
-        known = ", ".join(sorted(choices, key=lambda choice: (choice.isupper(), choice)))
-        raise Refused(f"{option} {value} is not known. One of: {known}")
-
-
-def _parse_since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(
-            f"--since {text} is no date. Write it as 2026-05-31, or with a time as 2026-05-31T14:00Z"
-        ) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-@app.command()
-def order(
-    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order, such as 15646315 or BL-15646315.")],
-    as_json: Json = False,
-) -> None:
-    """One order in full: buyer, address, items, totals, history."""
-    with _explained():
-        number = order_id.strip().upper().removeprefix("BL-")
-        if not (number.isascii() and number.isdigit()):
-            raise Refused(f"{order_id} is no order number. Write it as 15646315 or BL-15646315")
-        settings = load_settings()
-        from bl_pipeline.terminal.views import order_view
-        from bl_pipeline.warehouse.database import open_warehouse
-        from bl_pipeline.warehouse.sales import read_order
-
-        with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-            found = read_order(connection, warehouse, number)
-        if found is None:
-            raise Refused(
-                f"There is no order {number} in the warehouse of store {settings.bl_store}.\n"
-                f"Fetch it with: bl refresh {number}, or all that is new with: bl sync",
-                ExitCode.OTHER,
-            )
-        if as_json:
-            print_json(found)
-        else:
-            show(order_view(found))
-
-
-app.command()(_explained()(report))
-
-
-@app.command()
-def errors(as_json: Json = False) -> None:
-    """The orders that failed, and why."""
-    with _explained():
+    """What a sync would fetch, and its cost in calls and days; it asks for the lists, which is two calls."""
+    with explained():
         settings = load_settings()
         from dataclasses import asdict
 
-        from bl_pipeline.terminal.views import errors_view
-        from bl_pipeline.warehouse.database import open_warehouse
-        from bl_pipeline.warehouse.state import failed_orders
+        from bl_pipeline.terminal.planning import forecast_view, make_forecast
 
-        with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-            failed = failed_orders(connection, warehouse)
-        if as_json:
-            print_json([asdict(entry) for entry in failed])
-        elif failed:
-            show(errors_view(failed))
-            stderr().print("Try these again with: bl retry", style="dim")
-        else:
-            show("No order has failed.")
+        forecast = make_forecast(settings, full=full)
+        print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
+
+
+for command in (status, orders, order, report, errors):
+    app.command()(explained()(command))
+
+
+@app.command()
+def rebuild(as_json: Json = False) -> None:
+    """Make the normalised tables again from the answers as received, with no call."""
+    with explained():
+        settings = load_settings()
+        from bl_pipeline.terminal.planning import make_rebuild
+        from bl_pipeline.terminal.progress import SyncProgress
+
+        with SyncProgress("Reading what was received", "Rebuilding") as progress:
+            rebuilt = make_rebuild(settings, progress)
+        print_json(rebuilt.as_dict()) if as_json else show(rebuilt.message)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check settings, credentials, warehouse and call budget; where credentials are set, with one API call."""
-    with _explained():
+    with explained():
         from bl_pipeline.terminal.doctor import checks_view, examine, exit_code
 
         checks = examine()
@@ -359,7 +202,7 @@ def sandbox(
 @app.command()
 def demo() -> None:
     """Show it all on a made-up store: a full sync, a store that moves on, an incremental sync, reports."""
-    with _explained():
+    with explained():
         from bl_pipeline.terminal.demo import run_demo
 
         done = run_demo()
@@ -372,7 +215,7 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="With a made-up store, in a database of its own.")] = False,
 ) -> None:
     """Run the Dagster UI and the schedules until Ctrl-C."""
-    with _explained():
+    with explained():
         from bl_pipeline.terminal.up import run_up
 
         code = run_up(port, demo=demo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -47,7 +48,16 @@ class RebuildResult:
                 "from what was received. The first: "
                 f"{self.failures[0].order_id}, {self.failures[0].error}"
             )
-        return f"{self.orders} orders rebuilt from what was received"
+        told = f"{self.orders} orders rebuilt from what was received"
+        # They were never loaded, so nothing is missing that was there.
+        return f"{told}; {len(self.failures)} cannot be read, see bl errors" if self.failures else told
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "orders_rebuilt": self.orders,
+            "errors": [{"order_id": failed.order_id, "error": failed.error} for failed in self.failures],
+        }
 
 
 def rebuild(session: SyncSession) -> RebuildResult:
@@ -63,7 +73,9 @@ def rebuild(session: SyncSession) -> RebuildResult:
         states = state.read_states(connection, warehouse)
         held = {order_id for order_id, row in states.items() if row.order_document_id is not None}
         clear_sales(connection, warehouse)
-        for order_ids in _chunks(landing.landed_order_ids(connection, warehouse)):
+        landed = landing.landed_order_ids(connection, warehouse)
+        session.progress.planned(len(landed))
+        for order_ids in _chunks(landed):
             _replay(connection, session, order_ids, states, result)
         if any(failed.order_id in held for failed in result.failures):
             transaction.rollback()

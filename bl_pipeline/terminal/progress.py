@@ -15,11 +15,15 @@ _LINES = 5
 
 
 class SyncProgress:
-    """Watches a sync, and shows it while the `with` block runs. It is a `Progress` of bl_pipeline.defs.session."""
+    """Watches a sync or a rebuild, and shows it while the `with` block runs: a `Progress` of bl_pipeline.defs.session.
 
-    def __init__(self, doing: str = "Asking BrickLink what has changed") -> None:
+    `first` is what is done before the number of orders is known, `then` what is done with them.
+    """
+
+    def __init__(self, first: str = "Asking BrickLink what has changed", then: str = "Fetching") -> None:
         self._console = stderr()
-        self._doing = doing
+        self._first = first
+        self._then = then
         self._outcomes: Counter[str] = Counter()
         self._total = 0
         self._fetched = 0
@@ -38,7 +42,7 @@ class SyncProgress:
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task(self._doing, total=None, counts="")
+            self._task = self._bar.add_task(self._first, total=None, counts="")
             self._bar.start()
         return self
 
@@ -52,9 +56,9 @@ class SyncProgress:
         """So many orders are to be fetched."""
         self._total = total
         if self._bar is not None:
-            self._bar.update(self._task, description="Fetching orders", total=total)
+            self._bar.update(self._task, description=f"{self._then} orders", total=total)
         elif total:
-            self._console.print(f"Fetching {plural(total, 'order')} ...")
+            self._console.print(f"{self._then} {plural(total, 'order')} ...")
 
     def fetched(self, order_id: str) -> None:
         """An order's answers have come."""

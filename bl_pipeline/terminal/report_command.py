@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode
-from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.console import print_json, show, stderr
+from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.terminal.reading import Json
 
 
 def report(
@@ -32,9 +34,7 @@ def report(
         Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV, amounts exact; - is standard output.")
     ] = None,
     png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw it into a PNG file.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
     from bl_pipeline.terminal import reports
@@ -42,10 +42,10 @@ def report(
     from bl_pipeline.warehouse.reports import ReportQuestionError
 
     if (csv_file is not None) + (png_file is not None) + as_json > 1:
-        _refuse("Ask for one of --csv, --png and --json at a time.")
+        raise Refused("Ask for one of --csv, --png and --json at a time.")
     if name is None:
         if any(option is not None for option in (since, until, currency, basis, csv_file, png_file)):
-            _refuse("Which report? Without a name, bl report lists them all.")
+            raise Refused("Which report? Without a name, bl report lists them all.")
         found = read_reports()
         print_json(reports.list_json(found)) if as_json else show(reports.list_view(found))
         return
@@ -61,13 +61,8 @@ def report(
         else:
             show(reports.report_view(rows))
     except ReportQuestionError as error:
-        _refuse(str(error))
+        raise Refused(str(error)) from None
     except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}", ExitCode.OTHER)
+        raise Refused(f"{error.filename}: {error.strerror}", ExitCode.OTHER) from None
     if said:
         stderr().print(said, style="dim")
-
-
-def _refuse(message: str, code: int = ExitCode.USAGE) -> NoReturn:
-    complain(message)
-    raise typer.Exit(code)
