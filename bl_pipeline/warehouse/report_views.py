@@ -66,12 +66,19 @@ def _note_timezone(connection: Connection, store: str, timezone: str | None) -> 
 
 
 def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: str) -> bool:
-    rows = connection.execute(text("SELECT name, digest FROM sync.report_views"))
+    # A backup restored without these schemas brings the notes back, and not the views.
+    rows = connection.execute(
+        text("SELECT name, digest FROM sync.report_views WHERE to_regclass(:schema || '.' || name) IS NOT NULL"),
+        {"schema": SCHEMA},
+    )
     held = {row.name: row.digest for row in rows}
     return held == dict.fromkeys((report.name for report in reports), wanted)
 
 
 def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
+    for schema in (SCHEMA, STORED_SCHEMA):
+        if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}):
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
     held = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
     try:
         with connection.begin_nested():

@@ -79,6 +79,15 @@ def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report])
         assert connection.scalar(text("SELECT to_regclass('reports.revenue_by_month')")) is not None
 
 
+@pytest.mark.parametrize("lost", ["SCHEMA reports, stored", "VIEW reports.unknown_statuses"])
+def test_reports_that_a_backup_did_not_bring_back_are_made_anew(warehouse: Warehouse, lost: str) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text(f"DROP {lost} CASCADE"))
+        report_views.install_reports(connection, "main", None)
+        assert "unknown" in definition(connection, "unknown_statuses")
+        assert connection.scalar(text("SELECT to_regnamespace('stored') IS NOT NULL"))
+
+
 def test_what_users_have_built_on_a_report_is_never_dropped(warehouse: Warehouse, reports: list[Report]) -> None:
     with warehouse.engine.begin() as connection:
         connection.execute(text("CREATE VIEW public.mine AS SELECT * FROM reports.unknown_statuses"))
