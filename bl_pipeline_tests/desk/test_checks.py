@@ -1,0 +1,106 @@
+"""Each check of the assets: it passes on a sound warehouse, and names the order that does not add up."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from bl_pipeline.defs import defs
+from bl_pipeline.defs.session import open_session
+from bl_pipeline.sandbox import Store
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.statuses import PURGED, STATUSES
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+ONE_LINE = """
+    ctid = (SELECT min(ctid) FROM sales.order_items WHERE store = :store AND platform_order_id = :order_id)
+"""
+OF_ORDER = "WHERE store = :store AND platform_order_id = :order_id"
+FAULTS = [
+    ("items_match_subtotal", ERROR, f"UPDATE sales.order_items SET total_price = total_price + 0.01 WHERE {ONE_LINE}"),
+    ("items_match_counts", ERROR, f"UPDATE sales.order_items SET quantity = quantity + 1 WHERE {ONE_LINE}"),
+    ("items_match_counts", ERROR, f"UPDATE sales.orders SET unique_count = unique_count + 1 {OF_ORDER}"),
+    ("items_are_held", WARN, f"DELETE FROM sales.order_items {OF_ORDER}"),
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = shipping + 0.0001 {OF_ORDER}"),
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET total = NULL {OF_ORDER}"),
+    ("fees_match_their_parts", WARN, f"UPDATE sales.orders SET insurance = insurance + 0.0001 {OF_ORDER}"),
+    ("listed_orders_are_held", WARN, f"UPDATE sync.order_state SET order_document_id = NULL {OF_ORDER}"),
+    ("statuses_are_known", WARN, f"UPDATE sales.orders SET status = 'unknown' {OF_ORDER}"),
+]
+
+
+def check_sales(settings: Settings, clock: Clock, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run the checks alone, as the UI's button does."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    keys = [key for key in defs.get_repository_def().asset_graph.asset_check_keys if key.asset_key.path[0] != "reports"]
+    with open_session(settings) as session:
+        session.clock = clock
+        run = job.get_subset(asset_check_selection=set(keys), asset_selection=set()).execute_in_process(
+            resources={"sync": session}, instance=instance
+        )
+    return {check.check_name: check for check in run.get_asset_check_evaluations()}
+
+
+def new_status(store: Store) -> int:
+    """The order whose status nobody knows."""
+    (order_id,) = (key for key, order in store.sales.items() if order.status not in {*STATUSES, PURGED})
+    return order_id
+
+
+@pytest.mark.parametrize(("check", "severity", "fault"), FAULTS)
+def test_the_order_that_offends_is_named(
+    check: str,
+    severity: dg.AssetCheckSeverity,
+    fault: str,
+    synced: Sync,
+    store: Store,
+    warehouse: Warehouse,
+    dagster_instance: dg.DagsterInstance,
+) -> None:
+    sound = [
+        key for key, order in store.sales.items() if order.lots and not (order.is_purged or key == new_status(store))
+    ]
+    order_id = str(max(sound))
+    with warehouse.engine.begin() as connection:
+        done = connection.execute(text(fault), {"store": warehouse.store, "order_id": order_id})
+        assert done.rowcount
+
+    checks = check_sales(synced.settings, synced.clock, dagster_instance)
+
+    found = checks[check]
+    assert (found.passed, found.severity) == (False, severity)
+    offending = {
+        name: told.metadata["order_ids"].value for name, told in checks.items() if "order_ids" in told.metadata
+    }
+    # The store has an order of a new status from the beginning.
+    before = str(new_status(store))
+    offending["statuses_are_known"] = str(offending["statuses_are_known"]).replace(before, "").strip(", ")
+    assert offending[check] == order_id
+    # A line that is gone, a total that is: other checks may see that too, but of no other order.
+    assert set(offending.values()) <= {"", order_id}
+
+
+def test_all_pass_on_a_sound_warehouse(
+    synced: Sync, store: Store, warehouse: Warehouse, dagster_instance: dg.DagsterInstance
+) -> None:
+    checks = check_sales(synced.settings, synced.clock, dagster_instance)
+
+    assert {name for name, check in checks.items() if not check.passed} == {"statuses_are_known"}
+    assert checks["statuses_are_known"].metadata["order_ids"].value == str(new_status(store))
+    assert len(checks) == 9
+
+
+def test_an_overdrawn_budget_is_an_error(
+    synced: Sync, make_settings: MakeSettings, dagster_instance: dg.DagsterInstance
+) -> None:
+    lowered = make_settings(bl_daily_call_limit=20, bl_call_reserve=0)
+
+    budget = check_sales(lowered, synced.clock, dagster_instance)["budget_is_kept"]
+
+    assert (budget.passed, budget.severity) == (False, ERROR)
+    used = budget.metadata["calls_used_24h"].value
+    assert isinstance(used, int)
+    assert used > 20
