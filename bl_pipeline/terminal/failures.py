@@ -1,0 +1,75 @@
+"""What can be expected to go wrong, as a message that says what to do, and an exit code."""
+
+# ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.terminal.console import complain
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message says what to write instead."""
+
+    def __init__(self, message: str, exit_code: int = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def explain(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the message of what can be expected to go wrong; None for anything else."""
+    if isinstance(error, SettingsError):
+        return ExitCode.USAGE, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.OTHER, "Canceled."
+    if isinstance(error, Refused):
+        return error.exit_code, str(error)
+    # Imported only now: where nothing goes wrong, nobody waits for them.
+    import psycopg
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    from bl_pipeline.terminal.demo_world import DemoError
+    from bl_pipeline.terminal.running import RunError
+    from bl_pipeline.warehouse.database import WarehouseError
+
+    if isinstance(error, RunError):
+        return error.exit_code, str(error)
+    if isinstance(error, WarehouseError):
+        return ExitCode.UNREACHABLE, str(error)
+    if isinstance(error, DemoError):
+        return ExitCode.OTHER, str(error)
+    if type(error).__name__ == "DagsterPostgresException" and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
+        error = error.orig
+    if isinstance(error, psycopg.Error | DBAPIError):
+        # The first line only: what follows may quote rows, and with them buyers.
+        reason = (str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"])[0]
+        lost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
+        if isinstance(error, lost):
+            return ExitCode.UNREACHABLE, (
+                f"The connection to the warehouse was lost: {reason}\n"
+                "What was stored is kept. Check that Postgres runs, and try again: bl doctor"
+            )
+        return ExitCode.OTHER, f"The warehouse refuses: {reason}"
+    return None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what can be expected to go wrong into a message and an exit code."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        known = explain(error)
+        if known is None:
+            raise
+        code, message = known
+        complain(message)
+        raise typer.Exit(code) from None
