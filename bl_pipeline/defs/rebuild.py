@@ -26,6 +26,7 @@ from bl_pipeline.sync.statuses import PURGED
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import clear_sales
+from bl_pipeline.warehouse.report_views import make_live
 from bl_pipeline.warehouse.state import StateRow
 
 ORDERS_AT_A_TIME = 500
@@ -80,6 +81,8 @@ def rebuild(session: SyncSession) -> RebuildResult:
         if any(failed.order_id in held for failed in result.failures):
             transaction.rollback()
             result.orders, result.undone = 0, True
+        else:
+            make_live(connection)
     return result
 
 

@@ -2,7 +2,8 @@
 
 A view works its rows out when it is read, so it is always as new as the sales. In a warehouse of very many
 orders that takes too long for some reports: their assets then store the rows in the schema `stored`, and the
-view reads them from there.
+view reads them from there, until a sync ends: from then on it works them out again, slow and never outdated,
+until its asset or `bl report` has stored the new ones.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.report_files import SCHEMA, Report, digest, read_reports
 
-STORED_ABOVE = 50_000
-"""With more orders than this in the warehouse, the reports that allow it are stored."""
+STORED_ABOVE = 20_000
+"""With more orders than this in the warehouse, the reports that allow it are stored: the slowest takes a second."""
 
 STORED_SCHEMA = "stored"
+
+_OUTDATED = """(
+    SELECT EXISTS (
+        SELECT FROM sync.report_views v JOIN sync.runs r ON r.finished_at > v.stored_at WHERE v.name = '{name}'
+    )
+)"""
 
 
 class ReportViewsError(Exception):
@@ -135,6 +142,13 @@ def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def make_live(connection: Connection) -> None:
+    """Let every report be worked out when it is read: what is stored no longer holds. In the caller's transaction."""
+    reports = read_reports()
+    if any(stored_at(connection, report) for report in reports):
+        _make_all(connection, reports, digest(reports))
+
+
 def is_large(connection: Connection) -> bool:
     """Whether the warehouse has so many orders that reports are stored."""
     return bool(
@@ -157,11 +171,16 @@ def column_types(connection: Connection, report: Report) -> dict[str, str]:
 
 
 def stored_at(connection: Connection, report: Report) -> datetime | None:
-    """Of which moment the report's rows are; None where they are worked out when read."""
+    """When the report's rows were stored; None where it is worked out when read."""
     moment: datetime | None = connection.scalar(
         text("SELECT stored_at FROM sync.report_views WHERE name = :name"), {"name": report.name}
     )
     return moment
+
+
+def is_outdated(connection: Connection, report: Report) -> bool:
+    """Whether a sync has ended since the report's rows were stored."""
+    return bool(connection.scalar(text(f"SELECT {_OUTDATED.format(name=report.name)}")))
 
 
 def refresh(connection: Connection, report: Report) -> datetime | None:
@@ -189,7 +208,14 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
         connection.execute(text(f"CREATE INDEX ON {table}__new (store, platform, platform_order_id)"))
     connection.execute(text(f"ANALYZE {table}__new"))
     columns = ", ".join(column.name for column in report.columns)
-    connection.execute(text(f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS SELECT {columns} FROM {table}__new"))
+    outdated = _OUTDATED.format(name=report.name)
+    # Asked once for each reading, and only the one half that holds is run.
+    _execute(
+        connection,
+        f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS\n"
+        f"SELECT {columns} FROM {table}__new WHERE NOT {outdated}\n"
+        f"UNION ALL\nSELECT {columns} FROM (\n{report.sql}\n) AS live WHERE {outdated}",
+    )
     connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     connection.execute(text(f"ALTER TABLE {table}__new RENAME TO {report.name}"))
     _note(connection, report, stored=True)
@@ -198,16 +224,7 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
 
 def refresh_if_outdated(connection: Connection, report: Report) -> None:
     """Refresh a stored report where a sync has ended since; in the caller's transaction."""
-    outdated = connection.scalar(
-        text(
-            """
-            SELECT EXISTS (SELECT FROM sync.runs r WHERE r.finished_at > v.stored_at)
-            FROM sync.report_views v WHERE v.name = :name AND v.stored_at IS NOT NULL
-            """
-        ),
-        {"name": report.name},
-    )
-    if outdated:
+    if is_outdated(connection, report):
         refresh(connection, report)
 
 

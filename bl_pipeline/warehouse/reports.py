@@ -137,7 +137,7 @@ def read_report(
         columns=columns,
         rows=[tuple(row) for row in rows],
         timezone=_timezone(connection, warehouse),
-        stored_at=report_views.stored_at(connection, report),
+        stored_at=None if report_views.is_outdated(connection, report) else report_views.stored_at(connection, report),
     )
 
 

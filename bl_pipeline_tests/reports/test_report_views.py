@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, text
 
+from bl_pipeline.defs.rebuild import rebuild
+from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.warehouse import report_views
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.report_files import Report, ReportColumn, read_reports
 from bl_pipeline.warehouse.report_views import refresh_if_outdated
 from bl_pipeline.warehouse.reports import find_report, read_report
@@ -172,7 +175,7 @@ def test_in_a_large_warehouse_a_report_is_stored_and_says_the_same(
         assert report_views.refresh(connection, MONTHS) is not None, "a second time, over the first"
 
 
-def test_a_stored_report_is_as_new_as_its_last_refresh(
+def test_a_stored_report_holds_until_a_sync_has_ended(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     with warehouse.engine.begin() as connection:
@@ -181,10 +184,50 @@ def test_a_stored_report_is_as_new_as_its_last_refresh(
         assert read_report(connection, warehouse, MONTHS).rows
         refresh_if_outdated(connection, MONTHS)
         assert read_report(connection, warehouse, MONTHS).rows, "no sync has ended since"
-    with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
+        assert not read_report(connection, warehouse, MONTHS).rows, "nobody has refreshed it, and it is not outdated"
+        assert read_report(connection, warehouse, MONTHS).stored_at is None
+        connection.execute(text("UPDATE sales.orders SET status = 'completed'"))
+        assert read_report(connection, warehouse, MONTHS).rows
+
+
+def test_an_outdated_report_is_refreshed(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        first = report_views.stored_at(connection, MONTHS)
+    with warehouse.engine.begin() as connection:
         refresh_if_outdated(connection, MONTHS)
-        assert not read_report(connection, warehouse, MONTHS).rows
+        assert report_views.stored_at(connection, MONTHS) == first
+        connection.execute(text("UPDATE sync.runs SET finished_at = now() - interval '1 microsecond'"))
+        refresh_if_outdated(connection, MONTHS)
+        assert report_views.stored_at(connection, MONTHS) != first
+        assert read_report(connection, warehouse, MONTHS).stored_at is not None
+
+
+def test_what_is_not_run_of_a_stored_report_costs_nothing(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    def tables_read() -> set[str]:
+        plan = connection.scalars(text("EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM reports.revenue_by_month"))
+        return {line.split(" on ")[1].split()[0] for line in plan if "Scan on" in line and "never" not in line}
+
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        assert "revenue_by_month" in tables_read()
+        assert "orders" not in tables_read()
+        connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
+        assert "orders" in tables_read()
+        assert "revenue_by_month" not in tables_read()
+
+
+def test_a_rebuild_does_away_with_stored_rows(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
+    with warehouse.engine.begin() as connection:
+        report_views.refresh(connection, MONTHS)
+        connection.execute(text("UPDATE sync.runs SET finished_at = now() - interval '1 day'"))
+    rebuild(SyncSession(settings=synced.settings, warehouse=warehouse, lock=SyncLock(warehouse)))
+    with warehouse.engine.connect() as connection:
+        assert read_report(connection, warehouse, MONTHS).stored_at is None
+        assert "stored." not in definition(connection, MONTHS.name)
 
 
 def test_a_report_is_live_again_once_the_warehouse_is_not_large(
