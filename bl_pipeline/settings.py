@@ -111,6 +111,15 @@ class Settings(BaseSettings):
         """Names of the credential variables that are not set."""
         return [name for name in CREDENTIAL_VARIABLES if getattr(self, name.lower()) is None]
 
+    @property
+    def credentials_wanted(self) -> str:
+        """What to do where credentials are missing."""
+        return (
+            f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
+            "Get them at bricklink.com, My BrickLink > Settings > API > Consumer Registration, and put them "
+            "in the environment or in a file .env in this folder. To try without a store: bl demo"
+        )
+
     def credential_values(self) -> tuple[str, str, str, str]:
         """Consumer key and secret, token value and secret.
 
@@ -118,11 +127,7 @@ class Settings(BaseSettings):
         """
         values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
         if None in values:
-            raise SettingsError(
-                f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
-                "Get them at bricklink.com, My BrickLink > Settings > API > Consumer Registration, and put them "
-                "in the environment or in a file .env in this folder. To try without a store: bl demo"
-            )
+            raise SettingsError(self.credentials_wanted)
         key, secret, token, token_secret = (value.get_secret_value() for value in values)
         return key, secret, token, token_secret
 

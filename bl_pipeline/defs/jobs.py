@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
+from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.warehouse import tables
 
@@ -140,6 +141,10 @@ def rebuild() -> None:
 )
 def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """A run, unless one is waiting already, as behind a first sync of hours: one more would find nothing to do."""
+    settings = load_settings()
+    if settings.missing_credentials():
+        # Rather than a red run every half hour until the store is connected.
+        return dg.SkipReason(settings.credentials_wanted)
     waiting = dg.RunsFilter(job_name=sync_orders.name, statuses=[dg.DagsterRunStatus.QUEUED])
     if context.instance.get_run_records(waiting, limit=1):
         return dg.SkipReason("A sync is waiting for its turn already.")

@@ -9,7 +9,7 @@ import dagster as dg
 from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify
 from bl_pipeline.defs.sync_graph import ASSETS
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import Settings, load_settings
 
 EVERY_FIVE_MINUTES = 300
 SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
@@ -51,9 +51,7 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     told = json.loads(context.cursor) if context.cursor else []
     messages = {}
     if state.indicator == "stale":
-        messages["stale"] = (
-            f"The last complete sync ended {_when(state.last_synced_at)}; `bl doctor` says what is wrong."
-        )
+        messages["stale"] = _why_stale(settings, state.last_synced_at)
     if state.last_run and state.last_run.orders_failed:
         messages["failed"] = (
             f"{state.last_run.orders_failed} orders could not be fetched or read; `bl errors` says why."
@@ -89,8 +87,11 @@ def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has been cut short.")
 
 
-def _when(time: datetime | None) -> str:
-    return f"at {time:%Y-%m-%d %H:%M} UTC" if time else "never"
+def _why_stale(settings: Settings, last_synced_at: datetime | None) -> str:
+    if settings.missing_credentials():
+        return settings.credentials_wanted
+    last = f"The last one ended at {last_synced_at:%Y-%m-%d %H:%M} UTC" if last_synced_at else "There was none so far"
+    return f"No sync was complete for 24 hours. {last}; `bl doctor` says what is wrong."
 
 
 automation = dg.AutomationConditionSensorDefinition(

@@ -136,7 +136,8 @@ def test_a_stale_store_is_told_once_until_it_is_in_step(as_set: Settings, inbox:
     cursor = evaluate_incomplete(cursor)
 
     assert inbox.texts == [
-        "bl_pipeline: the warehouse is stale: The last complete sync ended never; `bl doctor` says what is wrong."
+        "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours. There was none so far; "
+        "`bl doctor` says what is wrong."
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
@@ -221,7 +222,23 @@ def _job(name: str) -> dg.JobDefinition:
     return graph.to_job()
 
 
-def test_no_second_sync_is_scheduled_behind_a_waiting_one() -> None:
+def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_told(
+    as_set: Settings, inbox: Inbox, isolated: pytest.MonkeyPatch
+) -> None:
+    for name in CREDENTIAL_VARIABLES:
+        isolated.delenv(name)
+
+    with dg.build_schedule_context() as context:
+        skipped = sync_orders_schedule(context)
+
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message is not None
+    assert skipped.skip_message.startswith("The store's API credentials are not set: BRICKLINK_CONSUMER_KEY, ")
+    evaluate_incomplete()
+    assert inbox.texts == [f"bl_pipeline: the warehouse is stale: {skipped.skip_message}"]
+
+
+def test_no_second_sync_is_scheduled_behind_a_waiting_one(as_set: Settings) -> None:
     location = RegisteredCodeLocationOrigin("bl_pipeline")
     origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin("sync_orders")
     with dg.instance_for_test() as instance, dg.build_schedule_context(instance=instance) as context:
