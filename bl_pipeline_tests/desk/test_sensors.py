@@ -20,7 +20,7 @@ from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.jobs import sync_orders_schedule
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 
 LOG = logging.getLogger(__name__)
