@@ -6,7 +6,7 @@
 --   store: key of the store, from BL_STORE
 --   platform: where the order was placed: bricklink
 --   platform_order_id: the order's id at the platform
---   missing: order (listed by BrickLink, never loaded) or items (the order is loaded, its items are not)
+--   missing: order (listed by BrickLink, never loaded) or items (the order is loaded, its items are not, or not all)
 --   reason: purged: BrickLink threw the items away before they were fetched, for good; failed: see bl errors; or
 --     not_fetched: left for a later sync, or a sync without items
 --   order_date [UTC]: when it was ordered
@@ -14,8 +14,11 @@
 --   currency: ISO 4217 code of the amount; null where the order is missing
 --   total_count [pieces]: how many pieces; null where the order is missing
 --   items_total [currency]: what the items cost; null where the order is missing
+--   missing_count [pieces]: how many of them are not held; below 0 where items are held that were taken off the order
+--   missing_total [currency]: what those cost
 -- Caveats:
---   Revenue by item, colour and so on holds what is missing here in the rows without an item.
+--   Revenue by item, colour and so on holds what is missing here in the rows without an item. Lines that differ from
+--     the order by a rounding only are there too, and not here.
 --   Of missing orders nothing is in any other report.
 -- Stored: when large
 SELECT
@@ -32,16 +35,22 @@ SELECT
     o.platform_status,
     o.currency,
     o.total_count,
-    o.subtotal AS items_total
+    o.subtotal AS items_total,
+    o.total_count - held.quantity AS missing_count,
+    o.subtotal - held.items_total AS missing_total
 FROM sales.orders o
 LEFT JOIN sync.order_state s USING (store, platform, platform_order_id)
-WHERE (o.total_count <> 0 OR o.subtotal <> 0)
-  AND NOT EXISTS (
-    SELECT FROM sales.order_items i
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS lines,
+        coalesce(sum(i.quantity), 0)::bigint AS quantity,
+        coalesce(sum(i.total_price), 0) AS items_total
+    FROM sales.order_items i
     WHERE i.store = o.store
       AND i.platform = o.platform
       AND i.platform_order_id = o.platform_order_id
-  )
+) held
+WHERE o.total_count <> held.quantity OR (o.subtotal <> 0 AND held.lines = 0)
 UNION ALL
 SELECT
     s.store,
@@ -51,6 +60,8 @@ SELECT
     CASE WHEN s.error IS NOT NULL THEN 'failed' ELSE 'not_fetched' END,
     s.order_date,
     s.listed_status,
+    NULL,
+    NULL,
     NULL,
     NULL,
     NULL

@@ -14,7 +14,8 @@
 --   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
 -- Caveats:
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
---   The row without an item holds what is not known: items purged by BrickLink before they were fetched.
+--   The row without an item holds what is not known: items purged by BrickLink before they were fetched (see missing),
+--     and where the lines of an order differ from its total by a rounding, that.
 --   BrickLink's orders give the id of a category and not its name: bricklink.com/catalogList.asp?catString=<id>.
 -- Period: month, adds up
 -- Chart: items_total by category_id

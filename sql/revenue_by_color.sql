@@ -14,7 +14,8 @@
 --   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
 -- Caveats:
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
---   The row without an item holds what is not known: items purged by BrickLink before they were fetched.
+--   The row without an item holds what is not known: items purged by BrickLink before they were fetched (see missing),
+--     and where the lines of an order differ from its total by a rounding, that.
 -- Period: month, adds up
 -- Chart: items_total by color_name
 -- Stored: when large

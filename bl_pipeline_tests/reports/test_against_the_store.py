@@ -11,8 +11,9 @@ import pytest
 
 from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline.warehouse.reports import find_report
+from bl_pipeline_tests.reports.accounts import Row
 from bl_pipeline_tests.reports.conftest import Kept
-from bl_pipeline_tests.reports.expected import REPORTS, Row
+from bl_pipeline_tests.reports.expected import REPORTS
 
 
 def by_grain(rows: list[Any], grain: tuple[str, ...]) -> dict[tuple[object, ...], Row]:

@@ -51,6 +51,8 @@ FAULTS = [
     ("tax_by_rate_and_country", "- coalesce(sum(sales_tax_by_seller), 0)", ""),
     ("tax_by_rate_and_country", "sum(vat_by_bricklink), 0) AS vat_by", "sum(vat_by_seller), 0) AS vat_by"),
     ("missing", "WHEN o.platform_status = 'PURGED'", "WHEN o.platform_status = 'COMPLETED'"),
+    ("missing", "o.total_count <> held.quantity", "held.lines = 0"),
+    ("missing", "o.subtotal - held.items_total", "o.subtotal"),
     ("unknown_statuses", "WHERE status = 'unknown'", "WHERE status <> 'unknown'"),
 ]
 

@@ -1,0 +1,222 @@
+"""The reports of what was sold, worked out again in plain Python from the books, one method a report."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from bl_pipeline_tests.reports.accounts import ZERO, Accounts, Row, add_up, group, money, whole
+from bl_pipeline_tests.reports.books import Seen
+
+SUMS = ("items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue")
+
+
+class SalesReports(Accounts):
+    """Revenue, items, tax and buyers."""
+
+    def revenue_orders(self) -> list[Row]:
+        """One row an order."""
+        return [self._order(seen) for seen in self.books.revenue()]
+
+    def _order(self, seen: Seen) -> Row:
+        order = seen.order
+        vat, tax = order.vat_amount, order.sales_tax
+        by_bricklink = bool(order.vat_collected_by_bl)
+        return {
+            "store": "main",
+            "platform": "bricklink",
+            "platform_order_id": str(order.order_id),
+            "timezone": self.zone.key,
+            "order_date": order.date_ordered,
+            "paid_at": order.payment.date_paid,
+            "shipped_at": self.books.shipped_at(seen),
+            "status": seen.status,
+            "platform_status": order.status,
+            "country_code": "GB" if order.buyer.country.code == "UK" else order.buyer.country.code,
+            "payment_method": order.payment.method,
+            "total_count": order.total_count,
+            "currency": order.currency,
+            "items_total": order.subtotal,
+            "shipping": order.costs.shipping,
+            "fees": order.fees,
+            "total": order.grand_total,
+            "tax_collected_by_bricklink": order.tax_collected_by_bl,
+            "revenue": order.final_total,
+            "vat_rate": order.costs.vat_rate,
+            "vat_by_seller": ZERO if by_bricklink else vat,
+            "vat_by_bricklink": vat if by_bricklink else ZERO,
+            "sales_tax_by_seller": ZERO if order.sales_tax_collected_by_bl else tax,
+            "sales_tax_by_bricklink": tax if order.sales_tax_collected_by_bl else ZERO,
+        }
+
+    def revenue_dates(self) -> list[Row]:
+        """One row an order and basis."""
+        left_out = {
+            "timezone", "order_date", "paid_at", "shipped_at", "status", "platform_status", "total_count",
+        }  # fmt: skip
+        rows = []
+        for row in self.revenue_orders():
+            bases = {"order_date": "order_date", "paid_date": "paid_at", "shipped_date": "shipped_at"}
+            for basis, name in bases.items():
+                at = row[name]
+                if isinstance(at, datetime):
+                    kept = {key: value for key, value in row.items() if key not in left_out}
+                    dates = {"at": at, "day": self._day(at), "month": self._month(at), "year": self._day(at).year}
+                    rows.append({**kept, "basis": basis, **dates})
+        return rows
+
+    def revenue_by_day(self) -> list[Row]:
+        return self._by("day")
+
+    def revenue_by_month(self) -> list[Row]:
+        return self._by("month")
+
+    def revenue_by_year(self) -> list[Row]:
+        return self._by("year")
+
+    def revenue_by_country(self) -> list[Row]:
+        return self._by("month", "country_code")
+
+    def revenue_by_payment_method(self) -> list[Row]:
+        return self._by("month", "payment_method")
+
+    def _by(self, *keys: str) -> list[Row]:
+        return add_up(self.revenue_dates(), ("store", "basis", *keys, "currency"), SUMS)
+
+    def tax_by_rate_and_country(self) -> list[Row]:
+        """VAT and sales tax, told apart by who collects them."""
+        taxes = ("vat_by_seller", "vat_by_bricklink", "sales_tax_by_seller", "sales_tax_by_bricklink")
+        keys = ("store", "basis", "month", "country_code", "vat_rate", "currency")
+        sums = ("total", *taxes, "tax_collected_by_bricklink", "revenue")
+        rows = add_up(self.revenue_dates(), keys, sums)
+        for row in rows:
+            row["net"] = money(row["total"]) - sum((money(row[name]) for name in taxes), ZERO)
+            explained = money(row["vat_by_bricklink"]) + money(row["sales_tax_by_bricklink"])
+            row["unexplained"] = money(row["tax_collected_by_bricklink"]) - explained
+        return rows
+
+    def revenue_items(self) -> list[Row]:
+        """Every known line, and a row for what is not known of an order."""
+        rows = []
+        for seen in self.books.revenue():
+            order = seen.order
+            lots = self.books.lots.get(order.order_id, ())
+            places = places_of_lots(seen, len(lots))
+            same: Row = {
+                "store": "main",
+                "platform": "bricklink",
+                "platform_order_id": str(order.order_id),
+                "order_date": order.date_ordered,
+                "day": self._day(order.date_ordered),
+                "month": self._month(order.date_ordered),
+                "currency": order.currency,
+            }
+            for (batch, line), lot in zip(places, lots, strict=True):
+                rows.append(
+                    same
+                    | {
+                        "batch_number": batch,
+                        "line_number": line,
+                        "item_type": lot.item.type,
+                        "item_number": lot.item.no,
+                        "item_name": lot.item.name,
+                        "category_id": lot.item.category_id,
+                        "color_id": lot.color.color_id,
+                        "color_name": lot.color.name,
+                        "condition": lot.condition,
+                        "quantity": lot.quantity,
+                        "items_total": lot.unit_price_final * lot.quantity,
+                    }
+                )
+            quantity = order.total_count - sum(lot.quantity for lot in lots)
+            amount = order.subtotal - sum((lot.unit_price_final * lot.quantity for lot in lots), ZERO)
+            if quantity or amount:
+                names = (
+                    "batch_number", "line_number", "item_type", "item_number", "item_name", "category_id",
+                    "color_id", "color_name", "condition",
+                )  # fmt: skip
+                rows.append(same | dict.fromkeys(names) | {"quantity": quantity, "items_total": amount})
+        return rows
+
+    def revenue_by_item_type(self) -> list[Row]:
+        return self._items_by("item_type")
+
+    def revenue_by_color(self) -> list[Row]:
+        return self._items_by("color_id", named="color_name")
+
+    def revenue_by_category(self) -> list[Row]:
+        return self._items_by("item_type", "category_id")
+
+    def revenue_by_item(self) -> list[Row]:
+        return self._items_by("item_type", "item_number", named="item_name")
+
+    def revenue_by_condition(self) -> list[Row]:
+        return self._items_by("condition")
+
+    def _items_by(self, *keys: str, named: str | None = None) -> list[Row]:
+        groups = group(self.revenue_items(), ("store", "month", *keys, "currency"))
+        return [
+            {
+                **key,
+                **({named: rows[0][named]} if named else {}),
+                "orders": len({row["platform_order_id"] for row in rows}),
+                "lots": sum(row["line_number"] is not None for row in rows),
+                "quantity": sum(whole(row["quantity"]) for row in rows),
+                "items_total": sum((money(row["items_total"]) for row in rows), ZERO),
+            }
+            for key, rows in groups
+        ]
+
+    def new_and_returning_buyers(self) -> list[Row]:
+        """Buyers are new in the month of their first order."""
+        first: dict[str, date] = {}
+        for seen in self.books.revenue():
+            if name := seen.order.buyer_name:
+                month = self._month(seen.order.date_ordered)
+                first[name] = min(month, first.get(name, month))
+        rows: list[Row] = []
+        for seen in self.books.revenue():
+            name, month = seen.order.buyer_name, self._month(seen.order.date_ordered)
+            kind = "unknown" if name is None else "new" if first[name] == month else "returning"
+            rows.append(
+                {
+                    "store": "main",
+                    "month": month,
+                    "buyer_kind": kind,
+                    "currency": seen.order.currency,
+                    "buyer": name or seen.order.order_id,
+                    "revenue": seen.order.final_total,
+                }
+            )
+        return [
+            {
+                **key,
+                "buyers": len({row["buyer"] for row in members}),
+                "orders": len(members),
+                "revenue": sum((money(row["revenue"]) for row in members), ZERO),
+            }
+            for key, members in group(rows, ("store", "month", "buyer_kind", "currency"))
+        ]
+
+    def unknown_statuses(self) -> list[Row]:
+        """Statuses nobody knew."""
+        rows = [row for row in self.revenue_orders() if row["status"] == "unknown"]
+        return [
+            {
+                **key,
+                "orders": len(members),
+                "first_order_date": min(str(row["order_date"]) for row in members),
+                "last_order_date": max(str(row["order_date"]) for row in members),
+                "revenue": sum((money(row["revenue"]) for row in members), ZERO),
+            }
+            for key, members in group(rows, ("store", "platform_status", "currency"))
+        ]
+
+
+def places_of_lots(seen: Seen, count: int) -> list[tuple[int, int]]:
+    """Batch and line of the first `count` lots: a batch that was never seen comes after them."""
+    places = [
+        (batch_number, line_number)
+        for batch_number, batch in enumerate(seen.order.batches, start=1)
+        for line_number, _ in enumerate(batch, start=1)
+    ]
+    return places[:count]

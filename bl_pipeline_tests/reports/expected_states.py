@@ -1,0 +1,241 @@
+"""The reports of how orders came along, worked out again in plain Python from the books, one method a report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from bl_pipeline_tests.reports.accounts import ZERO, Accounts, Row, add_up, group, money, quantile
+from bl_pipeline_tests.reports.books import State
+
+
+class StateReports(Accounts):
+    """States and their history, adjustments, and what came to nothing or is missing."""
+
+    def open_orders_by_age(self) -> list[Row]:
+        """Orders on which something is still to happen."""
+        rows: list[Row] = []
+        for seen in self.books.now():
+            order = seen.order
+            if seen.status in {"completed", "cancelled", "problem"}:
+                continue
+            days = (self.now - order.date_ordered) / timedelta(days=1)
+            ages = ((3, "00-02 days"), (8, "03-07 days"), (15, "08-14 days"), (31, "15-30 days"), (61, "31-60 days"))
+            age = next((name for below, name in ages if days < below), "61 days and more")
+            rows.append(
+                {
+                    "store": "main",
+                    "status": seen.status,
+                    "age": age,
+                    "currency": order.currency,
+                    "paid": order.payment.date_paid is not None,
+                    "date": order.date_ordered,
+                    "total": order.grand_total,
+                    "revenue": order.final_total,
+                }
+            )
+        return [
+            {
+                **key,
+                "orders": len(members),
+                "paid_orders": sum(bool(row["paid"]) for row in members),
+                "oldest_order_date": min(str(row["date"]) for row in members),
+                "total": sum((money(row["total"]) for row in members), ZERO),
+                "revenue": sum((money(row["revenue"]) for row in members), ZERO),
+            }
+            for key, members in group(rows, ("store", "status", "age", "currency"))
+        ]
+
+    def cancellations_by_month(self) -> list[Row]:
+        """Orders that came to nothing."""
+        rows: list[Row] = []
+        for seen in self.books.now():
+            order = seen.order
+            if seen.status not in {"cancelled", "problem"}:
+                continue
+            paid = order.payment.date_paid is not None
+            rows.append(
+                {
+                    "store": "main",
+                    "month": self._month(order.date_ordered),
+                    "status": seen.status,
+                    "platform_status": order.status,
+                    "currency": order.currency,
+                    "paid_orders": int(paid),
+                    "total": order.grand_total,
+                    "revenue_lost": order.final_total,
+                    "paid_revenue_lost": order.final_total if paid else ZERO,
+                }
+            )
+        keys = ("store", "month", "status", "platform_status", "currency")
+        return add_up(rows, keys, ("paid_orders", "total", "revenue_lost", "paid_revenue_lost"))
+
+    def status_history(self) -> list[Row]:
+        """Every state of every order."""
+        rows: list[Row] = []
+        for state in self._states():
+            seen, order = state.seen, state.seen.order
+            rows.append(
+                {
+                    "store": "main",
+                    "platform": "bricklink",
+                    "platform_order_id": str(order.order_id),
+                    "state_number": state.number,
+                    "status": seen.status,
+                    "platform_status": order.status,
+                    "payment_status": order.payment.status,
+                    "order_date": order.date_ordered,
+                    "is_filed": order.is_filed,
+                    "currency": order.currency,
+                    "total": order.grand_total,
+                    "final_total": order.final_total,
+                    "credit": order.costs.credit,
+                    "coupon": order.costs.coupon,
+                    "valid_from": state.since,
+                    "valid_to": state.until,
+                    "is_current": state.until is None,
+                    "valid_from_is": "exact" if state.exact else "observed",
+                    "not_before": state.not_before,
+                    "observed_at": seen.at,
+                }
+            )
+        return rows
+
+    def _states(self) -> Iterator[State]:
+        for order_id in self.books.history:
+            yield from self.books.states(order_id)
+
+    def statuses_by_month(self) -> list[Row]:
+        """The status of every order at the end of every month, looked up one by one."""
+        found: dict[tuple[date, str, str], list[Decimal]] = defaultdict(list)
+        for order_id, history in self.books.history.items():
+            states = self.books.states(order_id)
+            placed = min(history[0].order.date_ordered, states[0].since)
+            month = self._month(placed)
+            while month <= self._month(self.now):
+                following = (month + timedelta(days=31)).replace(day=1)
+                end = datetime(following.year, following.month, 1, tzinfo=self.zone).astimezone(UTC)
+                passed = [state for state in states if state.since < end]
+                seen = (passed or states)[-1 if passed else 0].seen
+                status = seen.status if passed else "not_seen"
+                found[month, status, seen.order.currency].append(seen.order.final_total)
+                month = following
+        return [
+            {
+                "store": "main",
+                "month": month,
+                "status": status,
+                "currency": currency,
+                "orders": len(amounts),
+                "revenue": sum(amounts, ZERO),
+            }
+            for (month, status, currency), amounts in found.items()
+        ]
+
+    def adjustments(self) -> list[Row]:
+        """Credits, coupons and decreases, each where it was seen."""
+        rows: list[Row] = []
+        counting = {seen.order.order_id for seen in self.books.revenue()}
+        for order_id, history in self.books.history.items():
+            for number, seen in enumerate(history):
+                earlier = history[number - 1].order if number else None
+                order = seen.order
+                at = seen.at if earlier else order.date_ordered
+                changes = [
+                    ("credit", earlier.costs.credit if earlier else None, order.costs.credit),
+                    ("coupon", earlier.costs.coupon if earlier else None, order.costs.coupon),
+                ]
+                amounts = [(kind, before, after, after - (before or ZERO)) for kind, before, after in changes]
+                if earlier and order.final_total < earlier.final_total:
+                    less = earlier.final_total - order.final_total
+                    amounts.append(("decrease", earlier.final_total, order.final_total, less))
+                rows += [
+                    {
+                        "store": "main",
+                        "platform": "bricklink",
+                        "platform_order_id": str(order_id),
+                        "state_number": number + 1,
+                        "kind": kind,
+                        "at": at,
+                        "month": self._month(at),
+                        "currency": order.currency,
+                        "before": before,
+                        "after": after,
+                        "amount": amount,
+                        "counts_as_revenue": order_id in counting,
+                    }
+                    for kind, before, after, amount in amounts
+                    if amount
+                ]
+        return rows
+
+    def adjustments_by_month(self) -> list[Row]:
+        """The same, added up."""
+        rows = [row for row in self.adjustments() if row["counts_as_revenue"]]
+        return [
+            {
+                **key,
+                "orders": len({row["platform_order_id"] for row in members}),
+                "amount": sum((money(row["amount"]) for row in members), ZERO),
+            }
+            for key, members in group(rows, ("store", "month", "kind", "currency"))
+        ]
+
+    def fulfilment_times(self) -> list[Row]:
+        """Hours between what is known of an order's way."""
+        found: dict[tuple[date, str], list[Fraction]] = defaultdict(list)
+        for seen in self.books.revenue():
+            placed = seen.order.date_ordered
+            paid, shipped = seen.order.payment.date_paid, self.books.shipped_at(seen)
+            received = self.books.received_at(seen)
+            for step, since, till in (
+                ("1 placed to paid", placed, paid),
+                ("2 paid to shipped", paid, shipped),
+                ("3 shipped to received", shipped, received),
+                ("4 placed to received", placed, received),
+            ):
+                if since and till and till >= since:
+                    hours = Fraction((till - since) // timedelta(microseconds=1), 3_600_000_000)
+                    found[self._month(placed), step].append(hours)
+        return [
+            {
+                "store": "main",
+                "month": month,
+                "step": step,
+                "orders": len(hours),
+                "median_hours": quantile(hours, Fraction(1, 2)),
+                "p90_hours": quantile(hours, Fraction(9, 10)),
+                "average_hours": sum(hours, Fraction(0)) / len(hours),
+            }
+            for (month, step), hours in found.items()
+        ]
+
+    def missing(self) -> list[Row]:
+        """Orders whose items, or some of them, were gone before they were ever seen."""
+        rows: list[Row] = []
+        for seen in self.books.now():
+            order = seen.order
+            known = self.books.lots.get(order.order_id, ())
+            count = order.total_count - sum(lot.quantity for lot in known)
+            if count:
+                rows.append(
+                    {
+                        "store": "main",
+                        "platform": "bricklink",
+                        "platform_order_id": str(order.order_id),
+                        "missing": "items",
+                        "reason": "purged",
+                        "order_date": order.date_ordered,
+                        "platform_status": order.status,
+                        "currency": order.currency,
+                        "total_count": order.total_count,
+                        "items_total": order.subtotal,
+                        "missing_count": count,
+                        "missing_total": order.subtotal
+                        - sum((lot.unit_price_final * lot.quantity for lot in known), ZERO),
+                    }
+                )
+        return rows
