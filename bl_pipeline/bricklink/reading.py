@@ -7,6 +7,7 @@ expected, never the value.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +28,9 @@ from bl_pipeline.bricklink.resources import (
 )
 
 R = TypeVar("R", bound=Resource)
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}\Z")
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 Summaries = tuple[list[OrderSummary], list[UnreadableSummary]]
 
@@ -107,7 +111,8 @@ def _parse(raw: bytes | str) -> Any:
 def _resource(value: Any, kind: type[R], where: str = "") -> R:
     _tidy(value, _SHAPES[kind], where)
     try:
-        return msgspec.convert(value, kind, strict=False)
+        # Strictly: otherwise msgspec takes text for a number by way of a float, and rounds it.
+        return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         message = str(error)
     if "- at `$" not in message:
@@ -120,6 +125,8 @@ class _Shape:
     """The fields of a resource that need more than msgspec's own checks, by their names in the JSON."""
 
     times: tuple[str, ...]
+    integers: tuple[str, ...]
+    flags: tuple[str, ...]
     unfit_for_blank: tuple[str, ...]
     parts: tuple[tuple[str, _Shape], ...]
     aliases: tuple[tuple[str, str], ...]
@@ -127,13 +134,17 @@ class _Shape:
 
 
 def _shape(kind: inspect.StructType) -> _Shape:
-    times, blanks, parts = [], [], []
+    times, integers, flags, blanks, parts = [], [], [], [], []
     for field in kind.fields:
         types = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
         names = {type(each) for each in types}
         texts = [each for each in types if isinstance(each, inspect.StrType)]
         if inspect.DateTimeType in names:
             times.append(field.encode_name)
+        elif inspect.IntType in names:
+            integers.append(field.encode_name)
+        elif inspect.BoolType in names:
+            flags.append(field.encode_name)
         if not field.required and (not texts or texts[0].pattern):
             blanks.append(field.encode_name)
         parts += [(field.encode_name, _shape(each)) for each in types if isinstance(each, inspect.StructType)]
@@ -141,6 +152,8 @@ def _shape(kind: inspect.StructType) -> _Shape:
     aliases = _COST_ALIASES if issubclass(kind.cls, Amounts) else _ALIASES
     return _Shape(
         times=tuple(times),
+        integers=tuple(integers),
+        flags=tuple(flags),
         unfit_for_blank=tuple(blanks),
         parts=tuple(parts),
         aliases=tuple((old, new) for old, new in aliases.items() if new in known),
@@ -174,6 +187,12 @@ def _tidy(value: Any, shape: _Shape, where: str) -> None:
     for name in shape.times:
         if (time := value.get(name)) is not None:
             value[name] = _time(time, f"{where}.{name}")
+    for name in shape.integers:
+        if isinstance(number := value.get(name), str) and _INTEGER.match(number):
+            value[name] = int(number)
+    for name in shape.flags:
+        if isinstance(flag := value.get(name), str | int):
+            value[name] = _FLAGS.get(str(flag).lower(), flag)
     for name, part in shape.parts:
         if name in value:
             _tidy(value[name], part, f"{where}.{name}")

@@ -227,12 +227,26 @@ def test_ids_and_counts_may_be_text(value: object) -> None:
     assert item(quantity=value, item={"no": "1", "category_id": value}).item.category_id == 7
 
 
-@pytest.mark.parametrize("value", [2**63, str(2**63), 10**30, str(10**30), 1.5, "x", True])
+@pytest.mark.parametrize(
+    "value",
+    [2**63, str(2**63), 10**30, str(10**30), 1.5, "1.0", "1e3", "999999999999999.9999", "x", True],
+)
 def test_ids_and_counts_beyond_64_bits_or_no_integers_are_refused(value: object) -> None:
     for name in ("order_id", "total_count"):
         with pytest.raises(InvalidResource, match=rf"at `\$\.{name}`"):
             order(**{name: value})
     assert order(total_count=2**63 - 1).total_count == 2**63 - 1
+
+
+@pytest.mark.parametrize(("value", "flag"), [(True, True), ("true", True), ("False", False), ("1", True), (0, False)])
+def test_flags_may_be_text_or_digits(value: object, flag: bool) -> None:
+    assert order(is_filed=value).is_filed is flag
+
+
+@pytest.mark.parametrize("value", ["-0", "0.0", "yes", 2, 1.0, [True]])
+def test_what_is_no_flag_is_refused(value: object) -> None:
+    with pytest.raises(InvalidResource, match=r"at `\$\.is_filed`"):
+        order(is_filed=value)
 
 
 @pytest.mark.parametrize(
