@@ -183,13 +183,15 @@ class _Fetcher:
 
     def _order_document(self) -> Document:
         landed = [document for document in self._documents if document.kind == "order"]
+        only_items_landed = bool(self._documents) and self._documents[0].kind == "items"
+        if only_items_landed or not self._planned.fetch_order:
+            # Items belong to the order before them: without it they would not be loaded, and may be the last there are.
+            with self._session.warehouse.engine.connect() as connection:
+                self._documents.insert(0, landing.read_document(connection, self._row.order_document_id))
         if landed and self._is_current(landed[-1]):
             return landed[-1]
         if not self._planned.fetch_order:
-            with self._session.warehouse.engine.connect() as connection:
-                stored = landing.read_document(connection, self._row.order_document_id)
-            self._documents.insert(0, stored)
-            return stored
+            return self._documents[0]
         return self._land("order", self._client.order(self._row.order_id).raw)
 
     def _is_current(self, document: Document) -> bool:

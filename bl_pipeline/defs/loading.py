@@ -103,18 +103,28 @@ def prepare(answers: Answers, holds: Held) -> list[Prepared] | Failure:
     prepared: list[Prepared] = []
     last_failure: Failure | None = None
     for document, items in _pairs(answers.documents):
-        try:
-            prepared.append(_prepare(document, items, holds, items_asked_at=answers.items_asked_at))
-        except (BrickLinkError, NotNormalisable) as error:
-            last_failure = failure(answers.order_id, error)
-        except Exception as error:
-            # Nobody foresaw it. It has landed, so it would end every next run too, and no order would be loaded.
-            message = "The answer cannot be made a row of the warehouse; please report this"
-            last_failure = Failure(answers.order_id, message, type(error).__name__)
-        else:
-            last_failure = None
-            holds = prepared[-1].holds
+        state = _prepare_or_fail(document, items, holds, items_asked_at=answers.items_asked_at)
+        last_failure = state if isinstance(state, Failure) else None
+        if last_failure and items:
+            # Its items cannot be read, but the order may hold what BrickLink has purged since.
+            state = _prepare_or_fail(document, None, holds, items_asked_at=None)
+        if isinstance(state, Prepared):
+            prepared.append(state)
+            holds = state.holds
     return last_failure or prepared
+
+
+def _prepare_or_fail(
+    document: Document, items: Document | None, holds: Held, *, items_asked_at: datetime | None
+) -> Prepared | Failure:
+    try:
+        return _prepare(document, items, holds, items_asked_at=items_asked_at)
+    except (BrickLinkError, NotNormalisable) as error:
+        return failure(document.order_id, error)
+    except Exception as error:
+        # Nobody foresaw it. It has landed, so it would end every next run too, and no order would be loaded.
+        message = "The answer cannot be made a row of the warehouse; please report this"
+        return Failure(document.order_id, message, type(error).__name__)
 
 
 def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document | None]]:

@@ -306,16 +306,29 @@ class Life(RuleBasedStateMachine):
             }
             assert not wrong, f"{order_id}: {wrong}"
             if order.is_purged:
-                lots = [body for kind, body in answers[order_id] if kind == "items"]
-                last: Any = next((batches for batches in reversed(lots) if batches and is_sound_items(batches)), [])
-                ids = [lot["inventory_id"] for batch in last for lot in batch]
+                ids = [lot["inventory_id"] for batch in last_items(answers[order_id]) for lot in batch]
                 assert [line["inventory_id"] for line in self.items.get(order_id, [])] == ids
             else:
                 assert self.items.get(order_id, []) == item_rows(order), f"{order_id}: other items"
 
 
+def last_items(answers: list[tuple[str, Any]]) -> list[Any]:
+    """The batches that were last seen of an order, before BrickLink forgot them."""
+    batches: list[Any] = []
+    purged = False
+    for kind, body in answers:
+        if kind == "order":
+            purged = body["status"] == "PURGED"
+        # That there are none is believed of an order that was not purged: its last item was taken off.
+        elif is_sound_items(body) and (body or not purged):
+            batches = body
+    return batches
+
+
 def is_sound_items(batches: Any) -> bool:
     """Whether no fault has put a wrong type into them."""
+    if not batches:
+        return True
     first = batches[0][0]
     return (
         isinstance(first["quantity"], int)

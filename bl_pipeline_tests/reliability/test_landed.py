@@ -1,0 +1,100 @@
+"""What has landed may be all there will ever be: it is in the warehouse, though BrickLink purged the order since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bl_pipeline.defs.rebuild import rebuild
+from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.sandbox import Fault, SandboxServer, Wire
+from bl_pipeline.settings import load_settings
+from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline_tests.conftest import NOW, Clock
+from bl_pipeline_tests.expected import as_json, dump, item_rows, stored_items, stored_orders
+from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, landed, session_on
+
+SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    """A store whose orders still have all there is, and an empty warehouse."""
+    store = RememberingStore.of(orders=6, seed=5, now=NOW, filed=0, purged=0)
+    with (
+        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
+        SandboxServer(store, timestamp_lifetime=10**9) as server,
+    ):
+        world = World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine))
+        world.overrides = {"bl_max_parallel_requests": 1}
+        yield world
+
+
+def purge_all(world: World) -> None:
+    world.advance(hours=30)
+    for order_id in list(world.store.sales):
+        world.store.purge(order_id)
+
+
+def assert_rebuilt_alike(world: World) -> None:
+    before = as_json(dump(world.warehouse, *SALES))
+    with session_on(world.warehouse, world.settings, world.clock) as session:
+        session.take_lock(lambda: None)
+        assert not rebuild(session).undone
+    assert as_json(dump(world.warehouse, *SALES)) == before
+
+
+@pytest.mark.parametrize(
+    ("held", "die_at"), [(False, 20), (False, 26), (False, 32), (True, 12), (True, 17), (True, 21), (True, 24)]
+)
+def test_killed_before_the_load_and_purged_before_the_next_run(world: World, held: bool, die_at: int) -> None:
+    """With the orders themselves held from before, or new as their items are.
+
+    Planted: items that landed for an order loaded before are not given to it when the order itself comes again.
+    """
+    originals = {str(order_id): order for order_id, order in world.store.sales.items()}
+    if held:
+        assert world.sync(SyncRequest(include_items=False)) is not None
+    assert world.sync(die_at=die_at, after=True) is None
+    assert stored_items(world.warehouse) == {}
+    had = {
+        order_id: item_rows(originals[order_id])
+        for order_id, answers in landed(world.warehouse).items()
+        if any(kind == "items" for kind, _ in answers)
+    }
+    purge_all(world)
+
+    result = world.sync()
+
+    assert result is not None
+    assert result.success
+    assert had
+    assert stored_items(world.warehouse) == had
+    assert {row["platform_status"] for row in stored_orders(world.warehouse).values()} == {"PURGED"}
+    assert_rebuilt_alike(world)
+
+
+@pytest.mark.parametrize("answer", ["empty", "absent", "not_found"])
+def test_an_order_whose_items_could_not_be_read_keeps_what_it_was(world: World, answer: str) -> None:
+    """Its last status before the purge is known from an answer that failed for its items' sake.
+
+    Planted: an order that is dropped with its items where those cannot be read.
+    """
+    world.server.wire = Wire(purged_items=answer)  # type: ignore[arg-type]
+    order_id = world.store.place_order(paid=True)
+    world.store.cancel(order_id)
+    world.server.faults.on(f"/orders/{order_id}/items", Fault.WRONG_TYPE_COUNT)
+    failed = world.sync()
+    assert failed is not None
+    assert [error["order_id"] for error in failed.errors] == [str(order_id)]
+    world.server.faults.clear()
+    purge_all(world)
+
+    result = world.sync()
+
+    assert result is not None
+    assert result.success
+    stored = stored_orders(world.warehouse)[str(order_id)]
+    assert (stored["status"], stored["platform_status"]) == ("cancelled", "PURGED")
+    assert_rebuilt_alike(world)
