@@ -186,16 +186,17 @@ class BrickLinkClient:
         Anything but an answer or a known fault, such as KeyboardInterrupt, leaves the entry without an
         outcome: the request may have been sent, so it stays counted.
         """
+        failures = self._breaker.failures
         call_id = self._call_log.begin("GET", path, self._clock())
         try:
             response = self._send(path)
             raw = open_answer(response.status_code, response.headers, response.content, expect, path)
         except BrickLinkError as error:
             self._call_log.end(call_id, error.outcome, self._clock())
-            self._breaker.note(error)
+            self._breaker.note(error, failures_when_sent=failures)
             raise
         self._call_log.end(call_id, "ok", self._clock())
-        self._breaker.note(None)
+        self._breaker.note(None, failures_when_sent=failures)
         return raw
 
     def _send(self, path: str) -> requests.Response:

@@ -61,12 +61,19 @@ class Breaker:
         self._limit = max_failures_in_a_row
         self._lock = threading.Lock()
         self._failures = 0
+        self._forgiven = 0
         self._refusal: CredentialsRefused | None = None
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed so far; `note` wants to know how many it were when one was sent."""
+        with self._lock:
+            return self._failures
 
     def check(self, path: str) -> None:
         """Raise ServiceDown or CredentialsRefused where sending a request for `path` would be a waste."""
         with self._lock:
-            refusal, failures = self._refusal, self._failures
+            refusal, failures = self._refusal, self._failures - self._forgiven
         if refusal is not None:
             raise CredentialsRefused(
                 refusal.message,
@@ -78,7 +85,7 @@ class Breaker:
         if failures >= self._limit:
             raise ServiceDown(f"BrickLink is down: the last {failures} attempts failed. Try again later.", path=path)
 
-    def note(self, error: BrickLinkError | None) -> None:
+    def note(self, error: BrickLinkError | None, *, failures_when_sent: int) -> None:
         """Learn from the outcome of one attempt, None being an answer."""
         with self._lock:
             if isinstance(error, CredentialsRefused):
@@ -86,5 +93,6 @@ class Breaker:
             elif isinstance(error, TransientError) and not error.service_is_well:
                 self._failures += 1
             # An answer that was under way when the breaker opened does not close it.
-            elif self._failures < self._limit:
-                self._failures = 0
+            elif self._failures - self._forgiven < self._limit:
+                # The service was well after this was sent; of failures since then the answer says nothing.
+                self._forgiven = max(self._forgiven, failures_when_sent)

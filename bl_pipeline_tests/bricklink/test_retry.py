@@ -81,10 +81,23 @@ def test_a_server_that_asks_for_a_very_long_wait_is_not_asked_again() -> None:
 def test_the_breaker_opens_after_failures_in_a_row_and_stays_open() -> None:
     breaker = Breaker(2)
     for outcome in (ServerError("x"), None, ServerError("x")):
-        breaker.note(outcome)
+        breaker.note(outcome, failures_when_sent=breaker.failures)
     breaker.check("/orders")
-    breaker.note(Unreachable("x"))
-    breaker.note(None)
+    breaker.note(Unreachable("x"), failures_when_sent=breaker.failures)
+    breaker.note(None, failures_when_sent=breaker.failures)
+    with pytest.raises(ServiceDown):
+        breaker.check("/orders")
+
+
+def test_an_answer_sent_before_the_failures_says_nothing_of_them() -> None:
+    """With several requests under way, one that was answered late let the count begin anew."""
+    breaker = Breaker(3)
+    sent_before = breaker.failures
+    for _ in range(2):
+        breaker.note(ServerError("x"), failures_when_sent=breaker.failures)
+    breaker.note(None, failures_when_sent=sent_before)
+    breaker.check("/orders")
+    breaker.note(ServerError("x"), failures_when_sent=breaker.failures)
     with pytest.raises(ServiceDown):
         breaker.check("/orders")
 
@@ -94,6 +107,6 @@ def test_trouble_with_single_orders_does_not_open_the_breaker() -> None:
     no_data = InvalidAnswer("x")
     no_data.service_is_well = True
     for _ in range(3):
-        breaker.note(no_data)
-        breaker.note(ResourceNotFound("x"))
+        breaker.note(no_data, failures_when_sent=breaker.failures)
+        breaker.note(ResourceNotFound("x"), failures_when_sent=breaker.failures)
     breaker.check("/orders/1")
