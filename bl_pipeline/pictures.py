@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
+from decimal import Decimal
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
     from bl_pipeline.warehouse.report_files import ChartSpec, ReportColumn
     from bl_pipeline.warehouse.reports import ReportRows
 
+HOURS = "hours"
 PANELS = 3
 BARS, SMALL_BARS = 10, 6
 LONG_LABEL = 16
+LEGEND = 7
+MONTHS_LABELLED = 18
 SMALL_COLOURS = 24
 
 INK, QUIET, LINES, OTHERS = "#1f2933", "#6b7785", "#e4e8ec", "#b4bcc6"
 # Told apart by who sees few colours, too (Okabe and Ito).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#7f7f7f", "#333333")
+
+# Parts in the order of an order's life, each with its own colour; others follow by name.
+STATUSES = ("pending", "processing", "shipped", "completed", "on hold", "problem", "cancelled")
+NOT_KNOWN = {"not seen", "not known", "unknown"}
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -58,12 +66,12 @@ class Panel:
     """What one panel shows: an amount by place on the axis and part of the bar."""
 
     name: str
-    values: dict[Any, dict[str, float]]
+    values: dict[Any, dict[str, Decimal]]
 
     @property
-    def total(self) -> float:
+    def total(self) -> Decimal:
         """Everything in it, whatever its sign."""
-        return sum(abs(amount) for parts in self.values.values() for amount in parts.values())
+        return sum((abs(amount) for parts in self.values.values() for amount in parts.values()), Decimal(0))
 
 
 def can_draw(rows: ReportRows) -> bool:
@@ -110,7 +118,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
         if spec.over_time:
             _label_time(grid.flat[-1], [place for panel in shown for place in panel.values])
         if spec.split:
-            grid.flat[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderpad=0, handlelength=1)
+            grid.flat[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=LEGEND, borderpad=0, handlelength=1)
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
     return _with_few_colours(picture.getvalue()) if small else picture.getvalue()
@@ -135,12 +143,14 @@ def panels(rows: ReportRows) -> list[Panel]:
     bases = rows.values("basis")
     names = rows.values("currency") if unit.is_money else [unit.unit] * count
     splits = rows.values(spec.split) if spec.split else [""] * count
-    found: dict[str, dict[Any, dict[str, float]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
+    found: dict[str, dict[Any, dict[str, Decimal]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(Decimal)))
     for basis, name, place, split, amount in zip(
         bases, names, rows.values(spec.along), splits, rows.values(spec.amount), strict=True
     ):
-        if amount and basis == bases[0] and split not in spec.without:
-            found[str(name)][place if spec.over_time else _words(place)][_words(split)] += float(amount)
+        # Nothing is no bar, but no time at all is a point of a line.
+        is_seen = amount is not None and (amount or unit.unit == HOURS)
+        if is_seen and basis == bases[0] and split not in spec.without:
+            found[str(name)][place if spec.over_time else _words(place)][_words(split)] += Decimal(amount)
     drawn = [Panel(name, {place: dict(parts) for place, parts in values.items()}) for name, values in found.items()]
     return sorted(drawn, key=lambda panel: -panel.total)
 
@@ -164,9 +174,11 @@ def _caption(rows: ReportRows, amount: ReportColumn) -> str:
 
 
 def _parts(shown: Sequence[Panel]) -> dict[str, str]:
-    """Each part of the bars with its colour, the same in all panels."""
-    names = sorted({part for panel in shown for parts in panel.values.values() for part in parts})
-    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+    """Each part of the bars with its colour, the same in all panels; what is not known comes last, and is grey."""
+    names = {part for panel in shown for parts in panel.values.values() for part in parts}
+    statuses = {name: colour for name, colour in zip(STATUSES, COLOURS, strict=False) if name in names}
+    others = dict(zip(sorted(names - NOT_KNOWN - statuses.keys()), cycle(COLOURS), strict=False))
+    return statuses | others | dict.fromkeys(sorted(names & NOT_KNOWN), OTHERS)
 
 
 def _height(spec: ChartSpec, shown: Sequence[Panel], most: int, *, small: bool, stacked: bool) -> float:
@@ -181,21 +193,28 @@ def _over_time(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColu
 
     places = sorted(panel.values)
     length = _days(places)
-    above, below = defaultdict[Any, float](float), defaultdict[Any, float](float)
+    above, below = defaultdict[Any, Decimal](Decimal), defaultdict[Any, Decimal](Decimal)
     for part, colour in parts.items():
         known = [place for place in places if part in panel.values[place]]
         at = [_position(place, length) for place in known]
         values = [panel.values[place][part] for place in known]
-        if amount.unit == "hours":
-            ax.plot(at, values, color=colour, label=part or None, linewidth=2, marker="o", markersize=3)
+        if amount.unit == HOURS:
+            ax.plot(at, _drawn(values), color=colour, label=part or None, linewidth=2, marker="o", markersize=3)
             continue
         floors = [(above if value > 0 else below)[place] for place, value in zip(known, values, strict=True)]
-        ax.bar(at, values, 0.8 * length, bottom=floors, color=colour, label=part or None)
+        ax.bar(at, _drawn(values), 0.8 * length, bottom=_drawn(floors), color=colour, label=part or None)
         for place, value in zip(known, values, strict=True):
             (above if value > 0 else below)[place] += value
+    if amount.unit == HOURS:
+        ax.set_ylim(bottom=0)
     ax.grid(axis="y")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=not amount.is_money))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def _drawn(amounts: Iterable[Decimal]) -> list[float]:
+    """Exact up to here; a length on paper need not be."""
+    return [float(amount) for amount in amounts]
 
 
 def _label_time(ax: Axes, places: Sequence[Any]) -> None:
@@ -210,10 +229,30 @@ def _label_time(ax: Axes, places: Sequence[Any]) -> None:
     ax.set_xlim(ends[0] - missing, ends[1] + missing)
     if isinstance(places[0], int):
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        return
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    elif length > 1:
+        labels = month_labels(min(places), max(places))
+        ax.set_xticks([_position(month, length) for month in labels], list(labels.values()))
+        ax.tick_params(axis="x", length=0)
+    else:
+        locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def month_labels(first: date, last: date) -> dict[date, str]:
+    """Months to be named below their bars, the year below its first one: all, or so few that they can be read."""
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    apart = next((step for step in (1, 2, 3, 6) if count <= MONTHS_LABELLED * step), 12)
+    labels: dict[date, str] = {}
+    year = None
+    for number in range(first.year * 12 + first.month - 1, first.year * 12 + first.month - 1 + count):
+        month = date(number // 12, number % 12 + 1, 1)
+        if (month.month - 1) % apart:
+            continue
+        name = f"{month:%b}" if apart < 12 else ""
+        labels[month] = name if month.year == year else f"{name}\n{month.year}".strip()
+        year = month.year
+    return labels
 
 
 def _days(places: Sequence[Any]) -> float:
@@ -236,25 +275,25 @@ def _position(place: date | int, length: float) -> float:
 def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn, most: int) -> None:
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
 
-    totals = {place: sum(amounts.values()) for place, amounts in panel.values.items()}
+    totals = {place: sum(amounts.values(), Decimal(0)) for place, amounts in panel.values.items()}
     # Where bars are split, they are classes with an order of their own.
     places = sorted(totals, key=lambda place: -totals[place]) if "" in parts else sorted(totals)
     shown, rest = (places, []) if len(places) <= most + 1 else (places[:most], places[most:])
     values = {place: panel.values[place] for place in shown}
     labels = list(values)
-    left = [0.0] * len(labels)
+    left = [Decimal(0)] * len(labels)
     for part, colour in parts.items():
-        amounts = [values[label].get(part, 0.0) for label in labels]
-        ax.barh(labels, amounts, left=left, color=colour, height=0.7, label=part or None)
+        amounts = [values[label].get(part, Decimal(0)) for label in labels]
+        ax.barh(labels, _drawn(amounts), left=_drawn(left), color=colour, height=0.7, label=part or None)
         left = [start + width for start, width in zip(left, amounts, strict=True)]
     if rest:
         labels.append(f"{len(rest)} others")
-        left.append(sum(totals[place] for place in rest))
-        ax.barh(labels[-1:], left[-1:], color=OTHERS, height=0.7)
+        left.append(sum((totals[place] for place in rest), Decimal(0)))
+        ax.barh(labels[-1:], _drawn(left[-1:]), color=OTHERS, height=0.7)
     for place, end in enumerate(left):
         ax.annotate(
             short(end) if amount.is_money else f"{end:,.0f}",
-            (max(end, 0), place),
+            (max(float(end), 0.0), place),
             xytext=(4, 0),
             textcoords="offset points",
             va="center",
@@ -262,14 +301,15 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
             color=INK,
         )
     ax.invert_yaxis()
-    ax.margins(x=0.18)
+    ax.margins(x=0.12, y=0.02)
     ax.xaxis.set_major_locator(NullLocator())
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="y", labelcolor=INK)
 
 
-def short(value: float) -> str:
+def short(value: Decimal | float) -> str:
     """A number as it is read at a glance: 4.5, 950, 1.2k, 34k, 5.6M."""
+    value = float(value)
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")):
         if abs(value) >= size:
             digits = f"{value / size:.1f}" if abs(value) < 10 * size else f"{value / size:.0f}"

@@ -180,11 +180,20 @@ class FittedTable:
             for place, column in enumerate(self._columns)
         ]
 
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+    def left_out(self, width: int) -> list[str]:
+        """The columns for which there is no room."""
+        shown = self._shown(width)
+        return [column.name for place, column in enumerate(self._columns) if place not in shown]
+
+    def _shown(self, width: int) -> list[int]:
         shown = list(range(len(self._columns)))
         optional = [place for place in shown if self._columns[place].optional]
-        while optional and self._comfortable(shown) > options.max_width:
+        while optional and self._comfortable(shown) > width:
             shown.remove(optional.pop())
+        return shown
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = self._shown(options.max_width)
         missing = self._width(shown, self._widths) - options.max_width
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         for place in shown:

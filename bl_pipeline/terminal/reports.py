@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from bl_pipeline.settings import Settings
@@ -46,7 +46,10 @@ _SHORTER = {
     "platform_status": "BrickLink's status",
 }
 _LONG = {"item_name", "payment_method"}
-_NOT_SHOWN = {"store", "platform", "basis", "currency"}
+_ALWAYS = {"currency", "status", "amount", "items_total", "total", "revenue"}
+"""What a list of single orders is about: these columns stay where it is narrow."""
+
+_NOT_SHOWN = {"store", "platform", "basis", "timezone", "currency"}
 """Columns that are in the heading, or the same everywhere."""
 
 
@@ -92,7 +95,9 @@ class Wanted:
         basis = self.basis or (BASES[0] if self.to_look_at and report.has("basis") else None)
         since = parse_day(self.since) if self.since else None
         until = parse_day(self.until, last=True) if self.until else None
-        asked = ReportQuestion(since, until, self.currency, basis, total=True)
+        # A list of single orders or lines may be a million long.
+        latest = LATEST_ROWS if self.to_look_at and report.chart is None else None
+        asked = ReportQuestion(since, until, self.currency, basis, total=True, latest=latest)
         with open_warehouse(settings) as warehouse, warehouse.engine.begin() as connection:
             refresh_if_outdated(connection, report)
             rows = read_report(connection, warehouse, report, asked)
@@ -141,40 +146,69 @@ def _subtitle(rows: ReportRows) -> str:
     return " ".join(filter(None, facts))
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """A table, and below it what is said of other rows, and which columns there was no room for."""
+
+    table: FittedTable
+    said: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.table
+        if self.said:
+            yield Text(self.said, "dim")
+        if left_out := self.table.left_out(options.max_width):
+            yield Text(f"no room for {', '.join(left_out)}; see --csv", "dim")
+
+
 def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     spec = rows.report.chart
     hidden = _NOT_SHOWN if spec else _NOT_SHOWN - {"currency"}
     places = [place for place, column in enumerate(rows.columns) if column.name not in hidden]
     amount = rows.place(spec.amount) if spec else None
-    left_out = ""
+    said = ""
     if spec is None or spec.over_time:
-        if len(members) > LATEST_ROWS:
-            left_out = f"and {plural(len(members) - LATEST_ROWS, 'row')} before; see --from, --csv"
-            members = members[-LATEST_ROWS:]
+        earlier = rows.earlier + max(len(members) - LATEST_ROWS, 0)
+        if earlier:
+            said = f"and {plural(earlier, 'row')} before; see {'--from, ' if rows.report.period else ''}--csv"
+        members = members[-LATEST_ROWS:]
     elif len(members) > RANKED_ROWS + 1:
-        rest = members[RANKED_ROWS:]
+        said = _rest(rows, members[RANKED_ROWS:])
         members = members[:RANKED_ROWS]
-        unit = rows.columns[amount].unit if amount is not None else None
-        total = sum(row[amount] or 0 for row in rest) if amount is not None else 0
-        left_out = f"and {len(rest):,} more, together {_number(total)} {'' if unit == 'currency' else unit}".rstrip()
-    columns = [
-        Column(
-            _SHORTER.get(column.name, column.name.replace("_", " ")),
-            right=column.is_amount,
-            least=12 if column.name in _LONG or not (spec or column.is_amount) else None,
-            # What the bar is of stays, and how many; the rest goes where it is narrow.
-            optional=spec is not None and column.is_amount and place != amount and column.name != "orders",
-        )
-        for place, column in ((place, rows.columns[place]) for place in places)
-    ]
+    columns = [_column(rows.report, rows.columns[place]) for place in places]
     cells: list[list[str | Text]] = [[_cell(row[place], rows.columns[place]) for place in places] for row in members]
     if amount is not None:
         columns.append(Column())
         largest = max((row[amount] or 0 for row in members), default=0)
         for row, line in zip(members, cells, strict=True):
             line.append(Text(bar(row[amount] or 0, largest), "blue"))
-    table = FittedTable(columns, cells)
-    return Group(table, Text(left_out, "dim")) if left_out else table
+    return _Fitted(FittedTable(columns, cells), said)
+
+
+def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:
+    """What is left out of a ranking; all of it is in one currency."""
+    spec = rows.report.chart
+    assert spec is not None
+    place, column = rows.place(spec.amount), rows.report.column(spec.amount)
+    assert place is not None
+    total = sum((row[place] for row in members if row[place] is not None), Decimal(0) if column.is_money else 0)
+    currency = rows.place("currency")
+    unit = members[0][currency] if column.is_money and currency is not None else column.unit
+    return f"and {len(members):,} more, together {_number(total)} {clean(unit)}"
+
+
+def _column(report: Report, column: ReportColumn) -> Column:
+    """What tells rows apart stays, and what it is about; the rest goes where it is narrow."""
+    if report.chart:
+        optional = column.is_amount and column.name not in {report.chart.amount, "orders"}
+    else:
+        optional = column.name not in {*report.grain, *_ALWAYS, *_LONG}
+    return Column(
+        _SHORTER.get(column.name, column.name.replace("_", " ")),
+        right=column.is_amount,
+        least=12 if column.name in _LONG else None,
+        optional=optional,
+    )
 
 
 def bar(value: Decimal | int, largest: Decimal | int, width: int = _BAR) -> str:
@@ -194,6 +228,8 @@ def _cell(value: Any, column: ReportColumn) -> str:
         return "" if column.is_amount else "-"
     if column.is_amount:
         return _number(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
     if isinstance(value, date):

@@ -27,7 +27,8 @@ class ReportQuestionError(ValueError):
 class ReportQuestion:
     """Which rows of a report; None is no limit. Days are the store's, `until` is included.
 
-    `total` adds the rows up over the period, where the report allows that.
+    `total` adds the rows up over the period, where the report allows that. `limit` is how many of the first rows,
+    `latest` how many of the last ones where they are not added up.
     """
 
     since: date | None = None
@@ -36,6 +37,7 @@ class ReportQuestion:
     basis: str | None = None
     total: bool = False
     limit: int | None = None
+    latest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class ReportRows:
     """Rows of a report, in the order of its columns.
 
     `stored_at` is the moment they show where they are stored, None where they are of now. `timezone` is where days
-    begin and end.
+    begin and end. `earlier` is how many rows come before those that were asked for.
     """
 
     report: Report
@@ -51,6 +53,7 @@ class ReportRows:
     rows: Sequence[tuple[Any, ...]]
     timezone: str
     stored_at: datetime | None
+    earlier: int = 0
 
     def place(self, name: str) -> int | None:
         """Where in a row a column is; None where it is not shown."""
@@ -108,7 +111,7 @@ def read_report(
     where, values = _conditions(report, asked)
     values["store"] = warehouse.store
     columns = report.columns
-    first: list[str]
+    backwards = False
     if asked.total and report.adds_up:
         columns = tuple(column for column in columns if column.name != report.period)
         keys = [name for name in report.grain if name != report.period]
@@ -125,19 +128,24 @@ def read_report(
         order = f"GROUP BY {', '.join(keys)} ORDER BY {', '.join(first)}{largest}, {', '.join(keys)}"
     else:
         select = ", ".join(column.name for column in columns)
-        first = [name for name in ("basis", report.period) if name in report.grain]
-        order = f"ORDER BY {', '.join(dict.fromkeys([*first, *report.grain]))}"
-    limit = "" if asked.limit is None else f" LIMIT {int(asked.limit)}"
-    rows = connection.execute(
-        text(f"SELECT {select} FROM {SCHEMA}.{report.name} WHERE {where} {order}{limit}"),
-        values,
-    )
+        keys = list(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
+        backwards = asked.latest is not None
+        order = f"ORDER BY {', '.join(f'{key} DESC' if backwards else key for key in keys)}"
+    most = asked.latest if backwards else asked.limit
+    limit = "" if most is None else f" LIMIT {int(most)}"
+    source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
+    rows = [tuple(row) for row in connection.execute(text(f"SELECT {select} {source} {order}{limit}"), values)]
+    earlier = 0
+    if backwards:
+        rows.reverse()
+        earlier = (connection.scalar(text(f"SELECT count(*) {source}"), values) or 0) - len(rows)
     return ReportRows(
         report=report,
         columns=columns,
-        rows=[tuple(row) for row in rows],
+        rows=rows,
         timezone=_timezone(connection, warehouse),
         stored_at=None if report_views.is_outdated(connection, report) else report_views.stored_at(connection, report),
+        earlier=earlier,
     )
 
 
@@ -151,6 +159,8 @@ def count_rows(connection: Connection, warehouse: Warehouse, report: Report) -> 
 
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
     conditions, values = ["store = :store"], dict[str, Any]()
+    if asked.since and asked.until and asked.since > asked.until:
+        raise ReportQuestionError(f"--from {asked.since} is after --to {asked.until}.")
     if asked.since or asked.until:
         if report.period is None:
             raise ReportQuestionError(f"{report.name} is not about a period: leave --from and --to out.")

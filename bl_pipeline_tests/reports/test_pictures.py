@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bl_pipeline.pictures import BARS, can_draw, draw, panels, short
+from bl_pipeline.pictures import BARS, can_draw, draw, month_labels, panels, short
 from bl_pipeline.warehouse.report_files import Report, read_reports
 from bl_pipeline.warehouse.reports import ReportRows, find_report
 
@@ -48,7 +48,7 @@ def test_each_currency_has_a_panel_the_largest_first() -> None:
         month("month", 2, "EUR", "30"),
         month("month", 1, "EUR", "99", basis="paid_date"),
     )
-    assert [(panel.name, panel.total) for panel in panels(rows)] == [("EUR", 50.0), ("USD", 5.0)]
+    assert [(panel.name, panel.total) for panel in panels(rows)] == [("EUR", Decimal(50)), ("USD", Decimal(5))]
     assert panels(rows)[0].values == {date(2026, 1, 1): {"": 20.0}, date(2026, 2, 1): {"": 30.0}}
 
 
@@ -71,6 +71,39 @@ def test_what_is_over_is_left_out_of_the_stock_of_statuses() -> None:
         {**january, "status": "shipped", "orders": 3},
     )
     assert panels(rows)[0].values == {date(2026, 1, 1): {"shipped": 3.0}}
+
+
+def test_amounts_are_added_up_exactly() -> None:
+    rows = rows_of("revenue_by_country", *(month("month", 1, "EUR", amount) for amount in ("0.1", "0.2")))
+    assert panels(rows)[0].total == Decimal("0.3")
+
+
+def test_no_time_at_all_is_a_point_of_a_line() -> None:
+    january = {"month": date(2026, 1, 1)}
+    rows = rows_of(
+        "fulfilment_times",
+        {**january, "step": "1 placed to paid", "median_hours": Decimal(0)},
+        {**january, "step": "2 paid to shipped", "median_hours": None},
+    )
+    assert panels(rows)[0].values == {date(2026, 1, 1): {"1 placed to paid": 0}}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "named"),
+    [
+        ((2025, 11), (2026, 2), ["Nov 2025", "Dec", "Jan 2026", "Feb"]),
+        (
+            (2025, 2),
+            (2026, 12),
+            ["Mar 2025", "May", "Jul", "Sep", "Nov", "Jan 2026", "Mar", "May", "Jul", "Sep", "Nov"],
+        ),
+        ((2010, 3), (2026, 1), [str(year) for year in range(2011, 2027)]),
+        ((2026, 2), (2026, 2), ["Feb 2026"]),
+    ],
+)
+def test_months_are_named_below_their_bars(first: tuple[int, int], last: tuple[int, int], named: list[str]) -> None:
+    labels = month_labels(date(*first, 1), date(*last, 1))
+    assert [label.replace("\n", " ") for label in labels.values()] == named
 
 
 def test_without_rows_there_is_nothing_to_draw() -> None:

@@ -106,7 +106,38 @@ def test_a_ranking_is_of_the_whole_period_and_ends_with_the_rest(report: Report,
     different = {
         (row["item_type"], row["item_number"]) for row in kept.rows("revenue_by_item") if row["currency"] == "EUR"
     }
-    assert f"and {len(different) - 15:,} more, together " in output
+    rest = sorted((sum(row["items_total"] for row in rows) for rows in items_by_key(kept).values()), reverse=True)[15:]
+    assert f"and {len(different) - 15:,} more, together {sum(rest):,.2f} EUR" in output
+
+
+def items_by_key(kept: Kept) -> dict[Any, list[dict[str, Any]]]:
+    """What was sold in euros, by item."""
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for row in kept.rows("revenue_by_item"):
+        if row["currency"] == "EUR":
+            found.setdefault((row["item_type"], row["item_number"]), []).append(row)
+    return found
+
+
+def test_a_list_of_orders_ends_with_the_latest(report: Report, kept: Kept) -> None:
+    lines = report("revenue_dates", "--basis", "paid_date").stdout.splitlines()
+    rows = [row for row in kept.rows("revenue_dates") if row["basis"] == "paid_date"]
+    rows.sort(key=lambda row: (row["day"], row["platform_order_id"]))
+    shown = [line.split()[0] for line in lines if line[:1].isdigit()]
+    assert shown == [row["platform_order_id"] for row in rows[-36:]]
+    assert f"and {len(rows) - 36} rows before; see --from, --csv" in lines
+
+
+@pytest.mark.parametrize("name", [each.name for each in read_reports()])
+def test_where_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pytest.MonkeyPatch, name: str) -> None:
+    isolated.setenv("COLUMNS", "90")
+    narrow = report(name).stdout
+    heads = [line for line in narrow.splitlines() if line and set(line) == {"─"}]
+    assert heads
+    assert all(len(line) <= 90 for line in narrow.splitlines())
+    assert "…" not in narrow.split("─")[0], "names of columns are whole"
+    isolated.setenv("COLUMNS", "400")
+    assert "no room for" not in report(name).stdout
 
 
 def test_a_csv_file(report: Report, tmp_path: Path) -> None:
@@ -129,6 +160,7 @@ def test_a_picture(report: Report, tmp_path: Path) -> None:
         (["--csv", "x.csv"], "Which report?"),
         (["missing", "--png", "x.png"], "missing has no picture"),
         (["revenue_by_month", "--json", "--csv", "x"], "one of --csv, --png and --json"),
+        (["revenue_by_month", "--from", "2026", "--to", "2025"], "--from 2026-01-01 is after --to 2025-12-31"),
         (["revenue_by_month", "--from", "soon"], "'soon' is no year, month or day"),
         (["fulfilment_times", "--currency", "EUR"], "fulfilment_times has no currency"),
         (["revenue_by_month", "--currency", "XXX", "--png", "x.png"], "no rows to draw"),
