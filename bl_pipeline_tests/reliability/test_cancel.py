@@ -150,18 +150,17 @@ def test_ctrl_c_in_the_terminal(
     """`bl sync --json` itself. Planted: as above, and a report that is not there."""
     slow_from(server, 9)
     environment = {**os.environ, **settings.as_environment(), "DAGSTER_HOME": str(tmp_path)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", "from bl_pipeline.cli import main; main()", "sync", "--json"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    try:
-        wait_until(lambda: len(server.requests) >= 11, seconds=90)
-        process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        out, err = process.communicate(timeout=AT_ONCE * 2)
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:  # fmt: skip
+        try:
+            wait_until(lambda: len(server.requests) >= 11 or process.poll() is not None, seconds=90)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            out, err = process.communicate(timeout=AT_ONCE * 2)
+        finally:
+            process.kill()
 
     assert time.monotonic() - began < AT_ONCE * 2
     assert process.returncode == 1
