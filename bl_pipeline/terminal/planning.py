@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,11 +16,23 @@ from bl_pipeline.defs.session import Progress, SyncSession, open_session
 from bl_pipeline.defs.steps import SyncRequest, forecast_sync
 from bl_pipeline.defs.stops import stop_for
 from bl_pipeline.settings import Settings
+from bl_pipeline.sync.changes import Reason
 from bl_pipeline.sync.forecast import Forecast
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.running import LockHeld, RunError
 from bl_pipeline.warehouse.ledger import BudgetExhausted
+
+_WHY = {
+    Reason.NEW: "new",
+    Reason.STATUS_CHANGED: "with a changed status",
+    Reason.CONTENT_CHANGED: "with a changed payment, total or count, or filed",
+    Reason.FAILED_BEFORE: "that failed before",
+    Reason.BACKLOG: "of earlier days, never fetched",
+    Reason.ITEMS_MISSING: "without their items",
+    Reason.FULL_SYNC: "of a full sync",
+    Reason.RECHECK: "to look at again, though no list shows a change",
+}
 
 
 @contextmanager
@@ -61,21 +74,24 @@ def forecast_view(forecast: Forecast) -> RenderableType:
         return Text(f"Nothing to fetch: all of {c.plural(forecast.orders_listed, 'listed order')} are in step.")
     table = Table.grid(padding=(0, 2))
     for reason, orders in sorted(forecast.orders_by_reason.items(), key=lambda entry: -entry[1]):
-        table.add_row(Text(f"{orders:,}", justify="right"), reason.replace("_", " "))
-    calls = f"{forecast.least_calls:,}"
+        table.add_row(Text(f"{orders:,}", justify="right"), _WHY[Reason(reason)])
+    calls = c.plural(forecast.most_calls, "call")
     if forecast.most_calls != forecast.least_calls:
-        calls += f" to {forecast.most_calls:,}"
+        calls = f"{forecast.least_calls:,} to {calls}"
     return Group(
         Text(f"A sync would fetch {c.plural(sum(forecast.orders_by_reason.values()), 'order')}:"),
-        table,
-        Text(f"It takes {calls} calls; {forecast.calls_left:,} are left now. {_when(forecast)}"),
+        Padding(table, (0, 0, 0, 2)),
+        Text(f"It takes {calls}; {forecast.calls_left:,} are left now."),
+        Text(_when(forecast)),
     )
 
 
 def _when(forecast: Forecast) -> str:
     if forecast.days is None:
-        return "This budget never does: raise BL_DAILY_CALL_LIMIT or lower BL_CALL_RESERVE."
-    if not forecast.days:
+        return "The lists alone use this budget up: raise BL_DAILY_CALL_LIMIT or lower BL_CALL_RESERVE."
+    if not forecast.orders_deferred:
+        if forecast.most_calls > forecast.calls_left:
+            return "All of it fits now, unless many items have changed too; the next run would do the rest."
         return "All of it fits now."
     more_days = c.plural(forecast.days, "more day")
-    return f"{forecast.orders_now:,} orders fit now, and the scheduled runs of {more_days} do the rest."
+    return f"{c.plural(forecast.orders_now, 'order')} fit now, and the scheduled runs of {more_days} do the rest."

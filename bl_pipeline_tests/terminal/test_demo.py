@@ -21,8 +21,8 @@ import pytest
 
 from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.warehouse import embedded
+from bl_pipeline_tests.terminal.conftest import BL
 
-BL = [sys.executable, "-c", "from bl_pipeline.cli import main; main()"]
 SELLERS = {
     "BL_DATABASE_URL": "postgresql://seller:hunter2@127.0.0.1:1/nowhere",
     "BL_STORE": "sellers",

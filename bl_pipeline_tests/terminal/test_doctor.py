@@ -1,0 +1,56 @@
+"""`bl doctor`: what it finds, and how it exits."""
+
+from __future__ import annotations
+
+from typer.testing import Result
+
+from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, told
+
+
+def checks(result: Result) -> dict[str, str]:
+    return {check["name"]: check["verdict"] for check in told(result)["checks"]}
+
+
+def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServer) -> None:
+    server.clear_requests()
+    before = told(synced_bl("status", "--json"))["calls"]["used"]
+    result = expect(synced_bl("doctor", "--json"), 0)
+    assert told(result)["ok"] is True
+    assert checks(result) == dict.fromkeys(
+        [
+            "Python",
+            "Settings",
+            "Credentials",
+            "Warehouse",
+            "Tables",
+            "BrickLink API",
+            "Call budget",
+            "Failed orders",
+            "Last sync",
+        ],
+        "ok",
+    )
+    assert len(server.requests) == 1
+    assert told(synced_bl("status", "--json"))["calls"]["used"] == before + 1
+    assert "this took one call" in expect(synced_bl("doctor"), 0).stdout
+
+
+def test_doctor_warns_without_failing(bl: Bl) -> None:
+    result = expect(bl("doctor", "--json", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 0)
+    found = checks(result)
+    assert (found["Last sync"], found["Call budget"], found["BrickLink API"]) == ("warning", "warning", "warning")
+
+
+def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str]) -> None:
+    without = {name: "" for name in credentials if name != "BRICKLINK_API_URL"}
+    result = expect(bl("doctor", "--json", **without), 2)
+    assert (checks(result)["Credentials"], checks(result)["Warehouse"]) == ("error", "ok")
+    assert "BrickLink API" not in checks(result)
+    assert checks(expect(bl("doctor", "--json", BL_DATABASE_URL=NOWHERE), 6))["Warehouse"] == "error"
+    assert checks(expect(bl("doctor", "--json", BL_CALL_RESERVE="x"), 2)) == {"Python": "ok", "Settings": "error"}
+    wrong = expect(bl("doctor", "--json", BRICKLINK_TOKEN_SECRET="wrong"), 5)
+    assert checks(wrong)["BrickLink API"] == "error"
+    result = expect(bl("doctor", BRICKLINK_API_URL="http://127.0.0.1:1/api"), 6)
+    assert "error   BrickLink API" in result.stdout
+    assert "Check the network" in result.stdout

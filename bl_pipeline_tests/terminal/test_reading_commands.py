@@ -1,0 +1,130 @@
+"""`bl status`, `orders` and `order`: lists that fit the terminal, and what to write where a value is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from bl_pipeline.sandbox import Store
+from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+
+
+def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
+    assert expect(bl("status"), 0).stdout.startswith("● stale  store main, Postgres at 127.0.0.1:")
+    assert told(bl("status", "--json"))["last_run"] is None
+    expect(bl("sync"), 0)
+    text = expect(bl("status"), 0).stdout
+    assert text.startswith("● synced  store main")
+    assert "12 orders with" in text
+    assert "sync_orders succeeded: 12 created, 0 updated, 0 skipped" in text
+    values = told(bl("status", "--json"))
+    assert (values["indicator"], values["orders"], values["failed_orders"]) == ("synced", 12, 0)
+    assert values["calls"]["used"] + values["calls"]["left"] == 4750
+    assert values["last_run"]["api_calls"] == values["calls"]["used"]
+
+
+def test_status_is_quick_as_it_does_without_dagster() -> None:
+    script = (
+        "import sys\n"
+        "import bl_pipeline.cli, bl_pipeline.status, bl_pipeline.terminal.views, bl_pipeline.warehouse.database\n"
+        "print([name for name in ('dagster', 'pandas', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_orders_list(synced_bl: Bl, store: Store) -> None:
+    rows = told(expect(synced_bl("orders", "--json"), 0))
+    by_date = sorted(store.sales.values(), key=lambda order: order.date_ordered, reverse=True)
+    assert [row["display_id"] for row in rows] == [f"BL-{order.order_id}" for order in by_date]
+    assert all(isinstance(row["total"], str) and Decimal(row["total"]) > 0 for row in rows)
+    assert all(row["order_date"].endswith("+00:00") for row in rows)
+    latest = by_date[0]
+    text = expect(synced_bl("orders", "--limit", "1"), 0).stdout.splitlines()
+    assert len(text) == 3
+    assert text[2].startswith(f"BL-{latest.order_id}  {latest.date_ordered:%Y-%m-%d}  ")
+
+
+def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
+    def ids(*arguments: str) -> set[int]:
+        return {int(row["platform_order_id"]) for row in told(expect(synced_bl("orders", "--json", *arguments), 0))}
+
+    orders = store.sales
+    some = next(iter(orders.values()))
+    assert ids("--status", some.status.lower()) >= {some.order_id}
+    assert ids("--search", some.buyer.email.upper()) == {
+        order.order_id for order in orders.values() if order.buyer.email == some.buyer.email
+    }
+    assert ids("--search", f"BL-{some.order_id}") == {some.order_id}
+    middle = sorted(order.date_ordered for order in orders.values())[6]
+    assert ids("--since", middle.isoformat()) == {key for key, order in orders.items() if order.date_ordered >= middle}
+    assert ids("--since", f"{middle:%Y-%m-%d}") >= ids("--since", middle.isoformat())
+    assert ids("--platform", "BrickLink") == set(orders)
+    nothing = expect(synced_bl("orders", "--search", "nobody of this name"), 0)
+    assert (nothing.stdout, nothing.stderr) == ("", "No orders like that.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["orders", "--since", "yesterday"], "2026-05-31"),
+        (["orders", "--status", "sent"], "shipped"),
+        (["orders", "--platform", "ebay"], "bricklink"),
+        (["orders", "--limit", "0"], "1"),
+        (["order", "BL-12x"], "BL-15646315"),
+        (["refresh"], "ID"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_wrong_values_are_exit_2_with_what_to_write(bl: Bl, arguments: list[str], hint: str) -> None:
+    result = expect(bl(*arguments), 2)
+    assert result.stdout == ""
+    assert hint in result.stderr
+
+
+def test_one_order_in_full(synced_bl: Bl, store: Store) -> None:
+    order = max((order for order in store.sales.values() if not order.is_purged), key=lambda order: len(order.lots))
+    text = expect(synced_bl("order", f"BL-{order.order_id}"), 0).stdout
+    assert text.startswith(f"BL-{order.order_id}  ")
+    for shown in (order.buyer.email, "Subtotal", "Shipping", "Total", "Seen (UTC)"):
+        assert shown in text
+    assert not any(line != line.rstrip() for line in text.splitlines())
+    values = told(expect(synced_bl("order", str(order.order_id), "--json"), 0))
+    assert len(values["items"]) == len(order.lots)
+    assert isinstance(values["items"][0]["unit_price"], str)
+    assert len(values["status_history"]) == 1
+    missing = expect(synced_bl("order", "77"), 1)
+    assert missing.stdout == ""
+    assert "bl refresh 77" in missing.stderr
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "120"])
+def test_tables_fit_the_terminal(synced_bl: Bl, store: Store, columns: str) -> None:
+    order = max(store.sales.values(), key=lambda order: len(order.lots))
+    for arguments in (["orders"], ["order", str(order.order_id)], ["status"]):
+        text = expect(synced_bl(*arguments, COLUMNS=columns), 0).stdout
+        assert max(map(len, text.splitlines())) <= int(columns)
+    rows = expect(synced_bl("orders", COLUMNS=columns), 0).stdout.splitlines()
+    assert len(rows) == len(store.sales) + 2
+    assert ("Tracking" in rows[0]) is (columns == "120")
+    # Cut are names, never numbers.
+    assert all(f"BL-{key} " in "\n".join(rows) for key in store.sales)
+    assert not any("…" in row.split("  ")[0] or row.endswith("…") for row in rows)
+
+
+def test_a_name_cannot_command_the_terminal(synced_bl: Bl, store: Store) -> None:
+    order_id = max(store.sales)
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE sales.orders SET buyer_name = %s WHERE platform_order_id = %s",
+            ["\x1b[2J[bold]Mallory", str(order_id)],
+        )
+    for arguments in (["orders"], ["order", str(order_id)]):
+        text = expect(synced_bl(*arguments, COLUMNS="140"), 0).stdout
+        assert "\x1b" not in text
+        assert "[2J[bold]Mallory" in text
