@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
 CREDENTIAL_VARIABLES = (
@@ -29,7 +31,10 @@ def default_home() -> Path:
     if os.geteuid() == 0:
         # The server never runs as root, and its account cannot look into /root.
         return Path("/var/lib/bl_pipeline")
-    return Path.home() / ".bl_pipeline"
+    try:
+        return Path.home() / ".bl_pipeline"
+    except RuntimeError:
+        raise SettingsError("BL_HOME: this account has no home folder; set it to a folder for the data") from None
 
 
 def _http_url(value: str) -> str:
@@ -43,7 +48,7 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     # urlsplit's own errors would show the URL, and with it the password.
     try:
         parts = urlsplit(value.get_secret_value())
-        fits = parts.scheme in ("postgresql", "postgres") and bool(parts.path.strip("/"))
+        fits = parts.scheme in ("postgresql", "postgres") and bool(parts.path.strip("/")) and parts.port != 0
     except ValueError:
         fits = False
     if not fits:
@@ -52,7 +57,10 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 def _absolute(value: Path) -> Path:
-    return value.expanduser().absolute()
+    try:
+        return value.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the home folder of an account that is not there") from None
 
 
 def _timezone(value: str) -> str:
@@ -97,6 +105,20 @@ class Settings(BaseSettings):
     bl_rechecks_per_day: int = Field(default=240, ge=0)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
     bl_request_timeout: float = Field(default=90, gt=0, allow_inf_nan=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  (the names are pydantic's)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given goes before the environment, and this before `.env`, which must hold no setting misspelt."""
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            _check_names(dotenv_settings.env_vars)
+        return init_settings, env_settings, dotenv_settings
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -158,6 +180,18 @@ class Settings(BaseSettings):
         return variables
 
 
+def _check_names(names: Iterable[str]) -> None:
+    # In the environment such names may be another program's; in our .env they are typing errors.
+    known = {name.upper() for name in Settings.model_fields}
+    lines = []
+    for name in (name.upper() for name in names):
+        if name.startswith(("BL_", "BRICKLINK_")) and name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            lines.append(f"{name}: there is no such setting" + (f"; perhaps {nearest[0]}" if nearest else ""))
+    if lines:
+        raise SettingsError("Settings to mend in .env:\n  " + "\n  ".join(lines))
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read and check all settings; overrides take the fields' names.
 
@@ -165,6 +199,10 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except OSError as error:
+        raise SettingsError(f"The file .env cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError("The file .env cannot be read: it is not text in UTF-8") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

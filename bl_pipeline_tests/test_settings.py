@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ def test_home() -> None:
         ("BL_DATABASE_URL", f"mysql://me:{SECRET}@host/db", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@[host/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:port/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:99999/db", "postgresql://user:password@host"),
+        ("BL_HOME", "~nobody-of-this-name/data", "home folder"),
         ("BL_DAILY_CALL_LIMIT", "many", "valid integer"),
         ("BL_DAILY_CALL_LIMIT", "-1", "greater than or equal to 0"),
         ("BL_CALL_RESERVE", "-1", "greater than or equal to 0"),
@@ -130,6 +134,49 @@ def test_a_env_file_is_read_and_the_environment_goes_before_it(monkeypatch: pyte
 
     assert (settings.bl_store, settings.bl_daily_call_limit, settings.bl_call_reserve) == ("from-file", 700, 8)
     assert load_settings(bl_store="given").bl_store == "given"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("BL_STROE=ours", "BL_STROE: there is no such setting; perhaps BL_STORE"),
+        (f"BRICKLINK_TOKEN_VALU={SECRET}", "BRICKLINK_TOKEN_VALU: there is no such setting; perhaps BRICKLINK_TOKEN_"),
+        (f"bl_zzzzzzzzzzzz={SECRET}", "BL_ZZZZZZZZZZZZ: there is no such setting"),
+    ],
+)
+def test_a_name_misspelt_in_the_env_file_is_not_passed_over(line: str, message: str) -> None:
+    Path(".env").write_text(f"bl_call_reserve=7\n{line}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    (headline, problem) = str(caught.value).splitlines()
+    assert headline == "Settings to mend in .env:"
+    assert problem.strip().startswith(message)
+    assert SECRET not in str(caught.value)
+
+
+def test_in_the_environment_such_a_name_may_be_another_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BL_STROE", "theirs")
+    assert load_settings().bl_store == "main"
+
+
+def test_an_env_file_that_is_no_text_is_named() -> None:
+    Path(".env").write_bytes(f"BL_STORE={SECRET}\xff".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"\.env cannot be read") as caught:
+        load_settings()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_account_without_a_home_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is a number and no more."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(SettingsError, match="BL_HOME"):
+        load_settings()
+    monkeypatch.setenv("BL_HOME", "/data")
+    assert load_settings().bl_home == Path("/data")
 
 
 def test_urls_are_tidied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse import embedded
@@ -82,10 +83,10 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
                     install_reports(connection, settings.bl_store, settings.explicit_timezone)
             except ReportViewsError as error:
                 raise WarehouseError(str(error)) from None
-            except OperationalError as error:
-                raise WarehouseError(unreachable(engine.url, error.orig)) from None
             except DBAPIError as error:
-                raise WarehouseError(f"The warehouse's tables could not be made or changed: {error.orig}") from None
+                # Without a statement it is the connection that failed.
+                say = unreachable if error.statement is None or error.connection_invalidated else _unusable
+                raise WarehouseError(say(engine.url, error.orig)) from None
             yield Warehouse(engine, settings.bl_store)
         finally:
             engine.dispose()
@@ -93,13 +94,32 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 def unreachable(url: URL, error: BaseException | None) -> str:
     """What a user reads when the Postgres of the settings cannot be reached."""
-    lines = str(error or "").strip().splitlines()
-    reason = lines[0] if lines else "no answer"
     return (
-        f"The warehouse at {url.host}:{url.port or 5432}/{url.database} cannot be reached: {reason}\n"
+        f"The warehouse at {_place(url)} cannot be reached: {_reason(error)}\n"
         "Check BL_DATABASE_URL (host, port, database, user, password) and that Postgres runs there; "
         "or unset it to use the embedded Postgres."
     )
+
+
+def _unusable(url: URL, error: BaseException | None) -> str:
+    message = f"The tables of the warehouse at {_place(url)} could not be made or changed: {_reason(error)}"
+    if isinstance(error, InsufficientPrivilege):
+        message += (
+            "\nThe user of BL_DATABASE_URL needs the right to make schemas there, once: "
+            f'GRANT CREATE ON DATABASE "{url.database}" TO "{url.username}". Where another user has made them '
+            "already, give that one in BL_DATABASE_URL."
+        )
+    return message
+
+
+def _place(url: URL) -> str:
+    return f"{url.host}:{url.port or 5432}/{url.database}"
+
+
+def _reason(error: BaseException | None) -> str:
+    # The first line: what follows is the statement.
+    lines = str(error or "").strip().splitlines()
+    return lines[0] if lines else "no answer"
 
 
 def upgrade(connection: Connection) -> None:

@@ -1,0 +1,87 @@
+"""A warehouse that cannot be used: what its user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from bl_pipeline.settings import load_settings
+from bl_pipeline.warehouse.database import WarehouseError, open_warehouse
+from bl_pipeline_tests.conftest import Postgres
+
+PASSWORD = "hunter2-do-not-show"
+
+
+@pytest.fixture
+def weak_user(postgres: Postgres) -> Iterator[str]:
+    """A user who may log in and no more."""
+    name = f"weak_{uuid4().hex}"
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+        yield name
+        admin.execute(f"DROP ROLE {name}")
+
+
+def why_not(url: str) -> str:
+    """The message where a warehouse cannot be opened; the password is never in it."""
+    with pytest.raises(WarehouseError) as caught, open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
+        pass
+    message = str(caught.value)
+    assert PASSWORD not in message
+    assert len(message.splitlines()) == 2  # why, and what to do
+    assert caught.value.__cause__ is None
+    return message
+
+
+def as_user(url: str, name: str, password: str = PASSWORD) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{name}:{password}@{parts.hostname}:{parts.port}").geturl()
+
+
+def test_a_user_who_may_not_make_tables(empty_database_url: str, weak_user: str) -> None:
+    message = why_not(as_user(empty_database_url, weak_user))
+    database = empty_database_url.rpartition("/")[2]
+    assert "permission denied for database" in message
+    assert f'GRANT CREATE ON DATABASE "{database}" TO "{weak_user}"' in message
+
+
+def test_what_the_message_says_to_grant_is_enough(empty_database_url: str, weak_user: str, postgres: Postgres) -> None:
+    database = empty_database_url.rpartition("/")[2]
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute(f'GRANT CREATE ON DATABASE "{database}" TO "{weak_user}"')
+        url = as_user(empty_database_url, weak_user)
+        with open_warehouse(load_settings(_env_file=None, bl_database_url=url)) as warehouse:
+            assert warehouse.store == "main"
+        admin.execute(f'DROP OWNED BY "{weak_user}" CASCADE')
+
+
+def test_tables_of_another_user(database_url: str, weak_user: str) -> None:
+    message = why_not(as_user(database_url, weak_user))
+    assert "permission denied for schema sync" in message
+    assert "Where another user has made them already, give that one in BL_DATABASE_URL" in message
+
+
+Spoil = Callable[[str], str]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda url: f"{url}?nonsense=1", "invalid connection option"),
+        (lambda url: f"{url}_of_nobody", "does not exist"),
+        (lambda url: as_user(url, "nobody"), "authentication failed"),
+        (lambda url: url.replace("127.0.0.1", "nowhere.invalid"), "failed to resolve host"),
+    ],
+    ids=["option", "database", "user", "host"],
+)
+def test_a_connection_that_cannot_be_had_is_told_by_what_to_check(
+    empty_database_url: str, spoil: Spoil, reason: str
+) -> None:
+    message = why_not(spoil(empty_database_url))
+    assert "cannot be reached" in message
+    assert reason in message
+    assert "Check BL_DATABASE_URL (host, port, database, user, password)" in message
