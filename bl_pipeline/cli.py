@@ -17,7 +17,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.failures import explain, explained
-from bl_pipeline.terminal.reading import Json, errors, order, orders, status
+from bl_pipeline.terminal.reading import Json, errors, order, order_number, orders, status
 from bl_pipeline.terminal.report_command import report
 
 _REPORTING = {"sync", "refresh", "retry"}
@@ -126,7 +126,10 @@ def sync(
 
 @app.command()
 def refresh(
-    order_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Orders, such as 15646315 or BL-15646315.")],
+    order_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID", parser=order_number, help="Orders, such as 15646315 or BL-15646315."),
+    ],
     as_json: ResultJson = False,
 ) -> None:
     """Fetch these orders again, whatever is stored of them."""

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 from sqlalchemy import text
 
@@ -198,9 +199,13 @@ _MARKS = {Verdict.OK: ("ok", "green"), Verdict.WARNING: ("warning", "yellow"), V
 
 def checks_view(checks: Sequence[Check]) -> RenderableType:
     """The checks below each other, each with what to do where something is wrong."""
-    parts: list[RenderableType] = []
+    grid = Table.grid(padding=(0, 1))
+    for width in (7, 15):
+        grid.add_column(width=width, no_wrap=True)
+    grid.add_column(overflow="fold")
     for check in checks:
         word, style = _MARKS[check.verdict]
-        parts.append(Text.assemble((f"{word:<8}", style), (f"{check.name:<16}", "bold"), c.clean(check.finding)))
-        parts += [Text(f"{'':<24}{c.clean(line.strip())}") for line in check.mend.splitlines()]
-    return Group(*parts)
+        grid.add_row(Text(word, style), Text(check.name, "bold"), c.clean(check.finding))
+        for line in check.mend.splitlines():
+            grid.add_row("", "", c.clean(line.strip()))
+    return grid

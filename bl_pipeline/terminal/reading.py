@@ -87,14 +87,21 @@ def _parse_since(text: str | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def order_number(text: str) -> str:
+    """The number in 15646315 or BL-15646315. Raises what the command line shows as wrong usage."""
+    number = text.strip().upper().removeprefix("BL-")
+    if not (number.isascii() and number.isdigit()):
+        raise typer.BadParameter(f"{text} is no order number. Write it as 15646315 or BL-15646315")
+    return number
+
+
 def order(
-    order_id: Annotated[str, typer.Argument(metavar="ID", help="The order, such as 15646315 or BL-15646315.")],
+    number: Annotated[
+        str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
+    ],
     as_json: Json = False,
 ) -> None:
     """One order in full: buyer, address, items, totals, history."""
-    number = order_id.strip().upper().removeprefix("BL-")
-    if not (number.isascii() and number.isdigit()):
-        raise Refused(f"{order_id} is no order number. Write it as 15646315 or BL-15646315")
     settings = load_settings()
     from bl_pipeline.terminal.views import order_view
     from bl_pipeline.warehouse.database import open_warehouse
