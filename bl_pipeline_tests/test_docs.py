@@ -1,0 +1,139 @@
+"""The documents: nothing there is that they do not name, and they name nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.core import TyperArgument
+from typer.main import get_command
+
+from bl_pipeline.cli import app
+from bl_pipeline.settings import Settings
+
+PROJECT = Path(__file__).parents[1]
+README = (PROJECT / "README.md").read_text()
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+EVERY_COMMAND = {"--help", "--json"}
+"""Told once for all."""
+
+
+def section(title: str) -> str:
+    """The text below a heading of the README."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the table in a section, head and rule left out."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def described_commands() -> dict[str, str]:
+    """Each command in the README's table, with how it is written there."""
+    written = [form for cells in rows("Commands") for form in re.findall(r"`bl ([^`]+)`", cells[0])]
+    return {form.split()[0]: form for form in written}
+
+
+def test_every_command_is_in_the_readme_and_no_other() -> None:
+    assert set(described_commands()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_readme_and_no_other(name: str) -> None:
+    form = described_commands().get(name, "")
+    parameters = COMMANDS[name].params
+    options = {
+        # Of a switch with two sides the one that changes anything.
+        parameter.secondary_opts[0] if parameter.secondary_opts else parameter.opts[0]
+        for parameter in parameters
+        if not isinstance(parameter, TyperArgument)
+    }
+    assert set(re.findall(r"--[a-z-]+", form)) | EVERY_COMMAND == options | EVERY_COMMAND
+    takes_arguments = any(isinstance(parameter, TyperArgument) for parameter in parameters)
+    bare = re.sub(r"\[--[^\]]*\]", "", form).split()[1:]
+    assert bool(bare) is takes_arguments
+
+
+def test_every_setting_is_in_the_readme_and_no_other() -> None:
+    described = {name for cells in rows("Settings") for name in re.findall(r"`([A-Z_]+)`", cells[0])}
+    assert described == {name.upper() for name in Settings.model_fields}
+
+
+NUMBERS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, int)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_defaults_of_settings_are_the_right_ones(name: str) -> None:
+    (default,) = (cells[2] for cells in rows("Settings") if f"`{name.upper()}`" in cells[0].replace("/", " "))
+    assert str(Settings.model_fields[name].default) in default
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_documents_exist(page: Path) -> None:
+    """In code only: `bl` is no word of prose."""
+    for form in re.findall(r"(?:`|^ *|\$ |\.venv/bin/)bl ((?:--)?[a-z]+)", page.read_text(), re.MULTILINE):
+        assert form in COMMANDS, form
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_variables_in_the_documents_exist(page: Path) -> None:
+    known = {name.upper() for name in Settings.model_fields} | {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15"}
+    assert set(re.findall(r"\b(?:BL|BRICKLINK)_[A-Z_0-9]*", page.read_text())) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"", text)
+    for target in (first or second for first, second in targets):
+        if re.match(r"(https?|mailto):", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_in_the_documents_exist(page: Path) -> None:
+    """`sql/revenue_by_month.sql`, `docs/analysts.md`: whatever is in code and has a folder of ours before it."""
+    folders = "|".join(re.escape(path.name) for path in PROJECT.iterdir() if path.is_dir())
+    for name in re.findall(rf"(?<![\w/.])((?:{folders})/[\w./-]*\w)", page.read_text()):
+        assert (PROJECT / name).exists() or name.startswith(".venv/"), name
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^ *)make ([a-z-]+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_the_layout_in_the_readme_is_that_of_the_package() -> None:
+    drawn = re.search(r"```\nsql/.*?```", README, re.DOTALL)
+    assert drawn is not None
+    for name in re.findall(r"^  ([\w/.]+)(?:, ([\w.]+))?", drawn[0], re.MULTILINE):
+        for part in filter(None, name):
+            assert (PROJECT / "bl_pipeline" / part).exists(), part
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, todo = set(), [PROJECT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        todo += [(page.parent / link).resolve() for link in links if (page.parent / link).is_file()]
+    assert reached == set(PAGES)
