@@ -12,6 +12,7 @@
 --   orders [orders]: how many
 --   total [currency]: what the buyers pay, all tax included
 --   net [currency]: total less all VAT and sales tax in it
+--   net_by_seller [currency]: of net, what the seller pays VAT on: orders with VAT that BrickLink does not collect
 --   vat_by_seller [currency]: VAT in the total that the seller pays to the tax office
 --   vat_by_bricklink [currency]: VAT in the total that BrickLink collects and pays
 --   sales_tax_by_seller [currency]: sales tax in the total that the seller pays to the tax office
@@ -36,6 +37,11 @@ SELECT
     sum(total) AS total,
     sum(total) - coalesce(sum(vat_by_seller), 0) - coalesce(sum(vat_by_bricklink), 0)
         - coalesce(sum(sales_tax_by_seller), 0) - coalesce(sum(sales_tax_by_bricklink), 0) AS net,
+    coalesce(
+        sum(total - vat_by_seller - coalesce(sales_tax_by_seller, 0) - coalesce(sales_tax_by_bricklink, 0))
+            FILTER (WHERE vat_by_seller <> 0),
+        0
+    ) AS net_by_seller,
     coalesce(sum(vat_by_seller), 0) AS vat_by_seller,
     coalesce(sum(vat_by_bricklink), 0) AS vat_by_bricklink,
     coalesce(sum(sales_tax_by_seller), 0) AS sales_tax_by_seller,

@@ -87,9 +87,12 @@ class SalesReports(Accounts):
         taxes = ("vat_by_seller", "vat_by_bricklink", "sales_tax_by_seller", "sales_tax_by_bricklink")
         keys = ("store", "basis", "month", "country_code", "vat_rate", "currency")
         sums = ("total", *taxes, "tax_collected_by_bricklink", "revenue")
-        rows = add_up(self.revenue_dates(), keys, sums)
-        for row in rows:
+        dated = self.revenue_dates()
+        for row in dated:
             row["net"] = money(row["total"]) - sum((money(row[name]) for name in taxes), ZERO)
+            row["net_by_seller"] = row["net"] if row["vat_by_seller"] else ZERO
+        rows = add_up(dated, keys, ("net", "net_by_seller", *sums))
+        for row in rows:
             explained = money(row["vat_by_bricklink"]) + money(row["sales_tax_by_bricklink"])
             row["unexplained"] = money(row["tax_collected_by_bricklink"]) - explained
         return rows

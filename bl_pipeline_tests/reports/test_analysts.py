@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse import embedded, report_views
 from bl_pipeline.warehouse.dictionary import FILE, dictionary
 from bl_pipeline.warehouse.report_files import read_reports
+from bl_pipeline.warehouse.reports import find_report
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -52,6 +53,26 @@ def test_the_role_reads_every_report(reports_url: str) -> None:
             connection.execute(f"SELECT * FROM {report.name} LIMIT 1")
 
 
+def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) -> None:
+    with kept.warehouse.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
+        connection.exec_driver_sql("DELETE FROM sync.report_views")
+        report_views.install_reports(connection, "main", None)
+    test_the_role_reads_every_report(reports_url)
+
+
+def test_the_role_reads_what_is_stored(reports_url: str, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    months = find_report("revenue_by_month")
+    with psycopg.connect(reports_url, autocommit=True) as connection:
+        live = connection.execute("SELECT * FROM revenue_by_month").fetchall()
+        with monkeypatch.context() as large, kept.warehouse.engine.begin() as owner:
+            large.setattr(report_views, "STORED_ABOVE", 10)
+            assert report_views.refresh(owner, months)
+        assert sorted(map(str, connection.execute("SELECT * FROM revenue_by_month"))) == sorted(map(str, live))
+        with kept.warehouse.engine.begin() as owner:
+            assert report_views.refresh(owner, months) is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -59,6 +80,8 @@ def test_the_role_reads_every_report(reports_url: str) -> None:
         "SELECT body FROM landing.documents",
         "SELECT * FROM sync.runs",
         "SELECT * FROM stored.revenue_by_month",
+        "COPY reports.revenue_by_month TO PROGRAM 'cat'",
+        "SELECT pg_read_file('postgresql.conf')",
         "DROP VIEW reports.revenue_by_month",
         "CREATE TABLE reports.mine (n int)",
         "SET default_transaction_read_only = off; UPDATE sales.orders SET total = 0",

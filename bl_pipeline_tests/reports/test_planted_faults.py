@@ -50,6 +50,7 @@ FAULTS = [
     ("adjustments_by_month", "WHERE counts_as_revenue\n", ""),
     ("tax_by_rate_and_country", "- coalesce(sum(sales_tax_by_seller), 0)", ""),
     ("tax_by_rate_and_country", "sum(vat_by_bricklink), 0) AS vat_by", "sum(vat_by_seller), 0) AS vat_by"),
+    ("tax_by_rate_and_country", "FILTER (WHERE vat_by_seller <> 0)", ""),
     ("missing", "WHEN o.platform_status = 'PURGED'", "WHEN o.platform_status = 'COMPLETED'"),
     ("missing", "o.total_count <> held.quantity", "held.lines = 0"),
     ("missing", "o.subtotal - held.items_total", "o.subtotal"),
