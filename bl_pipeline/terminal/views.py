@@ -130,10 +130,10 @@ def orders_view(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
             "Order",
             "Date",
             Column("Buyer", least=8),
-            "Status",
+            Column("Status", least=8),
             Column("Payment", optional=True),
-            Column("Pieces", right=True),
-            Column("Lots", right=True),
+            Column("Pieces", right=True, optional=True),
+            Column("Lots", right=True, optional=True),
             Column("Total", right=True),
             "",
             Column("Tracking", optional=True),
@@ -306,7 +306,14 @@ def _totals(order: Mapping[str, Any]) -> Table:
 def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
     totals = c.amounts(entry["total"] for entry in history)
     return FittedTable(
-        ["Seen (UTC)", "Status", "BrickLink", "Payment", Column("Total", right=True), ""],
+        [
+            "Seen (UTC)",
+            Column("Status", least=8),
+            Column("BrickLink", least=6),
+            Column("Payment", least=6),
+            Column("Total", right=True),
+            "",
+        ],
         [
             (
                 c.when(entry["observed_at"]),
