@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, date, datetime
 from typing import Any
 
 from rich.text import Text
@@ -12,10 +13,11 @@ from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world
 from bl_pipeline.terminal.progress import SyncProgress
+from bl_pipeline.terminal.reports import Wanted, report_view
 from bl_pipeline.terminal.running import run_job
-from bl_pipeline.terminal.views import order_view, orders_view, result_line, revenue_view
+from bl_pipeline.terminal.views import order_view, orders_view, result_line
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.sales import OrderFilter, read_order, read_orders, revenue_by_month
+from bl_pipeline.warehouse.sales import OrderFilter, read_order, read_orders
 
 ORDERS, NEW, CHANGED, FILED = 300, 5, 12, 5
 _CHANGES_SHOWN = 6
@@ -87,14 +89,22 @@ def _tell(world: DemoWorld) -> bool:
     with open_warehouse(world.settings) as warehouse, warehouse.engine.connect() as connection:
         rows = read_orders(connection, warehouse, OrderFilter(limit=10))
         order = _worth_showing(connection, warehouse, changes)
-        months = revenue_by_month(connection, warehouse)
     _heading("4  The orders:  bl orders --limit 10")
     c.show(orders_view(rows), indent=2)
     _heading(f"5  One of them:  bl order {order['platform_order_id']}")
     c.show(order_view(order), indent=2)
-    _heading("6  Revenue by month, without cancelled and problem orders")
-    c.show(revenue_view(months[-_MONTHS_SHOWN:]), indent=2)
+    since = _months_ago(_MONTHS_SHOWN - 1)
+    _heading(f"6  A report:  bl report revenue_by_month --from {since}")
+    revenue, _ = Wanted("revenue_by_month", since=since).read(world.settings)
+    c.show(report_view(revenue), indent=2)
     return True
+
+
+def _months_ago(months: int) -> str:
+    """The first day of the month so many months ago."""
+    today = datetime.now(UTC).date()
+    year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
+    return date(year, month + 1, 1).isoformat()
 
 
 def _sync(world: DemoWorld, config: dict[str, Any]) -> SyncResult:

@@ -13,6 +13,9 @@ from bl_pipeline.terminal.console import plural, stderr
 _LINES = 5
 """About so many lines tell of the progress where there is no terminal."""
 
+_WORTH_A_LINE = 25
+"""Orders done since the last line, at least."""
+
 
 class SyncProgress:
     """Watches a sync or a rebuild, and shows it while the `with` block runs: a `Progress` of bl_pipeline.defs.session.
@@ -70,7 +73,7 @@ class SyncProgress:
         self._outcomes[outcome] += 1
         self._show(order_id)
         done = self._outcomes.total()
-        if self._bar is None and (done == self._total or done - self._told >= max(self._total / _LINES, 1)):
+        if self._bar is None and (done == self._total or done - self._told >= max(self._total / _LINES, _WORTH_A_LINE)):
             self._told = done
             self._console.print(f"  {done:,} of {self._total:,}: {self._counts()}")
 

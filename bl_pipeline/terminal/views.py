@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +21,6 @@ from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.state import FailedOrder
 
 _ERRORS_SHOWN = 10
-_BAR = 30
 _INDICATOR_STYLES = {
     Indicator.SYNCED: "bold green",
     Indicator.STALE: "bold yellow",
@@ -326,28 +324,3 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
             for entry, total in zip(history, totals, strict=True)
         ],
     )
-
-
-def revenue_view(months: Sequence[tuple[date, str, int, Decimal]]) -> FittedTable:
-    """Revenue by month and currency, with a bar; each currency has its own scale."""
-    most: dict[str, Decimal] = {}
-    for _, currency, _, revenue in months:
-        most[currency] = max(most.get(currency, Decimal(0)), revenue)
-    texts = c.amounts(revenue for *_, revenue in months)
-    return FittedTable(
-        ["Month", Column("Orders", right=True), Column("Revenue", right=True), "", Column(optional=True)],
-        [
-            (
-                f"{month:%Y-%m}",
-                f"{orders:,}",
-                text,
-                clean(currency),
-                Text("█" * _bar_length(revenue, most[currency]), "cyan"),
-            )
-            for (month, currency, orders, revenue), text in zip(months, texts, strict=True)
-        ],
-    )
-
-
-def _bar_length(value: Decimal, most: Decimal) -> int:
-    return max(round(value / most * _BAR), 0) if most > 0 else 0

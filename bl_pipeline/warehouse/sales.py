@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -93,17 +92,3 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
             {name: value for name, value in row.items() if name not in key} for row in history.mappings()
         ],
     }
-
-
-def revenue_by_month(connection: Connection, warehouse: Warehouse) -> list[tuple[date, str, int, Decimal]]:
-    """First day of the month of order_date in the store's time zone, currency, orders and revenue."""
-    rows = connection.execute(
-        text(
-            """
-            SELECT month, currency, orders, revenue FROM reports.revenue_by_month
-            WHERE store = :store AND basis = 'order_date' ORDER BY month, currency
-            """
-        ),
-        {"store": warehouse.store},
-    )
-    return [(row.month, row.currency, row.orders, row.revenue) for row in rows]
