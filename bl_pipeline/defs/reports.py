@@ -65,7 +65,7 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
     with warehouse.engine.begin() as connection:
         stored_at = report_views.refresh(connection, report)
     asked = ReportQuestion(
-        basis=BASES[0] if report.has("basis") else None, total=True, limit=None if report.chart else PREVIEW_ROWS
+        basis=BASES[0] if report.has("basis") else None, total=True, latest=None if report.chart else PREVIEW_ROWS
     )
     with warehouse.engine.connect() as connection:
         types = report_views.column_types(connection, report)
@@ -88,9 +88,9 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
 
 
 def preview(rows: "ReportRows") -> str:
-    """Some rows as a Markdown table: the latest first where the report runs over time."""
+    """Some rows as a Markdown table: the latest first, but of a ranking the largest."""
     shown = list(rows.rows)
-    if rows.report.chart and rows.report.chart.over_time:
+    if rows.report.chart is None or rows.report.chart.over_time:
         shown.reverse()
     places = [place for place, column in enumerate(rows.columns) if column.name != "store"]
     columns = [rows.columns[place] for place in places]

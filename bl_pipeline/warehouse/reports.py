@@ -27,8 +27,7 @@ class ReportQuestionError(ValueError):
 class ReportQuestion:
     """Which rows of a report; None is no limit. Days are the store's, `until` is included.
 
-    `total` adds the rows up over the period, where the report allows that. `limit` is how many of the first rows,
-    `latest` how many of the last ones where they are not added up.
+    `total` adds the rows up over the period, where the report allows that; else `latest` is how many of the last rows.
     """
 
     since: date | None = None
@@ -36,7 +35,6 @@ class ReportQuestion:
     currency: str | None = None
     basis: str | None = None
     total: bool = False
-    limit: int | None = None
     latest: int | None = None
 
 
@@ -131,8 +129,7 @@ def read_report(
         keys = list(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
         backwards = asked.latest is not None
         order = f"ORDER BY {', '.join(f'{key} DESC' if backwards else key for key in keys)}"
-    most = asked.latest if backwards else asked.limit
-    limit = "" if most is None else f" LIMIT {int(most)}"
+    limit = f" LIMIT {asked.latest}" if backwards else ""
     source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
     rows = [tuple(row) for row in connection.execute(text(f"SELECT {select} {source} {order}{limit}"), values)]
     earlier = 0

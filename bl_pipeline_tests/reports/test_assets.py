@@ -90,6 +90,12 @@ def test_the_preview_is_a_table_of_some_rows(shown: dict[str, Metadata]) -> None
         assert {row.count("|") for row in [head, *rows]} == {ruler.count("|")}, name
 
 
+def test_the_preview_of_a_list_has_the_latest_first(shown: dict[str, Metadata], kept: Kept) -> None:
+    days = sorted((row["day"] for row in kept.rows("revenue_dates") if row["basis"] == "order_date"), reverse=True)
+    preview = str(shown["revenue_dates"]["preview"].value).splitlines()[2:]
+    assert re.findall(r"\d{4}-\d\d-\d\d(?= \|)", "\n".join(preview))[::2] == [str(day) for day in days[:12]]
+
+
 def test_charts_are_pictures_of_few_kilobytes(shown: dict[str, Metadata]) -> None:
     charted = {report.name for report in read_reports() if report.chart}
     assert {name for name, metadata in shown.items() if "chart" in metadata} == charted
