@@ -1,14 +1,14 @@
 """Charts of reports, as PNG: for `bl report --png`, and small ones for Dagster's UI.
 
 Over time: bars, stacked where the report splits its amount; of hours, lines. By something: the largest, each with
-its amount. Currencies are never added together, so money gets a panel for each of the largest ones.
+its amount. Currencies are never added together, so money gets a panel for each of those with most orders.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -63,15 +63,11 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows: an amount by place on the axis and part of the bar."""
+    """What one panel shows: an amount by place on the axis and part of the bar. `orders` is of how many."""
 
     name: str
     values: dict[Any, dict[str, Decimal]]
-
-    @property
-    def total(self) -> Decimal:
-        """Everything in it, whatever its sign."""
-        return sum((abs(amount) for parts in self.values.values() for amount in parts.values()), Decimal(0))
+    orders: int
 
 
 def can_draw(rows: ReportRows) -> bool:
@@ -134,25 +130,29 @@ def _with_few_colours(png: bytes) -> bytes:
 
 
 def panels(rows: ReportRows) -> list[Panel]:
-    """What is to be drawn: a panel for each currency where it is money, the largest first; else one."""
+    """What is to be drawn: a panel for each currency where it is money, the one of most orders first; else one."""
     spec = rows.report.chart
     if spec is None or not rows.rows:
         return []
     unit = rows.report.column(spec.amount)
-    count = len(rows.rows)
     bases = rows.values("basis")
-    names = rows.values("currency") if unit.is_money else [unit.unit] * count
-    splits = rows.values(spec.split) if spec.split else [""] * count
+    names = rows.values("currency") if unit.is_money else [unit.unit] * len(rows.rows)
+    splits = rows.values(spec.split) if spec.split else [""] * len(rows.rows)
     found: dict[str, dict[Any, dict[str, Decimal]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(Decimal)))
-    for basis, name, place, split, amount in zip(
-        bases, names, rows.values(spec.along), splits, rows.values(spec.amount), strict=True
+    orders = Counter[str]()
+    for basis, name, place, split, amount, count in zip(
+        bases, names, rows.values(spec.along), splits, rows.values(spec.amount), rows.values("orders"), strict=True
     ):
         # Nothing is no bar, but no time at all is a point of a line.
         is_seen = amount is not None and (amount or unit.unit == HOURS)
         if is_seen and basis == bases[0] and split not in spec.without:
             found[str(name)][place if spec.over_time else _words(place)][_words(split)] += Decimal(amount)
-    drawn = [Panel(name, {place: dict(parts) for place, parts in values.items()}) for name, values in found.items()]
-    return sorted(drawn, key=lambda panel: -panel.total)
+            orders[str(name)] += count or 0
+    drawn = [
+        Panel(name, {place: dict(parts) for place, parts in values.items()}, orders[name])
+        for name, values in found.items()
+    ]
+    return sorted(drawn, key=lambda panel: (-panel.orders, panel.name))
 
 
 def _words(value: object) -> str:
@@ -207,6 +207,8 @@ def _over_time(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColu
             (above if value > 0 else below)[place] += value
     if amount.unit == HOURS:
         ax.set_ylim(bottom=0)
+    if length > 1:
+        ax.tick_params(axis="x", length=0)
     ax.grid(axis="y")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=not amount.is_money))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
@@ -232,7 +234,6 @@ def _label_time(ax: Axes, places: Sequence[Any]) -> None:
     elif length > 1:
         labels = month_labels(min(places), max(places))
         ax.set_xticks([_position(month, length) for month in labels], list(labels.values()))
-        ax.tick_params(axis="x", length=0)
     else:
         locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
@@ -284,7 +285,8 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
     left = [Decimal(0)] * len(labels)
     for part, colour in parts.items():
         amounts = [values[label].get(part, Decimal(0)) for label in labels]
-        ax.barh(labels, _drawn(amounts), left=_drawn(left), color=colour, height=0.7, label=part or None)
+        colours = [OTHERS if label in NOT_KNOWN else colour for label in labels]
+        ax.barh(labels, _drawn(amounts), left=_drawn(left), color=colours, height=0.7, label=part or None)
         left = [start + width for start, width in zip(left, amounts, strict=True)]
     if rest:
         labels.append(f"{len(rest)} others")

@@ -55,6 +55,7 @@ BOUNDARIES = [
         "2026-03-31T11:00:00.000Z",
     )
 ]
+NEW_YEAR_IN_BERLIN = datetime.fromisoformat("2025-12-31T23:00:00.000Z")
 
 
 def days_of() -> Iterator[Store]:
@@ -82,6 +83,12 @@ def grow_store() -> Store:
                 shipping=order.shipping._replace(date_shipped=BOUNDARIES[(number + 13) % count]),
             )
         )
+    # An order that came to nothing is on a boundary, too, and so is one with a credit.
+    cancelled = next(order for order in store.sales.values() if order.status == "CANCELLED")
+    credited = next(order for order in sound[count:-2] if order.costs.credit)
+    for order in (cancelled, credited):
+        changed_at = max(NEW_YEAR_IN_BERLIN, order.date_status_changed)
+        store.put(replace(order, date_ordered=NEW_YEAR_IN_BERLIN, date_status_changed=changed_at))
     # First seen when it was over, and nobody says when it was shipped.
     store.put(replace(sound[-2], shipping=sound[-2].shipping._replace(date_shipped=None)))
     # BrickLink has lost the name of this buyer.
