@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
@@ -39,7 +39,7 @@ def _document(row: Sequence[Any]) -> Document:
 
 
 class UnstorableAnswer(Exception):
-    """Postgres does not take the answer for JSON in UTF-8."""
+    """Postgres does not take the answer: it is no JSON in UTF-8, or a constraint of the seller's refuses it."""
 
 
 def land(
@@ -55,7 +55,7 @@ def land(
 ) -> Document:
     """Commit one answer.
 
-    Raises UnstorableAnswer where the body is no JSON in UTF-8.
+    Raises UnstorableAnswer where Postgres refuses it.
     """
     try:
         with warehouse.engine.begin() as connection:
@@ -83,8 +83,10 @@ def land(
                     "run_id": run_id,
                 },
             )
+    except IntegrityError:
+        raise UnstorableAnswer("A constraint on landing.documents refuses the answer.") from None
     except (UnicodeDecodeError, DataError):
-        # Neither error is chained: both would show the answer, and with it the buyer's address.
+        # None of these errors is chained: each would show the answer, and with it the buyer's address.
         raise UnstorableAnswer("The answer is no JSON in UTF-8 that Postgres can store.") from None
     assert document_id is not None
     return Document(document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at)

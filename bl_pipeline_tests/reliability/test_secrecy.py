@@ -1,0 +1,152 @@
+"""Whatever goes wrong: no secret and nothing of a buyer in logs, on the terminal, in Dagster's events, in `sync`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+from sqlalchemy import make_url, text
+
+from bl_pipeline.bricklink import Order
+from bl_pipeline.defs import loading
+from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
+from bl_pipeline.sync import normalise
+from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+
+FAULTS = tuple(fault for fault in Fault if fault not in (Fault.TIMEOUT, Fault.UNAUTHORIZED_HTTP))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store.grow(orders=30, seed=8, now=NOW, filed=6, purged=3)
+
+
+def personal(store: Store) -> set[str]:
+    """What tells of a buyer, as it is in the answers."""
+    words: set[str | None] = set()
+    for order in store.sales.values():
+        address = order.shipping.address
+        words |= {order.buyer_name, order.buyer.email, order.remarks, order.shipping.tracking_no}
+        words |= {address.full_name, address.address1, address.phone_number, address.full}
+    # A house number alone is in many a timestamp.
+    return {word for word in words if word and len(word) > 4}
+
+
+def secrets(sync: Sync) -> set[str]:
+    url = str(sync.settings.postgres_url)
+    password = make_url(url).password
+    assert password
+    return {*sync.settings.credential_values(), password, url, "oauth_signature", "oauth_nonce"}
+
+
+def rows_of_sync(warehouse: Warehouse) -> list[str]:
+    """Every row of every table of `sync`, as text."""
+    with warehouse.engine.connect() as connection:
+        tables = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'sync'")).all()
+        return [
+            row
+            for table in tables
+            for row in connection.scalars(text(f"SELECT CAST(t AS text) FROM sync.{table} AS t"))
+        ]
+
+
+def break_normalisation(monkeypatch: pytest.MonkeyPatch, order_id: int) -> None:
+    """A defect whose own message shows a value."""
+    whole = normalise.order_row
+
+    def broken(order: Order, **keywords: object) -> object:
+        if order.order_id == order_id:
+            raise ZeroDivisionError(order.buyer_email)
+        return whole(order, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loading, "order_row", broken)
+
+
+def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
+    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Planted: parameters shown in database errors; Postgres's words stored with a failed order; an unforeseen error's
+    message stored; the description of a refusal told as it came; the signed header logged.
+    """
+    # Below a warning it logs the statements of Dagster's own history.
+    caplog.set_level(logging.WARNING, logger="sqlalchemy.engine")
+    for name in (None, "urllib3", "requests_oauthlib", "oauthlib", "oauthlib.oauth1.rfc5849", "bl_pipeline", "dagster"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    told: list[str] = []
+    exits: list[int] = []
+
+    def run() -> None:
+        result = sync()
+        exits.append(result.exit_code)
+        assert sync.last is not None
+        for event in sync.instance.all_logs(sync.last.run_id):
+            told.extend((str(event), dg.serialize_value(event)))
+        told.extend((json.dumps(result.as_dict(), default=str), *rows_of_sync(warehouse)))
+        sync.clock.now += timedelta(days=8)
+
+    # Constraints of the seller's own, whose refusals quote the row.
+    sold = [order for order in store.sales.values() if not order.is_purged]
+    of_lot = sold[1].lots[0].inventory_id
+    with warehouse.engine.begin() as connection:
+        for constraint in (
+            f"sales.orders ADD CONSTRAINT planted CHECK (platform_order_id <> '{sold[0].order_id}')",
+            f"sales.order_items ADD CONSTRAINT planted CHECK (inventory_id <> {of_lot})",
+            f"landing.documents ADD CONSTRAINT planted CHECK (platform_order_id <> '{sold[2].order_id}')",
+        ):
+            connection.execute(text(f"ALTER TABLE {constraint}"))
+    break_normalisation(monkeypatch, sold[3].order_id)
+    server.faults.next(Fault.RESET, Fault.HTML503)
+    run()
+    for seed in range(4):
+        server.faults.at_random(0.2, FAULTS, seed=seed)
+        for order in sold[4:12]:
+            store.set_payment_status(order.order_id, f"Day {seed}")
+        run()
+    server.faults.clear()
+    server.faults.on(f"/orders/{sold[5].order_id}", Fault.IP_MISMATCH)
+    store.set_payment_status(sold[5].order_id, "Returned")
+    run()
+    server.faults.clear()
+
+    def cut(_request: RecordedRequest) -> None:
+        if len(server.requests) % 7 == 0:
+            with warehouse.engine.begin() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+
+    for order in sold[4:]:
+        store.set_payment_status(order.order_id, "Bounced")
+    server.on_request = cut
+    run()
+    server.on_request = None
+
+    printed = capfd.readouterr()
+    everything = "\n".join([*told, caplog.text, printed.out, printed.err])
+
+    # All of it was there to be told.
+    assert set(exits) >= {ExitCode.SOME_FAILED, ExitCode.CREDENTIALS}
+    for word in (
+        "CheckViolation",
+        "ZeroDivisionError",
+        "UnstorableAnswer",
+        "trying again",
+        "IP address",
+        "HTTP/1.1",
+        "STEP_FAILURE",
+    ):
+        assert word in everything, f"{word} was to be among what is searched"
+    with warehouse.engine.connect() as connection:
+        landed = "".join(connection.scalars(text("SELECT body::text FROM landing.documents")))
+    assert sum(word in landed for word in personal(store)) > 50
+    found = {word for word in (secrets(sync) | personal(store)) if word in everything}
+    assert found == set()
