@@ -13,6 +13,9 @@ from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal.console import complain
 
+_NO_ROOM = {"53100", "53200"}
+"""SQLSTATE of a full disk, and of no memory."""
+
 
 class Refused(Exception):
     """What was asked for cannot be done; the message says what to write instead."""
@@ -50,7 +53,14 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         error = error.orig
     if isinstance(error, psycopg.Error | DBAPIError):
         # The first line only: what follows may quote rows, and with them buyers.
-        reason = (str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"])[0]
+        cause = getattr(error, "orig", error)
+        reason = (str(cause).strip().splitlines() or ["no reason given"])[0]
+        # psycopg's name for it, and that of psycopg2, which Dagster speaks to.
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if state in _NO_ROOM:
+            return ExitCode.OTHER, (
+                f"Postgres has no room left: {reason}\nWhat was stored is kept. Make room, and try again."
+            )
         lost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
         if isinstance(error, lost):
             return ExitCode.UNREACHABLE, (

@@ -1,0 +1,52 @@
+"""What goes wrong with Postgres, as the message and the exit code of `bl`."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import errors
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from bl_pipeline.terminal.failures import explain
+
+ROW = "\nDETAIL:  Failing row contains (Jane Roe, jane@example.com)."
+
+
+class DiskFullOfPsycopg2(Exception):
+    """As Dagster's storage meets it: psycopg2 has another name for the SQLSTATE."""
+
+    pgcode = "53100"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (errors.DiskFull("could not extend file" + ROW), 1, "Postgres has no room left: could not extend file\n"),
+        (errors.OutOfMemory("out of memory" + ROW), 1, "Postgres has no room left: out of memory\n"),
+        (errors.AdminShutdown("terminating connection" + ROW), 6, "The connection to the warehouse was lost: termin"),
+        (errors.InterfaceError("the connection is closed"), 6, "The connection to the warehouse was lost: the connec"),
+        (errors.InsufficientPrivilege("permission denied" + ROW), 1, "The warehouse refuses: permission denied"),
+        (errors.CheckViolation("check violated" + ROW), 1, "The warehouse refuses: check violated"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_errors_of_postgres_are_told_without_the_row_they_quote(error: psycopg.Error, code: int, message: str) -> None:
+    wrapper = OperationalError if isinstance(error, psycopg.OperationalError) else ProgrammingError
+    for each in (error, wrapper("INSERT ...", {"name": "Jane Roe"}, error)):
+        told = explain(each)
+        assert told is not None
+        assert told[0] == code
+        assert told[1].startswith(message)
+        assert "Jane" not in told[1]
+        assert "INSERT" not in told[1]
+
+
+def test_a_full_disk_is_told_as_such_where_dagster_meets_it() -> None:
+    told = explain(OperationalError("INSERT ...", {}, DiskFullOfPsycopg2("could not extend file")))
+    assert told is not None
+    assert told[0] == 1
+    assert told[1].startswith("Postgres has no room left: could not extend file\n")
+
+
+def test_what_nobody_foresaw_is_not_explained_away() -> None:
+    assert explain(ZeroDivisionError()) is None
