@@ -146,9 +146,8 @@ def test_no_call_left_for_the_lists_is_exit_4(bl: Bl, server: SandboxServer) -> 
 
 
 def test_what_stands_in_the_way_of_a_plan_has_its_exit_code(
-    bl: Bl, server: SandboxServer, credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    bl: Bl, server: SandboxServer, credentials: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("bl_pipeline.bricklink.retry.RetryPolicy.wait_seconds", lambda *_: 0.0)
     without = {name: "" for name in credentials if name != "BRICKLINK_API_URL"}
     for changed, code, hint in (
         (without, 2, "BRICKLINK_CONSUMER_KEY"),
