@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Barrier
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -160,6 +161,11 @@ def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     process = _PROCESSES.Process(target=target, args=arguments)
     process.start()
     return process
+
+
+def barrier(parties: int) -> Barrier:
+    """Where so many processes wait for one another."""
+    return _PROCESSES.Barrier(parties)
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from multiprocessing.synchronize import Barrier
 from random import Random
 
 import pytest
@@ -21,7 +22,7 @@ from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, read_usage
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.expected import stored_orders
-from bl_pipeline_tests.reliability.processes import contents, run_steps, session_at, start
+from bl_pipeline_tests.reliability.processes import barrier, contents, run_steps, session_at, start
 
 DAY = timedelta(hours=24)
 LISTS = 2
@@ -195,8 +196,9 @@ def test_no_24_hours_hold_more_than_the_budget(seed: int, make_settings: MakeSet
     assert most_in_any_day(times) == allowed
 
 
-def _spend(settings: Settings, budget: Budget) -> None:
+def _spend(settings: Settings, budget: Budget, together: Barrier) -> None:
     with open_warehouse(settings) as warehouse:
+        together.wait(60)
 
         def spend(number: int) -> None:
             ledger = CallLedger(warehouse.engine, store="main", run_id=f"{number}", budget=budget)
@@ -213,7 +215,8 @@ def _spend(settings: Settings, budget: Budget) -> None:
 def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settings, warehouse: Warehouse) -> None:
     """Planted: the ledger's lock left out, so that two count before either adds."""
     budget = Budget(limit=110, reserve=10)
-    processes = [start(_spend, settings, budget) for _ in range(3)]
+    together = barrier(3)
+    processes = [start(_spend, settings, budget, together) for _ in range(3)]
     for process in processes:
         process.join(60)
         assert process.exitcode == 0

@@ -173,6 +173,7 @@ def test_killed_at_every_commit(scene: Scene, side: str, half: str) -> None:
             twice = asked_by_the_dead + scene.fetched() - least
             assert twice.total() <= 1, f"more than was under way fetched twice after kill {kill_at}"
             assert statuses(warehouse).count("started") == 0
+    print(f"{len(range(half == 'odd', commits.count, 2))} kills")  # noqa: T201  (shown with -rP)
 
 
 @pytest.mark.parametrize("scene", ["first"], indirect=True)
