@@ -62,8 +62,7 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
     from bl_pipeline.warehouse.reports import BASES, ReportQuestion, count_rows, read_report  # noqa: PLC0415
 
     warehouse = session.warehouse
-    with warehouse.engine.begin() as connection:
-        stored_at = report_views.refresh(connection, report)
+    stored_at = report_views.bring_up_to_date(warehouse.engine, report, always=True)
     asked = ReportQuestion(
         basis=BASES[0] if report.has("basis") else None, total=True, latest=None if report.chart else PREVIEW_ROWS
     )

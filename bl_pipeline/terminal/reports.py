@@ -21,7 +21,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.terminal.console import Column, FittedTable, clean, plural
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.report_files import Report, ReportColumn
-from bl_pipeline.warehouse.report_views import refresh_if_outdated
+from bl_pipeline.warehouse.report_views import bring_up_to_date
 from bl_pipeline.warehouse.reports import (
     BASES,
     ReportQuestion,
@@ -98,9 +98,10 @@ class Wanted:
         # A list of single orders or lines may be a million long.
         latest = LATEST_ROWS if self.to_look_at and report.chart is None else None
         asked = ReportQuestion(since, until, self.currency, basis, total=True, latest=latest)
-        with open_warehouse(settings) as warehouse, warehouse.engine.begin() as connection:
-            refresh_if_outdated(connection, report)
-            rows = read_report(connection, warehouse, report, asked)
+        with open_warehouse(settings) as warehouse:
+            bring_up_to_date(warehouse.engine, report)
+            with warehouse.engine.connect() as connection:
+                rows = read_report(connection, warehouse, report, asked)
         return rows, whole_periods(report, since, until)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.report_files import SCHEMA, Report, digest, read_reports
@@ -183,19 +183,43 @@ def is_outdated(connection: Connection, report: Report) -> bool:
     return bool(connection.scalar(text(f"SELECT {_OUTDATED.format(name=report.name)}")))
 
 
+def bring_up_to_date(engine: Engine, report: Report, *, always: bool = False) -> datetime | None:
+    """Refresh the report where it is outdated, or always, after the outdated ones that it reads. Returns `stored_at`.
+
+    Each in a transaction of its own: one that changed two views could hold what a reader of both waits for, and wait
+    for what the reader holds.
+    """
+    with engine.connect() as connection:
+        if not always and not is_outdated(connection, report):
+            return stored_at(connection, report)
+    above = _above(report)
+    for other in read_reports():
+        if other.name in above:
+            with engine.begin() as connection:
+                if is_outdated(connection, other):
+                    refresh(connection, other)
+    with engine.begin() as connection:
+        return refresh(connection, report)
+
+
+def _above(report: Report) -> set[str]:
+    """The reports that it reads, itself or through others."""
+    above: set[str] = set()
+    for other in (report, *reversed(read_reports())):
+        if other is report or other.name in above:
+            above |= {name for schema, name in other.reads if schema == SCHEMA}
+    return above
+
+
 def refresh(connection: Connection, report: Report) -> datetime | None:
     """Store the report's rows anew where it is to be stored, else let it be worked out when read.
 
-    Stored reports that it reads are refreshed before, where they are outdated. In the caller's transaction; readers
-    see the rows of before until it ends. Returns `stored_at`.
+    In the caller's transaction; readers see the rows of before until it ends. Returns `stored_at`.
     """
     if not report.stored_when_large:
         return None
-    for other in read_reports():
-        if (SCHEMA, other.name) in report.reads:
-            refresh_if_outdated(connection, other)
-    lock = f"SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports.{report.name}', 0))"
-    connection.execute(text(lock))
+    # One at a time, whichever it is: two could wait for each other by way of a reader.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports', 0))"))
     if not is_large(connection):
         if stored_at(connection, report) is not None:
             _make(connection, report)
@@ -220,12 +244,6 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
     connection.execute(text(f"ALTER TABLE {table}__new RENAME TO {report.name}"))
     _note(connection, report, stored=True)
     return stored_at(connection, report)
-
-
-def refresh_if_outdated(connection: Connection, report: Report) -> None:
-    """Refresh a stored report where a sync has ended since; in the caller's transaction."""
-    if is_outdated(connection, report):
-        refresh(connection, report)
 
 
 def _note(connection: Connection, report: Report, *, stored: bool) -> None:

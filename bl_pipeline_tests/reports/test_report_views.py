@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from sqlalchemy import Connection, text
@@ -13,7 +14,7 @@ from bl_pipeline.warehouse import report_views
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.report_files import Report, ReportColumn, read_reports
-from bl_pipeline.warehouse.report_views import refresh_if_outdated
+from bl_pipeline.warehouse.report_views import bring_up_to_date
 from bl_pipeline.warehouse.reports import find_report, read_report
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import MakeSettings, Sync
@@ -182,8 +183,6 @@ def test_a_stored_report_holds_until_a_sync_has_ended(
         report_views.refresh(connection, MONTHS)
         connection.execute(text("UPDATE sales.orders SET status = 'cancelled'"))
         assert read_report(connection, warehouse, MONTHS).rows
-        refresh_if_outdated(connection, MONTHS)
-        assert read_report(connection, warehouse, MONTHS).rows, "no sync has ended since"
         connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
         assert not read_report(connection, warehouse, MONTHS).rows, "nobody has refreshed it, and it is not outdated"
         assert read_report(connection, warehouse, MONTHS).stored_at is None
@@ -192,16 +191,41 @@ def test_a_stored_report_holds_until_a_sync_has_ended(
 
 
 def test_an_outdated_report_is_refreshed(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
+    first = bring_up_to_date(warehouse.engine, MONTHS, always=True)
+    assert bring_up_to_date(warehouse.engine, MONTHS) == first
+    sync_ends(warehouse)
+    second = bring_up_to_date(warehouse.engine, MONTHS)
+    assert first
+    assert second
+    assert second > first
+    with warehouse.engine.connect() as connection:
+        assert read_report(connection, warehouse, MONTHS).stored_at == second
+
+
+def test_a_reader_of_two_reports_is_in_nobodys_way(
+    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
+) -> None:
+    """Each refresh waits for readers of its view only while it has changed no other."""
+    changed: list[str] = []
+    make = report_views.refresh
+
+    def watched(connection: Connection, report: Report) -> datetime | None:
+        assert transaction_id(connection) is None, f"{changed[-1]} is not committed yet"
+        changed.append(report.name)
+        return make(connection, report)
+
+    bring_up_to_date(warehouse.engine, find_report("revenue_orders"), always=True)
+    bring_up_to_date(warehouse.engine, find_report("revenue_dates"), always=True)
+    sync_ends(warehouse)
+    large.setattr(report_views, "refresh", watched)
+    bring_up_to_date(warehouse.engine, MONTHS, always=True)
+    assert changed == ["revenue_orders", "revenue_dates", "revenue_by_month"]
+
+
+def sync_ends(warehouse: Warehouse) -> None:
+    """As if a sync had ended just now."""
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
-        first = report_views.stored_at(connection, MONTHS)
-    with warehouse.engine.begin() as connection:
-        refresh_if_outdated(connection, MONTHS)
-        assert report_views.stored_at(connection, MONTHS) == first
-        connection.execute(text("UPDATE sync.runs SET finished_at = now() - interval '1 microsecond'"))
-        refresh_if_outdated(connection, MONTHS)
-        assert report_views.stored_at(connection, MONTHS) != first
-        assert read_report(connection, warehouse, MONTHS).stored_at is not None
+        connection.execute(text("UPDATE sync.runs SET finished_at = clock_timestamp()"))
 
 
 def test_what_is_not_run_of_a_stored_report_costs_nothing(
@@ -256,15 +280,19 @@ def test_a_report_that_rests_on_a_stored_one_refreshes_that_first(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     single, monthly = find_report("adjustments"), find_report("adjustments_by_month")
+    for report in (single, monthly):
+        bring_up_to_date(warehouse.engine, report, always=True)
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, single)
-        report_views.refresh(connection, monthly)
         assert read_report(connection, warehouse, monthly).rows
-    with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sales.order_status_history SET credit = 0, coupon = 0"))
-        connection.execute(text("UPDATE sync.runs SET finished_at = now()"))
-        report_views.refresh(connection, monthly)
+    sync_ends(warehouse)
+    newest = bring_up_to_date(warehouse.engine, monthly)
+    with warehouse.engine.connect() as connection:
         assert not read_report(connection, warehouse, monthly).rows
+        below = report_views.stored_at(connection, single)
+        assert newest
+        assert below
+        assert below <= newest
 
 
 def test_what_is_not_to_be_stored_is_not(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
