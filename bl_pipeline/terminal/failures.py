@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.OTHER, "Canceled."
     if isinstance(error, Refused):
         return error.exit_code, str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return ExitCode.OTHER, f"There is no room left for {error.filename or 'the output'}."
     # Imported only now: where nothing goes wrong, nobody waits for them.
     import psycopg
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError

@@ -80,11 +80,11 @@ def _parse_since(text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refused(
             f"--since {text} is no date. Write it as 2026-05-31, or with a time as 2026-05-31T14:00Z"
         ) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def order_number(text: str) -> str:

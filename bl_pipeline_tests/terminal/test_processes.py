@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -50,3 +51,11 @@ def test_the_sandbox_is_served_until_told_to_stop(isolated: pytest.MonkeyPatch) 
     process.terminate()
     assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
+
+
+def test_output_that_finds_no_room_is_no_traceback(synced_bl: Bl) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*BL, "status"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: There is no room left for the output.\n")
+    assert "Traceback" not in done.stderr

@@ -74,6 +74,7 @@ def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
     ("arguments", "hint"),
     [
         (["orders", "--since", "yesterday"], "2026-05-31"),
+        (["orders", "--since", "0001-01-01T00:00+14:00"], "2026-05-31"),
         (["orders", "--status", "sent"], "shipped"),
         (["orders", "--platform", "ebay"], "bricklink"),
         (["orders", "--limit", "0"], "1"),
