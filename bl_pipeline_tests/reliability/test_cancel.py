@@ -131,7 +131,7 @@ def test_canceled_while_bricklink_is_slow(
 def test_canceled_in_a_wait_between_two_attempts(
     settings: Settings, server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    """Planted: waits that sleep on though the run is over."""
+    """Planted: waits that sleep on, in threads that keep their process."""
     server.faults.on("/orders/", "html503")
     process = start(_job, Task(settings, NOW))
     wait_until(lambda: len(server.requests) >= 8)

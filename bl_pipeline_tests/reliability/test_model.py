@@ -316,12 +316,12 @@ class Life(RuleBasedStateMachine):
 def last_items(answers: list[tuple[str, Any]]) -> list[Any]:
     """The batches that were last seen of an order, before BrickLink forgot them."""
     batches: list[Any] = []
-    purged = False
+    may_be_empty = False
     for kind, body in answers:
         if kind == "order":
-            purged = body["status"] == "PURGED"
-        # That there are none is believed of an order that was not purged: its last item was taken off.
-        elif is_sound_items(body) and (body or not purged):
+            may_be_empty = body["status"] != "PURGED" and body["total_count"] == 0
+        # None are believed where the order counts none: its last item was taken off. Else they were purged meanwhile.
+        elif is_sound_items(body) and (body or may_be_empty):
             batches = body
     return batches
 
