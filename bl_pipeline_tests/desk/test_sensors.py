@@ -21,7 +21,6 @@ from bl_pipeline.defs.jobs import sync_orders_schedule
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
-from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 
 LOG = logging.getLogger(__name__)
@@ -114,18 +113,11 @@ def test_a_failed_run_is_told_with_what_to_do(
 
 
 def test_an_unforeseen_failure_is_told_without_secrets(
-    as_set: Settings, sync: Sync, inbox: Inbox, warehouse: Warehouse, database_url: str
+    as_set: Settings, sync: Sync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
-    """Catches a database's error that quotes what it was given."""
+    """Catches a library's error that quotes what it was given."""
     secrets = [*as_set.credential_values(), database_url, inbox.url, "hook-password"]
-    with warehouse.engine.begin() as connection:
-        connection.exec_driver_sql(
-            f"""
-            CREATE FUNCTION quote_all() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN RAISE EXCEPTION '{" and ".join(secrets)}'; END $$;
-            CREATE TRIGGER quote_all BEFORE INSERT ON sync.order_state EXECUTE FUNCTION quote_all();
-            """
-        )
+    isolated.setattr("bl_pipeline.defs.session.SyncSession.usage", lambda _self: _fail(" and ".join(secrets)))
 
     sync()
     evaluate_run_failed(sync)
@@ -133,6 +125,10 @@ def test_an_unforeseen_failure_is_told_without_secrets(
     assert len(inbox.texts) == 1
     for secret in secrets:
         assert secret not in json.dumps(inbox.messages)
+
+
+def _fail(message: str) -> None:
+    raise dg.Failure(message)
 
 
 def test_a_stale_store_is_told_once_until_it_is_in_step(as_set: Settings, inbox: Inbox, sync: Sync) -> None:
