@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
@@ -48,7 +49,7 @@ def settings(make_settings: MakeSettings) -> Settings:
     return make_settings(bl_request_timeout=90)
 
 
-def _job(task: Task) -> None:
+def _job(task: Task, first_wait: float = 1.0) -> None:
     from dagster._core.errors import DagsterExecutionInterruptedError
     from dagster._utils.interrupts import setup_interrupt_handlers
 
@@ -58,6 +59,7 @@ def _job(task: Task) -> None:
         with session_at(task.settings, task.clock) as session:
             # The waits of production, so that one is interrupted too.
             session.sleep = None
+            session.retry = RetryPolicy(first_wait=first_wait, longest_wait=SLOW)
             ended = run_job(session)
         sys.exit(0 if ended == "SUCCESS" else 7)
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
@@ -133,8 +135,8 @@ def test_canceled_in_a_wait_between_two_attempts(
 ) -> None:
     """Planted: waits that sleep on, in threads that keep their process."""
     server.faults.on("/orders/", "html503")
-    process = start(_job, Task(settings, NOW))
-    wait_until(lambda: len(server.requests) >= 8)
+    process = start(_job, Task(settings, NOW), SLOW)
+    wait_until(lambda: len(server.requests) >= 2 + settings.bl_max_parallel_requests)
 
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
