@@ -78,8 +78,8 @@ def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
     sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Planted: parameters shown in database errors; Postgres's words stored with a failed order; an unforeseen error's
-    message stored; the description of a refusal told as it came; the signed header logged.
+    """Planted: Postgres's words stored with a failed order; an unforeseen error's message stored; the description of a
+    refusal told as it came.
     """
     # Below a warning it logs the statements of Dagster's own history.
     caplog.set_level(logging.WARNING, logger="sqlalchemy.engine")
