@@ -367,7 +367,7 @@ _COMMON: dict[str, Any] = {
 
 
 def test_whatever_happens_the_warehouse_ends_as_the_store_is(stage: tuple[Warehouse, str, Death]) -> None:
-    """Planted and caught: see docs/reliability.md."""
+    """Planted: payments and totals that the list says changed, not compared with what it said before."""
     tally = live(stage, settings(max_examples=28, stateful_step_count=18, derandomize=True, **_COMMON))
     assert tally.deaths
     assert tally.faults
