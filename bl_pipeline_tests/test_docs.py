@@ -16,6 +16,9 @@ PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+TEST_VARIABLES = {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15", "BL_TEST_EXAMPLES"}
+"""Of the tests alone, and beginnings of names."""
+
 EVERY_COMMAND = {"--help", "--json"}
 """Told once for all."""
 
@@ -81,7 +84,7 @@ def test_commands_in_the_documents_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variables_in_the_documents_exist(page: Path) -> None:
-    known = {name.upper() for name in Settings.model_fields} | {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15"}
+    known = {name.upper() for name in Settings.model_fields} | TEST_VARIABLES
     assert set(re.findall(r"\b(?:BL|BRICKLINK)_[A-Z_0-9]*", page.read_text())) <= known
 
 
