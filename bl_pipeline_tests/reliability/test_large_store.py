@@ -31,8 +31,8 @@ def test_the_first_sync_of_20000_orders_takes_days_and_fetches_none_twice(
     """A run every twelve hours: what one leaves of the day's calls is too little for the next, until they age out."""
     settings = make_settings(bl_rechecks_per_day=0)
     started = clock.now
-    exit_codes: list[ExitCode] = []
-    while not exit_codes or exit_codes[-1] is not ExitCode.DONE:
+    exit_codes: list[int] = []
+    while not exit_codes or exit_codes[-1] != ExitCode.DONE:
         assert len(exit_codes) < 40
         with session_at(settings, clock) as session:
             exit_codes.append(run_steps(session).exit_code)
