@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.indicator import Indicator, indicator
-from bl_pipeline.sync.result import RunStatus
+from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.full_syncs import OpenFullSync
@@ -19,6 +19,9 @@ from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
 _RUNS_LOOKED_AT = 20
+_ABOUT_SOME_ORDERS = ("refresh_order", "retry_failed_orders", "full_sync")
+"""Jobs that say nothing of the other orders: a typo in one is no error of the store, and its success mends none."""
+_OF_THE_CONNECTION = (StopReason.CREDENTIALS, StopReason.UNREACHABLE)
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,13 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
         latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
         syncing = is_syncing(connection, warehouse.store)
         last_synced_at = runs.last_synced_at(connection, warehouse)
+        failed_orders = len(state.failed_orders(connection, warehouse))
         return Status(
             store=warehouse.store,
             warehouse=where(settings),
             indicator=indicator(
                 syncing=syncing,
-                last_ended=_last_ended(latest, syncing=syncing),
+                last_ended=_last_ended(latest, syncing=syncing, failed_orders=failed_orders),
                 last_synced_at=last_synced_at,
                 now=now,
             ),
@@ -63,7 +67,7 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
             items=items,
             last_synced_at=last_synced_at,
             last_run=latest[0] if latest else None,
-            failed_orders=len(state.failed_orders(connection, warehouse)),
+            failed_orders=failed_orders,
             calls=read_usage(
                 connection,
                 warehouse.store,
@@ -80,18 +84,27 @@ def indicator_after_runs(connection: Connection, warehouse: Warehouse, now: date
     latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
     return indicator(
         syncing=False,
-        last_ended=_last_ended(latest, syncing=is_syncing(connection, warehouse.store)),
+        last_ended=_last_ended(
+            latest,
+            syncing=is_syncing(connection, warehouse.store),
+            failed_orders=len(state.failed_orders(connection, warehouse)),
+        ),
         last_synced_at=runs.last_synced_at(connection, warehouse),
         now=now,
     )
 
 
-def _last_ended(latest: list[Run], *, syncing: bool) -> RunStatus | None:
-    """How the last run that was not canceled ended; one that is started while none is running has died."""
+def _last_ended(latest: list[Run], *, syncing: bool, failed_orders: int) -> RunStatus | None:
+    """How the last run ended that tells of the store; one that is started while none is running has died."""
     for run in latest:
         if run.status == RunStatus.STARTED and not syncing:
             return RunStatus.FAILED
-        if run.status not in (RunStatus.STARTED, RunStatus.CANCELED):
+        if run.status in (RunStatus.STARTED, RunStatus.CANCELED):
+            continue
+        if run.status == RunStatus.COMPLETED_WITH_ERRORS:
+            # What has been mended since is no error any more.
+            return RunStatus.COMPLETED_WITH_ERRORS if failed_orders else RunStatus.SUCCEEDED
+        if run.job not in _ABOUT_SOME_ORDERS or run.stop_reason in _OF_THE_CONNECTION:
             return RunStatus(run.status)
     return None
 

@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 LAUNCH = """
@@ -65,11 +66,14 @@ FIELDS = (
 
 
 def ask(url: str, query: str, variables: dict[str, Any]) -> Any:
-    """The data of an answer; SystemExit with Dagster's words where the query is refused."""
+    """The data of an answer; SystemExit where nobody answers, or with Dagster's words where the query is refused."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310  (the user's own URL)
-    with urlopen(request, timeout=60) as answer:  # noqa: S310
-        answered = json.load(answer)
+    try:
+        with urlopen(request, timeout=60) as answer:  # noqa: S310
+            answered = json.load(answer)
+    except URLError as error:
+        sys.exit(f"The Dagster UI at {url} cannot be reached: {error.reason}. Start it with: make up")
     if "errors" in answered:
         sys.exit("\n".join(error["message"] for error in answered["errors"]))
     return answered["data"]
@@ -146,7 +150,9 @@ def main() -> int:
         print(message, file=sys.stderr)
     if status != "SUCCESS" or not report:
         return 1
-    return 4 if report["orders_deferred"] else 3 if report["errors"] else 0
+    if report["success"]:
+        return 0
+    return 3 if report["errors"] and not report["orders_deferred"] else 4
 
 
 if __name__ == "__main__":

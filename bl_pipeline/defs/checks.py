@@ -20,6 +20,7 @@ _CHECKS = {
     "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total."),
     "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
     "listed_orders_are_held": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
+    "loaded_orders_are_held": ("orders", ERROR, "No order that was loaded is gone; `bl rebuild` brings it back."),
     "statuses_are_known": ("orders", WARN, "Every status of an order has a meaning here."),
 }
 _BUDGET = "budget_is_kept"

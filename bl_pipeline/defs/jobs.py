@@ -27,7 +27,7 @@ class SyncConfig(dg.Config):
     )
     include_items: bool = Field(default=True, description="Fetch the items of new and changed orders.")
     order_ids: list[str] = Field(
-        default_factory=list, description="Fetch just these orders, whatever is stored of them, such as 15646315."
+        default=[], description='Fetch just these orders, whatever is stored of them, such as ["15646315"].'
     )
 
 
@@ -40,12 +40,12 @@ class FullSyncConfig(dg.Config):
 class RefreshConfig(dg.Config):
     """Which orders to fetch again."""
 
-    order_ids: list[str] = Field(description="The orders to fetch again, such as 15646315.", min_length=1)
+    order_ids: list[str] = Field(description='The orders to fetch again, such as ["15646315"].')
 
 
 @dg.config_mapping
 def sync_config(config: SyncConfig) -> dict[str, Any]:
-    return op_config(RequestConfig(**config.model_dump()))
+    return op_config(RequestConfig(**{**config.model_dump(), "order_ids": config.order_ids or None}))
 
 
 @dg.config_mapping

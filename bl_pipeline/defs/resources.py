@@ -1,6 +1,7 @@
 """The one resource of the sync's ops."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,18 +13,24 @@ if TYPE_CHECKING:
 
 
 @dg.resource(description="The warehouse, the store's lock and the BrickLink API, from the settings.")
-def sync_session(_context: dg.InitResourceContext) -> Iterator["SyncSession"]:
+def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
     """A SyncSession for as long as the run (or, with another executor, the step) lasts."""
     from bl_pipeline.defs.session import open_session  # noqa: PLC0415
     from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
 
-    try:
-        settings = load_settings()
-        context = open_session(settings)
-        session = context.__enter__()
-    except (SettingsError, WarehouseError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    try:
-        yield session
-    finally:
-        context.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(open_session(load_settings()))
+        except (SettingsError, WarehouseError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        try:
+            yield session
+        finally:
+            # Terminated between two steps, where no step could note it.
+            if _is_canceling(context):
+                session.cancel()
+
+
+def _is_canceling(context: dg.InitResourceContext) -> bool:
+    run = context.instance.get_run_by_id(context.run_id) if context.instance and context.run_id else None
+    return run is not None and run.status is dg.DagsterRunStatus.CANCELING

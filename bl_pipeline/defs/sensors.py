@@ -1,13 +1,14 @@
 """Sensors that tell somebody: when a run fails, when the warehouse goes stale, when a sync was not complete."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from bl_pipeline.defs.dead_runs import end_dead_runs
-from bl_pipeline.defs.notify import notify
+from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.sync_graph import ASSETS
 from bl_pipeline.settings import Settings, load_settings
 
@@ -22,12 +23,17 @@ _TITLES = {"stale": "the warehouse is stale", "failed": "orders failed", "deferr
     description="Tells why a run failed and what to do, to the log and to BL_NOTIFY_URLS.",
 )
 def run_failed(context: dg.RunFailureSensorContext) -> None:
-    """One message for each failed run; the same text as the run's own."""
+    """One message for each failed run, with the run's own text; none where the run before failed for that too."""
     steps = [event.step_failure_data for event in context.get_step_failure_events()]
     told = [data.user_failure_data.description for data in steps if data.user_failure_data]
     message = next((text for text in told if text), context.failure_event.message or "Its log in Dagster says why.")
+    settings = load_settings()
+    if _told_before(settings, context.dagster_run.run_id):
+        # Refused credentials would be told 48 times a day.
+        context.log.info("As the run before: %s", without_secrets(settings, message))
+        return
     notify(
-        load_settings(),
+        settings,
         title=f"bl_pipeline: {context.dagster_run.job_name} failed",
         message=message,
         log=context.log,
@@ -48,9 +54,12 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     settings = load_settings()
     with open_warehouse(settings) as warehouse:
         state = read_status(settings, warehouse)
+    if state.indicator == "syncing":
+        yield dg.SkipReason("A sync is running.")
+        return
     told = json.loads(context.cursor) if context.cursor else []
     messages = {}
-    if state.indicator == "stale":
+    if state.indicator == "stale" and (state.last_run or settings.missing_credentials()):
         messages["stale"] = _why_stale(settings, state.last_synced_at)
     if state.last_run and state.last_run.orders_failed:
         messages["failed"] = (
@@ -81,16 +90,33 @@ def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
     settings = load_settings()
     with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-        if is_syncing(connection, warehouse.store):
-            return dg.SkipReason("A sync is running.")
+        # Twice: a run that waits for the lock takes it a second after it was given back.
+        for wait in (3, 0):
+            if is_syncing(connection, warehouse.store):
+                return dg.SkipReason("A sync is running.")
+            connection.rollback()
+            time.sleep(wait)
     dead = end_dead_runs(context.instance, SYNC_JOBS, ASSETS, datetime.now(UTC))
     return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has been cut short.")
+
+
+def _told_before(settings: Settings, run_id: str) -> bool:
+    from bl_pipeline.warehouse.database import WarehouseError, open_warehouse  # noqa: PLC0415
+    from bl_pipeline.warehouse.runs import last_runs  # noqa: PLC0415
+
+    try:
+        with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+            latest = last_runs(connection, warehouse, limit=2)
+    except WarehouseError:
+        return False
+    ends = {(run.status, run.message) for run in latest}
+    return len(latest) == 2 and latest[0].run_id == run_id and len(ends) == 1
 
 
 def _why_stale(settings: Settings, last_synced_at: datetime | None) -> str:
     if settings.missing_credentials():
         return settings.credentials_wanted
-    last = f"The last one ended at {last_synced_at:%Y-%m-%d %H:%M} UTC" if last_synced_at else "There was none so far"
+    last = f"The last one ended at {last_synced_at:%Y-%m-%d %H:%M} UTC" if last_synced_at else "There was none at all"
     return f"No sync was complete for 24 hours. {last}; `bl doctor` says what is wrong."
 
 

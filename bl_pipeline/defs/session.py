@@ -134,9 +134,13 @@ class SyncSession:
             raise
         except BaseException:
             # Terminate in the UI, or Ctrl-C.
-            self.canceled.set()
-            self._note_end(RunStatus.CANCELED)
+            self.cancel()
             raise
+
+    def cancel(self) -> None:
+        """Note that the run was canceled, where it has begun and not ended: no step may have been under way."""
+        self.canceled.set()
+        self._note_end(RunStatus.CANCELED)
 
     def close(self) -> None:
         """Give the lock back."""

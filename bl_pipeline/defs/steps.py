@@ -43,21 +43,21 @@ LISTS_FRESH_FOR = timedelta(hours=1)
 class SyncRequest:
     """What a run is asked for.
 
-    `order_ids`: just these, whatever their state. `only_failed`: just those that failed before. `full_sync`:
-    fetch again whatever was fetched before now, of `dates` only where they are given.
+    `order_ids`: just these, whatever their state; None is every order. `only_failed`: just those that failed
+    before. `full_sync`: fetch again whatever was fetched before now, of `dates` only where they are given.
     """
 
     include_filed: bool = True
     include_items: bool = True
     full_sync: bool = False
-    order_ids: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] | None = None
     only_failed: bool = False
     dates: OrderDates = EVERY_DATE
 
     @property
     def of_all_orders(self) -> bool:
         """Whether the run, if nothing stops it, brings every order in step."""
-        return not self.order_ids and not self.only_failed and self.dates == EVERY_DATE
+        return self.order_ids is None and not self.only_failed and self.dates == EVERY_DATE
 
 
 def order_state(row: state.StateRow) -> OrderState:
@@ -108,7 +108,7 @@ def _needs_lists(
 ) -> bool:
     if request.only_failed:
         return False
-    if request.order_ids:
+    if request.order_ids is not None:
         return any(order_id not in known for order_id in request.order_ids)
     if request.dates != EVERY_DATE:
         # Lists asked in the future were asked before the clock was set back.
@@ -168,7 +168,7 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
         rechecked = runs.count_planned(connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW)
     return Wanted(
         include_items=request.include_items,
-        order_ids=request.order_ids,
+        order_ids=request.order_ids or (),
         only_failed=request.only_failed,
         dates=request.dates,
         full_syncs=[
@@ -201,7 +201,10 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
             order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()
         }
         run = runs.read_run(connection, session.run_id)
-    unknown = [order_id for order_id in request.order_ids if order_id not in known]
+    if request.order_ids == ():
+        stop(session, StopReason.ERROR, "Which orders? Give at least one number in order_ids, such as 15646315.")
+        return None
+    unknown = [order_id for order_id in request.order_ids or () if order_id not in known]
     if unknown:
         stop(
             session,

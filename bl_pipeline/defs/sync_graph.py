@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.sync.changes import EVERY_DATE, OrderDates
@@ -29,7 +28,7 @@ class RequestConfig(dg.Config):
     full_sync: bool = False
     include_filed: bool = True
     include_items: bool = True
-    order_ids: list[str] = Field(default_factory=list)
+    order_ids: list[str] | None = None
     only_failed: bool = False
 
     def request(self, context: dg.OpExecutionContext) -> "SyncRequest":
@@ -40,11 +39,14 @@ class RequestConfig(dg.Config):
         if context.has_partition_key:
             window = context.partition_time_window
             dates = OrderDates(window.start, window.end)
+        order_ids = None
+        if self.order_ids is not None:
+            order_ids = tuple(dict.fromkeys(order_id.removeprefix("BL-") for order_id in self.order_ids))
         return SyncRequest(
             include_filed=self.include_filed,
             include_items=self.include_items,
             full_sync=self.full_sync,
-            order_ids=tuple(dict.fromkeys(order_id.removeprefix("BL-") for order_id in self.order_ids)),
+            order_ids=order_ids,
             only_failed=self.only_failed,
             dates=dates,
         )
@@ -145,7 +147,7 @@ def finish_sync(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
             yield dg.Output(None, name, metadata=values)
         else:
             # A run about some orders is one of the assets' history too.
-            context.log_event(dg.AssetMaterialization(name, metadata=values, partition=None))
+            context.log_event(dg.AssetMaterialization(name, metadata=values))
             yield dg.Output(None, name)
 
 

@@ -109,6 +109,8 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             if session.result is None:
                 raise RunError(failure.description or "The run failed.") from None
         except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            # It may have come between two steps, where no step could note it.
+            session.cancel()
             # Dagster knows cancelation only by request; this one came from the keyboard.
             run = instance.get_run_by_id(run_id)
             if run is not None:

@@ -23,6 +23,13 @@ _WITH_ITEMS = f"""
     WHERE s.items_key = s.order_key
 """
 
+_NOT_IN_SALES = """
+    NOT EXISTS (
+        SELECT FROM sales.orders o
+        WHERE (o.store, o.platform, o.platform_order_id) = (s.store, s.platform, s.platform_order_id)
+    )
+"""
+
 OFFENDING_ORDERS = {
     # Prices are rounded to 4 decimals, so each piece may be out by half of the last one.
     "items_match_subtotal": f"""
@@ -42,9 +49,12 @@ OFFENDING_ORDERS = {
         WHERE store = :store AND fees <> coalesce(insurance, 0) + coalesce(etc1, 0) + coalesce(etc2, 0)
             + coalesce(tax, 0) - coalesce(credit, 0) - coalesce(coupon, 0)
     """,
-    "listed_orders_are_held": """
-        SELECT platform_order_id FROM sync.order_state
-        WHERE store = :store AND is_listed AND order_document_id IS NULL
+    "listed_orders_are_held": f"""
+        SELECT platform_order_id FROM sync.order_state s WHERE store = :store AND is_listed AND {_NOT_IN_SALES}
+    """,
+    "loaded_orders_are_held": f"""
+        SELECT platform_order_id FROM sync.order_state s
+        WHERE store = :store AND order_document_id IS NOT NULL AND {_NOT_IN_SALES}
     """,
     "statuses_are_known": """
         SELECT platform_order_id FROM sales.orders

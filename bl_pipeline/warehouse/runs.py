@@ -14,7 +14,7 @@ from bl_pipeline.warehouse.database import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """One order of a run's plan; the batch is None where the order is deferred from the start."""
+    """One order of a run's plan, and the batch in which it is fetched."""
 
     order_id: str
     batch_number: int
@@ -44,23 +44,22 @@ class Run:
     message: str | None
 
 
-def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime) -> list[str]:
+def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime) -> None:
     """Note that a run has started, and mark as failed the runs that dead processes left as started.
 
-    The caller holds the store's lock, so no other run is alive. Returns the ids of the runs found dead.
+    The caller holds the store's lock, so no other run is alive.
     """
-    dead = connection.scalars(
+    connection.execute(
         text(
             """
             UPDATE sync.runs SET status = 'failed', finished_at = :now, stop_reason = 'error',
                 message = 'The process ended without a word; the next run goes on from what was stored.',
                 api_calls = (SELECT count(*) FROM sync.api_calls c WHERE c.run_id = runs.run_id)
             WHERE store = :store AND status = 'started' AND run_id <> :run_id
-            RETURNING run_id
             """
         ),
         {"store": warehouse.store, "run_id": run_id, "now": now},
-    ).all()
+    )
     connection.execute(
         text(
             """
@@ -72,7 +71,6 @@ def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job:
         ),
         {"run_id": run_id, "store": warehouse.store, "job": job, "now": now},
     )
-    return list(dead)
 
 
 def save_orders_listed(connection: Connection, run_id: str, count: int | None, *, listed_at: datetime | None) -> None:

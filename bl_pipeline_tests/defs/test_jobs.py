@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import dagster as dg
 import pytest
 
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
@@ -70,8 +69,10 @@ def test_refresh_of_what_is_no_sale_stops_clearly(
 
 
 def test_refresh_needs_an_order(synced: Sync, server: SandboxServer) -> None:
-    with pytest.raises(dg.DagsterConfigMappingFunctionError):
-        synced("refresh_order", order_ids=[])
+    refused = synced("refresh_order", order_ids=[])
+
+    assert refused.stop_reason is StopReason.ERROR
+    assert (refused.message or "").startswith("Which orders?")
     assert server.requests == []
 
 

@@ -27,7 +27,8 @@ FAULTS = [
     ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = shipping + 0.0001 {OF_ORDER}"),
     ("totals_add_up", ERROR, f"UPDATE sales.orders SET total = NULL {OF_ORDER}"),
     ("fees_match_their_parts", WARN, f"UPDATE sales.orders SET insurance = insurance + 0.0001 {OF_ORDER}"),
-    ("listed_orders_are_held", WARN, f"UPDATE sync.order_state SET order_document_id = NULL {OF_ORDER}"),
+    ("listed_orders_are_held", WARN, f"DELETE FROM sales.orders {OF_ORDER}"),
+    ("loaded_orders_are_held", ERROR, f"DELETE FROM sales.orders {OF_ORDER}"),
     ("statuses_are_known", WARN, f"UPDATE sales.orders SET status = 'unknown' {OF_ORDER}"),
 ]
 
@@ -90,7 +91,7 @@ def test_all_pass_on_a_sound_warehouse(
 
     assert {name for name, check in checks.items() if not check.passed} == {"statuses_are_known"}
     assert checks["statuses_are_known"].metadata["order_ids"].value == str(new_status(store))
-    assert len(checks) == 9
+    assert len(checks) == 10
 
 
 def test_an_overdrawn_budget_is_an_error(

@@ -19,6 +19,7 @@ CHECKS = {
     "orders:budget_is_kept",
     "orders:fees_match_their_parts",
     "orders:listed_orders_are_held",
+    "orders:loaded_orders_are_held",
     "orders:statuses_are_known",
     "orders:store_is_in_step",
     "orders:totals_add_up",

@@ -15,7 +15,7 @@ from bl_pipeline.defs.charts import SHOWN_IN_PLACE, bars
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.status import indicator_after_runs, read_status
 from bl_pipeline.sync.indicator import Indicator, indicator
-from bl_pipeline.sync.result import RunStatus
+from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import Usage
@@ -99,6 +99,39 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: Sync, warehouse: W
         # Started, and no process has the lock: it has died.
         assert read_status(sync.settings, warehouse, sync.clock()).indicator is ERROR
         assert indicator_after_runs(connection, warehouse, sync.clock()) is ERROR
+
+
+def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
+    sync: Sync, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    def word() -> str:
+        return read_status(sync.settings, warehouse, sync.clock()).indicator
+
+    sync()
+    assert sync("refresh_order", order_ids=["99"]).stop_reason is StopReason.ERROR
+    assert sync("refresh_order", order_ids=[]).message == (
+        "Which orders? Give at least one number in order_ids, such as 15646315."
+    )
+    assert word() == SYNCED
+    server.faults.on("/orders", Fault.HTML503)
+    sync()
+    server.faults.clear()
+    assert sync("retry_failed_orders").api_calls == 0
+    assert word() == ERROR
+    sync()
+    sync("refresh_order", settings=make_settings(bricklink_token_secret="wrong"), order_ids=["99"])
+    assert word() == ERROR
+
+
+def test_what_a_retry_has_mended_is_no_error_any_more(
+    sync: Sync, server: SandboxServer, store: Store, warehouse: Warehouse
+) -> None:
+    server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
+    sync()
+    assert read_status(sync.settings, warehouse, sync.clock()).indicator == ERROR
+    server.faults.clear()
+    sync("retry_failed_orders")
+    assert read_status(sync.settings, warehouse, sync.clock()).indicator == SYNCED
 
 
 def test_the_check_says_the_word_too(sync: Sync, server: SandboxServer, store: Store) -> None:

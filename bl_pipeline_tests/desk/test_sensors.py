@@ -21,6 +21,8 @@ from bl_pipeline.defs.jobs import sync_orders_schedule
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 
 LOG = logging.getLogger(__name__)
@@ -107,7 +109,10 @@ def test_a_failed_run_is_told_with_what_to_do(
 
     evaluate_run_failed(sync)
 
-    assert len(inbox.texts) == 1
+    sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
+    evaluate_run_failed(sync)
+
+    assert len(inbox.texts) == 1, "told once, until it ends otherwise"
     assert inbox.texts[0].startswith("bl_pipeline: sync_orders failed: ")
     assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
 
@@ -131,13 +136,23 @@ def _fail(message: str) -> None:
     raise dg.Failure(message)
 
 
-def test_a_stale_store_is_told_once_until_it_is_in_step(as_set: Settings, inbox: Inbox, sync: Sync) -> None:
+def test_a_stale_store_is_told_once_until_it_is_in_step(
+    as_set: Settings, inbox: Inbox, sync: Sync, warehouse: Warehouse
+) -> None:
     cursor = evaluate_incomplete()
+    assert inbox.texts == [], "nothing has run as yet"
+    ended = sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
+    sync()
+    cursor = evaluate_incomplete(cursor)
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    cursor = evaluate_incomplete(cursor)
+    lock.release()
     cursor = evaluate_incomplete(cursor)
 
     assert inbox.texts == [
-        "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours. There was none so far; "
-        "`bl doctor` says what is wrong."
+        "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours. "
+        f"The last one ended at {ended:%Y-%m-%d %H:%M} UTC; `bl doctor` says what is wrong."
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
@@ -160,7 +175,9 @@ def test_failed_and_deferred_orders_are_told(
     assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")
 
 
-def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox) -> None:
+def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox, sync: Sync) -> None:
+    sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
+    sync()
     inbox.status = 500
     cursor = evaluate_incomplete()
     inbox.status = 200
