@@ -65,7 +65,7 @@ def main() -> None:
 def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> NoReturn:
     """Run a job, report, and exit with the result's code."""
     from bl_pipeline.terminal.progress import SyncProgress
-    from bl_pipeline.terminal.running import Canceled, run_job
+    from bl_pipeline.terminal.running import run_job
 
     try:
         settings = load_settings()
@@ -79,10 +79,6 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> N
         if known is None:
             raise
         complain(message)
-        if isinstance(error, Canceled):
-            # Requests in flight have threads that Python would wait for, a minute perhaps.
-            sys.stdout.flush()
-            os._exit(code)
         raise typer.Exit(code) from None
     if as_json:
         print_json(_as_json(result))

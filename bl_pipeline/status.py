@@ -50,8 +50,7 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
     now = now or datetime.now(UTC)
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
-        latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
-        syncing = is_syncing(connection, warehouse.store)
+        latest, syncing = _look(connection, warehouse)
         last_synced_at = runs.last_synced_at(connection, warehouse)
         failed_orders = len(state.failed_orders(connection, warehouse))
         return Status(
@@ -81,17 +80,27 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
 
 def indicator_after_runs(connection: Connection, warehouse: Warehouse, now: datetime) -> Indicator:
     """The word for what the runs that have ended leave behind, whether or not another is running."""
-    latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
+    latest, syncing = _look(connection, warehouse)
     return indicator(
         syncing=False,
         last_ended=_last_ended(
             latest,
-            syncing=is_syncing(connection, warehouse.store),
+            syncing=syncing,
             failed_orders=len(state.failed_orders(connection, warehouse)),
         ),
         last_synced_at=runs.last_synced_at(connection, warehouse),
         now=now,
     )
+
+
+def _look(connection: Connection, warehouse: Warehouse) -> tuple[list[Run], bool]:
+    """The latest runs, and whether one is under way."""
+    latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
+    syncing = is_syncing(connection, warehouse.store)
+    if latest and latest[0].status == RunStatus.STARTED and not syncing:
+        # It may just have ended, between the two questions.
+        latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
+    return latest, syncing
 
 
 def _last_ended(latest: list[Run], *, syncing: bool, failed_orders: int) -> RunStatus | None:

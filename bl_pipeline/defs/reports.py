@@ -89,7 +89,11 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
 def preview(rows: "ReportRows") -> str:
     """Some rows as a Markdown table: the latest first, but of a ranking the largest."""
     shown = list(rows.rows)
-    if rows.report.chart is None or rows.report.chart.over_time:
+    period = rows.place(rows.report.period or "")
+    if period is not None:
+        # What is of one month, such as the steps of fulfilment, keeps its order.
+        shown.sort(key=lambda row: row[period], reverse=True)
+    elif rows.report.chart is None:
         shown.reverse()
     places = [place for place, column in enumerate(rows.columns) if column.name != "store"]
     columns = [rows.columns[place] for place in places]

@@ -96,6 +96,17 @@ def test_the_preview_of_a_list_has_the_latest_first(shown: dict[str, Metadata], 
     assert re.findall(r"\d{4}-\d\d-\d\d(?= \|)", "\n".join(preview))[::2] == [str(day) for day in days[:12]]
 
 
+def test_the_preview_has_the_steps_of_a_month_in_their_order(shown: dict[str, Metadata]) -> None:
+    lines = str(shown["fulfilment_times"]["preview"].value).splitlines()[2:]
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in lines]
+    months = [month for month, _ in rows]
+    assert months == sorted(months, reverse=True)
+    assert len(set(months)) < len(months)
+    for month in set(months):
+        steps = [step for other, step in rows if other == month]
+        assert steps == sorted(steps)
+
+
 def test_charts_are_pictures_of_few_kilobytes(shown: dict[str, Metadata]) -> None:
     charted = {report.name for report in read_reports() if report.chart}
     assert {name for name, metadata in shown.items() if "chart" in metadata} == charted
