@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -21,7 +22,8 @@ from bl_pipeline_tests.reports.conftest import Kept
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "analysts.md").read_text()
-ROLE = "test_analyst"
+# Roles are the server's, and the workers share it: each needs its own.
+ROLE = f"test_analyst_{uuid4().hex}"
 
 
 def blocks(language: str) -> list[str]:

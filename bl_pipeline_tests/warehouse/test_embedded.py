@@ -199,7 +199,7 @@ def test_it_stops_with_the_last_lease_and_comes_back_as_it_was(home: Path) -> No
     assert answers(second)
     second.close()
     wait_until(lambda: is_stopped(home))
-    wait_until(lambda: not any(map(is_alive, pids)), seconds=1)
+    wait_until(lambda: not any(map(is_alive, pids)), seconds=5)
     with acquire(home) as again:
         assert again.url == first.url
         assert str(ask(again, "SELECT price FROM kept")) == "1.2345"
@@ -258,7 +258,7 @@ def test_a_killed_server_is_back_on_its_port_beside_a_busy_orphan(home: Path) ->
         took = wait_until(lambda: answers(lease) and postmaster(home) != dead)
         busy.join(timeout=10)
         assert not busy.is_alive()
-        assert took < 5
+        assert took < 10
         assert ask(lease, "SELECT lot FROM kept") == 7
 
 

@@ -87,7 +87,8 @@ def test_a_lock_lost_with_its_connection_is_noticed(warehouse: Warehouse) -> Non
     with warehouse.engine.begin() as connection:
         connection.execute(
             text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
         )
 
