@@ -9,6 +9,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import Order
 from bl_pipeline.defs import loading
@@ -147,3 +148,11 @@ def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
     assert sum(word in landed for word in personal(store)) > 50
     found = {word for word in (secrets(sync) | personal(store)) if word in everything}
     assert found == set()
+
+
+def test_an_error_of_the_warehouse_does_not_quote_its_parameters(warehouse: Warehouse) -> None:
+    """Planted: an engine without `hide_parameters`."""
+    with warehouse.engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("SELECT 1 / 0 WHERE :buyer = 'x'"), {"buyer": "Jane Buyer"})
+    assert "division by zero" in str(caught.value)
+    assert "Jane" not in str(caught.value)
