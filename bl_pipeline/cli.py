@@ -59,7 +59,14 @@ ResultJson = Annotated[
 
 def main() -> None:
     """The console script."""
-    app()
+    try:
+        app()
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # It was told; Python would try again, and end with an exit code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> NoReturn:
