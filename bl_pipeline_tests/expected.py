@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sqlalchemy import text
 
-from bl_pipeline.sandbox import Lot, SandboxOrder
+from bl_pipeline.sandbox import Lot, SandboxOrder, Store
 from bl_pipeline.warehouse.database import Warehouse
 
 Row = dict[str, Any]
@@ -195,6 +195,19 @@ TABLES = {
     "sales.order_status_history": "document_id",
     "sync.order_state": "platform_order_id",
 }
+
+
+def assert_holds(warehouse: Warehouse, store: Store, *, without: Collection[int] = ()) -> None:
+    """The warehouse holds the store, but for these orders."""
+    sales = [order for order in store.sales.values() if order.order_id not in without]
+    stored = stored_orders(warehouse)
+    for order in sales:
+        row = stored[str(order.order_id)]
+        assert row == order_row(order, first_order_date=row["first_order_date"])
+    assert stored.keys() == {str(order.order_id) for order in sales}
+    assert stored_items(warehouse) == {
+        str(order.order_id): item_rows(order) for order in sales if not order.is_purged and order.lots
+    }
 
 
 def dump(warehouse: Warehouse, *tables: str) -> dict[str, list[Row]]:

@@ -231,33 +231,6 @@ def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settin
         assert ok == budget.allowed * len(STORES)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: Warehouse) -> None:
-    """Planted: the oldest call taken for the one that stands in the way; an offset one too small."""
-    rng = Random(seed)
-    budget = Budget(limit=rng.randrange(6, 20), reserve=rng.randrange(0, 3))
-    for moment in sorted(NOW + timedelta(seconds=rng.randrange(0, 80_000)) for _ in range(budget.allowed)):
-        CallLedger(warehouse.engine, store="main", run_id="r", budget=budget).begin("GET", "/orders", moment)
-    now = NOW + timedelta(seconds=80_000)
-
-    with warehouse.engine.connect() as connection:
-        usage = read_usage(connection, "main", budget, now)
-        assert (usage.used, usage.left) == (budget.allowed, 0)
-        reset = usage.next_reset_at
-        assert reset is not None
-        just_before = read_usage(connection, "main", budget, reset - timedelta(microseconds=1))
-        then = read_usage(connection, "main", budget, reset)
-    assert just_before.left < 4 <= then.left
-    assert just_before.next_reset_at == reset
-    assert then.next_reset_at is None
-
-
-def test_with_no_budget_at_all_there_is_no_reset(warehouse: Warehouse) -> None:
-    with warehouse.engine.connect() as connection:
-        assert read_usage(connection, "main", Budget(250, 250), NOW).next_reset_at is None
-        assert read_usage(connection, "main", Budget(252, 250), NOW).next_reset_at is None
-
-
 @pytest.fixture
 def large_store() -> Store:
     return Store.grow(orders=40, seed=11, now=NOW, filed=15, purged=6, days=300)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.sandbox import SandboxServer, Store
@@ -290,3 +290,26 @@ def test_a_host_that_vanishes_does_not_keep_the_lock(warehouse: Warehouse) -> No
             for name in ("idle", "interval", "count")
         )
     assert idle + interval * count <= 120
+
+
+def test_the_lock_is_free_again_however_its_holder_was_interrupted(warehouse: Warehouse) -> None:
+    """Ctrl-C in the middle of the statement that looks whether the lock is still held.
+
+    Caught: SQLAlchemy dropped the lock's connection without closing it, and the next sync of the process waited
+    for ever.
+    """
+    lock, other = SyncLock(warehouse), SyncLock(warehouse)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    assert lock.try_acquire()
+    event.listen(warehouse.engine, "before_cursor_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt) as held:
+        lock.check()
+    event.remove(warehouse.engine, "before_cursor_execute", interrupt)
+    lock.release()
+
+    assert other.try_acquire()
+    other.release()
+    del held

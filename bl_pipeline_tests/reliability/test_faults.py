@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from bl_pipeline.defs import loading
 from bl_pipeline.defs.steps import SyncRequest
@@ -16,10 +16,9 @@ from bl_pipeline.sync import normalise
 from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.state import FailedOrder
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
-from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.expected import assert_holds, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, check_ledger, check_signatures
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
@@ -69,19 +68,6 @@ def failed(world: World) -> dict[str, FailedOrder]:
         return {order.order_id: order for order in state.failed_orders(connection, world.warehouse)}
 
 
-def assert_equal(warehouse: Warehouse, store: Store, *, without: Collection[int] = ()) -> None:
-    """The warehouse holds the store, but for these orders."""
-    sales = [order for order in store.sales.values() if order.order_id not in without]
-    stored = stored_orders(warehouse)
-    for order in sales:
-        row = stored[str(order.order_id)]
-        assert row == order_row(order, first_order_date=row["first_order_date"])
-    assert stored.keys() == {str(order.order_id) for order in sales}
-    assert stored_items(warehouse) == {
-        str(order.order_id): item_rows(order) for order in sales if not order.is_purged and order.lots
-    }
-
-
 @pytest.mark.parametrize("fault", [*FAILING, *sorted(LIMITS), *NO_DATA])
 def test_what_passes_is_retried_within_the_run(world: World, fault: Fault) -> None:
     """Caught: a client that retries nothing, or whose retry of items or of the second list is left out."""
@@ -96,7 +82,7 @@ def test_what_passes_is_retried_within_the_run(world: World, fault: Fault) -> No
     assert result.success, result
     assert result.api_calls == 2 + 2 * 8 + len(places)
     assert len(world.clock.slept) == len(places)
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [*FAILING, *NO_DATA, *UNREADABLE, Fault.FORBIDDEN])
@@ -111,7 +97,7 @@ def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: 
     assert (result.exit_code, result.run_status) == (ExitCode.SOME_FAILED, RunStatus.COMPLETED_WITH_ERRORS)
     assert {error["order_id"] for error in result.errors} == {str(first), str(second)}
     assert result.orders_created == 6
-    assert_equal(world.warehouse, world.store, without={first, second})
+    assert_holds(world.warehouse, world.store, without={first, second})
     noted = failed(world)
     assert noted.keys() == {str(first), str(second)}
     assert all(order.attempts == 1 and order.error and order.error_class for order in noted.values())
@@ -123,7 +109,7 @@ def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: 
 
     assert (result.success, result.orders_created) == (True, 2)
     assert failed(world) == {}
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.HTML503, Fault.WRONG_TYPE_MONEY, Fault.DATA_NULL])
@@ -137,7 +123,7 @@ def test_the_next_run_mends_what_failed_by_itself(world: World, fault: Fault) ->
     result = sync(world)
 
     assert result.success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [*FAILING, *NO_DATA[2:], Fault.WRONG_TYPE_ID])
@@ -159,7 +145,7 @@ def test_a_list_that_cannot_be_had_stops_the_run_and_changes_nothing(world: Worl
 
     assert sync(world).orders_created == 1
     assert str(new) in stored_orders(world.warehouse)
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.WRONG_TYPE_MONEY, Fault.WRONG_TYPE_COUNT])
@@ -169,7 +155,7 @@ def test_a_list_row_that_cannot_be_read_hides_no_order(world: World, fault: Faul
 
     assert sync(world).orders_created == 8
 
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.DATA_ABSENT, Fault.DATA_NULL])
@@ -181,12 +167,12 @@ def test_a_list_without_data_is_empty_but_never_wipes_the_store(world: World, fa
     assert (result.exit_code, result.orders_created) == (ExitCode.DONE, filed)
 
     assert sync(world).orders_created == 8 - filed
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
     world.server.faults.on("/orders$", fault)
     result = sync(world)
     assert result.exit_code == ExitCode.OTHER
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +206,7 @@ def test_a_code_that_is_text_is_a_success(world: World) -> None:
     world.server.faults.at_random(1.0, [Fault.CODE_AS_STRING])
     result = sync(world)
     assert (result.success, result.api_calls) == (True, 2 + 2 * 8)
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(("part", "fault"), [("", Fault.RATE_LIMIT_ENVELOPE), ("/items", Fault.RATE_LIMIT_HTTP)])
@@ -237,7 +223,7 @@ def test_too_many_calls_stops_the_run_in_good_order(world: World, part: str, fau
     world.server.faults.clear()
     result = sync(world)
     assert result.success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +249,7 @@ def test_refused_credentials_stop_at_once(world: World, place: str, fault: Fault
     assert world.clock.slept == []
     world.server.faults.clear()
     assert sync(world).success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("place", ["filed=false", "filed=true"])
@@ -285,7 +271,7 @@ def test_many_failures_in_a_row_stop_the_run_instead_of_spending_the_budget(worl
     world.server.faults.clear()
     # Those that had used up their attempts before the breaker opened were noted, and are tried again.
     assert sync(world).success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> None:
@@ -309,7 +295,7 @@ def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> 
     world.store.set_payment_status(order_id, "Bounced")
     world.server.faults.clear()
     assert sync(world).success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 def test_the_wait_is_never_longer_than_a_week(world: World) -> None:
@@ -361,7 +347,7 @@ def test_a_value_that_postgres_refuses_fails_its_order_and_no_other(world: World
 
     assert {error["order_id"] for error in result.errors} == {str(order_id) for order_id in refused}
     assert {order.error_class for order in failed(world).values()} == {"CheckViolation"}
-    assert_equal(world.warehouse, world.store, without=refused)
+    assert_holds(world.warehouse, world.store, without=refused)
 
 
 def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
@@ -385,10 +371,10 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     assert [error["order_id"] for error in result.errors] == [str(order_id)]
     assert "value of the order" not in result.errors[0]["error"]
     assert failed(world)[str(order_id)].error_class == "ZeroDivisionError"
-    assert_equal(world.warehouse, world.store, without={order_id})
+    assert_holds(world.warehouse, world.store, without={order_id})
     monkeypatch.undo()
     assert sync(world).success
-    assert_equal(world.warehouse, world.store)
+    assert_holds(world.warehouse, world.store)
 
 
 def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
@@ -403,32 +389,9 @@ def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
     assert sync.last is not None
     assert sync.last.success
     assert (result.exit_code, [error["order_id"] for error in result.errors]) == (3, [str(order_id)])
-    assert_equal(warehouse, store, without={order_id})
+    assert_holds(warehouse, store, without={order_id})
 
     server.faults.clear()
     sync.clock.now += timedelta(minutes=30)
     assert sync("retry_failed_orders").orders_created == 1
-    assert_equal(warehouse, store)
-
-
-def test_the_lock_is_free_again_however_its_holder_was_interrupted(world: World) -> None:
-    """Ctrl-C in the middle of the statement that looks whether the lock is still held.
-
-    Caught: SQLAlchemy dropped the lock's connection without closing it, and the next sync of the process waited
-    for ever.
-    """
-    lock, other = SyncLock(world.warehouse), SyncLock(world.warehouse)
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    assert lock.try_acquire()
-    event.listen(world.warehouse.engine, "before_cursor_execute", interrupt)
-    with pytest.raises(KeyboardInterrupt) as held:
-        lock.check()
-    event.remove(world.warehouse.engine, "before_cursor_execute", interrupt)
-    lock.release()
-
-    assert other.try_acquire()
-    other.release()
-    del held
+    assert_holds(warehouse, store)

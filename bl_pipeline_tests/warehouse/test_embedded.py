@@ -8,36 +8,38 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from bl_pipeline.warehouse import embedded
-from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, Lease, acquire
-from bl_pipeline.warehouse.embedded_server import Cluster, as_account
+from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire
+from bl_pipeline.warehouse.embedded_server import as_account
+from bl_pipeline_tests.warehouse.clusters import (
+    answers,
+    ask,
+    cluster,
+    first_line,
+    hold,
+    is_alive,
+    is_stopped,
+    keeper,
+    kill,
+    postmaster,
+    tell,
+    wait_until,
+)
 
 IS_ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="is about what root does")
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-
-HOLDER = """
-import os, sys, time
-from pathlib import Path
-from bl_pipeline.warehouse.embedded import acquire
-lease = acquire(Path(sys.argv[1]))
-{more}
-print(lease.url, flush=True)
-time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -53,73 +55,6 @@ def home() -> Iterator[Path]:
         if noted:
             with suppress(ProcessLookupError):
                 os.kill(noted[0], signal.SIGQUIT)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "waited in vain"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
-def cluster(home: Path) -> Cluster:
-    return Cluster(home / "postgres")
-
-
-def is_stopped(home: Path) -> bool:
-    return not (home / "postgres").exists() or not (embedded._has_keeper(cluster(home)) or cluster(home).postmaster())
-
-
-def postmaster(home: Path) -> int:
-    noted = cluster(home).postmaster()
-    assert noted
-    return noted[0]
-
-
-def keeper(home: Path) -> int:
-    return int((home / "postgres" / "keeper.lock").read_text())
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def ask(lease: Lease, query: str) -> Any:
-    with psycopg.connect(lease.url) as connection:
-        row = connection.execute(query.encode()).fetchone()
-    return row[0] if row and len(row) == 1 else row
-
-
-def tell(lease: Lease, command: str) -> None:
-    with psycopg.connect(lease.url) as connection:
-        connection.execute(command.encode())
-
-
-def answers(lease: Lease) -> bool:
-    try:
-        return bool(ask(lease, "SELECT 1") == 1)
-    except psycopg.OperationalError:
-        return False
-
-
-def hold(home: Path, more: str = "") -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def first_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    return process.stdout.readline().strip()
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
 
 
 @pytest.mark.parametrize("binaries", [None, *SYSTEM], ids=lambda path: path.parent.name if path else "wheel")

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from sqlalchemy import text
@@ -175,3 +176,30 @@ def test_processes_that_race_for_the_last_calls_get_each_one_once(warehouse: War
 
     assert sum(called) == 40
     assert usage(warehouse, NOON, limit=40).used == 40
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: Warehouse) -> None:
+    """Planted: the oldest call taken for the one that stands in the way; an offset one too small."""
+    rng = Random(seed)
+    budget = Budget(limit=rng.randrange(6, 20), reserve=rng.randrange(0, 3))
+    for moment in sorted(NOON + timedelta(seconds=rng.randrange(0, 80_000)) for _ in range(budget.allowed)):
+        CallLedger(warehouse.engine, store="main", run_id="r", budget=budget).begin("GET", "/orders", moment)
+    now = NOON + timedelta(seconds=80_000)
+
+    with warehouse.engine.connect() as connection:
+        usage = read_usage(connection, "main", budget, now)
+        assert (usage.used, usage.left) == (budget.allowed, 0)
+        reset = usage.next_reset_at
+        assert reset is not None
+        just_before = read_usage(connection, "main", budget, reset - timedelta(microseconds=1))
+        then = read_usage(connection, "main", budget, reset)
+    assert just_before.left < 4 <= then.left
+    assert just_before.next_reset_at == reset
+    assert then.next_reset_at is None
+
+
+def test_with_no_budget_at_all_there_is_no_reset(warehouse: Warehouse) -> None:
+    with warehouse.engine.connect() as connection:
+        assert read_usage(connection, "main", Budget(250, 250), NOON).next_reset_at is None
+        assert read_usage(connection, "main", Budget(252, 250), NOON).next_reset_at is None

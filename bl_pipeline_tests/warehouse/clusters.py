@@ -1,0 +1,94 @@
+"""Looking at an embedded Postgres, and processes that hold one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.embedded import Lease
+from bl_pipeline.warehouse.embedded_server import Cluster
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from bl_pipeline.warehouse.embedded import acquire
+lease = acquire(Path(sys.argv[1]))
+{more}
+print(lease.url, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "waited in vain"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def cluster(home: Path) -> Cluster:
+    return Cluster(home / "postgres")
+
+
+def is_stopped(home: Path) -> bool:
+    return not (home / "postgres").exists() or not (embedded._has_keeper(cluster(home)) or cluster(home).postmaster())
+
+
+def postmaster(home: Path) -> int:
+    noted = cluster(home).postmaster()
+    assert noted
+    return noted[0]
+
+
+def keeper(home: Path) -> int:
+    return int((home / "postgres" / "keeper.lock").read_text())
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ask(lease: Lease, query: str) -> Any:
+    with psycopg.connect(lease.url) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    return row[0] if row and len(row) == 1 else row
+
+
+def tell(lease: Lease, command: str) -> None:
+    with psycopg.connect(lease.url) as connection:
+        connection.execute(command.encode())
+
+
+def answers(lease: Lease) -> bool:
+    try:
+        return bool(ask(lease, "SELECT 1") == 1)
+    except psycopg.OperationalError:
+        return False
+
+
+def hold(home: Path, more: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
