@@ -23,6 +23,7 @@ from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.warehouse import embedded
 from bl_pipeline_tests.terminal.conftest import BL
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "graphql_sync.py"
 SELLERS = {
     "BL_DATABASE_URL": "postgresql://seller:hunter2@127.0.0.1:1/nowhere",
     "BL_STORE": "sellers",
@@ -181,10 +182,14 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
     assert (second.returncode, second.stdout) == (1, "")
     assert f"Port {port} is in use" in second.stderr
+    subprocess.run([sys.executable, EXAMPLE, "--url", f"http://127.0.0.1:{port}"], capture_output=True, check=True)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 0, stderr
     assert stdout.endswith("Stopped.\n")
+    # A line a batch of orders; all that Dagster notes of a run is for the UI.
+    assert stderr.count(" - 50 created\n") == 6
+    assert " - DEBUG - " not in stderr
     assert processes_of(home, process.pid) == []
     assert databases(home) == []
 
