@@ -197,8 +197,8 @@ TABLES = {
 }
 
 
-def assert_holds(warehouse: Warehouse, store: Store, *, without: Collection[int] = ()) -> None:
-    """The warehouse holds the store, but for these orders."""
+def assert_in_step(warehouse: Warehouse, store: Store, *, without: Collection[int] = ()) -> None:
+    """The warehouse is as the store, but for these orders, and for when an order was placed first: that was before."""
     sales = [order for order in store.sales.values() if order.order_id not in without]
     stored = stored_orders(warehouse)
     for order in sales:

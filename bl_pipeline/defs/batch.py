@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future, as_completed, wait
 from threading import Event, Thread
 
 from bl_pipeline.bricklink import (
@@ -90,8 +90,8 @@ def _fetch_all(
                 stopped.set()
                 raise
 
+        futures = _in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
         try:
-            futures = _in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
             for future in as_completed(futures):
                 try:
                     answers = future.result()
@@ -103,8 +103,14 @@ def _fetch_all(
                     if answers is not None:
                         fetched.append(answers)
                         session.progress.fetched(answers.order_id)
+        except Exception:
+            # Broken: no further order, but the calls under way are spent, and their answers land.
+            stopped.set()
+            wait(futures)
+            session.canceled.set()
+            raise
         except BaseException:
-            # Canceled (or broken): no waiting for slow answers, no further call.
+            # Canceled: no waiting for slow answers.
             session.canceled.set()
             raise
     return fetched, failures

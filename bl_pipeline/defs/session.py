@@ -114,10 +114,23 @@ class SyncSession:
         with self.warehouse.engine.begin() as connection:
             runs.start_run(connection, self.warehouse, run_id=run_id, job=job, now=self.clock())
 
-    def attach(self, run_id: str) -> None:
-        """Join a run that another process has begun, as with an executor that runs each step by itself."""
+    def attach(self, run_id: str) -> bool:
+        """Join a run that another process has begun, as with an executor that runs each step by itself.
+
+        False, and nothing done, where no process has.
+        """
+        with self.warehouse.engine.connect() as connection:
+            if runs.read_run(connection, run_id) is None:
+                return False
         self.take_lock(lambda: None)
         self.run_id = run_id
+        return True
+
+    def has_failed(self) -> bool:
+        """Whether something has stopped the run that is no end of the budget."""
+        with self.warehouse.engine.connect() as connection:
+            stopped = runs.read_stop(connection, self.run_id)
+        return stopped is not None and stopped[0] != StopReason.BUDGET
 
     def count_rows(self) -> tuple[int, int]:
         """Rows of sales.orders and of sales.order_items."""

@@ -219,6 +219,11 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
     return plan
 
 
+def batch_numbers(plan: Plan | None) -> range:
+    """The numbers of the batches a plan is fetched in, from 1."""
+    return range(1, (len(plan.fetches) - 1) // BATCH_SIZE + 2 if plan else 1)
+
+
 def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
     to_fetch = {fetch.order_id for fetch in [*plan.fetches, *plan.deferred]}
     return sum(

@@ -4,7 +4,6 @@ Ops hand over through the database alone: what flows between them is Nothing, so
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -52,13 +51,55 @@ class RequestConfig(dg.Config):
         )
 
 
-@contextmanager
-def _step(context: dg.OpExecutionContext) -> Iterator["SyncSession"]:
+def _begin(context: dg.OpExecutionContext) -> "SyncSession":
     session: SyncSession = context.resources.sync
-    if not session.run_id:
-        session.attach(context.run_id)
+    session.begin(
+        context.run_id,
+        job=context.job_name,
+        waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
+    )
+    return session
+
+
+def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: bool) -> "SyncSession":
+    """The session of a run that an earlier step has begun; `planned` where one has planned it, too.
+
+    A run re-executed from the failure has no such step: what it left out is done here, for what another run was told
+    and planned is no longer true.
+    """
+    from bl_pipeline.defs import steps  # noqa: PLC0415
+    from bl_pipeline.defs.batch import fetch_batch  # noqa: PLC0415
+
+    session: SyncSession = context.resources.sync
+    if session.run_id or session.attach(context.run_id):
+        return session
+    request = config.request(context)
+    _begin(context)
     with session.step():
-        yield session
+        steps.list_orders(session, request)
+        plan = steps.plan_changes(session, request) if planned else None
+        for number in steps.batch_numbers(plan):
+            fetch_batch(session, number, include_items=request.include_items)
+    return session
+
+
+def _end(session: "SyncSession") -> dict[str, Any]:
+    """Note the end of the run; its report. Raises dg.Failure where what stopped the run has to be mended first."""
+    from bl_pipeline.defs.report import sync_report  # noqa: PLC0415
+    from bl_pipeline.defs.steps import finish  # noqa: PLC0415
+
+    with session.step():
+        session.result = result = finish(session)
+    report = sync_report(session, result)
+    if result.run_status is RunStatus.FAILED:
+        raise dg.Failure(result.message, metadata=report, allow_retries=False)
+    return report
+
+
+def _end_if_failed(session: "SyncSession") -> None:
+    """End a run that cannot go on before its step reports what it has not done."""
+    if session.has_failed():
+        _end(session)
 
 
 @dg.op(
@@ -70,14 +111,10 @@ def _step(context: dg.OpExecutionContext) -> Iterator["SyncSession"]:
 def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
     from bl_pipeline.defs.steps import list_orders as step  # noqa: PLC0415
 
-    session: SyncSession = context.resources.sync
-    session.begin(
-        context.run_id,
-        job=context.job_name,
-        waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
-    )
+    session = _begin(context)
     with session.step():
         listed = step(session, config.request(context))
+    _end_if_failed(session)
     yield dg.Output(
         None,
         metadata={
@@ -96,13 +133,14 @@ def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
 def plan_changes(
     context: dg.OpExecutionContext, config: RequestConfig
 ) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
-    from bl_pipeline.defs.steps import BATCH_SIZE  # noqa: PLC0415
+    from bl_pipeline.defs.steps import batch_numbers  # noqa: PLC0415
     from bl_pipeline.defs.steps import plan_changes as step  # noqa: PLC0415
 
-    with _step(context) as session:
+    session = _join(context, config, planned=False)
+    with session.step():
         plan = step(session, config.request(context))
-    batches = range(0, len(plan.fetches), BATCH_SIZE) if plan else range(0)
-    for number, _ in enumerate(batches, start=1):
+    _end_if_failed(session)
+    for number in batch_numbers(plan):
         yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
     yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
 
@@ -119,7 +157,8 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
 
     key = context.get_mapping_key()
     assert key is not None
-    with _step(context) as session:
+    session = _join(context, config, planned=True)
+    with session.step():
         counts = fetch_batch(session, int(key.removeprefix("batch_")), include_items=config.include_items)
     context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
 
@@ -130,16 +169,9 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     required_resource_keys={"sync"},
     description="Notes the end of the run and reports its SyncResult.",
 )
-def finish_sync(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
-    from bl_pipeline.defs.report import sync_report  # noqa: PLC0415
-    from bl_pipeline.defs.steps import finish as step  # noqa: PLC0415
-
-    with _step(context) as session:
-        session.result = result = step(session)
-    report = sync_report(session, result)
-    if result.run_status is RunStatus.FAILED:
-        # Asking again at once would not help: what stopped the run has to be mended first.
-        raise dg.Failure(result.message, metadata=report, allow_retries=False)
+def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
+    session = _join(context, config, planned=True)
+    report = _end(session)
     orders, items = session.count_rows()
     reports = {"orders": {**report, "dagster/row_count": orders}, "order_items": {"dagster/row_count": items}}
     for name, values in reports.items():
@@ -177,4 +209,4 @@ def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.Grap
 def op_config(config: RequestConfig) -> dict[str, Any]:
     """The same request for every op that needs it."""
     values = {"config": config.model_dump()}
-    return {"list_orders": values, "plan_changes": values, "fetch_orders": values}
+    return dict.fromkeys(("list_orders", "plan_changes", "fetch_orders", "finish_sync"), values)

@@ -37,6 +37,8 @@ def test_refused_credentials_cost_one_call_and_nothing_else(
     assert result.last_synced_at == NOW
     assert synced.last is not None
     assert not synced.last.success
+    # Green is only what was done.
+    assert [event for event in synced.last.all_events if event.is_step_materialization] == []
     assert as_json(dump(warehouse)) == as_json(before)
     assert statuses(warehouse)[-1] == ("failed", "credentials")
     assert result.message is not None

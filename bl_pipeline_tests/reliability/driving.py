@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event, text
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.defs.batch import fetch_batch
 from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import BATCH_SIZE, SyncRequest, finish, list_orders, plan_changes
+from bl_pipeline.defs.steps import SyncRequest, batch_numbers, finish, list_orders, plan_changes
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.result import SyncResult
@@ -124,8 +124,8 @@ def run_steps(session: SyncSession, request: SyncRequest) -> SyncResult:
     with session.step():
         list_orders(session, request)
         plan = plan_changes(session, request)
-        for first in range(0, len(plan.fetches) if plan else 0, BATCH_SIZE):
-            fetch_batch(session, first // BATCH_SIZE + 1, include_items=request.include_items)
+        for number in batch_numbers(plan):
+            fetch_batch(session, number, include_items=request.include_items)
         session.result = finish(session)
         return session.result
 

@@ -57,7 +57,7 @@ def run_steps(session: SyncSession, request: SyncRequest = EVERYTHING, *, batch_
             list_orders(session, request)
         with session.step():
             plan = plan_changes(session, request)
-        for number, _ in enumerate(range(0, len(plan.fetches) if plan else 0, steps.BATCH_SIZE), start=1):
+        for number in steps.batch_numbers(plan):
             with session.step():
                 fetch_batch(session, number, include_items=request.include_items)
         with session.step():

@@ -18,7 +18,7 @@ from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.state import FailedOrder
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
-from bl_pipeline_tests.expected import assert_holds, stored_items, stored_orders
+from bl_pipeline_tests.expected import assert_in_step, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, check_ledger, check_signatures
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
@@ -82,7 +82,7 @@ def test_what_passes_is_retried_within_the_run(world: World, fault: Fault) -> No
     assert result.success, result
     assert result.api_calls == 2 + 2 * 8 + len(places)
     assert len(world.clock.slept) == len(places)
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [*FAILING, *NO_DATA, *UNREADABLE, Fault.FORBIDDEN])
@@ -97,7 +97,7 @@ def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: 
     assert (result.exit_code, result.run_status) == (ExitCode.SOME_FAILED, RunStatus.COMPLETED_WITH_ERRORS)
     assert {error["order_id"] for error in result.errors} == {str(first), str(second)}
     assert result.orders_created == 6
-    assert_holds(world.warehouse, world.store, without={first, second})
+    assert_in_step(world.warehouse, world.store, without={first, second})
     noted = failed(world)
     assert noted.keys() == {str(first), str(second)}
     assert all(order.attempts == 1 and order.error and order.error_class for order in noted.values())
@@ -109,7 +109,7 @@ def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: 
 
     assert (result.success, result.orders_created) == (True, 2)
     assert failed(world) == {}
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.HTML503, Fault.WRONG_TYPE_MONEY, Fault.DATA_NULL])
@@ -123,7 +123,7 @@ def test_the_next_run_mends_what_failed_by_itself(world: World, fault: Fault) ->
     result = sync(world)
 
     assert result.success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [*FAILING, *NO_DATA[2:], Fault.WRONG_TYPE_ID])
@@ -145,7 +145,7 @@ def test_a_list_that_cannot_be_had_stops_the_run_and_changes_nothing(world: Worl
 
     assert sync(world).orders_created == 1
     assert str(new) in stored_orders(world.warehouse)
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.WRONG_TYPE_MONEY, Fault.WRONG_TYPE_COUNT])
@@ -155,7 +155,7 @@ def test_a_list_row_that_cannot_be_read_hides_no_order(world: World, fault: Faul
 
     assert sync(world).orders_created == 8
 
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("fault", [Fault.DATA_ABSENT, Fault.DATA_NULL])
@@ -167,12 +167,12 @@ def test_a_list_without_data_is_empty_but_never_wipes_the_store(world: World, fa
     assert (result.exit_code, result.orders_created) == (ExitCode.DONE, filed)
 
     assert sync(world).orders_created == 8 - filed
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
     world.server.faults.on("/orders$", fault)
     result = sync(world)
     assert result.exit_code == ExitCode.OTHER
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_code_that_is_text_is_a_success(world: World) -> None:
     world.server.faults.at_random(1.0, [Fault.CODE_AS_STRING])
     result = sync(world)
     assert (result.success, result.api_calls) == (True, 2 + 2 * 8)
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(("part", "fault"), [("", Fault.RATE_LIMIT_ENVELOPE), ("/items", Fault.RATE_LIMIT_HTTP)])
@@ -223,7 +223,7 @@ def test_too_many_calls_stops_the_run_in_good_order(world: World, part: str, fau
     world.server.faults.clear()
     result = sync(world)
     assert result.success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_refused_credentials_stop_at_once(world: World, place: str, fault: Fault
     assert world.clock.slept == []
     world.server.faults.clear()
     assert sync(world).success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("place", ["filed=false", "filed=true"])
@@ -271,7 +271,7 @@ def test_many_failures_in_a_row_stop_the_run_instead_of_spending_the_budget(worl
     world.server.faults.clear()
     # Those that had used up their attempts before the breaker opened were noted, and are tried again.
     assert sync(world).success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> None:
@@ -295,7 +295,7 @@ def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> 
     world.store.set_payment_status(order_id, "Bounced")
     world.server.faults.clear()
     assert sync(world).success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 def test_the_wait_is_never_longer_than_a_week(world: World) -> None:
@@ -347,7 +347,7 @@ def test_a_value_that_postgres_refuses_fails_its_order_and_no_other(world: World
 
     assert {error["order_id"] for error in result.errors} == {str(order_id) for order_id in refused}
     assert {order.error_class for order in failed(world).values()} == {"CheckViolation"}
-    assert_holds(world.warehouse, world.store, without=refused)
+    assert_in_step(world.warehouse, world.store, without=refused)
 
 
 def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
@@ -371,10 +371,10 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     assert [error["order_id"] for error in result.errors] == [str(order_id)]
     assert "value of the order" not in result.errors[0]["error"]
     assert failed(world)[str(order_id)].error_class == "ZeroDivisionError"
-    assert_holds(world.warehouse, world.store, without={order_id})
+    assert_in_step(world.warehouse, world.store, without={order_id})
     monkeypatch.undo()
     assert sync(world).success
-    assert_holds(world.warehouse, world.store)
+    assert_in_step(world.warehouse, world.store)
 
 
 def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
@@ -389,9 +389,9 @@ def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
     assert sync.last is not None
     assert sync.last.success
     assert (result.exit_code, [error["order_id"] for error in result.errors]) == (3, [str(order_id)])
-    assert_holds(warehouse, store, without={order_id})
+    assert_in_step(warehouse, store, without={order_id})
 
     server.faults.clear()
     sync.clock.now += timedelta(minutes=30)
     assert sync("retry_failed_orders").orders_created == 1
-    assert_holds(warehouse, store)
+    assert_in_step(warehouse, store)
