@@ -54,15 +54,16 @@ def part(name: str) -> str:
 # What each part may import of bl_pipeline beside itself.
 ALLOWED = {
     "settings": set(),
+    "interruptions": set(),
     "bricklink": {"settings"},
     "sync": {"settings", "bricklink"},
     "warehouse": {"settings"},
     "sandbox": set(),
-    "defs": {"settings", "bricklink", "sync", "warehouse", "status", "pictures"},
+    "defs": {"settings", "interruptions", "bricklink", "sync", "warehouse", "status", "pictures"},
     "pictures": {"warehouse"},
     "status": {"settings", "bricklink", "sync", "warehouse"},
 }
-TERMINAL = {"settings", "bricklink", "sync", "warehouse", "defs", "status", "pictures", "terminal", "cli"}
+TERMINAL = ALLOWED["defs"] | {"defs", "terminal", "cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

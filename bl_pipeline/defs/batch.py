@@ -27,9 +27,10 @@ from bl_pipeline.defs.loading import (
     prepare,
     read_landed_order,
 )
-from bl_pipeline.defs.session import Interrupted, SyncSession
+from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.defs.steps import order_state, stop
 from bl_pipeline.defs.stops import stop_for
+from bl_pipeline.interruptions import Interrupted
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.changes import RECHECK_OPEN_AFTER, Reason, items_needed
 from bl_pipeline.sync.normalise import NotNormalisable, order_key

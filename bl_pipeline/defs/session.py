@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
+from bl_pipeline.interruptions import Interrupted, interruption_behind
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 from bl_pipeline.warehouse import runs
@@ -46,10 +47,6 @@ class Unwatched:
 
     def done(self, order_id: str, outcome: str) -> None:
         """Ignored."""
-
-
-class Interrupted(BaseException):
-    """The run is being canceled while a thread waits; no `except Exception` may swallow it."""
 
 
 def utc_now() -> datetime:
@@ -142,13 +139,14 @@ class SyncSession:
         """Around each step: what ends it before its time ends the run, and is noted."""
         try:
             yield
-        except Exception:
-            self._note_end(RunStatus.FAILED)
-            raise
-        except BaseException:
+        except BaseException as error:
+            interruption = interruption_behind(error)
+            if interruption is None:
+                self._note_end(RunStatus.FAILED)
+                raise
             # Terminate in the UI, or Ctrl-C.
             self.cancel()
-            raise
+            raise interruption from None
 
     def cancel(self) -> None:
         """Note that the run was canceled, where it has begun and not ended: no step may have been under way."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
+from bl_pipeline.interruptions import interruption_behind
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal.console import complain
@@ -30,8 +31,6 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the message of what can be expected to go wrong; None for anything else."""
     if isinstance(error, SettingsError):
         return ExitCode.USAGE, str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.OTHER, "Canceled."
     if isinstance(error, Refused):
         return error.exit_code, str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -50,6 +49,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.UNREACHABLE, str(error)
     if isinstance(error, DemoError):
         return ExitCode.OTHER, str(error)
+    if interruption_behind(error):
+        return ExitCode.OTHER, "Canceled."
     if type(error).__name__ == "DagsterPostgresException" and error.__cause__:
         error = error.__cause__
     if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bl_pipeline.interruptions import interruption_behind
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 
@@ -83,7 +84,6 @@ def _noted(session: SyncSession) -> SyncResult:
 
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:
     import dagster as dg  # noqa: PLC0415
-    from dagster._core.errors import DagsterExecutionInterruptedError  # noqa: PLC0415
 
     from bl_pipeline.defs import defs  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
@@ -108,7 +108,9 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
         except dg.Failure as failure:
             if session.result is None:
                 raise RunError(failure.description or "The run failed.") from None
-        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        except BaseException as error:
+            if interruption_behind(error) is None:
+                raise
             # It may have come between two steps, where no step could note it.
             session.cancel()
             # Dagster knows cancelation only by request; this one came from the keyboard.

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg import ProgrammingError
 from sqlalchemy import event, text
 
 from bl_pipeline.bricklink import RetryPolicy
@@ -313,3 +314,27 @@ def test_the_lock_is_free_again_however_its_holder_was_interrupted(warehouse: Wa
     assert other.try_acquire()
     other.release()
     del held
+
+
+def test_canceled_while_a_connection_is_tested(settings: Settings, warehouse: Warehouse, clock: Clock) -> None:
+    """The library that is to take the connection back fails at it, and its error is all that comes out.
+
+    Caught: such a run was noted as failed, and its user told of a connection in transaction status ACTIVE.
+    """
+    with session_at(settings, clock) as session:
+        session.begin("canceled", job="sync_orders")
+        engine = session.warehouse.engine
+
+        def interrupted_ping(_connection: object) -> bool:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise ProgrammingError("can't change 'autocommit' now: connection in transaction status ACTIVE")
+
+        engine.dialect.do_ping = interrupted_ping  # type: ignore[assignment, method-assign]
+        with pytest.raises(KeyboardInterrupt), session.step():
+            try:
+                session.usage()
+            finally:
+                del engine.dialect.do_ping
+    assert statuses(warehouse) == ["canceled"]

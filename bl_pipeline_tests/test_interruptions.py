@@ -1,0 +1,35 @@
+"""What counts as ended from outside."""
+
+from __future__ import annotations
+
+import pytest
+
+from bl_pipeline.interruptions import Interrupted, interruption_behind
+from bl_pipeline.terminal.failures import explain
+
+
+def hiding(interruption: type[BaseException]) -> Exception:
+    """The error of whoever clears up after the interruption, and fails at it."""
+    with pytest.raises(ValueError, match="busy") as caught:
+        try:
+            try:
+                raise interruption
+            finally:
+                raise RuntimeError("cannot be taken back")
+        except RuntimeError as error:
+            raise ValueError("busy") from error
+    return caught.value
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, Interrupted])
+def test_an_error_may_hide_an_interruption(interruption: type[BaseException]) -> None:
+    assert isinstance(interruption_behind(hiding(interruption)), interruption)
+    assert isinstance(interruption_behind(interruption()), interruption)
+    assert explain(hiding(interruption)) == (1, "Canceled.")
+
+
+@pytest.mark.parametrize("other", [RuntimeError, GeneratorExit, SystemExit])
+def test_what_hides_no_interruption(other: type[BaseException]) -> None:
+    assert interruption_behind(hiding(other)) is None
+    assert interruption_behind(other()) is None
+    assert explain(hiding(other)) is None
