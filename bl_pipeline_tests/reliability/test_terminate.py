@@ -1,16 +1,27 @@
-"""Terminate in the UI that comes between two steps, where nothing of the pipeline is under way."""
+"""Terminate in the UI between two steps, where nothing of the pipeline is under way, and Ctrl-C at any moment."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+from random import Random
 
 import pytest
 
+from bl_pipeline.sandbox import Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.runs import last_runs
-from bl_pipeline_tests.reliability.processes import start
+from bl_pipeline.warehouse.runs import Run, last_runs
+from bl_pipeline_tests.conftest import NOW
+from bl_pipeline_tests.expected import assert_in_step
+from bl_pipeline_tests.reliability.processes import Task, start, wait_until
+
+
+def runs_of(warehouse: Warehouse) -> list[Run]:
+    with warehouse.engine.connect() as connection:
+        return last_runs(connection, warehouse, limit=5)
 
 
 def _terminated_after(settings: Settings, step: str) -> None:
@@ -43,6 +54,35 @@ def test_a_run_terminated_between_two_steps_is_noted(settings: Settings, warehou
     process.join(60)
     assert process.exitcode is not None
 
-    with warehouse.engine.connect() as connection:
-        (run,) = last_runs(connection, warehouse, limit=5)
+    (run,) = runs_of(warehouse)
     assert (run.status, run.finished_at is not None) == ("canceled", True)
+
+
+def _sync_in_the_terminal(settings: Settings) -> None:
+    from bl_pipeline.defs.session import Unwatched
+    from bl_pipeline.terminal.running import Canceled, run_job
+
+    os.environ.update(settings.as_environment())
+    try:
+        run_job(settings, "sync_orders", {}, Unwatched())
+    except Canceled:
+        sys.exit(7)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(60))
+def test_ctrl_c_at_any_moment(seed: int, settings: Settings, warehouse: Warehouse, store: Store) -> None:
+    """Caught: one in fifty met a connection that was being tested, and was noted as failed."""
+    process = start(_sync_in_the_terminal, settings)
+    wait_until(lambda: bool(runs_of(warehouse)) or not process.is_alive())
+    time.sleep(Random(seed).uniform(0, 0.6))
+    assert process.pid is not None
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+
+    (run,) = runs_of(warehouse)
+    # After its end there is nothing left to cancel but the checks.
+    assert (run.status, process.exitcode) in [("canceled", 7), ("succeeded", 7), ("succeeded", 0)]
+    assert Task(settings, NOW).run().success
+    assert_in_step(warehouse, store)
