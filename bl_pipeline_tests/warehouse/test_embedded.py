@@ -216,7 +216,7 @@ def test_a_stale_note_with_the_id_of_a_living_process_does_not_hinder(home: Path
         os.kill(keeper(home), signal.SIGKILL)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: not embedded._has_keeper(cluster(home)) and not answers(lease))
-    bystander = subprocess.Popen(["sleep", "600"], **as_account(account))
+    bystander = subprocess.Popen(as_account(account, ["/bin/sleep", "600"]))
     try:
         note.write_text(note.read_text().replace(str(server), str(bystander.pid), 1))
         with acquire(home) as lease:
