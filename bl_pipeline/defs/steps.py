@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from math import ceil
 
 from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError
 from bl_pipeline.defs.session import SyncSession
@@ -221,7 +222,8 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
 
 def batch_numbers(plan: Plan | None) -> range:
     """The numbers of the batches a plan is fetched in, from 1."""
-    return range(1, (len(plan.fetches) - 1) // BATCH_SIZE + 2 if plan else 1)
+    fetches = len(plan.fetches) if plan else 0
+    return range(1, ceil(fetches / BATCH_SIZE) + 1)
 
 
 def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
