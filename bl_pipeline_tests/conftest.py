@@ -203,6 +203,14 @@ def server(store: Store) -> Iterator[SandboxServer]:
         yield server
 
 
+def sandbox_settings(server: SandboxServer, database_url: str, **overrides: Any) -> Settings:
+    """Settings of a sandbox and a database, whatever the environment says."""
+    fields = {name.lower(): value for name, value in server.environment().items()}
+    return load_settings(
+        **{**fields, "_env_file": None, "bl_store": "main", "bl_database_url": database_url, **overrides}
+    )
+
+
 MakeSettings = Callable[..., Settings]
 
 
@@ -337,9 +345,7 @@ def synced_template(postgres: Postgres, dagster_instance: dg.DagsterInstance) ->
 
     def fill(url: str) -> None:
         with SandboxServer(grow_store(), timestamp_lifetime=10**9) as server:
-            fields = {field.lower(): value for field, value in server.environment().items()}
-            settings = load_settings(_env_file=None, bl_store="main", bl_database_url=url, **fields)
-            assert Sync(settings, Clock(NOW), dagster_instance)().success
+            assert Sync(sandbox_settings(server, url), Clock(NOW), dagster_instance)().success
 
     postgres.make_template(name, TEMPLATE, fill)
     return name

@@ -19,7 +19,8 @@ from typing import Any
 import requests
 
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.settings import Settings
+from bl_pipeline_tests.conftest import sandbox_settings
 
 PATIENCE = 150.0
 """Seconds that anything may take: it takes a tenth of this on a machine with nothing else to do."""
@@ -139,13 +140,7 @@ def serve_desk(store: Store, database_url: str, **settings: str) -> Iterator[Des
         desk = Desk(
             f"http://127.0.0.1:{port}",
             server,
-            load_settings(
-                _env_file=None,
-                **{name.lower(): value for name, value in server.environment().items()},
-                bl_home=home,
-                bl_database_url=database_url,
-                bl_store="main",
-            ),
+            sandbox_settings(server, database_url, bl_home=home),
             environment,
         )
         try:

@@ -1,4 +1,4 @@
-"""The steps of a sync, run as a Dagster run does but without its overhead; and what has to be true at the end."""
+"""A world of a store and a warehouse in which syncs run and die; and what has to be true at the end."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 from typing import Any, cast
-from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, event, text
 
 from bl_pipeline.bricklink import RetryPolicy
-from bl_pipeline.defs.batch import fetch_batch
 from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import SyncRequest, batch_numbers, finish, list_orders, plan_changes
+from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.result import SyncResult
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import Clock
+from bl_pipeline_tests.conftest import NOW, Clock, sandbox_settings
 from bl_pipeline_tests.expected import STATUS, Row, order_row
+from bl_pipeline_tests.reliability.processes import EVERYTHING, run_steps
 
 DAY = timedelta(hours=24)
 
@@ -91,21 +90,6 @@ class RememberingStore(Store):
         return cast(RememberingStore, cls.grow(**keywords))
 
 
-def sandbox_settings(server: SandboxServer, database_url: str, **overrides: Any) -> Settings:
-    """Settings of a sandbox and a database, whatever the environment says."""
-    fields = {name.lower(): value for name, value in server.environment().items()}
-    return load_settings(
-        **{
-            "_env_file": None,
-            **fields,
-            "bl_database_url": database_url,
-            "bl_request_timeout": 30,
-            "bl_max_parallel_requests": 2,
-            **overrides,
-        }
-    )
-
-
 @contextmanager
 def session_on(warehouse: Warehouse, settings: Settings, clock: Clock) -> Iterator[SyncSession]:
     """A session as a process of its own would have it, on an engine that others use too."""
@@ -116,18 +100,6 @@ def session_on(warehouse: Warehouse, settings: Settings, clock: Clock) -> Iterat
         yield session
     finally:
         session.close()
-
-
-def run_steps(session: SyncSession, request: SyncRequest) -> SyncResult:
-    """One run, step by step."""
-    session.begin(uuid4().hex, job="sync_orders")
-    with session.step():
-        list_orders(session, request)
-        plan = plan_changes(session, request)
-        for number in batch_numbers(plan):
-            fetch_batch(session, number, include_items=request.include_items)
-        session.result = finish(session)
-        return session.result
 
 
 @dataclass
@@ -145,7 +117,8 @@ class World:
     @property
     def settings(self) -> Settings:
         """The settings as they are now."""
-        return sandbox_settings(self.server, self.database_url, **self.overrides)
+        usual = {"bl_request_timeout": 30, "bl_max_parallel_requests": 2}
+        return sandbox_settings(self.server, self.database_url, **{**usual, **self.overrides})
 
     def sync(
         self, request: SyncRequest | None = None, *, die_at: int | None = None, after: bool = False
@@ -154,7 +127,7 @@ class World:
         self.death.plan(die_at, after=after)
         try:
             with session_on(self.warehouse, self.settings, self.clock) as session:
-                return run_steps(session, request or SyncRequest())
+                return run_steps(session, request or EVERYTHING)
         except Died:
             return None
         finally:
@@ -168,6 +141,16 @@ class World:
         """Time passes, for the store and for us."""
         self.clock.advance(**by)
         self.store.advance(timedelta(**by))
+
+
+@contextmanager
+def new_world(store: RememberingStore, database_url: str, **overrides: Any) -> Iterator[World]:
+    """A world of this store, and a warehouse that holds nothing of it yet; `overrides` are of its settings."""
+    with (
+        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
+        SandboxServer(store, timestamp_lifetime=10**9) as server,
+    ):
+        yield World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine), overrides)
 
 
 def truncate(engine: Engine) -> None:

@@ -24,8 +24,7 @@ from bl_pipeline.defs import steps
 from bl_pipeline.defs.batch import fetch_batch
 from bl_pipeline.defs.session import SyncSession, open_session
 from bl_pipeline.defs.steps import SyncRequest, finish, list_orders, plan_changes
-from bl_pipeline.sandbox import SandboxServer
-from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.settings import Settings
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.expected import Row, dump
@@ -98,12 +97,6 @@ def session_at(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Sy
 
 def _do_not_wait(_seconds: float) -> None:
     pass
-
-
-def sandbox_settings(server: SandboxServer, database_url: str) -> Settings:
-    """Settings of a sandbox and a database, whatever the environment says."""
-    fields: dict[str, Any] = {name.lower(): value for name, value in server.environment().items()}
-    return load_settings(_env_file=None, bl_store="main", bl_database_url=database_url, **fields)
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,12 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, sandbox_settings
 from bl_pipeline_tests.reliability.processes import (
     Task,
     contents,
     run_job,
     run_steps,
-    sandbox_settings,
     session_at,
     start,
     wait_until,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,45 +11,28 @@ from sqlalchemy import text
 from bl_pipeline.defs import loading
 from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sandbox import PASSING, Fault, SandboxServer, Store, Wire
-from bl_pipeline.settings import load_settings
 from bl_pipeline.sync import normalise
 from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
 from bl_pipeline.warehouse import state
-from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.state import FailedOrder
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 from bl_pipeline_tests.expected import assert_in_step, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, check_ledger, check_signatures
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, check_signatures, new_world
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
 FAILING = sorted({*PASSING, Fault.TIMEOUT} - LIMITS)
 NO_DATA = [Fault.DATA_ABSENT, Fault.DATA_NULL, Fault.WRONG_TYPE_DATA]
 UNREADABLE = [Fault.WRONG_TYPE_MONEY, Fault.WRONG_TYPE_COUNT, Fault.WRONG_TYPE_ID]
 
-MakeWorld = Callable[..., World]
-
 
 @pytest.fixture
-def make_world(database_url: str) -> Iterator[MakeWorld]:
+def world(database_url: str) -> Iterator[World]:
     """A small store of unfiled and filed orders, two of them purged, and an empty warehouse."""
     store = RememberingStore.of(orders=8, seed=3, now=NOW, filed=3, purged=2)
-    with (
-        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
-        SandboxServer(store, timestamp_lifetime=10**9) as server,
-    ):
-
-        def make(**overrides: object) -> World:
-            world = World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine))
-            world.overrides = {"bl_request_timeout": 0.4, **overrides}
-            return world
-
-        yield make
-        check_signatures(server)
-
-
-@pytest.fixture
-def world(make_world: MakeWorld) -> World:
-    return make_world()
+    with new_world(store, database_url, bl_request_timeout=0.4) as world:
+        yield world
+        check_signatures(world.server)
 
 
 def sync(world: World, request: SyncRequest | None = None) -> SyncResult:

@@ -34,8 +34,9 @@ from bl_pipeline.warehouse.ledger import CallLedger
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, Clock
 from bl_pipeline_tests.expected import Row, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import run_steps, truncate
+from bl_pipeline_tests.reliability.driving import truncate
 from bl_pipeline_tests.reliability.mutations import DETAIL, LOT, NASTY, WRONG, Mutation
+from bl_pipeline_tests.reliability.processes import run_steps
 
 STORE = Store.grow(orders=60, seed=21, now=NOW, filed=0, purged=0, currencies=("EUR", "USD"))
 SALES = [order for order in STORE.sales.values() if order.lots]

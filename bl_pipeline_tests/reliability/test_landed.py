@@ -8,12 +8,10 @@ import pytest
 
 from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.defs.steps import SyncRequest
-from bl_pipeline.sandbox import Fault, SandboxServer, Wire
-from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import NOW, Clock
+from bl_pipeline.sandbox import Fault, Wire
+from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, dump, item_rows, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, landed, session_on
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, landed, new_world, session_on
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 
@@ -22,12 +20,7 @@ SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 def world(database_url: str) -> Iterator[World]:
     """A store whose orders still have all there is, and an empty warehouse."""
     store = RememberingStore.of(orders=6, seed=5, now=NOW, filed=0, purged=0)
-    with (
-        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
-        SandboxServer(store, timestamp_lifetime=10**9) as server,
-    ):
-        world = World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine))
-        world.overrides = {"bl_max_parallel_requests": 1}
+    with new_world(store, database_url, bl_max_parallel_requests=1) as world:
         yield world
 
 

@@ -14,7 +14,7 @@ from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync, sandbox_settings
 from bl_pipeline_tests.expected import Row, as_json, dump, stored_items
 from bl_pipeline_tests.reliability.processes import (
     EVERYTHING,
@@ -22,7 +22,6 @@ from bl_pipeline_tests.reliability.processes import (
     Task,
     run_and_kill,
     run_steps,
-    sandbox_settings,
     session_at,
     start,
 )

@@ -14,48 +14,27 @@ from sqlalchemy import text
 
 from bl_pipeline.bricklink import read_summaries
 from bl_pipeline.defs.steps import SyncRequest
-from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, SandboxServer, Store, Wire
+from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire
 from bl_pipeline.sandbox.api import as_bytes
-from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.sync.summaries import merge_lists
-from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import NOW, Clock
-from bl_pipeline_tests.expected import Row, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import Death, RememberingStore, World, check_ledger
+from bl_pipeline_tests.conftest import NOW
+from bl_pipeline_tests.expected import assert_in_step, stored_orders
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, new_world
 
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     """A small store without purged orders, and an empty warehouse."""
     store = RememberingStore.of(orders=7, seed=5, now=NOW, filed=2, purged=0)
-    with (
-        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
-        SandboxServer(store, timestamp_lifetime=10**9) as server,
-    ):
-        yield World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine))
+    with new_world(store, database_url) as world:
+        yield world
 
 
 def sync(world: World, request: SyncRequest | None = None) -> SyncResult:
     result = world.sync(request)
     assert result is not None
     return result
-
-
-def assert_equal(world: World, *, but_for: set[str] | None = None) -> None:
-    """The warehouse is the store, but for these columns."""
-    left_out = {"first_order_date"} | (but_for or set())
-
-    def kept(row: Row) -> Row:
-        return {name: value for name, value in row.items() if name not in left_out}
-
-    stored = stored_orders(world.warehouse)
-    assert {order_id: kept(row) for order_id, row in stored.items()} == {
-        str(order.order_id): kept(order_row(order)) for order in world.store.sales.values()
-    }
-    assert stored_items(world.warehouse) == {
-        str(order.order_id): item_rows(order) for order in world.store.sales.values() if order.lots
-    }
 
 
 def sales(world: World) -> list[SandboxOrder]:
@@ -76,7 +55,7 @@ def test_orders_of_the_same_moment_are_all_seen(world: World) -> None:
 
     result = sync(world)
     assert (result.orders_created, result.orders_updated, result.orders_skipped) == (1, 1, 6)
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
 
 
 @pytest.mark.parametrize("backwards", [timedelta(milliseconds=1), timedelta(days=400)])
@@ -88,7 +67,7 @@ def test_a_status_that_changed_earlier_than_it_had_is_seen(world: World, backwar
     world.store.put(replace(order, date_status_changed=order.date_status_changed - backwards, remarks="seen"))
 
     assert sync(world).orders_updated == 1
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
 
 
 def test_without_date_status_changed_nothing_is_missed(world: World) -> None:
@@ -101,13 +80,13 @@ def test_without_date_status_changed_nothing_is_missed(world: World) -> None:
     world.store.add_batch(sales(world)[2].order_id)
     result = sync(world)
     assert (result.orders_updated, result.orders_skipped) == (3, 4)
-    assert_equal(world, but_for={"status_changed_at"})
+    assert_in_step(world.warehouse, world.store, but_for={"status_changed_at"})
     assert {row["status_changed_at"] for row in stored_orders(world.warehouse).values()} == {None}
 
     # It comes back one day.
     world.server.wire = Wire()
     sync(world)
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
     assert sync(world).api_calls == 2
 
 
@@ -124,7 +103,7 @@ def test_a_clock_that_is_wrong_misses_nothing(world: World, hours: int) -> None:
         world.store.set_payment_status(failing, "Sent" if right else "Bounced")
         assert sync(world).errors
         assert sync(world).success
-        assert_equal(world)
+        assert_in_step(world.warehouse, world.store)
         check_ledger(world, allowed=4750)
 
 
@@ -139,7 +118,7 @@ def test_a_clock_set_back_does_not_keep_what_failed_waiting(world: World) -> Non
 
     world.clock.now = NOW
     assert sync(world).success
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
 
 
 def test_a_clock_set_back_gives_no_call_twice(world: World) -> None:
@@ -169,13 +148,13 @@ def test_the_hours_that_clocks_skip_or_repeat_are_hours_like_others(
             moment = turn + timedelta(minutes=20 * (number - 3), milliseconds=7)
             world.store.put(replace(order, date_ordered=moment, date_status_changed=moment))
         assert sync(world).orders_created == 7
-        assert_equal(world)
+        assert_in_step(world.warehouse, world.store)
         # The same wall clock an hour later.
         order = sales(world)[3]
         world.store.put(replace(order, date_status_changed=order.date_status_changed + timedelta(hours=1), remarks="x"))
         world.clock.advance(hours=1)
         assert sync(world).orders_updated == 1
-        assert_equal(world)
+        assert_in_step(world.warehouse, world.store)
         with world.warehouse.engine.connect() as connection:
             days = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE started_at = :now"), {
                 "now": world.clock.now
@@ -205,7 +184,7 @@ def test_a_time_is_the_same_time_in_every_form(world: World, form: str) -> None:
     """Caught: an offset thrown away; a time without one taken for local; a changed form taken for a change."""
     world.server.wire = OddTimes(form=form)
     assert sync(world).orders_created == 7
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
 
     for wire in (Wire(), Wire(timestamps="offset"), OddTimes(form=form)):
         world.server.wire = wire
@@ -266,7 +245,7 @@ def test_an_order_in_both_lists_is_one_order(world: World) -> None:
 
     assert result.orders_created == 7
     assert result.api_calls == 2 + 2 * 7
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
     assert stored_orders(world.warehouse)[str(order.order_id)]["is_filed"] is True
     assert sync(world).api_calls == 2
 
@@ -282,4 +261,4 @@ def test_an_order_in_neither_list_is_only_late(world: World) -> None:
     assert stored_orders(world.warehouse) == before
 
     assert sync(world).orders_updated == 1
-    assert_equal(world)
+    assert_in_step(world.warehouse, world.store)
