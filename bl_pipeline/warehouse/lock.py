@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 
@@ -68,10 +67,6 @@ class SyncLock:
         """Give the lock back; nothing happens where it is not held."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            if not connection.invalidated:
-                # The end of a session frees its lock too, but only some moments after `close`.
-                with suppress(SQLAlchemyError):
-                    connection.execute(text("SELECT pg_advisory_unlock_all()"))
             connection.close()
             # Interrupted in the middle of a statement, SQLAlchemy drops a detached connection without closing it.
             if self._session is not None:
