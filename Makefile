@@ -5,17 +5,21 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python;
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := --no-deps --require-hashes -r requirements.lock
 
-.PHONY: setup demo up test test-full lint format lock
+.PHONY: setup demo up test test-full test-lowest lint format lock
 
 setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; fi
-	@echo "Setting up .venv with $(PYTHON), which takes about a minute ..."
+	@echo "Setting up .venv with $(PYTHON), which takes a few seconds; a minute if packages are downloaded slowly ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.txt
+	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --python $(BIN)/python $(LOCKED); } \
+		|| { echo "uv could not install the packages, so pip does it now: this takes some minutes." >&2; $(PIP) $(LOCKED); }
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup
@@ -30,6 +34,13 @@ test: setup lint
 
 test-full: setup lint
 	@$(BIN)/python -m pytest -m "full or not full"
+
+# The lowest versions that pyproject.toml allows, in an environment of their own, with the tests that use them most.
+test-lowest: setup
+	@$(PYTHON) -m venv --clear .venv/lowest
+	@$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	@.venv/lowest/bin/python -m pytest -m "not full and not slow" bl_pipeline_tests/bricklink bl_pipeline_tests/sync \
+		bl_pipeline_tests/warehouse bl_pipeline_tests/defs bl_pipeline_tests/reports bl_pipeline_tests/terminal
 
 lint: setup
 	@$(BIN)/ruff check .

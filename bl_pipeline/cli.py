@@ -46,7 +46,6 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="bl",
     cls=_Commands,
-    help="Every BrickLink sale in your own Postgres warehouse.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,6 +54,23 @@ app = typer.Typer(
 ResultJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        show(f"bl_pipeline {version('bl-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def bl(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Every BrickLink sale in your own Postgres warehouse."""
 
 
 def main() -> None:

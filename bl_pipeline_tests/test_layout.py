@@ -54,12 +54,13 @@ def part(name: str) -> str:
 # What each part may import of bl_pipeline beside itself.
 ALLOWED = {
     "settings": set(),
+    "project": set(),
     "interruptions": set(),
     "bricklink": {"settings"},
     "sync": {"settings", "bricklink"},
-    "warehouse": {"settings"},
+    "warehouse": {"settings", "project"},
     "sandbox": set(),
-    "defs": {"settings", "interruptions", "bricklink", "sync", "warehouse", "status", "pictures"},
+    "defs": {"settings", "project", "interruptions", "bricklink", "sync", "warehouse", "status", "pictures"},
     "pictures": {"warehouse"},
     "status": {"settings", "bricklink", "sync", "warehouse"},
 }

@@ -10,10 +10,8 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings
-
-PROJECT = Path(__file__).parents[2]
-"""Where dagster.yaml and workspace.yaml are."""
 
 
 def dagster_home(settings: Settings) -> Path:

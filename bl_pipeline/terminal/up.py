@@ -17,6 +17,7 @@ from typing import NoReturn
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
@@ -94,7 +95,7 @@ def _signals_stop() -> Iterator[None]:
 
 
 def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> int:
-    from bl_pipeline.defs.instance import PROJECT, dagster_home, open_instance  # noqa: PLC0415
+    from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 

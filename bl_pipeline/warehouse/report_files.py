@@ -28,7 +28,9 @@ from graphlib import TopologicalSorter
 from hashlib import blake2b
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "sql"
+from bl_pipeline.project import PROJECT
+
+FOLDER = PROJECT / "sql"
 SCHEMA = "reports"
 MONEY = "currency"
 DAY, TIME, PERCENT = "date", "UTC", "%"

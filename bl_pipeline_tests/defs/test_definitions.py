@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -84,3 +85,18 @@ def test_the_location_loads_without_a_warning(filters: str) -> None:
     assert loaded.returncode == 0, loaded.stderr[-3000:]
     assert loaded.stderr == ""
     assert "sync_orders" in loaded.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [("list", "defs", "--json"), pytest.param(("check", "defs"), marks=pytest.mark.full)], ids=" ".join
+)
+def test_dg_finds_the_definitions(command: tuple[str, ...]) -> None:
+    """Planted: `[tool.dg]` left out, or its target module misspelt."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BL_", "BRICKLINK_"))}
+    dg_command = [str(Path(sys.executable).with_name("dg")), *command]
+    done = subprocess.run(dg_command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "--json" in command:
+        listed = json.loads(done.stdout)
+        assert {"sync_orders", "full_sync", "rebuild"} <= {job["name"] for job in listed["jobs"]}
+        assert {"orders", "revenue_by_month"} <= {asset["asset_key"] for asset in listed["assets"]}
