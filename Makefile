@@ -17,7 +17,7 @@ setup: .venv/ready
 	@echo "Setting up .venv with $(PYTHON), which takes a few seconds; a minute if packages are downloaded slowly ..."
 	@$(PYTHON) -m venv .venv
 	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.txt
-	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --python $(BIN)/python $(LOCKED); } \
+	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python $(LOCKED); } \
 		|| { echo "uv could not install the packages, so pip does it now: this takes some minutes." >&2; $(PIP) $(LOCKED); }
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -38,7 +38,7 @@ test-full: setup lint
 # The lowest versions that pyproject.toml allows, in an environment of their own, with the tests that use them most.
 test-lowest: setup
 	@$(PYTHON) -m venv --clear .venv/lowest
-	@$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --system-certs --python .venv/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
 	@.venv/lowest/bin/python -m pytest -m "not full and not slow" bl_pipeline_tests/bricklink bl_pipeline_tests/sync \
 		bl_pipeline_tests/warehouse bl_pipeline_tests/defs bl_pipeline_tests/reports bl_pipeline_tests/terminal
 

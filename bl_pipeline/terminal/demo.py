@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -26,7 +27,7 @@ _MONTHS_SHOWN = 12
 _RULE = 78
 
 _AFTERWARDS = """\
-See this in the Dagster UI:   make up     (or: .venv/bin/bl up --demo)
+See this in the Dagster UI:   {bl} up --demo
 
 Connect your own store:
   1. At bricklink.com, My BrickLink > Settings > API > Consumer Registration, register this
@@ -36,9 +37,9 @@ Connect your own store:
        BRICKLINK_CONSUMER_SECRET=...
        BRICKLINK_TOKEN_VALUE=...
        BRICKLINK_TOKEN_SECRET=...
-  3. .venv/bin/bl doctor   checks them
-     .venv/bin/bl sync     fetches your sales; where the day's calls end, the next sync goes on
-     .venv/bin/bl up       syncs every half hour, and shows it at http://127.0.0.1:3000"""
+  3. {bl} doctor   checks them
+     {bl} sync     fetches your sales; if the day's calls are used up, the next sync goes on
+     {bl} up       syncs every half hour, and shows it at http://127.0.0.1:3000"""
 
 
 def run_demo() -> bool:
@@ -56,7 +57,9 @@ def run_demo() -> bool:
             Text(f"All this took {c.seconds(time.monotonic() - began)}; database and sandbox are gone again.", "dim")
         )
         _heading("What next")
-        for line in _AFTERWARDS.splitlines():
+        # In a checkout `bl` is on no PATH.
+        bl = ".venv/bin/bl" if Path(".venv/bin/bl").exists() else "bl"
+        for line in _AFTERWARDS.format(bl=bl).splitlines():
             c.show(line)
     return done
 
