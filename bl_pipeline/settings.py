@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
 CREDENTIAL_VARIABLES = (
@@ -20,6 +24,10 @@ CREDENTIAL_VARIABLES = (
     "BRICKLINK_TOKEN_VALUE",
     "BRICKLINK_TOKEN_SECRET",
 )
+
+
+ENV_FILE = Path(".env")
+"""In the working directory."""
 
 
 class SettingsError(Exception):
@@ -45,15 +53,50 @@ def _http_url(value: str) -> str:
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
-    # urlsplit's own errors would show the URL, and with it the password.
+    parse_postgres_url(value.get_secret_value())
+    return value
+
+
+def parse_postgres_url(value: str) -> URL:
+    """Take a Postgres URL apart: the only place that does.
+
+    Raises ValueError if it is not one, or if it can be read in two ways; the message shows nothing of it.
+    """
+    from sqlalchemy.engine import make_url  # noqa: PLC0415  (quick to start if there is no URL)
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    scheme, _, rest = value.partition("://")
+    head, _, parameters = rest.partition("?")
+    at = head.count("@")
+    if (
+        at > 1
+        or (at and "@" not in head.partition("/")[0])
+        or ("/" not in head and "@" in parameters)
+        or "#" in rest
+        or re.search("%(?![0-9A-Fa-f]{2})", rest)
+    ):
+        raise ValueError(
+            "a special character must be percent-encoded, most often one in the password: "
+            "write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"
+        )
     try:
-        parts = urlsplit(value.get_secret_value())
-        fits = parts.scheme in ("postgresql", "postgres") and bool(parts.path.strip("/")) and parts.port != 0
-    except ValueError:
+        url = make_url(value)
+        fits = (
+            scheme in ("postgresql", "postgres")
+            and bool(url.database)
+            and (url.port is None or 0 < url.port < 65536)
+            and re.fullmatch(r"[\w.:%-]*", url.host or "")
+            and all("=" in parameter for parameter in parameters.split("&") if parameter)
+        )
+    except (ArgumentError, ValueError):
         fits = False
     if not fits:
+        # Not the parser's own error: it would show the URL, and with it the password.
         raise ValueError("must look like postgresql://user:password@host:5432/database")
-    return value
+    if url.host and url.host.lower().startswith("%2f"):
+        # The folder of a Unix socket.
+        return url.set(host=None).update_query_dict({"host": unquote(url.host)})
+    return url
 
 
 def _absolute(value: Path) -> Path:
@@ -78,7 +121,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -164,9 +207,14 @@ class Settings(BaseSettings):
         return self.bl_timezone if "bl_timezone" in self.model_fields_set else None
 
     @property
-    def postgres_url(self) -> str | None:
-        """The warehouse's URL where one is set, else None for the embedded Postgres."""
-        return self.bl_database_url.get_secret_value() if self.bl_database_url else None
+    def postgres_url(self) -> URL | None:
+        """The warehouse's URL if one is set, else None for the embedded Postgres."""
+        return parse_postgres_url(self.bl_database_url.get_secret_value()) if self.bl_database_url else None
+
+    def secrets_in_env_file(self) -> list[str]:
+        """Names of the variables that `.env` sets and whose values are secrets."""
+        names = DotEnvSettingsSource(type(self)).env_vars
+        return [name.upper() for name in names if isinstance(getattr(self, name.lower(), None), SecretStr)]
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give a process in another folder these settings; an empty one counts as not set."""

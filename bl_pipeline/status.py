@@ -12,7 +12,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.indicator import Indicator, indicator
 from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.database import Warehouse, place
 from bl_pipeline.warehouse.full_syncs import OpenFullSync
 from bl_pipeline.warehouse.ledger import Budget, Usage, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
@@ -119,10 +119,7 @@ def _last_ended(latest: list[Run], *, syncing: bool, failed_orders: int) -> RunS
 
 
 def where(settings: Settings) -> str:
-    """Which Postgres holds the warehouse, in words and without its password."""
+    """Which Postgres has the warehouse, in words and without its password."""
     if settings.postgres_url is None:
         return f"embedded Postgres in {settings.bl_home}"
-    from sqlalchemy.engine import make_url  # noqa: PLC0415
-
-    url = make_url(settings.postgres_url)
-    return f"Postgres at {url.host or 'localhost'}:{url.port or 5432}/{url.database}"
+    return f"Postgres at {place(settings.postgres_url)}"

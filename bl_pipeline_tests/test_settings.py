@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, SettingsError, default_home, load_settings
 
@@ -184,7 +185,7 @@ def test_urls_are_tidied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BL_DATABASE_URL", "postgresql://me:pw@host:5432/db")
     settings = load_settings()
     assert settings.bricklink_api_url == "http://127.0.0.1:8080/api/store/v1"
-    assert settings.postgres_url == "postgresql://me:pw@host:5432/db"
+    assert settings.postgres_url == make_url("postgresql://me:pw@host:5432/db")
 
 
 def test_the_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,9 +181,9 @@ class SyncSession:
 def open_session(settings: Settings) -> Iterator[SyncSession]:
     """A session on the store's warehouse; the lock is taken by `begin`, or beforehand by the caller.
 
-    Raises WarehouseError where the warehouse cannot be used.
+    Raises WarehouseError if the warehouse cannot be used, or cannot be written.
     """
-    with open_warehouse(settings) as warehouse:
+    with open_warehouse(settings, for_writing=True) as warehouse:
         session = SyncSession(settings, warehouse, SyncLock(warehouse))
         try:
             yield session

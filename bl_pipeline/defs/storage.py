@@ -6,22 +6,43 @@ from contextlib import ExitStack
 from typing import Any, Self
 from weakref import finalize
 
-import psycopg
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Engine
+from sqlalchemy.dialects import plugins
+from sqlalchemy.engine import URL, CreateEnginePlugin
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
 
 from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse.database import WarehouseError, postgres_url, unreachable
+from bl_pipeline.warehouse.connections import open_engine, pin_sessions, with_driver
+from bl_pipeline.warehouse.database import WarehouseError, check_preconditions, postgres_url, unreachable
+from bl_pipeline.warehouse.preconditions import DAGSTER_SCHEMA
 
-SCHEMA = "dagster"
+_PLUGIN = "bl_pipeline_dagster"
+
+
+class DagsterSessions(CreateEnginePlugin):
+    """Sets up the sessions of the engines that Dagster makes of our URL."""
+
+    def update_url(self, url: URL) -> URL:
+        """The URL as it is."""
+        return url
+
+    def engine_created(self, engine: Engine) -> None:
+        """Let each new session begin in Dagster's schema, with our settings."""
+        pin_sessions(engine, DAGSTER_SCHEMA)
+
+
+plugins.register(_PLUGIN, __name__, DagsterSessions.__name__)
 
 
 class WarehouseStorage(DagsterPostgresStorage):
     """Runs, events and schedules in the schema `dagster` of the Postgres that the settings name.
 
-    Named in dagster.yaml. Every process that opens the instance holds the embedded Postgres, where that is used,
-    as long as it uses the instance.
+    Named in dagster.yaml. Every process that opens the instance keeps the embedded Postgres, if that is used,
+    while it uses the instance.
     """
 
     def __init__(self, url: URL, held: ExitStack, inst_data: ConfigurableClassData | None) -> None:
@@ -38,18 +59,22 @@ class WarehouseStorage(DagsterPostgresStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, _config_value: Any) -> Self:
         """The storage in the Postgres of the settings.
 
-        Raises SettingsError or WarehouseError where there is none.
+        Raises SettingsError or WarehouseError if it cannot be used.
         """
         with ExitStack() as stack:
-            url = make_url(stack.enter_context(postgres_url(load_settings())))
-            # The driver is named, because Dagster's own notifications break with psycopg 3.
-            url = url.set(drivername="postgresql+psycopg2")
+            url = stack.enter_context(postgres_url(load_settings()))
             try:
-                with psycopg.connect(
-                    url.set(drivername="postgresql").render_as_string(hide_password=False), connect_timeout=10
-                ) as connection:
-                    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            except psycopg.OperationalError as error:
-                raise WarehouseError(unreachable(url, error)) from None
-            options = " ".join(filter(None, [url.query.get("options"), f"-csearch_path={SCHEMA}"]))  # type: ignore[list-item]
-            return cls(url.update_query_dict({"options": options}), stack.pop_all(), inst_data)
+                _prepare(url)
+            except DBAPIError as error:
+                raise WarehouseError(unreachable(url, error.orig)) from None
+            # The driver is named, because Dagster's own notifications break with psycopg 3.
+            url = with_driver(url, "psycopg2").update_query_dict({"plugin": _PLUGIN})
+            return cls(url, stack.pop_all(), inst_data)
+
+
+def _prepare(url: URL) -> None:
+    """Make the schema if it is missing. Raises WarehouseError if the database does not do."""
+    engine = open_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        if DAGSTER_SCHEMA not in check_preconditions(connection, for_writing=True).schemas:
+            connection.execute(CreateSchema(DAGSTER_SCHEMA, if_not_exists=True))

@@ -22,17 +22,17 @@ from bl_pipeline.bricklink import (
     PermissionDenied,
     RetryPolicy,
 )
-from bl_pipeline.settings import Settings, SettingsError, load_settings
+from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
 from bl_pipeline.status import read_status, where
 from bl_pipeline.sync.indicator import FRESH_FOR
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
-from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.database import PreconditionsFailed, Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
+from bl_pipeline.warehouse.preconditions import Problem, look
 
 _PYTHON = ((3, 11), (3, 14))
-_OLDEST_POSTGRES = 15
 
 
 class Verdict(StrEnum):
@@ -78,14 +78,19 @@ def _examine() -> Iterator[Check]:
         yield Check("Settings", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
         return
     yield Check("Settings", Verdict.OK, f"store {settings.bl_store}, API at {settings.bricklink_api_url}")
+    yield from _check_env_file(settings)
     credentials = _check_credentials(settings)
     yield credentials
     try:
         with open_warehouse(settings) as warehouse:
-            yield from _check_warehouse(settings, warehouse)
-            if credentials.verdict is Verdict.OK:
+            checks = list(_check_warehouse(settings, warehouse))
+            yield from checks
+            # An answer that cannot be stored is not asked for.
+            if credentials.verdict is Verdict.OK and exit_code(checks) == ExitCode.DONE:
                 yield _check_api(settings, warehouse)
             yield from _check_state(settings, warehouse)
+    except PreconditionsFailed as error:
+        yield from map(_check_failed, error.problems)
     except WarehouseError as error:
         yield Check("Warehouse", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.UNREACHABLE)
 
@@ -103,6 +108,20 @@ def _check_python() -> Check:
     return Check("Python", Verdict.WARNING, f"{version} is not tested", "Use Python 3.11, 3.12 or 3.13: make setup")
 
 
+def _check_env_file(settings: Settings) -> Iterator[Check]:
+    """Whether other users of the machine can read the secrets in `.env`: nothing else depends on it."""
+    secrets = settings.secrets_in_env_file()
+    if not secrets:
+        return
+    mode = ENV_FILE.stat().st_mode
+    if mode & 0o044:
+        readers = "every user of this machine" if mode & 0o004 else "every user of its group"
+        finding = f"{ENV_FILE} can be read by {readers}, and has secrets in it: {', '.join(secrets)}"
+        yield Check("File .env", Verdict.WARNING, finding, f"Keep it to yourself: chmod 600 {ENV_FILE}")
+    else:
+        yield Check("File .env", Verdict.OK, "its secrets can be read by nobody else")
+
+
 def _check_credentials(settings: Settings) -> Check:
     try:
         settings.credential_values()
@@ -113,20 +132,19 @@ def _check_credentials(settings: Settings) -> Check:
 
 def _check_warehouse(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     with warehouse.engine.connect() as connection:
-        number = int(connection.scalar(text("SELECT current_setting('server_version_num')")) or 0)
-        version = connection.scalar(text("SELECT current_setting('server_version')"))
+        server = look(connection)
         revision = connection.scalar(text("SELECT version_num FROM sync.alembic_version"))
-    if number // 10000 >= _OLDEST_POSTGRES:
-        yield Check("Warehouse", Verdict.OK, f"{where(settings)}, version {version}")
-    else:
-        yield Check(
-            "Warehouse",
-            Verdict.ERROR,
-            f"{where(settings)} is version {version}, and {_OLDEST_POSTGRES} is the oldest that is supported",
-            "Upgrade it, or unset BL_DATABASE_URL to use the embedded Postgres",
-        )
+    yield Check("Warehouse", Verdict.OK, f"{where(settings)}, version {server.version_name}")
     # Opening the warehouse has brought them up to date.
     yield Check("Tables", Verdict.OK, f"up to date, revision {revision}")
+    problems = server.writing_problems()
+    yield from map(_check_failed, problems)
+    if not problems:
+        yield Check("Database", Verdict.OK, f"encoding {server.encoding}, can be written, all rights are there")
+
+
+def _check_failed(problem: Problem) -> Check:
+    return Check("Database", Verdict.ERROR, problem.finding, problem.repair, exit_code=ExitCode.UNREACHABLE)
 
 
 def _check_api(settings: Settings, warehouse: Warehouse) -> Check:

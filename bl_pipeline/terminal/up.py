@@ -103,7 +103,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> in
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
     # Made and brought up to date before anybody comes; the instance also holds the embedded Postgres.
-    with open_warehouse(settings):
+    with open_warehouse(settings, for_writing=True):
         instance = stack.enter_context(open_instance(settings))
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)

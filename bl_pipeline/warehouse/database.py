@@ -11,23 +11,31 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from psycopg.errors import InsufficientPrivilege
-from sqlalchemy import Connection, Engine, create_engine, text
+from psycopg.errors import InsufficientPrivilege, ProtocolViolation
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.connections import open_engine, shares_sessions
+from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
 from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports
 
 PLATFORM = "bricklink"
-# With the kernel's own keepalive Postgres would hold the lock of a machine that lost its power for two hours.
-_OPTIONS = "-c timezone=UTC -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class WarehouseError(Exception):
     """The warehouse cannot be used; the message says why and what to do."""
+
+
+class PreconditionsFailed(WarehouseError):
+    """This Postgres is not what the pipeline relies on; `problems` says of each what to do."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{problem.finding}\n{problem.repair}" for problem in problems))
 
 
 @dataclass(frozen=True)
@@ -38,16 +46,11 @@ class Warehouse:
     store: str
 
 
-def psycopg_url(url: str) -> URL:
-    """The URL with its driver named: without, SQLAlchemy's default driver would decide."""
-    return make_url(url).set(drivername="postgresql+psycopg")
-
-
 @contextmanager
-def postgres_url(settings: Settings) -> Iterator[str]:
-    """The warehouse's URL: the one set, else the embedded server's, which runs as long as the context is open.
+def postgres_url(settings: Settings) -> Iterator[URL]:
+    """The warehouse's URL: the one set, else the embedded server's, which runs while the context is open.
 
-    Raises WarehouseError where the embedded server cannot be had.
+    Raises WarehouseError if the embedded server does not run.
     """
     if settings.postgres_url:
         yield settings.postgres_url
@@ -57,76 +60,107 @@ def postgres_url(settings: Settings) -> Iterator[str]:
     except embedded.EmbeddedPostgresError as error:
         raise WarehouseError(str(error)) from error
     with closing(lease):
-        yield lease.url
+        yield make_url(lease.url)
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The store's warehouse, its tables up to date.
+def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator[Warehouse]:
+    """The store's warehouse, its tables up to date; `for_writing` if something will be stored.
 
-    Raises WarehouseError where Postgres is not reached, refuses, or holds tables of a newer release.
+    Raises WarehouseError if Postgres is not reached, refuses, or has tables of a newer release, and
+    PreconditionsFailed if it is not what the pipeline relies on.
     """
     with postgres_url(settings) as url:
         # One connection a request in flight, one for the batch that is loaded, one to look.
-        engine = create_engine(
-            psycopg_url(url),
-            pool_size=settings.bl_max_parallel_requests + 2,
-            pool_pre_ping=True,
-            # An error that quotes its parameters quotes a buyer.
-            hide_parameters=True,
-            connect_args={"connect_timeout": 10, "options": _OPTIONS, "application_name": "bl_pipeline"},
-        )
+        engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True)
+        owners: list[str] = []
         try:
             try:
+                if settings.postgres_url and shares_sessions(engine):
+                    raise PreconditionsFailed([POOLER])
                 with engine.begin() as connection:
+                    owners = check_preconditions(connection, for_writing=for_writing).owners
                     upgrade(connection)
                     install_reports(connection, settings.bl_store, settings.explicit_timezone)
             except ReportViewsError as error:
                 raise WarehouseError(str(error)) from None
             except DBAPIError as error:
+                if isinstance(error.orig, ProtocolViolation):
+                    # Of a pooler that allows no transaction at all.
+                    raise PreconditionsFailed([POOLER]) from None
                 # Without a statement it is the connection that failed.
-                say = unreachable if error.statement is None or error.connection_invalidated else _unusable
-                raise WarehouseError(say(engine.url, error.orig)) from None
+                if error.statement is None or error.connection_invalidated:
+                    raise WarehouseError(unreachable(url, error.orig)) from None
+                raise WarehouseError(_unusable(url, error.orig, owners)) from None
             yield Warehouse(engine, settings.bl_store)
         finally:
             engine.dispose()
 
 
+def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:
+    """How the database is set up. Raises PreconditionsFailed if that does not do.
+
+    Whoever only reads needs no right to write, unless the tables have to be made or changed first.
+    """
+    server = look(connection)
+    problems = server.reading_problems()
+    if not problems and (for_writing or _current_revision(connection) != _head(_migrations())):
+        problems = server.writing_problems()
+    if problems:
+        raise PreconditionsFailed(problems)
+    return server
+
+
 def unreachable(url: URL, error: BaseException | None) -> str:
     """What a user reads when the Postgres of the settings cannot be reached."""
-    return (
-        f"The warehouse at {_place(url)} cannot be reached: {_reason(error)}\n"
+    message = (
+        f"The warehouse at {place(url)} cannot be reached: {_reason(error)}\n"
         "Check BL_DATABASE_URL (host, port, database, user, password) and that Postgres runs there; "
         "or unset it to use the embedded Postgres."
     )
+    if "CONNECT privilege" in str(error):
+        rights = f'GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "{url.database}" TO "{url.username}";'
+        message += f"\nIts user may not connect to this database. As the database's owner or a superuser: {rights}"
+    return message
 
 
-def _unusable(url: URL, error: BaseException | None) -> str:
-    message = f"The tables of the warehouse at {_place(url)} could not be made or changed: {_reason(error)}"
-    if isinstance(error, InsufficientPrivilege):
+def _unusable(url: URL, error: BaseException | None, owners: list[str]) -> str:
+    message = f"The tables of the warehouse at {place(url)} could not be made or changed: {_reason(error)}"
+    if isinstance(error, InsufficientPrivilege) and owners:
         message += (
-            "\nThe user of BL_DATABASE_URL needs the right to make schemas there, once: "
-            f'GRANT CREATE ON DATABASE "{url.database}" TO "{url.username}". Where another user has made them '
-            "already, give that one in BL_DATABASE_URL."
+            f"\nThey belong to {', '.join(owners)}, and only their owner may change them: give that user in "
+            "BL_DATABASE_URL, or let ours act for it: "
+            + " ".join(f'GRANT "{owner}" TO "{url.username}";' for owner in owners)
         )
     return message
 
 
-def _place(url: URL) -> str:
-    return f"{url.host}:{url.port or 5432}/{url.database}"
+def place(url: URL) -> str:
+    """Where a Postgres is, as host:port/database."""
+    # The host of a Unix socket is a parameter.
+    return f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database}"
 
 
 def _reason(error: BaseException | None) -> str:
-    # The first line: what follows is the statement.
+    """What an error of Postgres says; what follows the first line may quote a statement or a row."""
     lines = str(error or "").strip().splitlines()
     return lines[0] if lines else "no answer"
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the tables up to date, in the caller's transaction; nothing is done where they are."""
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    return config
+
+
+def _head(config: Config) -> str | None:
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables up to date, in the caller's transaction; nothing is done if they are."""
+    config = _migrations()
+    head = _head(config)
     if _current_revision(connection) == head:
         return
     # Two processes may come at once: the second finds the work done.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -117,9 +118,10 @@ def _drop(connection: Connection, names: list[str]) -> None:
         with connection.begin_nested():
             connection.execute(text(f"DROP VIEW IF EXISTS {', '.join(f'{SCHEMA}.{name}' for name in names)}"))
     except DBAPIError as error:
-        detail = getattr(getattr(error.orig, "diag", None), "message_detail", None)
+        if not isinstance(error.orig, DependentObjectsStillExist):
+            raise
         raise ReportViewsError(
-            f"The reports have changed, but something of your own is built on them:\n{detail or error.orig}\n"
+            f"The reports have changed, but something of your own is built on them:\n{error.orig.diag.message_detail}\n"
             "Drop it, start again, and make it anew on the new reports."
         ) from None
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import Order
@@ -46,10 +46,11 @@ def personal(store: Store) -> set[str]:
 
 
 def secrets(sync: Sync) -> set[str]:
-    url = str(sync.settings.postgres_url)
-    password = make_url(url).password
-    assert password
-    return {*sync.settings.credential_values(), password, url, "oauth_signature", "oauth_nonce"}
+    url = sync.settings.postgres_url
+    assert url
+    assert url.password
+    whole = url.render_as_string(hide_password=False)
+    return {*sync.settings.credential_values(), str(url.password), whole, "oauth_signature", "oauth_nonce"}
 
 
 def rows_of_sync(warehouse: Warehouse) -> list[str]:

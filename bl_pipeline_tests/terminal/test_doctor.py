@@ -24,6 +24,7 @@ def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServe
             "Credentials",
             "Warehouse",
             "Tables",
+            "Database",
             "BrickLink API",
             "Call budget",
             "Failed orders",

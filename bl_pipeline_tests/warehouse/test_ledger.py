@@ -145,10 +145,9 @@ def test_threads_that_race_for_the_last_calls_get_each_one_once(warehouse: Wareh
 RACER = """
 import sys
 from datetime import datetime, UTC
-from sqlalchemy import create_engine
-from bl_pipeline.warehouse.database import psycopg_url
+from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
-ledger = CallLedger(create_engine(psycopg_url(sys.argv[1])), store="main", run_id="r", budget=Budget(40, 0))
+ledger = CallLedger(open_engine(sys.argv[1]), store="main", run_id="r", budget=Budget(40, 0))
 input()
 called = 0
 for _ in range(40):

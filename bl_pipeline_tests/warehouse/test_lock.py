@@ -16,10 +16,10 @@ from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 
 HOLDER = """
 import sys, time
-from sqlalchemy import create_engine
-from bl_pipeline.warehouse.database import Warehouse, psycopg_url
+from bl_pipeline.warehouse.connections import open_engine
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-lock = SyncLock(Warehouse(create_engine(psycopg_url(sys.argv[1])), "main"))
+lock = SyncLock(Warehouse(open_engine(sys.argv[1]), "main"))
 print(lock.try_acquire(), flush=True)
 time.sleep(600)
 """

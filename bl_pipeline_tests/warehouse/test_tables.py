@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync import frames
 from bl_pipeline.warehouse import tables
-from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse, psycopg_url, upgrade
+from bl_pipeline.warehouse.connections import open_engine
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse, upgrade
 from bl_pipeline_tests.conftest import Postgres
 
 KEY = ["store", "platform"]
@@ -82,7 +83,7 @@ def test_processes_that_come_at_once_migrate_once(empty_database_url: str) -> No
     """Catches the race between the look at the version and the migration."""
     from concurrent.futures import ThreadPoolExecutor
 
-    engine = create_engine(psycopg_url(empty_database_url))
+    engine = open_engine(empty_database_url)
 
     def migrate(_number: int) -> None:
         with engine.begin() as connection:

@@ -1,0 +1,245 @@
+"""What the pipeline needs of a Postgres and cannot set by itself: version, encoding, rights, and that it is writable.
+
+Looked at when the warehouse is opened, before any API call is made, and by `bl doctor`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.embedded import OLDEST
+
+DAGSTER_SCHEMA = "dagster"
+_READ = ("sync", "sales", "reports", "stored")
+_WRITTEN = ("sync", "landing", "sales", "reports", "stored", DAGSTER_SCHEMA)
+_VIEWS = ("reports", "stored")
+"""Nothing is inserted here: what is in them is made and dropped by its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong and what it means; how to repair it, with the exact statement if there is one."""
+
+    finding: str
+    repair: str
+
+
+POOLER = Problem(
+    "A connection pooler (such as PgBouncer in transaction or statement mode) gives the sessions of the warehouse to "
+    "others between two statements: the lock that keeps two syncs apart does not survive that, so no sync can run.",
+    "Set pool_mode = session for this database in pgbouncer.ini and reload PgBouncer; or give the address of Postgres "
+    "itself in BL_DATABASE_URL.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Our user's rights in one of our schemas. The lists name relations."""
+
+    owner: str
+    usage: bool = True
+    create: bool = True
+    unreadable: list[str] = field(default_factory=list)
+    unwritable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How a database is set up, as far as the pipeline depends on it.
+
+    `version` is Postgres's number, such as 150004. `read_only_by` says where default_transaction_read_only was set:
+    None if it is off, else a source as in pg_settings. `unicode_locale` says whether the database's locale allows
+    UTF8. `schemas` are those of ours that exist; `owners` are other users that own something in them.
+    """
+
+    user: str
+    database: str
+    version: int
+    version_name: str
+    encoding: str = "UTF8"
+    unicode_locale: bool = True
+    standby: bool = False
+    read_only_by: str | None = None
+    may_create: bool = True
+    may_make_temporary: bool = True
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    owners: list[str] = field(default_factory=list)
+
+    def reading_problems(self) -> list[Problem]:
+        """What stands against any command."""
+        problems = []
+        if self.version // 10000 < OLDEST:
+            problems.append(
+                Problem(
+                    f"The Postgres of the warehouse is version {self.version_name}, and {OLDEST} is the oldest that "
+                    "works: an older one does not know all of the SQL.",
+                    "Upgrade it, or unset BL_DATABASE_URL to use the embedded Postgres.",
+                )
+            )
+        if self.encoding != "UTF8":
+            locale = "" if self.unicode_locale else " LOCALE 'C'"
+            problems.append(
+                Problem(
+                    f"The database {_quoted(self.database)} has the encoding {self.encoding}, and it must be UTF8: "
+                    "names and remarks can have any character, and an order that has one could not be stored.",
+                    "Make another database, and give its name in BL_DATABASE_URL. As a superuser: CREATE DATABASE "
+                    f"{_quoted(self.database + '_utf8')} OWNER {_quoted(self.user)} ENCODING 'UTF8'{locale} "
+                    "TEMPLATE template0;",
+                )
+            )
+        for name in _READ:
+            schema = self.schemas.get(name)
+            if schema and (not schema.usage or schema.unreadable):
+                problems.append(
+                    self._right(
+                        f"may not read the tables in the schema {name}{_first(schema.unreadable)}: no command works",
+                        schema.owner,
+                        f"GRANT USAGE ON SCHEMA {name} TO {_quoted(self.user)}; "
+                        f"GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO {_quoted(self.user)};",
+                    )
+                )
+        return problems
+
+    def writing_problems(self) -> list[Problem]:
+        """What stands against a sync, or against making the tables."""
+        if self.standby:
+            return [
+                Problem(
+                    "The Postgres of the warehouse is a standby: it can be read, but nothing can be stored in it.",
+                    "Give the address of the primary server in BL_DATABASE_URL.",
+                )
+            ]
+        problems = []
+        if self.read_only_by:
+            problems.append(
+                Problem(
+                    "Transactions are read-only by default here (default_transaction_read_only is on): nothing can be "
+                    "stored in the warehouse.",
+                    self._allow_writing(self.read_only_by),
+                )
+            )
+        database, user = _quoted(self.database), _quoted(self.user)
+        missing = [name for name in _WRITTEN if name not in self.schemas]
+        if missing and not self.may_create:
+            problems.append(
+                self._right(
+                    f"may not make schemas in the database {database}: there is no place for the tables "
+                    f"({', '.join(missing)})",
+                    "the database's owner",
+                    f"GRANT CREATE ON DATABASE {database} TO {user};",
+                )
+            )
+        if not self.may_make_temporary:
+            problems.append(
+                self._right(
+                    f"may not make temporary tables in the database {database}: no order can be loaded",
+                    "the database's owner",
+                    f"GRANT TEMPORARY ON DATABASE {database} TO {user};",
+                )
+            )
+        for name in _WRITTEN:
+            schema = self.schemas.get(name)
+            if schema is None:
+                continue
+            if not (schema.usage and schema.create):
+                problems.append(
+                    self._right(
+                        f"may not use the schema {name}, or make tables in it: nothing can be stored there",
+                        schema.owner,
+                        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {user};",
+                    )
+                )
+            if schema.unwritable and name not in _VIEWS:
+                problems.append(
+                    self._right(
+                        f"may not write the tables in the schema {name}{_first(schema.unwritable)}: nothing can be "
+                        "stored there",
+                        schema.owner,
+                        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user}; "
+                        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {name} TO {user};",
+                    )
+                )
+        return problems
+
+    def _right(self, what: str, grantor: str, statement: str) -> Problem:
+        return Problem(f"The user {_quoted(self.user)} {what}.", f"As {grantor} or a superuser: {statement}")
+
+    def _allow_writing(self, source: str) -> str:
+        database, user = _quoted(self.database), _quoted(self.user)
+        reset = "RESET default_transaction_read_only;"
+        statements = {
+            "database": f"ALTER DATABASE {database} {reset}",
+            "user": f"ALTER ROLE {user} {reset}",
+            "database user": f"ALTER ROLE {user} IN DATABASE {database} {reset}",
+            "global": f"ALTER ROLE ALL {reset}",
+        }
+        if source == "client":
+            return "Take default_transaction_read_only out of the options in BL_DATABASE_URL or PGOPTIONS."
+        server = "ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf();"
+        return f"If that is not meant so, as a superuser: {statements.get(source, server)}"
+
+
+def look(connection: Connection) -> Server:
+    """How the database of the connection is set up. Everybody may ask this, and nothing is changed."""
+    row = connection.execute(
+        text(
+            """
+            SELECT current_user AS user, datname AS database, current_setting('server_version_num')::int AS version,
+                current_setting('server_version') AS version_name, pg_encoding_to_char(encoding) AS encoding,
+                datcollate IN ('C', 'POSIX') OR datcollate ~* 'utf-?8' AS unicode_locale,
+                pg_is_in_recovery() AS standby,
+                (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on')
+                    AS read_only_by,
+                has_database_privilege(oid, 'CREATE') AS may_create,
+                has_database_privilege(oid, 'TEMPORARY') AS may_make_temporary
+            FROM pg_database WHERE datname = current_database()
+            """
+        )
+    ).one()
+    schemas = {
+        name: Schema(*rights)
+        for name, *rights in connection.execute(
+            text(
+                """
+                SELECT nspname, quote_ident(pg_get_userbyid(nspowner)),
+                    has_schema_privilege(n.oid, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'),
+                    coalesce(array_agg(relname::text ORDER BY relname) FILTER (
+                        WHERE relkind <> 'S' AND NOT has_table_privilege(c.oid, 'SELECT')), '{}'),
+                    coalesce(array_agg(relname::text ORDER BY relname) FILTER (
+                        WHERE CASE WHEN relkind = 'S' THEN NOT (
+                                has_sequence_privilege(c.oid, 'USAGE')
+                                -- That of an identity column goes with its table.
+                                OR EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'i'))
+                            ELSE NOT (
+                                has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                                AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+                            END), '{}')
+                FROM pg_namespace n LEFT JOIN pg_class c ON relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'S')
+                WHERE nspname = ANY(:schemas) GROUP BY n.oid
+                """
+            ),
+            {"schemas": list(_WRITTEN)},
+        )
+    }
+    owners = connection.scalars(
+        text(
+            """
+            SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
+            WHERE relnamespace::regnamespace::text = ANY(:schemas) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1
+            """
+        ),
+        {"schemas": list(_WRITTEN)},
+    ).all()
+    values: dict[str, Any] = dict(row._mapping)
+    return Server(**values, schemas=schemas, owners=list(owners))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first(relations: list[str]) -> str:
+    return f" ({relations[0]}{', ...' if len(relations) > 1 else ''})" if relations else ""
