@@ -21,9 +21,7 @@ from bl_pipeline.defs.loading import (
     Failure,
     Prepared,
     failure,
-    held,
     load_prepared,
-    outcome,
     prepare,
     read_landed_order,
 )
@@ -235,18 +233,17 @@ def _load(
     session: SyncSession, fetched: list[Answers], failures: list[Failure], states: Mapping[str, StateRow]
 ) -> dict[str, int]:
     ready: list[list[Prepared]] = []
-    outcomes: dict[str, str] = {}
     for answers in fetched:
-        before = held(states[answers.order_id])
-        prepared = prepare(answers, before)
+        prepared = prepare(answers, states[answers.order_id].status)
         if isinstance(prepared, Failure):
             failures.append(prepared)
         else:
             ready.append(prepared)
-            outcomes[answers.order_id] = outcome(prepared, before)
     session.lock.check()
     with session.warehouse.engine.begin() as connection:
-        failures += load_prepared(connection, session.warehouse, ready)
+        loaded = load_prepared(connection, session.warehouse, ready)
+        outcomes = dict(loaded.outcomes)
+        failures += loaded.failures
         for failed in failures:
             outcomes[failed.order_id] = "failed"
             state.mark_failed(

@@ -1,9 +1,9 @@
-"""From landed answers to rows in `sales`: read, normalise, compare with what is held, load."""
+"""From landed answers to rows in `sales`: read, normalise, load what differs from what is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -16,7 +16,6 @@ from sqlalchemy.exc import DataError, IntegrityError
 from bl_pipeline.bricklink import BrickLinkError, Order, read_items, read_order
 from bl_pipeline.sync.normalise import (
     NotNormalisable,
-    digest,
     item_rows,
     order_items_frame,
     order_key,
@@ -26,29 +25,10 @@ from bl_pipeline.sync.normalise import (
 from bl_pipeline.sync.statuses import PURGED, normalise_status
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import Loaded, load
-from bl_pipeline.warehouse.state import StateRow
+from bl_pipeline.warehouse.load import Loaded, Written, load
 
 # COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's; Arrow's are of what does not fit a column.
 _REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, pa.ArrowInvalid)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the warehouse holds of an order, as far as a load has to know."""
-
-    status: str | None = None
-    order_digest: str | None = None
-    items_digest: str | None = None
-    items_document_id: int | None = None
-
-
-NOTHING_HELD = Held()
-
-
-def held(row: StateRow) -> Held:
-    """What a stored state says is held."""
-    return Held(row.status, row.order_digest, row.items_digest, row.stored_items_document_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +45,15 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One state of an order ready to be loaded: its rows where they changed, and what is held afterwards."""
+    """One state of an order ready to be loaded; `item_rows` None leaves the stored items as they are.
+
+    `status` is the normalised one.
+    """
 
     loaded: Loaded
-    order_row: tuple[Any, ...] | None
+    order_row: tuple[Any, ...]
     item_rows: list[tuple[Any, ...]] | None
-    holds: Held
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +78,31 @@ def read_landed_order(document: Document) -> Order:
     return order
 
 
-def prepare(answers: Answers, holds: Held) -> list[Prepared] | Failure:
+def prepare(answers: Answers, status: str | None) -> list[Prepared] | Failure:
     """Read and normalise an order's answers, one state after the other, so that no state seen is missing later.
 
-    Only the last one has to be right: an earlier one that cannot be read has been followed by a better one.
+    `status` is the normalised status of the stored order, None if none is stored.
+    Only the last answer has to be right: an earlier one that cannot be read has been followed by a better one.
     """
     prepared: list[Prepared] = []
     last_failure: Failure | None = None
     for document, items in _pairs(answers.documents):
-        state = _prepare_or_fail(document, items, holds, items_asked_at=answers.items_asked_at)
+        state = _prepare_or_fail(document, items, status, items_asked_at=answers.items_asked_at)
         last_failure = state if isinstance(state, Failure) else None
         if last_failure and items:
             # Its items cannot be read, but the order may hold what BrickLink has purged since.
-            state = _prepare_or_fail(document, None, holds, items_asked_at=None)
+            state = _prepare_or_fail(document, None, status, items_asked_at=None)
         if isinstance(state, Prepared):
             prepared.append(state)
-            holds = state.holds
+            status = state.status
     return last_failure or prepared
 
 
 def _prepare_or_fail(
-    document: Document, items: Document | None, holds: Held, *, items_asked_at: datetime | None
+    document: Document, items: Document | None, previous_status: str | None, *, items_asked_at: datetime | None
 ) -> Prepared | Failure:
     try:
-        return _prepare(document, items, holds, items_asked_at=items_asked_at)
+        return _prepare(document, items, previous_status, items_asked_at=items_asked_at)
     except (BrickLinkError, NotNormalisable) as error:
         return failure(document.order_id, error)
     except Exception as error:
@@ -144,40 +128,26 @@ def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document |
 
 
 def _prepare(
-    document: Document, items_document: Document | None, holds: Held, *, items_asked_at: datetime | None
+    document: Document, items_document: Document | None, previous_status: str | None, *, items_asked_at: datetime | None
 ) -> Prepared:
     order = read_landed_order(document)
-    order_digest, key = digest(document.body), order_key(order)
-    items, items_digest = None, None
+    key = order_key(order)
+    purged = order.status == PURGED
+    items = None
     if items_document is not None:
-        items_digest = digest(items_document.body)
-        if items_digest != holds.items_digest:
-            purged = order.status == PURGED
-            items = item_rows(
-                document.order_id,
-                read_items(items_document.body),
-                total_count=None if purged else order.total_count,
-            )
-            if purged and not items and holds.items_digest is not None:
-                # BrickLink has forgotten the items; what is stored may be the only copy left.
-                items, items_digest = None, None
-    items_document_id = holds.items_document_id
-    if items_document is not None and items_digest is not None:
-        items_document_id = items_document.document_id
+        items = item_rows(
+            document.order_id,
+            read_items(items_document.body),
+            total_count=None if purged else order.total_count,
+        )
+        if purged and not items:
+            # BrickLink has deleted the items; what is stored may be the only copy left.
+            items = None
     status = normalise_status(
         order.status,
-        previous=holds.status,
+        previous=previous_status,
         paid=order.payment is not None and order.payment.date_paid is not None,
     )
-    row = None
-    if order_digest != holds.order_digest or items is not None:
-        row = order_row(
-            order,
-            status=status,
-            order_document_id=document.document_id,
-            items_document_id=items_document_id,
-            fetched_at=document.fetched_at,
-        )
     items_fetched_at = items_document.fetched_at if items_document else items_asked_at
     return Prepared(
         loaded=Loaded(
@@ -187,55 +157,70 @@ def _prepare(
             listed_hash=document.listed_hash or "",
             listed_status_changed_at=document.listed_status_changed_at,
             order_document_id=document.document_id,
-            order_digest=order_digest,
             order_key=key,
             order_fetched_at=document.fetched_at,
             items_document_id=items_document.document_id if items_document else None,
-            items_digest=items_digest,
             items_fetched_at=items_fetched_at,
             items_key=key if items_fetched_at else None,
         ),
-        order_row=row,
+        order_row=order_row(
+            order,
+            status=status,
+            order_document_id=document.document_id,
+            items_document_id=None if items is None or items_document is None else items_document.document_id,
+            fetched_at=document.fetched_at,
+        ),
         item_rows=items,
-        holds=Held(status, order_digest, items_digest or holds.items_digest, items_document_id),
+        status=status,
     )
 
 
-def outcome(prepared: Sequence[Prepared], before: Held) -> str:
-    """How an order will have gone: created, updated, or skipped where nothing of it was new."""
-    if not any(state.order_row for state in prepared):
-        return "skipped"
-    return "created" if before.order_digest is None else "updated"
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """How the orders of a load went: created, updated or skipped by order id, and those that Postgres refused."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
 
 
-def load_prepared(connection: Connection, warehouse: Warehouse, orders: Sequence[Sequence[Prepared]]) -> list[Failure]:
+def load_prepared(connection: Connection, warehouse: Warehouse, orders: Sequence[Sequence[Prepared]]) -> LoadResult:
     """Load the states of a batch of orders, in the caller's transaction.
 
-    An order that Postgres refuses is left out and returned, the others are loaded.
+    An order that Postgres refuses is left out, the others are loaded.
     """
+    result = LoadResult()
     try:
         with connection.begin_nested():
             # Each order once at a time: the first state of all, then the second of those that have one, ...
             for generation in zip_longest(*orders):
-                _load(connection, warehouse, [state for state in generation if state is not None])
+                states = [state for state in generation if state is not None]
+                written = _load(connection, warehouse, states)
+                for order_id in (state.loaded.order_id for state in states):
+                    if order_id in written.created:
+                        result.outcomes[order_id] = "created"
+                    elif order_id in written.updated and result.outcomes.get(order_id) != "created":
+                        result.outcomes[order_id] = "updated"
+                    else:
+                        result.outcomes.setdefault(order_id, "skipped")
     except _REFUSALS as error:
         if len(orders) == 1:
             # Of Postgres's words only the class: the detail may show a value of the order.
             order_id = orders[0][0].loaded.order_id
-            return [
-                Failure(
-                    order_id, "The warehouse cannot hold a value of it", type(getattr(error, "orig", error)).__name__
-                )
-            ]
-        return [refused for order in orders for refused in load_prepared(connection, warehouse, [order])]
-    return []
+            refusal = type(getattr(error, "orig", error)).__name__
+            return LoadResult(failures=[Failure(order_id, "The warehouse cannot store a value of it", refusal)])
+        result = LoadResult()
+        for order in orders:
+            alone = load_prepared(connection, warehouse, [order])
+            result.outcomes.update(alone.outcomes)
+            result.failures.extend(alone.failures)
+    return result
 
 
-def _load(connection: Connection, warehouse: Warehouse, states: Sequence[Prepared]) -> None:
-    load(
+def _load(connection: Connection, warehouse: Warehouse, states: Sequence[Prepared]) -> Written:
+    return load(
         connection,
         warehouse,
-        order_rows=orders_frame(state.order_row for state in states if state.order_row is not None),
+        order_rows=orders_frame(state.order_row for state in states),
         item_rows=order_items_frame(row for state in states for row in state.item_rows or ()),
         items_replaced=[state.loaded.order_id for state in states if state.item_rows is not None],
         loaded=[state.loaded for state in states],

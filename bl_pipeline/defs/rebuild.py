@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.defs.loading import (
-    NOTHING_HELD,
     Answers,
     Failure,
     Prepared,
@@ -98,18 +97,18 @@ def _replay(
         complete = _complete(documents, states.get(order_id))
         if not complete:
             continue
-        prepared = prepare(Answers(order_id, complete), NOTHING_HELD)
+        prepared = prepare(Answers(order_id, complete), None)
         if isinstance(prepared, Failure) and (loaded := _loaded(complete, states.get(order_id))):
             # An answer that no sync could read is no reason to lose the better ones before it.
-            prepared = prepare(Answers(order_id, loaded), NOTHING_HELD)
+            prepared = prepare(Answers(order_id, loaded), None)
         if isinstance(prepared, Failure):
             result.failures.append(prepared)
         else:
             ready.append(prepared)
         session.progress.done(order_id, "failed" if isinstance(prepared, Failure) else "rebuilt")
-    refused = load_prepared(connection, session.warehouse, ready)
-    result.failures += refused
-    result.orders += len(ready) - len(refused)
+    load = load_prepared(connection, session.warehouse, ready)
+    result.failures += load.failures
+    result.orders += len(load.outcomes)
 
 
 def _loaded(documents: list[Document], row: StateRow | None) -> list[Document]:

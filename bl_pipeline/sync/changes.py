@@ -299,7 +299,7 @@ def plan(states: Mapping[str, OrderState], wanted: Wanted, calls_left: int, now:
 def items_needed(state: OrderState | None, order_key: str, *, purged: bool, force: bool) -> bool:
     """Whether an order's items must be fetched, now that the order itself has been.
 
-    `order_key` is the fetched order's subtotal, counts and weight: items cannot have changed where it has not.
+    `order_key` is what the fetched order says of its items: they cannot have changed if it has not.
     """
     if force or state is None or state.items_fetched_at is None:
         return True

@@ -1,9 +1,12 @@
-"""Normalised rows into `sales`: staged by COPY, merged, and the orders' state moved in the same transaction."""
+"""Normalised rows into `sales`: staged by COPY, merged if they differ, and the state moved in the same transaction.
+
+New rows are compared with the stored ones themselves, so that a load repairs whatever was done to them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +38,19 @@ class Loaded:
     listed_hash: str
     listed_status_changed_at: datetime | None
     order_document_id: int
-    order_digest: str
     order_key: str
     order_fetched_at: datetime
     items_document_id: int | None = None
-    items_digest: str | None = None
     items_fetched_at: datetime | None = None
     items_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The ids of the orders that were stored for the first time, and of those of which something was written."""
+
+    created: set[str] = field(default_factory=set)
+    updated: set[str] = field(default_factory=set)
 
 
 def load(
@@ -52,27 +61,19 @@ def load(
     item_rows: pd.DataFrame,
     items_replaced: Sequence[str],
     loaded: Iterable[Loaded],
-) -> None:
+) -> Written:
     """Merge a batch, in the caller's transaction; each order at most once in it.
 
-    `order_rows` are the orders whose content changed, `item_rows` the items of the orders in `items_replaced`,
-    both with the columns of the `sales` tables except the store and the platform. `loaded` are all orders of
-    the batch, changed or not.
+    `order_rows` are the orders, `item_rows` the items of the orders in `items_replaced`, both with the columns of
+    the `sales` tables except the store and the platform. `loaded` is the state of all orders of the batch.
+    A row that is stored as it should be is not written.
     """
-    if len(order_rows):
-        _merge_orders(connection, warehouse, order_rows)
-    if items_replaced:
-        connection.execute(
-            text(
-                """
-                DELETE FROM sales.order_items
-                WHERE store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)
-                """
-            ),
-            {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(items_replaced)},
-        )
-        _copy(connection, warehouse, "sales.order_items", order_items, item_rows)
+    other_items = _merge_items(connection, warehouse, item_rows, items_replaced)
+    created, updated = _merge_orders(connection, warehouse, order_rows, other_items)
+    updated |= _add_history(connection)
+    connection.execute(text("DROP TABLE staged_orders"))
     _save_states(connection, warehouse, loaded)
+    return Written(created, updated - created)
 
 
 def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
@@ -81,53 +82,135 @@ def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
         connection.execute(table.delete().where(table.c.store == warehouse.store))
 
 
-def _merge_orders(connection: Connection, warehouse: Warehouse, rows: pd.DataFrame) -> None:
+def _merge_items(
+    connection: Connection, warehouse: Warehouse, rows: pd.DataFrame, items_replaced: Sequence[str]
+) -> set[str]:
+    """Replace the items of the orders whose stored items are others; returns the ids of these orders."""
+    if not items_replaced:
+        return set()
+    connection.execute(text("CREATE TEMP TABLE staged_items (LIKE sales.order_items) ON COMMIT DROP"))
+    _copy(connection, warehouse, "staged_items", order_items, rows)
+    content = [column.name for column in order_items.columns if not column.primary_key]
+    differing = connection.scalars(
+        text(
+            f"""
+            SELECT DISTINCT platform_order_id
+            FROM staged_items staged FULL JOIN (
+                SELECT * FROM sales.order_items
+                WHERE store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)
+            ) stored USING (store, platform, platform_order_id, batch_number, line_number)
+            WHERE staged.store IS NULL OR stored.store IS NULL
+               OR ({_listed(content, "staged")}) IS DISTINCT FROM ({_listed(content, "stored")})
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(items_replaced)},
+    ).all()
+    if differing:
+        values = {"store": warehouse.store, "platform": PLATFORM, "order_ids": differing}
+        which = "store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)"
+        connection.execute(text(f"DELETE FROM sales.order_items WHERE {which}"), values)
+        names = ", ".join(column.name for column in order_items.columns)
+        connection.execute(
+            text(f"INSERT INTO sales.order_items ({names}) SELECT {names} FROM staged_items WHERE {which}"), values
+        )
+    connection.execute(text("DROP TABLE staged_items"))
+    return set(differing)
+
+
+def _merge_orders(
+    connection: Connection, warehouse: Warehouse, rows: pd.DataFrame, other_items: set[str]
+) -> tuple[set[str], set[str]]:
+    """Write the orders that are not stored as they should be; the ids of the new ones, and of the others written.
+
+    `other_items` are the orders whose items were replaced. Leaves `staged_orders` for the history.
+    """
     connection.execute(text("CREATE TEMP TABLE staged_orders (LIKE sales.orders INCLUDING DEFAULTS) ON COMMIT DROP"))
     _copy(connection, warehouse, "staged_orders", orders, rows)
-    columns = [column.name for column in orders.columns]
-    updates = ", ".join(_update(name) for name in columns if name not in (*_KEY, "first_order_date"))
-    connection.execute(
+    names = [column.name for column in orders.columns]
+    merged = {name: _merged(name) for name in names if name not in (*_KEY, "first_order_date")}
+    compared = [name for name in merged if name not in ("order_document_id", "fetched_at")]
+    written = connection.execute(
         text(
             f"""
-            INSERT INTO sales.orders AS held ({", ".join(columns)})
-            SELECT {", ".join(columns)} FROM staged_orders
-            ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET {updates}
+            INSERT INTO sales.orders AS stored ({", ".join(names)})
+            SELECT {", ".join(_FIRST_ORDER_DATE if name == "first_order_date" else name for name in names)}
+            FROM staged_orders staged
+            ON CONFLICT (store, platform, platform_order_id) DO UPDATE
+            SET {", ".join(f"{name} = {value}" for name, value in merged.items())}
+            WHERE ({", ".join(merged[name] for name in compared)}) IS DISTINCT FROM ({_listed(compared, "stored")})
+               OR stored.platform_order_id = ANY(:other_items)
+            -- What this statement itself writes is not seen here.
+            RETURNING platform_order_id, NOT EXISTS (
+                SELECT FROM sales.orders before
+                WHERE (before.store, before.platform, before.platform_order_id)
+                    = (stored.store, stored.platform, stored.platform_order_id)
+            ) AS is_new
             """
-        )
-    )
-    history = [column.name for column in order_status_history.columns]
-    selected = ", ".join(
-        {"document_id": "held.order_document_id", "observed_at": "held.fetched_at"}.get(name, f"held.{name}")
-        for name in history
-    )
-    connection.execute(
+        ),
+        {"other_items": list(other_items)},
+    ).all()
+    return {row[0] for row in written if row.is_new}, {row[0] for row in written if not row.is_new}
+
+
+def _add_history(connection: Connection) -> set[str]:
+    """Add the states in which the staged orders were not seen before; returns the ids of the orders."""
+    names = [column.name for column in order_status_history.columns]
+    values = {"document_id": "stored.order_document_id", "observed_at": "stored.fetched_at"}
+    written = connection.scalars(
         text(
             f"""
-            INSERT INTO sales.order_status_history ({", ".join(history)})
-            SELECT {selected}
-            FROM staged_orders JOIN sales.orders held USING (store, platform, platform_order_id)
+            INSERT INTO sales.order_status_history ({", ".join(names)})
+            SELECT {", ".join(values.get(name, f"stored.{name}") for name in names)}
+            FROM staged_orders JOIN sales.orders stored USING (store, platform, platform_order_id)
             LEFT JOIN LATERAL (
                 SELECT true AS seen, {", ".join(_TRACKED)} FROM sales.order_status_history h
                 WHERE (h.store, h.platform, h.platform_order_id)
-                    = (held.store, held.platform, held.platform_order_id)
+                    = (stored.store, stored.platform, stored.platform_order_id)
                 ORDER BY document_id DESC LIMIT 1
             ) last ON true
-            WHERE last.seen IS NULL
-               OR ({", ".join(f"held.{name}" for name in _TRACKED)})
-                  IS DISTINCT FROM ({", ".join(f"last.{name}" for name in _TRACKED)})
+            WHERE last.seen IS NULL OR ({_listed(_TRACKED, "stored")}) IS DISTINCT FROM ({_listed(_TRACKED, "last")})
+            -- The row of this answer is there already if somebody changed it by hand.
+            ON CONFLICT (store, platform, platform_order_id, document_id) DO UPDATE
+            SET {", ".join(f"{name} = excluded.{name}" for name in names if name not in (*_KEY, "document_id"))}
+            RETURNING platform_order_id
             """
         )
     )
-    connection.execute(text("DROP TABLE staged_orders"))
+    return set(written)
 
 
-def _update(name: str) -> str:
+def _listed(names: Iterable[str], table: str) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+# An order whose row was deleted by hand has a past all the same.
+_FIRST_ORDER_DATE = """
+    coalesce(
+        (
+            SELECT h.order_date FROM sales.order_status_history h
+            WHERE (h.store, h.platform, h.platform_order_id)
+                = (staged.store, staged.platform, staged.platform_order_id)
+            ORDER BY document_id LIMIT 1
+        ),
+        first_order_date
+    )
+"""
+
+
+def _merged(name: str) -> str:
+    """What a column of an order that is stored already becomes."""
+    if name == "items_document_id":
+        # The answer that first had the items as they are stored.
+        return (
+            f"CASE WHEN stored.platform_order_id = ANY(:other_items) THEN excluded.{name} "
+            f"ELSE coalesce(stored.{name}, excluded.{name}) END"
+        )
     if name in ("order_date", "status", "platform_status", "order_document_id", "fetched_at"):
-        return f"{name} = excluded.{name}"
+        return f"excluded.{name}"
     # What BrickLink has purged is gone there, not here.
     return (
-        f"{name} = CASE WHEN excluded.platform_status = 'PURGED' "
-        f"THEN coalesce(excluded.{name}, held.{name}) ELSE excluded.{name} END"
+        f"CASE WHEN excluded.platform_status = 'PURGED' "
+        f"THEN coalesce(excluded.{name}, stored.{name}) ELSE excluded.{name} END"
     )
 
 
@@ -158,23 +241,19 @@ def _save_states(connection: Connection, warehouse: Warehouse, loaded: Iterable[
             INSERT INTO sync.order_state AS s (
                 store, platform, platform_order_id, order_date, listed_hash, listed_status,
                 listed_status_changed_at, first_listed_at, held_hash, held_status_changed_at, order_document_id,
-                order_digest, order_key, order_fetched_at, items_document_id, items_digest, items_fetched_at,
-                items_key
+                order_key, order_fetched_at, items_document_id, items_fetched_at, items_key
             ) VALUES (
                 :store, :platform, :order_id, :order_date, :listed_hash, :status,
                 :listed_status_changed_at, :order_fetched_at, :listed_hash, :listed_status_changed_at,
-                :order_document_id, :order_digest, :order_key, :order_fetched_at, :items_document_id, :items_digest,
-                :items_fetched_at, :items_key
+                :order_document_id, :order_key, :order_fetched_at, :items_document_id, :items_fetched_at, :items_key
             )
             ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET
                 held_hash = excluded.held_hash,
                 held_status_changed_at = excluded.held_status_changed_at,
                 order_document_id = excluded.order_document_id,
-                order_digest = excluded.order_digest,
                 order_key = excluded.order_key,
                 order_fetched_at = excluded.order_fetched_at,
                 items_document_id = coalesce(excluded.items_document_id, s.items_document_id),
-                items_digest = coalesce(excluded.items_digest, s.items_digest),
                 items_fetched_at = coalesce(excluded.items_fetched_at, s.items_fetched_at),
                 items_key = coalesce(excluded.items_key, s.items_key),
                 error = NULL, error_class = NULL, failed_at = NULL, attempts = 0

@@ -13,7 +13,7 @@ from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """One row of sync.order_state, with the status of the stored order and the answer its stored items came from."""
+    """One row of sync.order_state, with the status of the stored order."""
 
     order_id: str
     order_date: datetime
@@ -25,17 +25,14 @@ class StateRow:
     held_hash: str | None
     held_status_changed_at: datetime | None
     order_document_id: int | None
-    order_digest: str | None
     order_key: str | None
     order_fetched_at: datetime | None
     items_key: str | None
     items_document_id: int | None
-    items_digest: str | None
     items_fetched_at: datetime | None
     failed_at: datetime | None
     attempts: int
     status: str | None
-    stored_items_document_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +66,9 @@ def read_states(
         text(
             """
             SELECT s.platform_order_id, s.order_date, s.listed_hash, s.listed_status, s.listed_status_changed_at,
-                s.listed_filed, s.is_listed, s.held_hash, s.held_status_changed_at, s.order_document_id, s.order_digest,
-                s.order_key, s.order_fetched_at, s.items_key, s.items_document_id, s.items_digest,
-                s.items_fetched_at, s.failed_at, s.attempts, o.status,
-                o.items_document_id
+                s.listed_filed, s.is_listed, s.held_hash, s.held_status_changed_at, s.order_document_id,
+                s.order_key, s.order_fetched_at, s.items_key, s.items_document_id, s.items_fetched_at,
+                s.failed_at, s.attempts, o.status
             FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
             WHERE s.store = :store AND s.platform = :platform
               AND (CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids))

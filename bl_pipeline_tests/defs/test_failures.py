@@ -184,7 +184,7 @@ def test_an_order_postgres_refuses_fails_alone(
     result = sync()
 
     assert (result.orders_created, result.exit_code) == (23, 3)
-    assert result.errors == [{"order_id": refused, "error": "The warehouse cannot hold a value of it"}]
+    assert result.errors == [{"order_id": refused, "error": "The warehouse cannot store a value of it"}]
     assert set(stored_orders(warehouse)) == {str(order_id) for order_id in store.sales} - {refused}
     assert refused not in stored_items(warehouse)
 

@@ -22,7 +22,6 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.sync import frames
 from bl_pipeline.sync.normalise import (
     NotNormalisable,
-    digest,
     item_rows,
     order_items_frame,
     order_key,
@@ -272,13 +271,6 @@ def test_frames_without_rows_have_their_columns() -> None:
     for frame, schema in [(orders_frame([]), frames.ORDERS), (order_items_frame([]), frames.ORDER_ITEMS)]:
         assert len(frame) == 0
         assert pa.Schema.from_pandas(frame).remove_metadata() == schema
-
-
-def test_the_digest_hangs_on_values_not_on_the_order_of_keys() -> None:
-    assert digest(b'{"a": 1, "b": {"c": "x", "d": null}}') == digest(b'{"b":{"d":null,"c":"x"},"a":1}')
-    different = [b'{"a": 1}', b'{"a": "1"}', b'{"a": 1.0}', b'{"a": null}', b"{}", b"[1,2]", b"[2,1]", b'{"a": 10}',
-                 b'{"a": 12345678901234567890123}', b'{"a": 12345678901234567890124}']  # fmt: skip
-    assert len({digest(body) for body in different}) == len(different)
 
 
 @pytest.mark.parametrize("field", ["subtotal", "total_count", "unique_count", "total_weight"])

@@ -1,0 +1,61 @@
+"""A warehouse of an earlier release is brought up to date with what it has, and costs no call for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import Settings
+from bl_pipeline.warehouse.database import Warehouse, upgrade
+from bl_pipeline_tests.conftest import Clock, Sync
+from bl_pipeline_tests.expected import dump
+from bl_pipeline_tests.reliability.processes import run_steps, session_at
+
+
+def back_to_0002(connection: Connection) -> None:
+    """Undo what migration 0003 does: keys without currency and date, digests of the answers."""
+    keys = connection.execute(text("SELECT platform_order_id, order_key, items_key FROM sync.order_state")).all()
+    for order_id, *pair in keys:
+        shortened = [None if key is None else json.dumps(json.loads(key)[:4]) for key in pair]
+        connection.execute(
+            text("UPDATE sync.order_state SET order_key = :o, items_key = :i WHERE platform_order_id = :order_id"),
+            {"o": shortened[0], "i": shortened[1], "order_id": order_id},
+        )
+    connection.execute(text("ALTER TABLE sync.order_state ADD order_digest text, ADD items_digest text"))
+    connection.execute(text("UPDATE sync.alembic_version SET version_num = '0002'"))
+
+
+def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since(
+    synced: Sync, store: Store, server: SandboxServer, settings: Settings, clock: Clock, warehouse: Warehouse
+) -> None:
+    """Planted: the migration left out, which fetches all items again; the date of today taken for that of the items."""
+    moved, *others = (order.order_id for order in store.sales.values() if not order.is_purged)
+    store.set_status(others[0], "OCR")
+    store.put(replace(store.order(moved), date_ordered=store.order(moved).date_ordered + timedelta(days=1)))
+    with session_at(settings, clock) as session:
+        run_steps(session, SyncRequest(include_items=False))
+    before = dump(warehouse, "sync.order_state")
+    with warehouse.engine.begin() as connection:
+        back_to_0002(connection)
+        lost = connection.scalar(
+            text(
+                "DELETE FROM sales.order_status_history WHERE platform_order_id = :order_id RETURNING platform_order_id"
+            ),
+            {"order_id": str(others[1])},
+        )
+        assert lost == str(others[1])
+    server.clear_requests()
+
+    with warehouse.engine.begin() as connection:
+        upgrade(connection)
+    assert dump(warehouse, "sync.order_state") == before
+    with session_at(settings, clock) as session:
+        result = run_steps(session)
+
+    assert result.success
+    assert [request.path for request in server.requests if request.path != "/orders"] == [f"/orders/{moved}/items"]
