@@ -201,10 +201,21 @@ def test_every_marked_edit_is_stored_at_the_fewest_calls(examples: int, database
         assert as_json(dump(world.warehouse, *SALES)) == before
 
 
-@pytest.mark.parametrize("mark", ["batch", "date_ordered"])
-def test_a_lot_that_takes_the_place_of_another_is_stored(mark: str, database_url: str) -> None:
-    """The sums are as before, only the date moves. Planted: items compared by their sums alone."""
+def test_what_the_sums_do_not_show_is_stored(database_url: str) -> None:
+    """Lots that took the place of others of the same sums, and the same amounts in another currency.
+
+    Planted: items compared by their sums alone; without the currency.
+    """
     store = RememberingStore.of(orders=4, seed=5, now=NOW, filed=0, purged=0)
     with new_world(store, database_url, bl_rechecks_per_day=0) as world:
         assert world.sync() is not None
-        edit_and_sync(world, [([(swap, 1)], mark), ([], "nothing")])
+        edit_and_sync(
+            world,
+            [
+                ([(swap, 1)], "batch"),
+                ([(swap, 2)], "date_ordered"),
+                ([], "currency"),
+                ([(describe, 0)], "date_ordered"),
+                ([(describe, 1)], "tracking"),
+            ],
+        )
