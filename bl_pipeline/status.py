@@ -14,7 +14,7 @@ from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse, place
 from bl_pipeline.warehouse.full_syncs import OpenFullSync
-from bl_pipeline.warehouse.ledger import Budget, Usage, read_usage
+from bl_pipeline.warehouse.ledger import Budget, Usage, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
@@ -69,7 +69,7 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
             failed_orders=failed_orders,
             calls=read_usage(
                 connection,
-                warehouse.store,
+                ledger_key(connection, settings, warehouse.store),
                 Budget(settings.bl_daily_call_limit, settings.bl_call_reserve),
                 now,
             ),

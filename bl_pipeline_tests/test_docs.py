@@ -79,7 +79,7 @@ def test_defaults_of_settings_are_the_right_ones(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_documents_exist(page: Path) -> None:
     """In code only: `bl` is no word of prose."""
-    for form in re.findall(r"(?:`|^ *|\$ |\.venv/bin/)bl ((?:--)?[a-z]+)", page.read_text(), re.MULTILINE):
+    for form in re.findall(r"(?:`|^ *|\$ |\.venv/bin/)bl ((?:--)?[a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE):
         assert form in COMMANDS or form in WITHOUT_COMMAND, form
 
 

@@ -28,7 +28,8 @@ def end_dead_runs(
             continue
         last = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
         heard = max([entry.event_log_entry.timestamp for entry in last], default=record.create_timestamp.timestamp())
-        if now.timestamp() - heard >= SILENT_FOR.total_seconds():
+        # What was heard in the future, by a clock that was ahead, is no sign of life either.
+        if abs(now.timestamp() - heard) >= SILENT_FOR.total_seconds():
             instance.report_run_failed(
                 run, message="The process ended without a word; the next run goes on from what was stored."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,11 +14,12 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
 from bl_pipeline.interruptions import Interrupted, interruption_behind
-from bl_pipeline.settings import Settings
+from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
-from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse import runs, stores
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, read_usage
+from bl_pipeline.warehouse.future_times import correct_future_times
+from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, hash_key, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.sales import count_rows
 
@@ -80,14 +81,30 @@ class SyncSession:
     def usage(self) -> Usage:
         """How the call budget stands."""
         with self.warehouse.engine.connect() as connection:
-            return read_usage(connection, self.warehouse.store, self.budget, self.clock())
+            key = ledger_key(connection, self.settings, self.warehouse.store)
+            return read_usage(connection, key, self.budget, self.clock())
+
+    def check_store(self, order_ids: Collection[str] = ()) -> None:
+        """Raise SettingsError if the store's orders, such as these, are in the warehouse under another name."""
+        store, settings = self.warehouse.store, self.settings
+        with self.warehouse.engine.connect() as connection:
+            if order_ids:
+                other = stores.other_name_of_orders(connection, store, order_ids)
+            else:
+                key = hash_key(connection, settings.credential_values()[0])
+                other = stores.other_name_of_key(connection, store, key)
+        if other is not None:
+            raise SettingsError(stores.same_store_message(store, other))
 
     def client(self, run_id: str) -> BrickLinkClient:
         """A client whose every attempt is counted in the ledger. Raises SettingsError without credentials."""
         settings = self.settings
+        credentials = Credentials(*settings.credential_values())
+        with self.warehouse.engine.connect() as connection:
+            key = hash_key(connection, credentials.consumer_key)
         return BrickLinkClient(
-            Credentials(*settings.credential_values()),
-            CallLedger(self.warehouse.engine, store=self.warehouse.store, run_id=run_id, budget=self.budget),
+            credentials,
+            CallLedger(self.warehouse.engine, key=key, store=self.warehouse.store, run_id=run_id, budget=self.budget),
             base_url=settings.bricklink_api_url,
             timeout=settings.bl_request_timeout,
             retry=self.retry,
@@ -109,6 +126,8 @@ class SyncSession:
         self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
+            key = ledger_key(connection, self.settings, self.warehouse.store)
+            correct_future_times(connection, self.warehouse, key, self.clock())
             runs.start_run(connection, self.warehouse, run_id=run_id, job=job, now=self.clock())
 
     def attach(self, run_id: str) -> bool:

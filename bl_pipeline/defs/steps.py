@@ -31,7 +31,7 @@ from bl_pipeline.sync.forecast import Forecast, forecast
 from bl_pipeline.sync.result import StopReason, SyncResult
 from bl_pipeline.sync.summaries import ListedOrder, merge_lists
 from bl_pipeline.warehouse import full_syncs, runs, state
-from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted, count_run_calls, read_usage
+from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted, count_run_calls, ledger_key, read_usage
 
 BATCH_SIZE = 50
 """Orders a batch: enough to keep its threads busy to the end, few enough for one transaction."""
@@ -81,6 +81,11 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
         listed_at = runs.last_listed_at(connection, session.warehouse)
     if not _needs_lists(request, known, listed_at, session.clock()):
         return None
+    try:
+        session.check_store()
+    except SettingsError as error:
+        stop(session, *stop_for(error, session.clock()))
+        return None
     usage = session.usage()
     lists_wanted = 2 if request.include_filed else 1
     if usage.left < lists_wanted:
@@ -89,6 +94,7 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     try:
         with session.client(session.run_id) as client:
             listed = _ask_lists(client, include_filed=request.include_filed)
+        session.check_store(listed)
     except (BrickLinkError, BudgetExhausted, SettingsError) as error:
         stop(session, *stop_for(error, session.clock(), listing=True))
         return None
@@ -267,7 +273,8 @@ def finish(session: SyncSession) -> SyncResult:
         counts["failed"] = len(errors)
         calls = count_run_calls(connection, run_id)
         if counts.get("deferred"):
-            usage = read_usage(connection, warehouse.store, session.budget, now)
+            key = ledger_key(connection, session.settings, warehouse.store)
+            usage = read_usage(connection, key, session.budget, now)
             # Orders that failed may have left calls of those that were kept for them: the next run can go on at once.
             reason, message = stop_for(BudgetExhausted(usage.next_reset_at or (now if usage.left else None)), now)
             runs.stop_run(connection, run_id, reason=reason, message=message)
@@ -301,12 +308,14 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
 
     Raises BrickLinkError, BudgetExhausted or SettingsError where the lists cannot be asked.
     """
+    session.check_store()
     usage = session.usage()
     lists_wanted = 2 if request.include_filed else 1
     if usage.left < lists_wanted:
         raise BudgetExhausted(usage.next_reset_at)
     with session.client("plan") as client:
         listed = _ask_lists(client, include_filed=request.include_filed)
+    session.check_store(listed)
     with session.warehouse.engine.connect() as connection:
         known = {
             order_id: order_state(row) for order_id, row in state.read_states(connection, session.warehouse).items()

@@ -32,7 +32,9 @@ def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> tuple
             "Check the network, BRICKLINK_API_URL and BrickLink's own status; the next run goes on from what was "
             "stored.",
         )
-    assert isinstance(error, BrickLinkError | SettingsError)
+    if isinstance(error, SettingsError):
+        return StopReason.SETTINGS, str(error)
+    assert isinstance(error, BrickLinkError)
     return StopReason.ERROR, str(error)
 
 

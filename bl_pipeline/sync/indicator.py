@@ -34,6 +34,7 @@ def indicator(
         return Indicator.SYNCING
     if last_ended in (RunStatus.FAILED, RunStatus.COMPLETED_WITH_ERRORS):
         return Indicator.ERROR
-    if last_synced_at is None or now - last_synced_at > STALE_AFTER:
+    # A sync in the future was noted by a clock that was ahead: it says nothing of how old the warehouse is.
+    if last_synced_at is None or abs(now - last_synced_at) > STALE_AFTER:
         return Indicator.STALE
     return Indicator.SYNCED

@@ -14,6 +14,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"
     CREDENTIALS = "credentials"
     UNREACHABLE = "unreachable"
+    SETTINGS = "settings"
     ERROR = "error"
 
 
@@ -72,6 +73,7 @@ class SyncResult:
                 StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
                 StopReason.UNREACHABLE: ExitCode.UNREACHABLE,
                 StopReason.BUDGET: ExitCode.BUDGET,
+                StopReason.SETTINGS: ExitCode.USAGE,
                 StopReason.ERROR: ExitCode.OTHER,
             }[self.stop_reason]
         if self.orders_deferred:

@@ -28,8 +28,9 @@ from bl_pipeline.sync.indicator import FRESH_FOR
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
+from bl_pipeline.warehouse import stores
 from bl_pipeline.warehouse.database import PreconditionsFailed, Warehouse, WarehouseError, open_warehouse
-from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
+from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, hash_key
 from bl_pipeline.warehouse.preconditions import Problem, look
 
 _PYTHON = ((3, 11), (3, 14))
@@ -87,7 +88,7 @@ def _examine() -> Iterator[Check]:
             yield from checks
             # An answer that cannot be stored is not asked for.
             if credentials.verdict is Verdict.OK and exit_code(checks) == ExitCode.DONE:
-                yield _check_api(settings, warehouse)
+                yield _check_store(settings, warehouse) or _check_api(settings, warehouse)
             yield from _check_state(settings, warehouse)
     except PreconditionsFailed as error:
         yield from map(_check_failed, error.problems)
@@ -147,17 +148,32 @@ def _check_failed(problem: Problem) -> Check:
     return Check("Database", Verdict.ERROR, problem.finding, problem.repair, exit_code=ExitCode.UNREACHABLE)
 
 
+def _check_store(settings: Settings, warehouse: Warehouse) -> Check | None:
+    """An error if the orders of this API key are in the warehouse under another name; None if all is well."""
+    with warehouse.engine.connect() as connection:
+        key = hash_key(connection, settings.credential_values()[0])
+        other = stores.other_name_of_key(connection, warehouse.store, key)
+    if other is None:
+        return None
+    message = stores.same_store_message(warehouse.store, other)
+    return Check("Store", Verdict.ERROR, *_split(message), exit_code=ExitCode.USAGE)
+
+
 def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
     name = "BrickLink API"
+    credentials = Credentials(*settings.credential_values())
+    with warehouse.engine.connect() as connection:
+        key = hash_key(connection, credentials.consumer_key)
     ledger = CallLedger(
         warehouse.engine,
+        key=key,
         store=warehouse.store,
         run_id="doctor",
         budget=Budget(settings.bl_daily_call_limit, settings.bl_call_reserve),
     )
     try:
         with BrickLinkClient(
-            Credentials(*settings.credential_values()),
+            credentials,
             ledger,
             base_url=settings.bricklink_api_url,
             timeout=settings.bl_request_timeout,
@@ -183,11 +199,16 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     status = read_status(settings, warehouse, datetime.now(UTC))
     exhausted = status.calls.next_reset_at is not None or status.calls.left == 0
+    remedies = []
+    if status.calls.dated_ahead:
+        remedies.append("Check the clock of this machine: it was ahead, or is behind now")
+    if exhausted:
+        remedies.append("Wait, or change BL_DAILY_CALL_LIMIT and BL_CALL_RESERVE")
     yield Check(
         "Call budget",
-        Verdict.WARNING if exhausted else Verdict.OK,
+        Verdict.WARNING if remedies else Verdict.OK,
         calls_line(status.calls),
-        "Wait, or change BL_DAILY_CALL_LIMIT and BL_CALL_RESERVE" if exhausted else "",
+        "\n".join(remedies),
     )
     if status.failed_orders:
         yield Check(

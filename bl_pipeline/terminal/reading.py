@@ -53,16 +53,22 @@ def orders(
     from bl_pipeline.terminal.views import orders_view
     from bl_pipeline.warehouse.database import open_warehouse
     from bl_pipeline.warehouse.sales import OrderFilter, read_orders
+    from bl_pipeline.warehouse.stores import stores_with_orders
 
     wanted = OrderFilter(status=status, platform=platform, search=search, since=earliest, limit=limit)
     with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         rows = read_orders(connection, warehouse, wanted)
+        others = stores_with_orders(connection) if not rows else []
     if as_json:
         print_json(rows)
     elif rows:
         show(orders_view(rows))
         if len(rows) == limit:
             stderr().print(f"The latest {limit}; more with --limit", style="dim")
+    elif others and settings.bl_store not in others:
+        stderr().print(
+            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
+        )
     else:
         stderr().print(
             "No orders. Fetch them with: bl sync" if wanted == OrderFilter(limit=limit) else "No orders like that."

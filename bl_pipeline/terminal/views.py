@@ -96,7 +96,14 @@ def status_view(status: Status) -> RenderableType:
 def calls_line(calls: Usage) -> str:
     """How the call budget stands."""
     line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"
-    return f"{line}; free again from {c.when(calls.next_reset_at)} UTC" if calls.next_reset_at else line
+    if calls.next_reset_at:
+        line = f"{line}; free again from {c.when(calls.next_reset_at)} UTC"
+    if calls.dated_ahead:
+        line = (
+            f"{line}; {calls.dated_ahead:,} of these are dated in the future, because this machine's clock was ahead: "
+            "they count for a day from now"
+        )
+    return line
 
 
 def _run_text(run: Run) -> Text:

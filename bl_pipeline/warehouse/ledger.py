@@ -1,14 +1,26 @@
-"""The call ledger: every attempt counted before it is sent, over the rolling 24 hours, by all processes."""
+"""The call ledger: every attempt counted before it is sent, over the rolling 24 hours, by all processes.
+
+The budget is that of the API key, whatever the stores are called that use it. The key itself is never stored: the
+ledger knows it by a hash with a salt of the warehouse. A call whose key is not known counts for every key.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
+from bl_pipeline.settings import Settings
+
 WINDOW = timedelta(hours=24)
 """BrickLink does not say when its day begins: any 24 hours hold every calendar day."""
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By so much the clocks of two machines may differ. A time beyond that is of a clock that was ahead."""
+
+_CORRECTION_HOLDS = timedelta(days=30)
 
 CALLS_WORTH_STARTING = 4
 """Two lists, an order and its items: with fewer calls left a sync gets nothing done."""
@@ -44,13 +56,38 @@ class Usage:
     limit: int
     reserve: int
     next_reset_at: datetime | None
+    dated_ahead: int = 0
+    """Of the calls used those that are dated in the future: the clock was ahead when they were made."""
+
+
+def hash_key(connection: Connection, consumer_key: str) -> str:
+    """The name of an API key in the ledger."""
+    salt = connection.scalar(text("SELECT salt FROM sync.api_key_salt"))
+    return hashlib.blake2b(consumer_key.encode(), key=str(salt).encode(), digest_size=16).hexdigest()
+
+
+def ledger_key(connection: Connection, settings: Settings, store: str) -> str | None:
+    """The hash of the key in the settings; without one, of the key of the store's last call; None if not known."""
+    if settings.bricklink_consumer_key is not None:
+        return hash_key(connection, settings.bricklink_consumer_key.get_secret_value())
+    key: str | None = connection.scalar(
+        text(
+            """
+            SELECT key_hash FROM sync.api_calls WHERE store = :store AND key_hash IS NOT NULL
+            ORDER BY call_id DESC LIMIT 1
+            """
+        ),
+        {"store": store},
+    )
+    return key
 
 
 class CallLedger:
-    """The ledger of one store, written for one run."""
+    """The ledger of one API key (by its hash), written for one run of a store."""
 
-    def __init__(self, engine: Engine, *, store: str, run_id: str, budget: Budget) -> None:
+    def __init__(self, engine: Engine, *, key: str, store: str, run_id: str, budget: Budget) -> None:
         self._engine = engine
+        self._key = key
         self._store = store
         self._run_id = run_id
         self._budget = budget
@@ -63,30 +100,29 @@ class CallLedger:
         with self._engine.begin() as connection:
             # Counting and adding must be one step for all processes, or two would share the last call.
             connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :store, 0))"),
-                {"store": self._store},
+                text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :key, 0))"),
+                {"key": self._key},
             )
             call_id = connection.scalar(
                 text(
-                    """
-                    INSERT INTO sync.api_calls (store, run_id, started_at, method, path)
-                    SELECT :store, :run_id, :now, :method, :path
-                    WHERE (SELECT count(*) FROM sync.api_calls WHERE store = :store AND started_at > :since) < :allowed
+                    f"""
+                    INSERT INTO sync.api_calls (key_hash, store, run_id, started_at, method, path)
+                    SELECT :key, :store, :run_id, :now, :method, :path
+                    WHERE (SELECT count(*) FROM ({_COUNTED}) counted) < :allowed
                     RETURNING call_id
                     """
                 ),
                 {
+                    **_counted(self._key, now),
                     "store": self._store,
                     "run_id": self._run_id,
-                    "now": now,
-                    "since": now - WINDOW,
                     "method": method,
                     "path": path,
                     "allowed": self._budget.allowed,
                 },
             )
             if call_id is None:
-                raise BudgetExhausted(read_usage(connection, self._store, self._budget, now).next_reset_at)
+                raise BudgetExhausted(read_usage(connection, self._key, self._budget, now).next_reset_at)
             return int(call_id)
 
     def end(self, call_id: int, outcome: str, now: datetime) -> None:
@@ -98,30 +134,58 @@ class CallLedger:
             )
 
 
-def read_usage(connection: Connection, store: str, budget: Budget, now: datetime) -> Usage:
-    """How many calls the last 24 hours hold, how many are left, and when enough are free again."""
-    since = now - WINDOW
-    used = connection.scalar(
-        text("SELECT count(*) FROM sync.api_calls WHERE store = :store AND started_at > :since"),
-        {"store": store, "since": since},
-    )
-    assert used is not None
+# A call dated in the future counts as made when a run first saw it, so for a day from then. That correction does not
+# hold if it was made by a clock that was itself far behind: then the call has the right date.
+_COUNTED = """
+    SELECT started_at, counts_from FROM sync.api_calls CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN counted_at IS NULL OR (started_at <= :now AND counted_at <= :too_long_ago) THEN least(started_at, :now)
+            ELSE counted_at
+        END AS counts_from
+    ) corrected
+    WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :since AND counts_from > :since
+"""
+
+
+def _counted(key: str | None, now: datetime) -> dict[str, object]:
+    return {"key": key, "now": now, "since": now - WINDOW, "too_long_ago": now - _CORRECTION_HOLDS}
+
+
+def read_usage(connection: Connection, key: str | None, budget: Budget, now: datetime) -> Usage:
+    """How many calls of the API key (by its hash) the last 24 hours hold, how many are left, and when enough are free.
+
+    Without a key only those count whose key is not known.
+    """
+    values = _counted(key, now)
+    used, ahead = connection.execute(
+        text(f"SELECT count(*), count(*) FILTER (WHERE started_at > :latest) FROM ({_COUNTED}) counted"),
+        {**values, "latest": now + CLOCKS_DIFFER},
+    ).one()
     left = max(budget.allowed - used, 0)
     needed = min(CALLS_WORTH_STARTING, budget.allowed)
     next_reset_at: datetime | None = None
     if left < needed:
         # When the call that stands in the way, counted from the oldest, is 24 hours old.
         oldest = connection.scalar(
-            text(
-                """
-                SELECT started_at FROM sync.api_calls WHERE store = :store AND started_at > :since
-                ORDER BY started_at OFFSET :offset LIMIT 1
-                """
-            ),
-            {"store": store, "since": since, "offset": used - budget.allowed + needed - 1},
+            text(f"SELECT counts_from FROM ({_COUNTED}) counted ORDER BY 1 OFFSET :offset LIMIT 1"),
+            {**values, "offset": used - budget.allowed + needed - 1},
         )
         next_reset_at = oldest + WINDOW if oldest is not None else None
-    return Usage(used, left, budget.limit, budget.reserve, next_reset_at)
+    return Usage(used, left, budget.limit, budget.reserve, next_reset_at, ahead)
+
+
+def correct_future_calls(connection: Connection, key: str | None, now: datetime) -> None:
+    """Let calls that are dated in the future, by a clock that was ahead, count from now: for a day, not for longer."""
+    connection.execute(
+        text(
+            """
+            UPDATE sync.api_calls SET counted_at = :now
+            WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :latest
+              AND coalesce(counted_at, started_at) > :latest
+            """
+        ),
+        {"key": key, "now": now, "latest": now + CLOCKS_DIFFER},
+    )
 
 
 def count_run_calls(connection: Connection, run_id: str) -> int:

@@ -225,7 +225,7 @@ runs = Table(
     _count("orders_failed", "Orders that could not be fetched or read"),
     _count("api_calls", "Calls made by this run, failed ones included"),
     Column("duration_seconds", Numeric(12, 3), comment="Seconds from start to end"),
-    _text("stop_reason", "What stopped the run before its end: budget, credentials, unreachable or error"),
+    _text("stop_reason", "What stopped the run before its end: budget, credentials, unreachable, settings or error"),
     _text("message", "What the stop means and what to do"),
     Column("detected_by", JSONB, comment="Changed orders by the way the change was detected"),
     Index("ix_runs_store_started_at", "store", "started_at"),
@@ -292,9 +292,20 @@ api_calls = Table(
     _text("method", "HTTP method", null=False),
     _text("path", "Path below the API's base URL", null=False),
     _text("outcome", "ok, or the kind of failure; null counts as spent"),
+    _text("key_hash", "Hash of the API key, with the warehouse's salt; null is not known, and counts for every key"),
+    _time("counted_at", "From when the call counts, if started_at was in the future when the next call was counted"),
     Index("ix_api_calls_store_started_at", "store", "started_at"),
+    Index("ix_api_calls_key_hash_started_at", "key_hash", "started_at"),
     schema="sync",
     comment="The call ledger: every attempt, counted before it was sent",
+)
+
+api_key_salt = Table(
+    "api_key_salt",
+    metadata,
+    _text("salt", "Random, made with the table", null=False),
+    schema="sync",
+    comment="One row: with it the ledger knows an API key by a hash, and never stores the key",
 )
 
 full_syncs = Table(

@@ -10,16 +10,18 @@ from sqlalchemy import Connection, text
 from bl_pipeline.warehouse.database import Warehouse
 
 
-def calls_by_hour(connection: Connection, warehouse: Warehouse, now: datetime, *, hours: int = 24) -> list[int]:
-    """Calls in each of the last hours, counted back from `now`; the latest is the last."""
+def calls_by_hour(connection: Connection, key: str | None, now: datetime, *, hours: int = 24) -> list[int]:
+    """Calls of the API key (by its hash) in each of the last hours, counted back from `now`; the latest is the last."""
     rows = connection.execute(
         text(
             """
             SELECT floor(extract(epoch FROM CAST(:now AS timestamptz) - started_at) / 3600)::int, count(*)
-            FROM sync.api_calls WHERE store = :store AND started_at > :since AND started_at <= :now GROUP BY 1
+            FROM sync.api_calls
+            WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :since AND started_at <= :now
+            GROUP BY 1
             """
         ),
-        {"store": warehouse.store, "now": now, "since": now - timedelta(hours=hours)},
+        {"key": key, "now": now, "since": now - timedelta(hours=hours)},
     )
     return _counts({row[0]: row[1] for row in rows}, hours)
 

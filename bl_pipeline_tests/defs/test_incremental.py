@@ -10,7 +10,7 @@ import pytest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
 from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders, versions
 
 HISTORY = "sales.order_status_history"
@@ -244,12 +244,15 @@ def test_two_stores_share_a_warehouse(
 ) -> None:
     """Catches a statement without the store in its WHERE."""
     before = dump(warehouse, "sales.orders", "sales.order_items", "sync.order_state")
-    other = make_settings(bl_store="other")
+    others = Store.grow(orders=24, seed=8, now=NOW, filed=8, purged=4)
+    with SandboxServer(others, timestamp_lifetime=10**9) as server:
+        fields = {name.lower(): value for name, value in server.environment().items()}
+        other = make_settings(bl_store="other", **fields)
 
-    first = synced(settings=other)
-    assert (first.orders_created, first.api_calls) == (24, 50)
-    store.live(new=1, changed=3)
-    assert synced(settings=other).orders_created == 1
+        first = synced(settings=other)
+        assert (first.orders_created, first.api_calls) == (24, 50)
+        others.live(new=1, changed=3)
+        assert synced(settings=other).orders_created == 1
 
     after = dump(warehouse, "sales.orders", "sales.order_items", "sync.order_state")
     mine = {table: [row for row in rows if row["store"] == "main"] for table, rows in after.items()}

@@ -196,24 +196,24 @@ def test_no_24_hours_hold_more_than_the_budget(seed: int, make_settings: MakeSet
     assert most_in_any_day(times) == allowed
 
 
-STORES = [f"store {number}" for number in range(8)]
+KEYS = [f"key {number}" for number in range(8)]
 """Each one another race for a last call."""
 
 
 def _spend(settings: Settings, budget: Budget, together: Barrier) -> None:
     with open_warehouse(settings) as warehouse, ThreadPoolExecutor(3) as pool:
 
-        def spend(store: str) -> None:
-            ledger = CallLedger(warehouse.engine, store=store, run_id="r", budget=budget)
+        def spend(key: str) -> None:
+            ledger = CallLedger(warehouse.engine, key=key, store="main", run_id="r", budget=budget)
             for _ in range(20):
                 try:
                     ledger.end(ledger.begin("GET", "/orders", NOW), "ok", NOW)
                 except BudgetExhausted:
                     return
 
-        for store in STORES:
+        for key in KEYS:
             together.wait(60)
-            list(pool.map(spend, [store] * 3))
+            list(pool.map(spend, [key] * 3))
 
 
 def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settings, warehouse: Warehouse) -> None:
@@ -226,9 +226,9 @@ def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settin
         assert process.exitcode == 0
 
     with warehouse.engine.connect() as connection:
-        assert [read_usage(connection, store, budget, NOW).used for store in STORES] == [budget.allowed] * len(STORES)
+        assert [read_usage(connection, key, budget, NOW).used for key in KEYS] == [budget.allowed] * len(KEYS)
         ok = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE outcome = 'ok'"))
-        assert ok == budget.allowed * len(STORES)
+        assert ok == budget.allowed * len(KEYS)
 
 
 @pytest.fixture

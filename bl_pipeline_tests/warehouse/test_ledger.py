@@ -12,19 +12,32 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, Usage, count_run_calls, read_usage
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.ledger import (
+    Budget,
+    BudgetExhausted,
+    CallLedger,
+    Usage,
+    correct_future_calls,
+    count_run_calls,
+    hash_key,
+    ledger_key,
+    read_usage,
+)
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
 
-def ledger(warehouse: Warehouse, *, limit: int = 10, reserve: int = 0, run_id: str = "run") -> CallLedger:
-    return CallLedger(warehouse.engine, store=warehouse.store, run_id=run_id, budget=Budget(limit, reserve))
+def ledger(
+    warehouse: Warehouse, *, key: str = "key", limit: int = 10, reserve: int = 0, run_id: str = "run"
+) -> CallLedger:
+    return CallLedger(warehouse.engine, key=key, store=warehouse.store, run_id=run_id, budget=Budget(limit, reserve))
 
 
-def usage(warehouse: Warehouse, now: datetime, *, limit: int = 10, reserve: int = 0) -> Usage:
+def usage(warehouse: Warehouse, now: datetime, *, key: str | None = "key", limit: int = 10, reserve: int = 0) -> Usage:
     with warehouse.engine.connect() as connection:
-        return read_usage(connection, warehouse.store, Budget(limit, reserve), now)
+        return read_usage(connection, key, Budget(limit, reserve), now)
 
 
 def test_a_call_is_counted_before_it_is_sent(warehouse: Warehouse) -> None:
@@ -110,13 +123,101 @@ def test_the_next_reset_is_when_enough_calls_have_aged_out(
         assert usage(warehouse, reset - timedelta(microseconds=1)).left < 4
 
 
-def test_calls_of_another_store_are_another_budget(warehouse: Warehouse) -> None:
+def test_the_budget_is_that_of_the_key_whatever_the_store_is_called(warehouse: Warehouse) -> None:
+    """Planted: calls counted by the store."""
     other = Warehouse(warehouse.engine, "other")
-    for _ in range(3):
-        ledger(other, limit=3).begin("GET", "/", NOON)
+    for store in (warehouse, other, other):
+        ledger(store, limit=3).begin("GET", "/", NOON)
 
-    assert usage(warehouse, NOON, limit=3).left == 3
-    assert usage(other, NOON, limit=3).left == 0
+    for store in (warehouse, other):
+        with pytest.raises(BudgetExhausted):
+            ledger(store, limit=3).begin("GET", "/", NOON)
+    assert usage(warehouse, NOON, limit=3).left == 0
+    assert usage(warehouse, NOON, key="another", limit=3).left == 3
+    ledger(warehouse, key="another", limit=3).begin("GET", "/", NOON)
+
+
+def test_calls_whose_key_is_not_known_count_for_every_key(warehouse: Warehouse) -> None:
+    """Made before the ledger knew keys. Planted: only the key's own calls counted."""
+    calls = ledger(warehouse, limit=3)
+    calls.begin("GET", "/", NOON)
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sync.api_calls SET key_hash = NULL"))
+
+    for key in ("key", "another", None):
+        assert usage(warehouse, NOON, key=key, limit=3).left == 2
+    ledger(warehouse, key="another", limit=3).begin("GET", "/", NOON)
+    assert [usage(warehouse, NOON, key=key, limit=3).left for key in ("key", "another", None)] == [2, 1, 2]
+
+
+def test_the_ledger_knows_a_key_by_a_hash_that_only_this_warehouse_can_make(
+    warehouse: Warehouse, settings: Settings, empty_database_url: str
+) -> None:
+    """Planted: a hash without the salt; the key itself."""
+    with warehouse.engine.connect() as connection:
+        hashes = [hash_key(connection, key) for key in ("one", "one", "two")]
+        assert hashes[0] == hashes[1] != hashes[2]
+        assert ledger_key(connection, settings, "main") == hash_key(connection, settings.credential_values()[0])
+    other = load_settings(_env_file=None, bl_database_url=empty_database_url)
+    with open_warehouse(other) as another, another.engine.connect() as connection:
+        assert hash_key(connection, "one") not in ("one", hashes[0])
+
+
+def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: Warehouse, database_url: str) -> None:
+    """Planted: no usage shown."""
+    without = load_settings(_env_file=None, bl_database_url=database_url)
+    with warehouse.engine.connect() as connection:
+        assert ledger_key(connection, without, "main") is None
+    for key in ("old", "new"):
+        ledger(warehouse, key=key).begin("GET", "/", NOON)
+    ledger(Warehouse(warehouse.engine, "other"), key="others").begin("GET", "/", NOON)
+    with warehouse.engine.connect() as connection:
+        assert ledger_key(connection, without, "main") == "new"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=10), timedelta(days=400)], ids=str)
+def test_calls_dated_in_the_future_count_for_a_day_and_are_named(ahead: timedelta, warehouse: Warehouse) -> None:
+    """The clock was ahead, then corrected. Planted: no upper end of the 24 hours; the calls not counted at all."""
+    calls = ledger(warehouse, limit=6)
+    for _ in range(6):
+        calls.begin("GET", "/", NOON + ahead)
+
+    # While no run has seen them they count from now, whenever that is: reading changes nothing.
+    assert usage(warehouse, NOON, limit=6) == Usage(6, 0, 6, 0, NOON + timedelta(days=1), dated_ahead=6)
+    first = NOON + timedelta(minutes=5)
+    correct(warehouse, first)
+    with pytest.raises(BudgetExhausted) as stopped:
+        calls.begin("GET", "/", first)
+    assert stopped.value.next_reset_at == first + timedelta(days=1)
+    soon = first + timedelta(minutes=30)
+    correct(warehouse, soon)
+    assert usage(warehouse, soon, limit=6) == Usage(6, 0, 6, 0, first + timedelta(days=1), dated_ahead=6)
+    with pytest.raises(BudgetExhausted):
+        calls.begin("GET", "/", first + timedelta(days=1) - timedelta(microseconds=1))
+    free = first + timedelta(days=1)
+    assert usage(warehouse, free, limit=6) == Usage(0, 6, 6, 0, None)
+    for _ in range(6):
+        calls.begin("GET", "/", free)
+    with pytest.raises(BudgetExhausted):
+        calls.begin("GET", "/", free + timedelta(hours=23))
+
+
+def test_a_clock_that_was_far_behind_frees_no_call(warehouse: Warehouse) -> None:
+    """As after an empty battery: to that clock the calls of today are in the future. Planted: the correction kept."""
+    calls = ledger(warehouse, limit=3)
+    for _ in range(3):
+        calls.begin("GET", "/", NOON)
+    behind = datetime(2020, 1, 1, tzinfo=UTC)
+    for moment in (behind, NOON + timedelta(hours=1), NOON + timedelta(hours=23)):
+        correct(warehouse, moment)
+        with pytest.raises(BudgetExhausted):
+            calls.begin("GET", "/", moment)
+    assert usage(warehouse, NOON + timedelta(days=1), limit=3).used == 0
+
+
+def correct(warehouse: Warehouse, now: datetime) -> None:
+    with warehouse.engine.begin() as connection:
+        correct_future_calls(connection, "key", now)
 
 
 def test_a_budget_of_nothing_never_resets(warehouse: Warehouse) -> None:
@@ -147,7 +248,7 @@ import sys
 from datetime import datetime, UTC
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
-ledger = CallLedger(open_engine(sys.argv[1]), store="main", run_id="r", budget=Budget(40, 0))
+ledger = CallLedger(open_engine(sys.argv[1]), key="key", store="main", run_id="r", budget=Budget(40, 0))
 input()
 called = 0
 for _ in range(40):
@@ -183,16 +284,16 @@ def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: War
     rng = Random(seed)
     budget = Budget(limit=rng.randrange(6, 20), reserve=rng.randrange(0, 3))
     for moment in sorted(NOON + timedelta(seconds=rng.randrange(0, 80_000)) for _ in range(budget.allowed)):
-        CallLedger(warehouse.engine, store="main", run_id="r", budget=budget).begin("GET", "/orders", moment)
+        CallLedger(warehouse.engine, key="key", store="main", run_id="r", budget=budget).begin("GET", "/orders", moment)
     now = NOON + timedelta(seconds=80_000)
 
     with warehouse.engine.connect() as connection:
-        usage = read_usage(connection, "main", budget, now)
+        usage = read_usage(connection, "key", budget, now)
         assert (usage.used, usage.left) == (budget.allowed, 0)
         reset = usage.next_reset_at
         assert reset is not None
-        just_before = read_usage(connection, "main", budget, reset - timedelta(microseconds=1))
-        then = read_usage(connection, "main", budget, reset)
+        just_before = read_usage(connection, "key", budget, reset - timedelta(microseconds=1))
+        then = read_usage(connection, "key", budget, reset)
     assert just_before.left < 4 <= then.left
     assert just_before.next_reset_at == reset
     assert then.next_reset_at is None
@@ -200,5 +301,5 @@ def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: War
 
 def test_with_no_budget_at_all_there_is_no_reset(warehouse: Warehouse) -> None:
     with warehouse.engine.connect() as connection:
-        assert read_usage(connection, "main", Budget(250, 250), NOON).next_reset_at is None
-        assert read_usage(connection, "main", Budget(252, 250), NOON).next_reset_at is None
+        assert read_usage(connection, "key", Budget(250, 250), NOON).next_reset_at is None
+        assert read_usage(connection, "key", Budget(252, 250), NOON).next_reset_at is None

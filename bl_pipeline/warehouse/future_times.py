@@ -1,0 +1,38 @@
+"""Times that lie in the future: a clock was ahead when they were written, and would otherwise rule for as long."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.ledger import CLOCKS_DIFFER, correct_future_calls
+
+_CORRECTIONS = (
+    """
+    UPDATE sync.runs SET started_at = least(started_at, :now), finished_at = least(finished_at, :now),
+        listed_at = least(listed_at, :now)
+    WHERE store = :store AND greatest(started_at, finished_at, listed_at) > :latest
+    """,
+    """
+    UPDATE sync.full_syncs SET requested_at = :now
+    WHERE store = :store AND completed_at IS NULL AND requested_at > :latest
+    """,
+    """
+    UPDATE sync.order_state SET order_fetched_at = least(order_fetched_at, :now),
+        items_fetched_at = least(items_fetched_at, :now)
+    WHERE store = :store AND greatest(order_fetched_at, items_fetched_at) > :latest
+    """,
+)
+
+
+def correct_future_times(connection: Connection, warehouse: Warehouse, key: str | None, now: datetime) -> None:
+    """Let what was noted in the future be of now: calls of the API key (by its hash), the store's runs, open full
+    syncs, and when orders were fetched.
+
+    An order whose last failure lies in the future is tried again anyway.
+    """
+    correct_future_calls(connection, key, now)
+    for statement in _CORRECTIONS:
+        connection.execute(text(statement), {"store": warehouse.store, "now": now, "latest": now + CLOCKS_DIFFER})
