@@ -13,6 +13,9 @@ def interruption_behind(error: BaseException) -> BaseException | None:
     SQLAlchemy, say, cannot take back a connection that is interrupted while it is tested.
     """
     behind: BaseException | None = error
-    while isinstance(behind, Exception):
+    # Dagster raises an error again while it handles its own wrapper of it: such a chain is a circle.
+    seen: set[int] = set()
+    while isinstance(behind, Exception) and id(behind) not in seen:
+        seen.add(id(behind))
         behind = behind.__cause__ or behind.__context__
-    return None if isinstance(behind, GeneratorExit | SystemExit) else behind
+    return None if isinstance(behind, Exception | GeneratorExit | SystemExit) else behind

@@ -95,12 +95,12 @@ def indicator_after_runs(connection: Connection, warehouse: Warehouse, now: date
 
 def _look(connection: Connection, warehouse: Warehouse) -> tuple[list[Run], bool]:
     """The latest runs, and whether one is under way."""
-    latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
+    before = {run.run_id for run in runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)}
     syncing = is_syncing(connection, warehouse.store)
-    if latest and latest[0].status == RunStatus.STARTED and not syncing:
-        # It may just have ended, between the two questions.
-        latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
-    return latest, syncing
+    # Read after the lock: a run that has just ended has noted its end before it gave the lock back. One that
+    # has begun since has the lock by now, and is left to the next look.
+    latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
+    return [run for run in latest if run.run_id in before], syncing
 
 
 def _last_ended(latest: list[Run], *, syncing: bool, failed_orders: int) -> RunStatus | None:

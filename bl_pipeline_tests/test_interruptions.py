@@ -33,3 +33,28 @@ def test_what_hides_no_interruption(other: type[BaseException]) -> None:
     assert interruption_behind(hiding(other)) is None
     assert interruption_behind(other()) is None
     assert explain(hiding(other)) is None
+
+
+def circle(interruption: type[BaseException] | None = None) -> Exception:
+    """An error that is raised again while its own wrapper is handled, as Dagster does with the error of a step."""
+    error = ZeroDivisionError("a fault")
+    wrapper = RuntimeError("wrapped")
+    with pytest.raises(ZeroDivisionError):
+        try:
+            raise wrapper from error
+        except RuntimeError:
+            raise error  # noqa: B904
+    assert error.__context__ is wrapper
+    assert wrapper.__cause__ is error
+    if interruption:
+        wrapper.__cause__ = interruption()
+    return error
+
+
+@pytest.mark.timeout(10)
+def test_a_circle_of_errors_hides_no_interruption() -> None:
+    """Caught: a walk that never came back to its end, so that `bl sync` never ended."""
+    error = circle()
+    assert interruption_behind(error) is None
+    assert explain(error) is None
+    assert isinstance(interruption_behind(circle(KeyboardInterrupt)), KeyboardInterrupt)

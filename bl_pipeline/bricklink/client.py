@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -149,10 +149,12 @@ class BrickLinkClient:
             return Answer(b"[]", self._clock(), path, read_items)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, those in use as soon as they are not."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        # Not by a look at its length: another thread may do the same.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -227,10 +229,9 @@ class BrickLinkClient:
         except BaseException:
             session.close()
             raise
+        self._idle.append(session)
         if self._closed:
-            session.close()
-        else:
-            self._idle.append(session)
+            self.close()
 
 
 def _order_path(order_id: int | str) -> str:
@@ -241,9 +242,9 @@ def _order_path(order_id: int | str) -> str:
 
 
 def _fault(error: BaseException) -> str:
-    """A short word for what went wrong on the network."""
-    seen: list[object] = [error]
-    for each in seen:
+    """A short word for what went wrong on the network, from the error or those it carries."""
+    found: list[object] = [error]
+    for each in found:
         if isinstance(each, urllib3.exceptions.NameResolutionError):
             return "dns"
         if isinstance(each, urllib3.exceptions.NewConnectionError):  # a TimeoutError by inheritance only
@@ -253,5 +254,7 @@ def _fault(error: BaseException) -> str:
         if isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
             return "timeout"
         if isinstance(each, BaseException):
-            seen += [*each.args, getattr(each, "reason", None)]
+            # An error may carry one that carries it again.
+            carried = (*each.args, getattr(each, "reason", None))
+            found += [one for one in carried if not any(one is known for known in found)]
     return "connection"

@@ -98,10 +98,10 @@ class FileLock:
         """Unlock, and keep the file open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def sign(self) -> None:
-        """Write our process id into the file, for people who look for the holder."""
+    def sign(self, pid: int) -> None:
+        """Write the holder's process id into the file, for people who look for it."""
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._fd, f"{pid}\n".encode(), 0)
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to the file that is open here."""
@@ -334,11 +334,15 @@ def main(root: str, binaries: str, uid: str = "", gid: str = "") -> None:
     os.umask(0o077)
     cluster = Cluster(Path(root))
     lock = cluster.lock("keeper")
-    if not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
-        return
-    if os.fork():
+    # Whoever looks for a keeper has the lock for a moment, too.
+    until = time.monotonic() + 1.0
+    while not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        if time.monotonic() > until:
+            return
+        time.sleep(0.02)
+    if child := os.fork():
+        lock.sign(child)
         os._exit(0)  # the child keeps the lock, and our caller has no child to wait for
-    lock.sign()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Keeper(cluster, Path(binaries), (int(uid), int(gid)) if uid else None).run()
     lock.close()  # before the lease, so that a newcomer never takes this process for a living keeper

@@ -4,48 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 
-_KEY = "hashtextextended('bl_pipeline.sync:' || :store, 0)"
+_KEY = "hashtextextended('bl_pipeline.sync:' || {store}, 0)"
+_PARAMETER = _KEY.format(store="CAST(%(store)s AS text)")
+_END_OF_SESSION = 10.0
+"""Seconds in which Postgres ends a session whose client is gone; it takes milliseconds unless the server is stuck."""
 
 
 class SyncLock:
-    """The store's advisory lock, held by a connection of its own: Postgres frees it when that ends."""
+    """The store's advisory lock, in a database session of its own: Postgres frees it at the latest when that ends."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        self._connection: Connection | None = None
-        self._session: DBAPIConnection | None = None
+        self._session: psycopg.Connection[Any] | None = None
+        self._backend = 0
 
     @property
     def held(self) -> bool:
         """Whether this object has taken the lock."""
-        return self._connection is not None
+        return self._session is not None
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free."""
-        engine = self._warehouse.engine.execution_options(isolation_level="AUTOCOMMIT")
-        connection = engine.connect()
-        # Out of the pool, so that closing it really ends the session and with it the lock.
-        connection.detach()
-        session = connection.connection.dbapi_connection
-        taken = connection.scalar(
-            text(f"SELECT pg_try_advisory_lock({_KEY})"),
-            {"store": self._warehouse.store},
-        )
-        if not taken:
-            connection.close()
-            return False
-        self._connection, self._session = connection, session
-        return True
+        session = self._open_session()
+        try:
+            # Asked of Postgres: the id that a connection pooler gives its clients is one of its own.
+            asked = session.execute(f"SELECT pg_try_advisory_lock({_PARAMETER}), pg_backend_pid()", self._store)
+            taken, self._backend = asked.fetchone() or (False, 0)
+            if taken:
+                self._session = session
+        finally:
+            # Also if the statement was interrupted: nobody would free what it may have taken.
+            if not self.held:
+                session.close()
+        return self.held
 
     def acquire(self, *, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
-        """Take the lock, waiting for it where another sync holds it; `waiting` is called once if so."""
+        """Take the lock, and wait for it while another sync has it; `waiting` is called once if so."""
         if self.try_acquire():
             return
         waiting()
@@ -53,24 +57,60 @@ class SyncLock:
             sleep(1.0)
 
     def check(self) -> None:
-        """Raise WarehouseError where the lock was lost with its connection: another sync may be running."""
+        """Raise WarehouseError if the lock was lost with its session: another sync may be running."""
+        if self._session is None:
+            raise WarehouseError("The sync does not hold its lock.")
         try:
-            if self._connection is None or self._connection.scalar(text("SELECT 1")) != 1:
-                raise WarehouseError("The sync does not hold its lock.")
-        except DBAPIError:
+            self._session.execute("SELECT 1")
+        except psycopg.Error as error:
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise WarehouseError(
                 "The connection to the warehouse was lost, and with it the sync's lock. The next sync goes on "
-                "from what was stored."
+                f"from what was stored.\nPostgres says: {reason}"
             ) from None
 
     def release(self) -> None:
-        """Give the lock back; nothing happens where it is not held."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
-            # Interrupted in the middle of a statement, SQLAlchemy drops a detached connection without closing it.
-            if self._session is not None:
-                self._session.close()
+        """Give the lock back; nothing happens if it was not taken.
+
+        When this returns, it is free for every other session, also after an interruption that comes meanwhile; only
+        a server that is gone or stuck is not waited for.
+        """
+        if self._session is None:
+            return
+        session, freed = self._session, False
+        try:
+            # Not in a session that was interrupted in the middle of a statement: it takes no other one.
+            if session.info.transaction_status is TransactionStatus.IDLE:
+                with suppress(psycopg.Error):
+                    session.execute(f"SELECT pg_advisory_unlock({_PARAMETER})", self._store)
+                    freed = True
+        finally:
+            session.close()
+            self._session = None
+            if not freed:
+                self._wait_for_end_of_session()
+
+    @property
+    def _store(self) -> dict[str, str]:
+        return {"store": self._warehouse.store}
+
+    def _open_session(self) -> psycopg.Connection[Any]:
+        """A session that is no part of the pool, so that closing it really ends it, and with it the lock."""
+        pooled = self._warehouse.engine.raw_connection()
+        session = pooled.dbapi_connection
+        assert isinstance(session, psycopg.Connection)
+        pooled.detach()
+        session.autocommit = True
+        return session
+
+    def _wait_for_end_of_session(self) -> None:
+        """Closing a session frees its lock only some moments later, when Postgres has noticed."""
+        until = time.monotonic() + _END_OF_SESSION
+        locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = :pid")
+        # A server that is gone has no locks.
+        with suppress(DBAPIError), self._warehouse.engine.connect() as connection:
+            while connection.scalar(locks, {"pid": self._backend}) and time.monotonic() < until:
+                time.sleep(0.01)
 
 
 def is_syncing(connection: Connection, store: str) -> bool:
@@ -84,7 +124,7 @@ def is_syncing(connection: Connection, store: str) -> bool:
                     SELECT FROM pg_locks
                     WHERE locktype = 'advisory' AND granted AND objsubid = 1
                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                      AND (classid::bigint << 32 | objid::bigint) = {_KEY}
+                      AND (classid::bigint << 32 | objid::bigint) = {_KEY.format(store=":store")}
                 )
                 """
             ),

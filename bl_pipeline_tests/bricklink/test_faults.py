@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from bl_pipeline.bricklink import (
     BrickLinkClient,
@@ -108,6 +109,20 @@ def test_a_port_where_nobody_listens_is_unreachable(connect: Connect, ledger: Le
 def test_a_name_that_does_not_resolve_is_unreachable(connect: Connect) -> None:
     with pytest.raises(Unreachable, match=r"Cannot reach bricklink\.invalid \(dns\)"):
         connect(base_url="https://bricklink.invalid", retry=RetryPolicy(max_attempts=1)).orders(filed=False)
+
+
+@pytest.mark.timeout(10)
+def test_errors_that_carry_one_another_are_one_fault(connect: Connect) -> None:
+    """Planted: a walk over what errors carry that meets the same one again and again."""
+
+    class Circular(requests.Session):
+        def send(self, *_: object, **__: object) -> requests.Response:
+            error = requests.ConnectionError()
+            error.args = (error,)
+            raise error
+
+    with pytest.raises(Unreachable, match=r"\(connection\)"):
+        connect(session_factory=Circular, retry=RetryPolicy(max_attempts=1)).orders(filed=False)
 
 
 def test_a_server_without_tls_is_unreachable(api: Api, connect: Connect) -> None:

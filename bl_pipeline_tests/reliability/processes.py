@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.context import ForkServerProcess
-from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Barrier, Event
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -156,13 +156,18 @@ def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     return process
 
 
+def event() -> Event:
+    """What one process can tell another."""
+    return _PROCESSES.Event()
+
+
 def barrier(parties: int) -> Barrier:
     """Where so many processes wait for one another."""
     return _PROCESSES.Barrier(parties)
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> float:
-    """Wait for something; the seconds it took."""
+def wait_until(condition: Callable[[], bool], *, seconds: float = 120) -> float:
+    """Wait for something; the seconds it took. The bound is for a failing test: a busy machine takes its time."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it did not come to pass"

@@ -27,7 +27,8 @@ time.sleep(600)
 """
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> float:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> float:
+    """Wait for something; the seconds it took. The bound is for a failing test: a busy machine takes its time."""
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, "waited in vain"
