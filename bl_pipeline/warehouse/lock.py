@@ -16,7 +16,7 @@ from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 
 _KEY = "hashtextextended('bl_pipeline.sync:' || {store}, 0)"
 _PARAMETER = _KEY.format(store="CAST(%(store)s AS text)")
-_END_OF_SESSION = 10.0
+_END_TIMEOUT = 10.0
 """Seconds in which Postgres ends a session whose client is gone; it takes milliseconds unless the server is stuck."""
 
 
@@ -105,7 +105,7 @@ class SyncLock:
 
     def _wait_for_end_of_session(self) -> None:
         """Closing a session frees its lock only some moments later, when Postgres has noticed."""
-        until = time.monotonic() + _END_OF_SESSION
+        until = time.monotonic() + _END_TIMEOUT
         locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = :pid")
         # A server that is gone has no locks.
         with suppress(DBAPIError), self._warehouse.engine.connect() as connection:
