@@ -172,7 +172,9 @@ def wanted_for(session: SyncSession, request: SyncRequest) -> Wanted:
     """The request with the full syncs that are still to be completed."""
     with session.warehouse.engine.connect() as connection:
         open_requests = full_syncs.open_full_syncs(connection, session.warehouse)
-        rechecked = runs.count_planned(connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW)
+        rechecked = runs.count_planned_calls(
+            connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW
+        )
     return Wanted(
         include_items=request.include_items,
         order_ids=request.order_ids or (),

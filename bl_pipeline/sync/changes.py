@@ -162,7 +162,7 @@ class Wanted:
 
     `order_ids`: just these, whatever their state. `only_failed`: just those that failed before.
     `dates`: just orders of these dates. `full_syncs`: the full syncs that are not complete. `rechecks`: at most so
-    many orders are looked at though nothing calls for it, if every other one can be fetched.
+    many calls look at orders though nothing calls for it, if every other one can be fetched.
     """
 
     include_items: bool = True
@@ -241,11 +241,12 @@ def changed_orders(states: Mapping[str, OrderState], wanted: Wanted, now: dateti
 
 
 def orders_to_recheck(
-    states: Mapping[str, OrderState], changes: Collection[Fetch], at_most: int, now: datetime
+    states: Mapping[str, OrderState], changes: Collection[Fetch], wanted: Wanted, calls: int, now: datetime
 ) -> list[Fetch]:
     """Orders that nothing calls for, but that may have changed in ways no list shows; the longest unverified first.
 
-    Open orders come before those that are over. What is purged cannot change.
+    Open orders come before those that are over, and their items are looked at too: a seller may still change them.
+    What is purged cannot change. All of them together take so many calls at most.
     """
     planned = {fetch.order_id for fetch in changes}
 
@@ -260,7 +261,14 @@ def orders_to_recheck(
 
     due = [(state, since) for state in states.values() if (since := since_verified(state)) is not None]
     due.sort(key=lambda entry: (entry[0].status not in OPEN, -entry[1], entry[0].order_id))
-    return [Fetch(state.order_id, Reason.RECHECK) for state, _ in due[: max(at_most, 0)]]
+    rechecks: list[Fetch] = []
+    for state, _ in due:
+        fetch = Fetch(state.order_id, Reason.RECHECK, force_items=wanted.include_items and state.status in OPEN)
+        cost = fetch.least_calls(include_items=wanted.include_items)
+        if cost <= calls:
+            rechecks.append(fetch)
+            calls -= cost
+    return rechecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +300,7 @@ def plan(states: Mapping[str, OrderState], wanted: Wanted, calls_left: int, now:
         return called_for
     # Half of what is left when every change has taken the order and its items: the day may bring more changes.
     to_spare = (calls_left - sum(fetch.most_calls(include_items=True) for fetch in changes)) // 2
-    rechecks = orders_to_recheck(states, changes, min(wanted.rechecks, to_spare), now)
+    rechecks = orders_to_recheck(states, changes, wanted, min(wanted.rechecks, to_spare), now)
     return Plan(called_for.fetches + rechecks, [])
 
 

@@ -153,13 +153,14 @@ def save_plan(
     )
 
 
-def count_planned(connection: Connection, warehouse: Warehouse, reason: str, *, since: datetime) -> int:
-    """Orders that runs since then have planned for this reason."""
+def count_planned_calls(connection: Connection, warehouse: Warehouse, reason: str, *, since: datetime) -> int:
+    """Calls that runs since then have planned for this reason: one for the order, one if its items are wanted too."""
     return (
         connection.scalar(
             text(
                 """
-                SELECT count(*) FROM sync.run_orders JOIN sync.runs USING (run_id)
+                SELECT count(*) + count(*) FILTER (WHERE force_items)
+                FROM sync.run_orders JOIN sync.runs USING (run_id)
                 WHERE store = :store AND started_at > :since AND reason = :reason
                 """
             ),

@@ -252,24 +252,34 @@ RECHECKABLE = replace(HELD, status="shipped", order_fetched_at=NOW - 2 * DAY)
     ("state", "due"),
     [
         (RECHECKABLE, True),
+        (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=24)), True),
         (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=23)), False),
         (replace(RECHECKABLE, status="completed"), False),
-        (replace(RECHECKABLE, status="completed", order_fetched_at=NOW - 31 * DAY), True),
+        (replace(RECHECKABLE, status="completed", order_fetched_at=NOW - 30 * DAY), True),
         (replace(RECHECKABLE, listed_status="PURGED", held_hash="h"), False),
         (replace(RECHECKABLE, is_listed=False), False),
+        (replace(RECHECKABLE, failed_at=NOW, attempts=9), False),
+        (replace(RECHECKABLE, order_fetched_at=None), False),
     ],
 )
-def test_recheck(state: OrderState, due: bool) -> None:
-    planned = plan({"1": state}, Wanted(rechecks=5), 100, NOW)
-    assert planned == Plan([Fetch("1", Reason.RECHECK)] if due else [], [])
+@pytest.mark.parametrize("include_items", [True, False])
+def test_recheck(state: OrderState, due: bool, include_items: bool) -> None:
+    """The items of an open order are looked at too."""
+    planned = plan({"1": state}, Wanted(rechecks=5, include_items=include_items), 100, NOW)
+
+    fetch = Fetch("1", Reason.RECHECK, force_items=include_items and state.status == "shipped")
+    assert planned == Plan([fetch] if due else [], [])
 
 
 @pytest.mark.parametrize(
     ("wanted", "calls_left", "rechecked"),
     [
-        (Wanted(rechecks=2), 100, ["1", "2"]),
+        (Wanted(rechecks=4), 100, ["1", "2"]),
+        (Wanted(rechecks=3), 100, ["1", "4"]),  # one call is left: enough for an order that is over
+        (Wanted(rechecks=1), 100, ["4"]),
+        (Wanted(rechecks=3, include_items=False), 100, ["1", "2", "3"]),
         (Wanted(rechecks=0), 100, []),
-        (Wanted(rechecks=9), 7, ["1", "2"]),  # 2 may go to the new order, half of the rest is kept
+        (Wanted(rechecks=9), 10, ["1", "2"]),  # 2 may go to the new order, half of the rest is kept
         (Wanted(rechecks=9), 3, []),
         (Wanted(rechecks=9, only_failed=True), 100, []),
         (Wanted(rechecks=9, order_ids=["9"]), 100, []),
@@ -281,6 +291,7 @@ def test_rechecks_take_only_what_is_to_spare(wanted: Wanted, calls_left: int, re
         order_id: replace(RECHECKABLE, order_id=order_id, order_fetched_at=NOW - days * DAY)
         for order_id, days in [("3", 2), ("2", 3), ("1", 4)]
     }
+    states["4"] = replace(RECHECKABLE, order_id="4", status="completed", order_fetched_at=NOW - 40 * DAY)
     states["9"] = replace(UNSEEN, order_id="9", order_date=NOW)
 
     planned = plan(states, wanted, calls_left, NOW)
