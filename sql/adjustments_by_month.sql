@@ -12,6 +12,7 @@
 -- Caveats:
 --   Only orders that count as revenue. A credit given later is a decrease too: never add kinds together.
 --   What an order had when it was first seen is in the month of its order date. See adjustments for each single one.
+--   When the currency of an order changes, its credit and coupon move to the new currency.
 -- Period: month
 -- Chart: amount over month split kind
 -- Stored: when large

@@ -49,6 +49,7 @@ CROSS JOIN LATERAL (
     WHERE i.store = o.store
       AND i.platform = o.platform
       AND i.platform_order_id = o.platform_order_id
+      AND coalesce(i.currency, o.currency) = o.currency
 ) held
 WHERE o.total_count <> held.quantity OR (o.subtotal <> 0 AND held.lines = 0)
 UNION ALL

@@ -27,6 +27,7 @@
 --   items_total [currency]: final unit price x quantity
 -- Caveats:
 --   Shipping, fees and tax belong to whole orders and are not shared out to items.
+--   Lines in another currency than their order, fetched before it changed, are not known until they are fetched again.
 --   Items are on the order date only. A batch added to an order resets that date for all its items.
 -- Period: day
 -- Stored: when large
@@ -58,6 +59,7 @@ SELECT
     i.total_price AS items_total
 FROM sales.order_items i
 JOIN ordered r USING (store, platform, platform_order_id)
+WHERE coalesce(i.currency, r.currency) = r.currency
 UNION ALL
 SELECT
     r.store, r.platform, r.platform_order_id, NULL, NULL, r.order_date, r.day, r.month,
@@ -70,5 +72,6 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(i.quantity), 0)::bigint AS quantity, coalesce(sum(i.total_price), 0) AS items_total
     FROM sales.order_items i
     WHERE i.store = r.store AND i.platform = r.platform AND i.platform_order_id = r.platform_order_id
+      AND coalesce(i.currency, r.currency) = r.currency
 ) lines
 WHERE r.items_total <> lines.items_total OR r.total_count <> lines.quantity

@@ -12,11 +12,12 @@ MOST_ORDER_IDS = 100
 """So many of the offending orders are named."""
 
 _ITEMS = """
-    SELECT store, platform, platform_order_id, sum(total_price) AS price, sum(quantity) AS pieces, count(*) AS lots
+    SELECT store, platform, platform_order_id, sum(total_price) AS price, sum(quantity) AS pieces, count(*) AS lots,
+        array_agg(DISTINCT currency) FILTER (WHERE currency IS NOT NULL) AS currencies
     FROM sales.order_items GROUP BY store, platform, platform_order_id
 """
 _WITH_ITEMS = f"""
-    SELECT o.*, i.price, i.pieces, i.lots FROM sales.orders o
+    SELECT o.*, i.price, i.pieces, i.lots, i.currencies FROM sales.orders o
     JOIN ({_ITEMS}) i USING (store, platform, platform_order_id)
     JOIN sync.order_state s USING (store, platform, platform_order_id)
     -- Items of an earlier content of the order are known to differ, and fetched again unless purged.
@@ -34,7 +35,7 @@ OFFENDING_ORDERS = {
     # Prices are rounded to 4 decimals, so each piece may be out by half of the last one.
     "items_match_subtotal": f"""
         SELECT platform_order_id FROM ({_WITH_ITEMS}) o
-        WHERE store = :store AND abs(price - subtotal) > 0.00005 * pieces
+        WHERE store = :store AND (abs(price - subtotal) > 0.00005 * pieces OR currencies <> ARRAY[currency])
     """,
     "items_match_counts": f"""
         SELECT platform_order_id FROM ({_WITH_ITEMS}) o

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KEY = ("store", "platform", "platform_order_id")
 _TRACKED = (
     "platform_status", "payment_status", "order_date", "paid_at", "shipped_at", "total", "final_total", "credit",
-    "coupon", "is_filed",
+    "coupon", "currency", "is_filed",
 )  # fmt: skip
 
 

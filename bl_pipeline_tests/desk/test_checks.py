@@ -21,6 +21,7 @@ ONE_LINE = """
 OF_ORDER = "WHERE store = :store AND platform_order_id = :order_id"
 FAULTS = [
     ("items_match_subtotal", ERROR, f"UPDATE sales.order_items SET total_price = total_price + 0.01 WHERE {ONE_LINE}"),
+    ("items_match_subtotal", ERROR, f"UPDATE sales.order_items SET currency = 'XXX' WHERE {ONE_LINE}"),
     ("items_match_counts", ERROR, f"UPDATE sales.order_items SET quantity = quantity + 1 WHERE {ONE_LINE}"),
     ("items_match_counts", ERROR, f"UPDATE sales.orders SET unique_count = unique_count + 1 {OF_ORDER}"),
     ("items_are_held", WARN, f"DELETE FROM sales.order_items {OF_ORDER}"),

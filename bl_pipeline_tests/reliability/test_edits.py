@@ -139,6 +139,27 @@ def of_items(order: SandboxOrder) -> tuple[object, ...]:
     return (*sums, order.date_ordered)
 
 
+def state_of(order: SandboxOrder) -> tuple[object, ...]:
+    """What makes a new state in the history."""
+    payment, costs = order.payment, order.costs
+    return (
+        order.status, payment.status, order.date_ordered, payment.date_paid, order.shipping.date_shipped,
+        order.grand_total, order.final_total, costs.credit, costs.coupon, order.currency, order.is_filed,
+    )  # fmt: skip
+
+
+TRACKED = (
+    "platform_status", "payment_status", "order_date", "paid_at", "shipped_at",
+    "total", "final_total", "credit", "coupon", "currency", "is_filed",
+)  # fmt: skip
+
+
+def stored_states(world: World, key: str) -> list[tuple[object, ...]]:
+    """The history of one order."""
+    rows = dump(world.warehouse, "sales.order_status_history")["sales.order_status_history"]
+    return [tuple(row[name] for name in TRACKED) for row in rows if row["platform_order_id"] == key]
+
+
 def edit_and_sync(world: World, way: list[Any]) -> None:
     """A new order, edited again and again, with a sync after each time."""
     store, server = world.store, world.server
@@ -151,6 +172,7 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
     key, first_ordered = str(order_id), order.date_ordered
     assert world.sync() is not None
     fetched = items_fetched = order
+    states = [state_of(order)]
     for edits, mark in way:
         order = edited(order, world, edits, mark, spare)
         store.put(order)
@@ -162,6 +184,8 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
         items_moved = moved and of_items(order) != of_items(items_fetched)
         fetched = order if moved else fetched
         items_fetched = order if items_moved else items_fetched
+        if state_of(fetched) != states[-1]:
+            states.append(state_of(fetched))
         asked = [request.path for request in server.requests if request.path != "/orders"]
         assert asked == [f"/orders/{key}"] * moved + [f"/orders/{key}/items"] * items_moved
         assert result is not None
@@ -169,6 +193,7 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
         assert result.orders_updated == int(moved)
         assert stored_orders(world.warehouse)[key] == order_row(fetched, first_order_date=first_ordered)
         assert stored_items(world.warehouse).get(key, []) == item_rows(items_fetched)
+        assert stored_states(world, key) == states
 
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")

@@ -139,6 +139,11 @@ def move_on_again(store: Store) -> None:
     cancelled = _where(store, lambda order: order.status == "CANCELLED")
     store.purge(cancelled[0].order_id)
     store.file(completed[4].order_id)
+    # In another currency the same order costs less, and so do its credit and its coupon.
+    in_euro = _where(store, lambda order: order.currency == "EUR" and order.costs.credit + order.costs.coupon > 1)
+    for order, reduced in zip(in_euro, ("credit", "coupon", "credit", "coupon"), strict=False):
+        costs = order.costs._replace(**{reduced: Decimal(1)}, shipping=Decimal(0))
+        store.put(replace(order, currency="USD", costs=costs))
     store.live(new=2, changed=5, seed=4)
 
 
@@ -168,6 +173,7 @@ class Seen:
             order.final_total,
             order.costs.credit,
             order.costs.coupon,
+            order.currency,
             order.is_filed,
         )
 

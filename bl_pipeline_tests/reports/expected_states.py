@@ -144,14 +144,17 @@ class StateReports(Accounts):
                 earlier = history[number - 1].order if number else None
                 order = seen.order
                 at = seen.at if earlier else order.date_ordered
-                changes = [
-                    ("credit", earlier.costs.credit if earlier else None, order.costs.credit),
-                    ("coupon", earlier.costs.coupon if earlier else None, order.costs.coupon),
-                ]
-                amounts = [(kind, before, after, after - (before or ZERO)) for kind, before, after in changes]
-                if earlier and order.final_total < earlier.final_total:
+                amounts: list[tuple[str, str, Decimal | None, Decimal | None, Decimal]] = []
+                for kind in ("credit", "coupon"):
+                    after: Decimal = getattr(order.costs, kind)
+                    before: Decimal | None = getattr(earlier.costs, kind) if earlier else None
+                    if earlier and before is not None and earlier.currency != order.currency:
+                        amounts.append((kind, earlier.currency, before, None, -before))
+                        before = None
+                    amounts.append((kind, order.currency, before, after, after - (before or ZERO)))
+                if earlier and earlier.currency == order.currency and order.final_total < earlier.final_total:
                     less = earlier.final_total - order.final_total
-                    amounts.append(("decrease", earlier.final_total, order.final_total, less))
+                    amounts.append(("decrease", order.currency, earlier.final_total, order.final_total, less))
                 rows += [
                     {
                         "store": "main",
@@ -161,13 +164,13 @@ class StateReports(Accounts):
                         "kind": kind,
                         "at": at,
                         "month": self._month(at),
-                        "currency": order.currency,
-                        "before": before,
-                        "after": after,
+                        "currency": currency,
+                        "before": less_before,
+                        "after": less_after,
                         "amount": amount,
                         "counts_as_revenue": order_id in counting,
                     }
-                    for kind, before, after, amount in amounts
+                    for kind, currency, less_before, less_after, amount in amounts
                     if amount
                 ]
         return rows
