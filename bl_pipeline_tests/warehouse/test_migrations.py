@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+import bl_pipeline.warehouse
 from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse.database import Warehouse, upgrade
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.expected import dump
 from bl_pipeline_tests.reliability.processes import run_steps, session_at
@@ -27,7 +32,13 @@ def back_to_0002(connection: Connection) -> None:
             {"o": shortened[0], "i": shortened[1], "order_id": order_id},
         )
     connection.execute(text("ALTER TABLE sync.order_state ADD order_digest text, ADD items_digest text"))
-    connection.execute(text("UPDATE sync.alembic_version SET version_num = '0002'"))
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Apply one migration."""
+    scripts = ScriptDirectory(str(Path(bl_pipeline.warehouse.__file__).parent / "migrations"))
+    with Operations.context(MigrationContext.configure(connection)):
+        scripts.get_revision(revision).module.upgrade()
 
 
 def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since(
@@ -52,7 +63,7 @@ def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since
     server.clear_requests()
 
     with warehouse.engine.begin() as connection:
-        upgrade(connection)
+        migrate(connection, "0003")
     assert dump(warehouse, "sync.order_state") == before
     with session_at(settings, clock) as session:
         result = run_steps(session)
