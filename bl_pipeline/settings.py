@@ -95,7 +95,7 @@ def parse_postgres_url(value: str) -> URL:
         raise ValueError("must look like postgresql://user:password@host:5432/database")
     if url.host and url.host.lower().startswith("%2f"):
         # The folder of a Unix socket.
-        return url.set(host=None).update_query_dict({"host": unquote(url.host)})
+        return url._replace(host=None).update_query_dict({"host": unquote(url.host)})
     return url
 
 

@@ -52,6 +52,16 @@ def test_home() -> None:
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@[host/db", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:port/db", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:99999/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:my@{SECRET}@host:5432/db", "write @ as %40"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@{SECRET}/{SECRET}@host/db", "write @ as %40"),
+        ("BL_DATABASE_URL", f"postgresql://me:my/{SECRET}@host:5432/db", "/ as %2F"),
+        ("BL_DATABASE_URL", f"postgresql://me:12/{SECRET}@host:5432/db", "/ as %2F"),
+        ("BL_DATABASE_URL", f"postgresql://me:my#{SECRET}@host:5432/db", "# as %23"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}#@host:5432/db", "# as %23"),
+        ("BL_DATABASE_URL", f"postgresql://me:my?{SECRET}@host:5432/db", "? as %3F"),
+        ("BL_DATABASE_URL", f"postgresql://me:12/x?{SECRET}@host:5432/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:my%{SECRET}@host:5432/db", "% as %25"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}/db", "postgresql://user:password@host"),
         ("BL_HOME", "~nobody-of-this-name/data", "home folder"),
         ("BL_DAILY_CALL_LIMIT", "many", "valid integer"),
         ("BL_DAILY_CALL_LIMIT", "-1", "greater than or equal to 0"),
@@ -186,6 +196,24 @@ def test_urls_are_tidied(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.bricklink_api_url == "http://127.0.0.1:8080/api/store/v1"
     assert settings.postgres_url == make_url("postgresql://me:pw@host:5432/db")
+
+
+@pytest.mark.parametrize(
+    ("written", "password", "host", "query"),
+    [
+        ("postgresql://me:p%40s%2Fs%23%3F%25@host:5432/db", "p@s/s#?%", "host", {}),
+        ("postgres://me@host/db?sslmode=require", None, "host", {"sslmode": "require"}),
+        ("postgresql://me:a:b@[::1]:5432/db", "a:b", "::1", {}),
+        ("postgresql:///db?host=/run&application_name=a@b", None, None, {"host": "/run", "application_name": "a@b"}),
+        ("postgresql://me@%2Frun%2Fpostgresql/db", None, None, {"host": "/run/postgresql"}),
+    ],
+)  # fmt: skip
+def test_a_postgres_url_is_taken_apart(
+    written: str, password: str | None, host: str | None, query: dict[str, str]
+) -> None:
+    url = load_settings(bl_database_url=written).postgres_url
+    assert url
+    assert (url.password, url.host, dict(url.query), url.database) == (password, host, query, "db")
 
 
 def test_the_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:

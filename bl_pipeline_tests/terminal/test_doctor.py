@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from typer.testing import Result
 
 from bl_pipeline.sandbox import SandboxServer
@@ -41,6 +44,33 @@ def test_doctor_warns_without_failing(bl: Bl) -> None:
     result = expect(bl("doctor", "--json", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 0)
     found = checks(result)
     assert (found["Last sync"], found["Call budget"], found["BrickLink API"]) == ("warning", "warning", "warning")
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "found"),
+    [
+        (0o644, "BRICKLINK_CONSUMER_KEY={}", "every user of this machine"),
+        (0o640, "BRICKLINK_CONSUMER_KEY={}", "every user of its group"),
+        (0o600, "BRICKLINK_CONSUMER_KEY={}", "nobody else"),
+        (0o644, "BL_STORE=main", None),
+    ],
+)
+def test_doctor_names_an_env_file_that_others_can_read(
+    bl: Bl, credentials: dict[str, str], mode: int, line: str, found: str | None
+) -> None:
+    env_file = Path(".env")
+    env_file.write_text(line.format(credentials["BRICKLINK_CONSUMER_KEY"]))
+    env_file.chmod(mode)
+    checks = [check for check in told(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env"]
+    if found is None:
+        assert checks == []
+        return
+    (check,) = checks
+    assert found in check["finding"]
+    assert credentials["BRICKLINK_CONSUMER_KEY"] not in str(check)
+    assert (check["verdict"], check["mend"].endswith("chmod 600 .env")) == (
+        ("ok", False) if mode == 0o600 else ("warning", True)
+    )
 
 
 def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str]) -> None:

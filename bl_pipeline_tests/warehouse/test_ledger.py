@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
@@ -241,6 +243,30 @@ def test_threads_that_race_for_the_last_calls_get_each_one_once(warehouse: Wareh
 
     assert outcomes == {"called": 5, "none left": 19}
     assert usage(warehouse, NOON, limit=5) == Usage(5, 0, 5, 0, NOON + timedelta(hours=24))
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_threads_race_at_any_default_isolation_level(database_url: str, level: str) -> None:
+    """A snapshot older than the ledger's lock does not see the calls that were counted meanwhile.
+
+    Planted: the isolation level left as it is: too many calls at one level, an error at the other.
+    """
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        name = make_url(database_url).database
+        admin.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'")
+    settings = load_settings(_env_file=None, bl_database_url=database_url, bl_max_parallel_requests=16)
+    with open_warehouse(settings) as warehouse, ThreadPoolExecutor(16) as pool:
+        calls = ledger(warehouse, limit=20)
+
+        def race(_number: int) -> str:
+            try:
+                calls.begin("GET", "/", NOON)
+            except BudgetExhausted:
+                return "none left"
+            return "called"
+
+        assert Counter(pool.map(race, range(64))) == {"called": 20, "none left": 44}
+        assert usage(warehouse, NOON, limit=20).used == 20
 
 
 RACER = """
