@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bl_pipeline.guard import host_name
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
@@ -106,6 +108,16 @@ def _absolute(value: Path) -> Path:
         raise ValueError("begins with the home folder of an account that is not there") from None
 
 
+def _host_names(value: str) -> str:
+    for name in value.split():
+        if host_name(name) is None:
+            raise ValueError(
+                f"must be names as the browser's address bar shows them, with spaces between, such as "
+                f"dagster.example.org or nas:8443; without http:// and without a path: {name!r} is none"
+            )
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -140,6 +152,8 @@ class Settings(BaseSettings):
     bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
     bl_home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
     bl_postgres_bin: Path | None = None
+
+    bl_ui_hosts: Annotated[str, AfterValidator(_host_names)] = ""
 
     bl_notify_urls: SecretStr | None = None
 
@@ -200,6 +214,11 @@ class Settings(BaseSettings):
     def notify_urls(self) -> list[str]:
         """The addresses that messages are sent to."""
         return self.bl_notify_urls.get_secret_value().split() if self.bl_notify_urls else []
+
+    @property
+    def ui_hosts(self) -> list[str]:
+        """The names, some with a port, under which a reverse proxy shows what `bl up` serves."""
+        return self.bl_ui_hosts.split()
 
     @property
     def explicit_timezone(self) -> str | None:

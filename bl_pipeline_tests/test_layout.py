@@ -53,18 +53,20 @@ def part(name: str) -> str:
 
 # What each part may import of bl_pipeline beside itself.
 ALLOWED = {
-    "settings": set(),
+    "guard": set(),
+    "home": {"settings"},
     "project": set(),
+    "settings": {"guard"},
     "interruptions": set(),
     "bricklink": {"settings"},
     "sync": {"settings", "bricklink"},
-    "warehouse": {"settings", "project"},
-    "sandbox": set(),
-    "defs": {"settings", "project", "interruptions", "bricklink", "sync", "warehouse", "status", "pictures"},
+    "warehouse": {"home", "project", "settings"},
+    "sandbox": {"guard"},
+    "defs": {"home", "project", "settings", "interruptions", "bricklink", "sync", "warehouse", "status", "pictures"},
     "pictures": {"warehouse"},
     "status": {"settings", "bricklink", "sync", "warehouse"},
 }
-TERMINAL = ALLOWED["defs"] | {"defs", "terminal", "cli"}
+TERMINAL = ALLOWED["defs"] | {"defs", "guard", "terminal", "cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

@@ -10,15 +10,17 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from bl_pipeline.home import open_folder
 from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder of Dagster's logs and settings, DAGSTER_HOME where that is set."""
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.bl_home / "dagster")
-    home.mkdir(parents=True, exist_ok=True)
-    return home
+    """The folder of Dagster's logs and settings, DAGSTER_HOME if that is set.
+
+    Raises SettingsError if this account cannot use it.
+    """
+    return open_folder(Path(os.environ.get("DAGSTER_HOME") or settings.bl_home / "dagster"), settings.bl_home)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from socketserver import BaseServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from bl_pipeline.guard import why_refused
 from bl_pipeline.sandbox.api import BASE_PATH, answer, as_bytes, refusal
 from bl_pipeline.sandbox.control import control
 from bl_pipeline.sandbox.faults import Fault
@@ -48,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        reason = why_refused(self.command, [(name.lower(), value) for name, value in self.headers.items()])
+        if reason is not None:
+            # A web page in the user's browser; its last line is for those who can name a reverse proxy.
+            self._send(Answer(403, as_bytes({"error": reason.splitlines()[0]}), None, "application/json"))
+            return
         url = urlsplit(self.path)
         if url.path.startswith(_CONTROLS):
             status, told_back = control(self.sandbox, self.command, url.path.removeprefix(_CONTROLS), body)

@@ -25,6 +25,7 @@ from urllib.request import Request, urlopen
 import psycopg
 from psycopg import sql
 
+from bl_pipeline.home import open_folder
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.database import WarehouseError
@@ -69,12 +70,13 @@ class DemoWorld:
 def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoWorld]:
     """Make the world, put its settings into the environment, and take everything away at the end.
 
-    Raises WarehouseError or DemoError where it cannot be made. A signal to end becomes KeyboardInterrupt, so
-    that the end is orderly; after kill -9 the next demo clears away what is left.
+    Raises SettingsError, WarehouseError or DemoError if it cannot be made. A signal to end becomes
+    KeyboardInterrupt, so that the end is orderly; after kill -9 the next demo clears away what is left.
     """
     with ExitStack() as stack:
         stack.enter_context(_orderly_end())
         base = load_settings(**_OWN)
+        open_folder(base.bl_home / "postgres", base.bl_home)
         stack.callback(embedded.wait_until_stopped, base.bl_home)
         try:
             lease = stack.enter_context(embedded.acquire(base.bl_home, binaries=base.bl_postgres_bin))

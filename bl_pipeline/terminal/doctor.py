@@ -92,6 +92,8 @@ def _examine() -> Iterator[Check]:
             yield from _check_state(settings, warehouse)
     except PreconditionsFailed as error:
         yield from map(_check_failed, error.problems)
+    except SettingsError as error:
+        yield Check("BL_HOME", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
     except WarehouseError as error:
         yield Check("Warehouse", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.UNREACHABLE)
 

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
+from bl_pipeline.home import who_owns
 from bl_pipeline.interruptions import interruption_behind
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.result import ExitCode
@@ -35,6 +38,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return error.exit_code, str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ExitCode.OTHER, f"There is no room left for {error.filename or 'the output'}."
+    if isinstance(error, PermissionError) and error.filename:
+        return ExitCode.USAGE, f"{who_owns(Path(os.fsdecode(error.filename)))}: {error.strerror}."
     # Imported only now: where nothing goes wrong, nobody waits for them.
     import psycopg
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError

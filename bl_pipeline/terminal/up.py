@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import psutil  # type: ignore[import-untyped]
 
 from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world
+from bl_pipeline.terminal.services import ServiceEnded, Services
 
 HOST = "127.0.0.1"
-_PATIENCE = 20.0
-_POLL = 0.2
+WEB = "bl_pipeline.terminal.web"
+_LOG_LEVEL = "warning"
 
 
 class _Stop(BaseException):
-    """Told to stop, by Ctrl-C or a signal."""
+    """A signal has asked to stop."""
 
 
 def run_up(port: int, *, demo: bool) -> int:
@@ -38,10 +38,7 @@ def run_up(port: int, *, demo: bool) -> int:
     Raises SettingsError without credentials, WarehouseError without a warehouse.
     """
     if _in_use(port):
-        c.complain(
-            f"Port {port} is in use, perhaps by another bl up.\n"
-            f"Stop what uses it, or choose another port: bl up --port {port + 1}"
-        )
+        c.complain(_who_uses(port))
         return ExitCode.OTHER
     try:
         with ExitStack() as stack:
@@ -53,10 +50,13 @@ def run_up(port: int, *, demo: bool) -> int:
                 _require_credentials(settings)
             # After the demo's world, whose end needs no more than that this ends first.
             stack.enter_context(_signals_stop())
-            return _serve(stack, settings, port, demo=demo)
+            _serve(stack, settings, port, demo=demo)
     except (_Stop, KeyboardInterrupt):
         c.show("Stopped.")
         return ExitCode.DONE
+    except ServiceEnded as error:
+        c.complain(str(error))
+        return ExitCode.OTHER
 
 
 def _require_credentials(settings: Settings) -> None:
@@ -77,6 +77,32 @@ def _in_use(port: int) -> bool:
     return False
 
 
+def _who_uses(port: int) -> str:
+    """What a user reads if the port is in use: by what, if the system says so, and what to do."""
+    other = f"choose another port: bl up --port {port + 1 if port < 65535 else port - 1}"
+    listener = _listener(port)
+    if listener is None:
+        return f"Port {port} is in use, perhaps by another bl up.\nStop what uses it, or {other}"
+    user = f"process {listener.pid} ({listener.name()})"
+    with suppress(psutil.Error):
+        if WEB in listener.cmdline():
+            # Its parent ends all that belongs to it.
+            parent = listener.parent()
+            listener = parent if parent and parent.pid != 1 else listener
+            user = f"another bl up, process {listener.pid}"
+    return f"Port {port} is in use by {user}.\nEnd it with: kill {listener.pid}. Or {other}"
+
+
+def _listener(port: int) -> psutil.Process | None:
+    """The process that listens on this port; None if this account may not see it."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return process
+    return None
+
+
 @contextmanager
 def _signals_stop() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -94,11 +120,12 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> int:
+def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> NoReturn:
     from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
+    c.show(f"The Dagster UI is starting at http://{HOST}:{port} ...")
     home = dagster_home(settings)
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
@@ -107,70 +134,42 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> in
         instance = stack.enter_context(open_instance(settings))
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)
-    workspace = str(PROJECT / "workspace.yaml")
-    children: dict[str, subprocess.Popen[bytes]] = {}
-    stack.callback(_end, children.values())
-    children["The Dagster UI"] = _start(
-        settings,
-        home,
-        *("dagster_webserver", "-h", HOST, "-p", str(port), "-w", workspace),
-        *("--dagster-log-level", "warning", "--code-server-log-level", "warning", "--suppress-warnings"),
+    # Dagster lets a .env in its working directory win over the environment, where our settings say the
+    # opposite. So it works where there is no such file, and gets what the settings have made of both.
+    variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    services = stack.enter_context(Services(home, {**os.environ, **variables}))
+    code, workspace = services.private / "code", services.private / "workspace.yaml"
+    location = {"host": "localhost", "socket": str(code), "location_name": "bl_pipeline"}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
+    # One for the UI and the daemon: left to itself, the daemon starts a new one each minute. Its socket is a file in
+    # a folder that is closed to other accounts, so no web page reaches it.
+    services.start(
+        "Dagster's code server",
+        *("dagster", "code-server", "start", "--socket", str(code), "--module-name", "bl_pipeline.defs"),
+        *("--location-name", "bl_pipeline", "--log-level", _LOG_LEVEL),
     )
-    children["The Dagster daemon"] = _start(
-        settings, home, "dagster._daemon", "run", "-w", workspace, "--log-level", "warning"
+    services.wait_for(lambda: _listens(code))
+    services.start("The Dagster UI", WEB, str(port), str(workspace))
+    services.start(
+        "The Dagster daemon", "dagster._daemon", "run", "--workspace", str(workspace), "--log-level", _LOG_LEVEL
     )
-    announced = False
-    while True:
-        for name, child in children.items():
-            if child.poll() is not None:
-                c.complain(f"{name} has ended by itself (exit code {child.returncode}); what it said is above.")
-                return ExitCode.OTHER
-        if not announced and _answers(port):
-            announced = True
-            c.show(f"The Dagster UI is at http://{HOST}:{port} and the store is synced every half hour.")
-            if demo:
-                c.show("Start the first sync there: Jobs > sync_orders > Materialize all.")
-            c.show("Ctrl-C stops it.")
-        time.sleep(_POLL)
+    services.wait_for(lambda: _answers(port))
+    c.show(f"The Dagster UI is at http://{HOST}:{port} and the store is synced every half hour.")
+    if demo:
+        c.show("Start the first sync there: Jobs > sync_orders > Materialize all.")
+    c.show("Ctrl-C stops it.")
+    services.watch()
 
 
-def _start(settings: Settings, home: Path, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A process group of its own."""
-    return subprocess.Popen(  # noqa: S603  (the command is made of our own words)
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.DEVNULL,
-        # Dagster lets a .env in its working directory win over the environment, where our settings say the
-        # opposite. So it works where there is no such file, and gets what the settings have made of both.
-        cwd=home,
-        env={**os.environ, **settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"},
-        start_new_session=True,
-    )
-
-
-def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Ask all groups to end, wait, and kill what is left of them."""
-    groups = list(processes)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in groups:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        until = time.monotonic() + _PATIENCE
-        while any(_group_lives(process) for process in groups) and time.monotonic() < until:
-            time.sleep(_POLL / 4)
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # or it stays as a zombie, and the group with it
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://{HOST}:{port}/server_info", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
+    with closing(HTTPConnection(HOST, port, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/server_info")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
+from bl_pipeline.home import open_folder
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.connections import open_engine, shares_sessions
@@ -50,11 +51,12 @@ class Warehouse:
 def postgres_url(settings: Settings) -> Iterator[URL]:
     """The warehouse's URL: the one set, else the embedded server's, which runs while the context is open.
 
-    Raises WarehouseError if the embedded server does not run.
+    Raises WarehouseError if the embedded server cannot run, SettingsError if this account cannot use BL_HOME.
     """
     if settings.postgres_url:
         yield settings.postgres_url
         return
+    open_folder(settings.bl_home / "postgres", settings.bl_home)
     try:
         lease = embedded.acquire(settings.bl_home, binaries=settings.bl_postgres_bin)
     except embedded.EmbeddedPostgresError as error:

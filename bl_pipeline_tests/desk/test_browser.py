@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwright
@@ -23,11 +24,13 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.runs import Run, read_run
 from bl_pipeline_tests.desk.conftest import ORDERS
 from bl_pipeline_tests.desk.desk import ENDED, PATIENCE, Desk
+from bl_pipeline_tests.desk.other_sites import EVIL, LAUNCH, RULES, ask_over_a_websocket, attack, status
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--no-proxy-server", RULES),
 )
 SIZE: ViewportSize = {"width": 1280, "height": 800}
 LOW: ViewportSize = {"width": 1280, "height": 500}
@@ -66,7 +69,11 @@ def noted(desk: Desk, run_id: str) -> Run:
 
 
 def test_one_desk_end_to_end(desk: Desk, request: pytest.FixtureRequest) -> None:
-    """Materialize, read, backfill, terminate, and the example: each needs what the one before left, and all a UI."""
+    """Turn other sites away, materialize, read, backfill, terminate, and the example.
+
+    Each needs what the one before left, and all a UI.
+    """
+    _refuse_what_no_program_sends(desk)
     if BROWSER is None:
         _run_the_graphql_example(desk)
         _terminate_a_waiting_sync(desk)
@@ -74,12 +81,47 @@ def test_one_desk_end_to_end(desk: Desk, request: pytest.FixtureRequest) -> None
     page: Page = request.getfixturevalue("page")
     # A window that opens by itself may cover what is to be pressed.
     assert desk.ask("{shouldShowNux}") == {"shouldShowNux": False}
+    _turn_other_sites_away(desk, page)
     _materialize(desk, page)
     _read_the_asset(desk, page)
     _backfill(desk, page)
     _terminate(desk, page)
     _run_the_graphql_example(desk)
     _terminate_a_waiting_sync(desk)
+
+
+def _turn_other_sites_away(desk: Desk, page: Page) -> None:
+    attack(desk, page)
+    assert desk.runs() == []
+    # The UI's own page asks as before, over HTTP and over a websocket.
+    page.goto(f"{desk.url}/runs")
+    came = page.evaluate(
+        "async () => [(await fetch('/graphql', {method: 'POST', headers: {'Content-Type': 'application/json'},"
+        " body: JSON.stringify({query: '{version}'})})).status,"
+        " await new Promise(done => { const socket = new WebSocket(location.origin.replace('http', 'ws') + '/graphql',"
+        " 'graphql-ws'); socket.onopen = () => done('open'); socket.onerror = () => done('error'); })]"
+    )
+    assert came == [200, "open"]
+
+
+def _refuse_what_no_program_sends(desk: Desk) -> None:
+    mutation = f"/graphql?query={quote(LAUNCH)}"
+    report = "/report_asset_materialization/orders"
+    for method in ("GET", "HEAD"):
+        assert status(desk, method, mutation) == 403
+        assert status(desk, method, "/", Host=EVIL) == 403
+    for headers in ({"Host": EVIL}, {"Origin": f"http://{EVIL}"}, {"Origin": "null"}, {"Sec_Fetch_Site": "same-site"}):
+        for path in (mutation, report):
+            assert status(desk, "POST", path, "{}", Content_Type="text/plain", **headers) == 403
+        assert "403" in ask_over_a_websocket(
+            desk, LAUNCH, **{name.replace("_", "-"): headers[name] for name in headers}
+        )
+    # A program is let through; over a websocket it gets no mutation done.
+    assert status(desk, path="/server_info") == 200
+    assert status(desk, "POST", f"/graphql?query={quote('{version}')}") == 200
+    assert "launchRun" in ask_over_a_websocket(desk, LAUNCH)
+    assert "launchRun" in ask_over_a_websocket(desk, LAUNCH, Origin=desk.url)
+    assert desk.runs() == []
 
 
 def _press_materialize(page: Page) -> None:

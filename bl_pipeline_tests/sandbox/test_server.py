@@ -241,3 +241,32 @@ def test_a_summary_of_the_requests_over_http(serve: Serve, signed: SignedSession
 def test_what_cannot_be_done_is_said(serve: Serve, method: str, path: str, body: object, status: int) -> None:
     answered, told = asked(serve(), method, path, body)
     assert (answered, set(told)) == (status, {"error"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:8000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Host": "evil.example"},
+    ],
+)
+def test_no_web_page_moves_the_store(serve: Serve, headers: dict[str, str]) -> None:
+    """What a page of another site can send: its body is text, and no question is asked before."""
+    server = serve()
+    before = len(server.store.sales)
+    for path in ("live", "latency"):
+        answer = requests.post(
+            f"{server.root}/sandbox/{path}",
+            data='{"new": 3}' if path == "live" else '{"seconds": 30}',
+            headers={"Content-Type": "text/plain", **headers},
+            timeout=5,
+        )
+        assert answer.status_code == 403
+        assert answer.json().keys() == {"error"}
+    assert (len(server.store.sales), server.latency) == (before, 0.0)
+    assert requests.get(f"{server.url}/orders", headers=headers, timeout=5).status_code == 403
+    assert server.requests == []

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
 from bl_pipeline.cli import app
 from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.warehouse import embedded
 from bl_pipeline_tests.conftest import NOW, Postgres
 
 NOWHERE = "postgresql://someone:hunter2@127.0.0.1:1/nothing"
@@ -32,6 +39,35 @@ FIELDS = [
 BL = [sys.executable, "-c", "from bl_pipeline.cli import main; main()"]
 
 Bl = Callable[..., Result]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A BL_HOME with an embedded Postgres of its own."""
+    # Not below pytest's own folders, which are closed to Postgres where root runs the tests.
+    path = Path(tempfile.mkdtemp(prefix="bl-demo-test-"))
+    yield path
+    embedded.wait_until_stopped(path, 10)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """What runs with this BL_HOME: its Postgres and its keeper, `bl` and Dagster, a sandbox."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if str(home) in " ".join(process.cmdline()) or process.environ().get("BL_HOME") == str(home):
+                found.append(process)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def grow_store() -> Store:

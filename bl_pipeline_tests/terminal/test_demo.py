@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +18,7 @@ import pytest
 
 from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.warehouse import embedded
-from bl_pipeline_tests.terminal.conftest import BL
+from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphql_sync.py"
 SELLERS = {
@@ -35,15 +32,6 @@ SELLERS = {
     "BRICKLINK_TOKEN_VALUE": "sellerstoken",
     "BRICKLINK_TOKEN_SECRET": "sellerstokensecret",
 }
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    # Not below pytest's own folders, which are closed to Postgres where root runs the tests.
-    path = Path(tempfile.mkdtemp(prefix="bl-demo-test-"))
-    yield path
-    embedded.wait_until_stopped(path, 10)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
@@ -74,12 +62,6 @@ def start() -> Iterator[Start]:
         yield begin
 
 
-def processes_of(home: Path, pid: int) -> list[str]:
-    """What still runs of a demo: its Postgres, its sandbox, its Dagster."""
-    listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(home) in line or f"--exit-with-parent {pid}" in line]
-
-
 def databases(home: Path) -> list[str]:
     with embedded.acquire(home) as lease, psycopg.connect(lease.url) as connection:
         rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'bl_demo%'").fetchall()
@@ -90,7 +72,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing(start: Start, seller: None,
     process = start(*BL, "demo")
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stdout + stderr
-    assert processes_of(home, process.pid) == []
+    assert processes_of(home) == []
     lines = [line.strip() for line in stdout.splitlines()]
     assert lines.index("300 created, 0 updated, 0 skipped") < lines.index("5 created, 12 updated, 283 skipped")
     assert any(line.startswith("602 API calls in ") for line in lines)
@@ -118,7 +100,7 @@ def test_a_demo_that_is_ended_leaves_nothing(start: Start, seller: None, home: P
     assert process.returncode == 1
     assert "Traceback" not in stderr
     assert "Canceled" in stderr
-    assert processes_of(home, process.pid) == []
+    assert processes_of(home) == []
     assert databases(home) == []
 
 
@@ -147,15 +129,9 @@ def test_the_next_demo_clears_away_what_a_killed_one_left(start: Start, seller: 
     assert databases(home) == []
     assert os.environ["BL_STORE"] == SELLERS["BL_STORE"]
     until = time.monotonic() + 10
-    while processes_of(home, process.pid) and time.monotonic() < until:
+    while processes_of(home) and time.monotonic() < until:
         time.sleep(0.1)
-    assert processes_of(home, process.pid) == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    assert processes_of(home) == []
 
 
 def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: None, home: Path) -> None:
@@ -190,7 +166,7 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     # A line a batch of orders; all that Dagster notes of a run is for the UI.
     assert stderr.count(" - 50 created\n") == 6
     assert " - DEBUG - " not in stderr
-    assert processes_of(home, process.pid) == []
+    assert processes_of(home) == []
     assert databases(home) == []
 
 

@@ -1,0 +1,80 @@
+"""BL_HOME, the folder of embedded data: made if it is not there, and checked, since two accounts may have used it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from bl_pipeline.settings import SettingsError
+
+_PARTS = ("dagster", "postgres", "demo")
+_OF_THE_SERVER = ("data", "binaries")
+"""Folders in BL_HOME/postgres that Postgres itself uses: if root has started it, under another account."""
+
+
+def open_folder(folder: Path, home: Path) -> Path:
+    """The folder, made if it is not there, after a check that this account can use what lies in it.
+
+    Args:
+        folder: a folder in `home`, or the one that DAGSTER_HOME names.
+        home: BL_HOME.
+
+    Raises SettingsError, which says who owns what and how to repair it.
+    """
+    variable, root = ("BL_HOME", home) if folder.is_relative_to(home) else ("DAGSTER_HOME", folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        at = next(path for path in (folder, *folder.parents) if path.exists())
+        if not at.is_relative_to(root):
+            reason = who_owns(at) if isinstance(error, PermissionError) else f"{folder}: {error.strerror}"
+            raise SettingsError(
+                f"{reason}. Nothing was started.\nSet {variable} to a folder that this account can write."
+            ) from None
+        raise SettingsError(_how_to_repair(at, root)) from None
+    for path in _used(root, folder):
+        if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise SettingsError(_how_to_repair(path, root))
+    data = folder / "data"
+    if os.geteuid() != 0 and data.exists() and data.stat().st_uid != os.geteuid():
+        raise SettingsError(_how_to_repair(data, root))
+    return folder
+
+
+def _used(root: Path, folder: Path) -> Iterator[Path]:
+    """What this account has to read and write; not all of it is looked at, as there may be very many logs of runs."""
+    yield root
+    yield from (root / name for name in _PARTS if (root / name).exists())
+    yield folder
+    yield from (path for path in folder.iterdir() if path.name not in _OF_THE_SERVER and not path.is_symlink())
+
+
+def _how_to_repair(path: Path, root: Path) -> str:
+    account, owner = _name(os.geteuid()), _name(path.stat().st_uid)
+    if owner == account:
+        return f"{path} is closed to its own owner. Nothing was started.\nOpen it: chmod -R u+rwX {_quoted(root)}"
+    return (
+        f"{who_owns(path)}: bl has run here as {owner}. Nothing was started.\n"
+        f"Stop what {owner} still runs here, then: sudo chown -R {account}: {_quoted(root)}"
+    )
+
+
+def who_owns(path: Path) -> str:
+    """The beginning of a message about a file or folder that this account cannot use."""
+    while not path.exists():
+        path = path.parent
+    return f"{path} belongs to {_name(path.stat().st_uid)}, and this account ({_name(os.geteuid())}) cannot use it"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)

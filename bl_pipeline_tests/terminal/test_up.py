@@ -1,0 +1,153 @@
+"""`bl up`: what it says, what listens, and what is left of it, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline.terminal import watcher
+from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
+
+PATIENCE = 200.0
+LAUNCH = (
+    'mutation {launchRun(executionParams: {selector: {repositoryLocationName: "bl_pipeline", '
+    'repositoryName: "__repository__", jobName: "sync_orders"}, runConfigData: {}}) {__typename}}'
+)
+
+
+def wait_for(what: str, happened: Callable[[], Any]) -> Any:
+    """What `happened` returns once that is something."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if found := happened():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not happen")
+
+
+@pytest.fixture
+def seller(isolated: pytest.MonkeyPatch, server: SandboxServer, home: Path) -> Path:
+    """The home of a seller with an embedded Postgres, whose store is a sandbox."""
+    for name, value in {**server.environment(), "BL_HOME": str(home)}.items():
+        isolated.setenv(name, value)
+    return home
+
+
+@pytest.fixture
+def up(seller: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`bl up` of the seller, once it serves, and its port; it writes into tmp_path/"log"."""
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([*BL, "up", "--port", str(port)], stdout=log, stderr=log)
+    try:
+        wait_for("bl up", lambda: b"Ctrl-C" in (tmp_path / "log").read_bytes() or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        yield process, port
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        wait_for("The end of all", lambda: processes_of(seller) == [])
+
+
+def ask(port: int, query: str) -> Any:
+    """The answer to a GraphQL query."""
+    body = json.dumps({"query": query}).encode()
+    request = Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=PATIENCE) as answer:
+        return json.load(answer)["data"]
+
+
+def status() -> dict[str, Any]:
+    """What `bl status` says."""
+    done = subprocess.run([*BL, "status", "--json"], capture_output=True, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.timeout(600)
+def test_up_killed_in_the_middle_of_a_sync(
+    up: tuple[subprocess.Popen[bytes], int], seller: Path, server: SandboxServer, tmp_path: Path
+) -> None:
+    """kill -9 leaves neither a process nor a port nor a folder, and the next sync goes on with what was under way."""
+    process, port = up
+    assert _listening(seller) == {("127.0.0.1", "python"), ("127.0.0.1", "postgres")}
+    second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == (
+        f"Error: Port {port} is in use by another bl up, process {process.pid}.\n"
+        f"End it with: kill {process.pid}. Or choose another port: bl up --port {port + 1}\n"
+    )
+    server.latency = 60.0
+    assert ask(port, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
+    wait_for("The sync", lambda: server.requests)
+    folders = _folders_of(process.pid)
+    assert [path.exists() for path in folders] == [True]
+
+    process.kill()
+    process.wait()
+    wait_for("The end of all that it started", lambda: processes_of(seller) == [])
+    wait_for("The end of its folder", lambda: not folders[0].exists())
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+    log = (tmp_path / "log").read_text()
+    assert log.startswith(f"The Dagster UI is starting at http://127.0.0.1:{port} ...\n"), log
+    assert "heartbeat" not in log
+    assert "\x1b" not in log
+    # The run was ended as Ctrl-C would have ended it.
+    assert status()["last_run"]["status"] == "canceled"
+    server.latency = 0.0
+    synced = subprocess.run([*BL, "sync", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(synced.stdout)["orders_processed"] == len(server.store.sales)
+
+
+def _listening(home: Path) -> set[tuple[str, str]]:
+    """The address and the program of each TCP socket that listens; no socket of the code servers is among them."""
+    found = set()
+    for process in processes_of(home):
+        with suppress(psutil.Error):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add((connection.laddr.ip, re.sub(r"[\d.]+$", "", process.name())))
+    return found
+
+
+def _folders_of(pid: int) -> list[Path]:
+    (command,) = [child.cmdline() for child in psutil.Process(pid).children() if watcher.__file__ in child.cmdline()]
+    return [Path(command[-1])]
+
+
+def test_a_port_in_use_is_named_with_what_uses_it(seller: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert re.fullmatch(rf"Error: Port {port} is in use by process {os.getpid()} \(.+\)\.", first)
+    assert second == f"End it with: kill {os.getpid()}. Or choose another port: bl up --port {port + 1}"
+
+
+def test_the_watcher_kills_what_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "PATIENCE", 0.5)
+    stubborn = subprocess.Popen(
+        ["sh", "-c", "trap '' TERM; touch there; while :; do sleep 0.1; done"], cwd=tmp_path, start_new_session=True
+    )
+    wait_for("The start", (tmp_path / "there").exists)
+    watcher.end_groups([stubborn.pid], stubborn.poll)
+    assert stubborn.poll() == -signal.SIGKILL
