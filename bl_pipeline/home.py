@@ -28,13 +28,13 @@ def open_folder(folder: Path, home: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        at = next(path for path in (folder, *folder.parents) if path.exists())
-        if not at.is_relative_to(root):
-            reason = who_owns(at) if isinstance(error, PermissionError) else f"{folder}: {error.strerror}"
-            raise SettingsError(
-                f"{reason}. Nothing was started.\nSet {variable} to a folder that this account can write."
-            ) from None
-        raise SettingsError(_how_to_repair(at, root)) from None
+        at = _nearest(folder)
+        if isinstance(error, PermissionError) and at.is_relative_to(root):
+            raise SettingsError(_how_to_repair(at, root)) from None
+        reason = who_owns(at) if isinstance(error, PermissionError) else f"{folder}: {error.strerror}"
+        raise SettingsError(
+            f"{reason}. Nothing was started.\nSet {variable} to a folder that this account can write."
+        ) from None
     for path in _used(root, folder):
         if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise SettingsError(_how_to_repair(path, root))
@@ -64,9 +64,17 @@ def _how_to_repair(path: Path, root: Path) -> str:
 
 def who_owns(path: Path) -> str:
     """The beginning of a message about a file or folder that this account cannot use."""
-    while not path.exists():
-        path = path.parent
+    path = _nearest(path)
     return f"{path} belongs to {_name(path.stat().st_uid)}, and this account ({_name(os.geteuid())}) cannot use it"
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest folder above it that this account can see."""
+    try:
+        path.stat()
+    except OSError:
+        return _nearest(path.parent)
+    return path
 
 
 def _quoted(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,12 @@ class Services:
                 raise ServiceEnded(
                     f"{name} has ended by itself (exit code {child.returncode}); what it wrote is above."
                 )
+
+
+def listens(path: Path) -> bool:
+    """Whether a server answers at this Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _show(output: IO[str], stream: IO[str]) -> None:

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -21,7 +20,7 @@ from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world
-from bl_pipeline.terminal.services import ServiceEnded, Services
+from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
@@ -125,7 +124,6 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
-    c.show(f"The Dagster UI is starting at http://{HOST}:{port} ...")
     home = dagster_home(settings)
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
@@ -134,6 +132,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
         instance = stack.enter_context(open_instance(settings))
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)
+    c.show(f"The Dagster UI is starting at http://{HOST}:{port} ...")
     # Dagster lets a .env in its working directory win over the environment, where our settings say the
     # opposite. So it works where there is no such file, and gets what the settings have made of both.
     variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
@@ -148,8 +147,9 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
         *("dagster", "code-server", "start", "--socket", str(code), "--module-name", "bl_pipeline.defs"),
         *("--location-name", "bl_pipeline", "--log-level", _LOG_LEVEL),
     )
-    services.wait_for(lambda: _listens(code))
-    services.start("The Dagster UI", WEB, str(port), str(workspace))
+    # It waits for the code server by itself, once it has imported Dagster, which takes as long.
+    services.start("The Dagster UI", WEB, str(port), str(workspace), str(code))
+    services.wait_for(lambda: listens(code))
     services.start(
         "The Dagster daemon", "dagster._daemon", "run", "--workspace", str(workspace), "--log-level", _LOG_LEVEL
     )
@@ -159,11 +159,6 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
         c.show("Start the first sync there: Jobs > sync_orders > Materialize all.")
     c.show("Ctrl-C stops it.")
     services.watch()
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
 
 
 def _answers(port: int) -> bool:

@@ -1,6 +1,6 @@
 """The Dagster UI behind the guard: what `bl up` runs as a process of its own.
 
-    python -m bl_pipeline.terminal.web PORT WORKSPACE_FILE
+    python -m bl_pipeline.terminal.web PORT WORKSPACE_FILE CODE_SERVER_SOCKET
 
 A bare `dagster dev` serves the same UI without the guard.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import dagster as dg
@@ -20,10 +22,12 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 
 from bl_pipeline.guard import Guard, Message
 from bl_pipeline.settings import load_settings
+from bl_pipeline.terminal.services import listens
 
 HOST = "127.0.0.1"
 # The word alone, wherever it is: GraphQL has no other way to write it, and no parser has to agree with Dagster's.
 _MUTATION = re.compile(r"\bmutation\b", re.ASCII)
+_POLL = 0.1
 _PATIENCE = 5  # seconds at the end for answers under way
 _DATABASE_TIMEOUT = 15_000  # milliseconds a query of the UI may take
 _POOL_RECYCLE, _POOL_OVERFLOW = 3600, 20  # seconds a connection is reused, connections: as Dagster's own defaults
@@ -42,11 +46,13 @@ def mutation_by_get(scope: Message) -> str | None:
     return None
 
 
-def serve(port: int, workspace: str) -> None:
-    """Serve the UI on loopback until a signal comes."""
+def serve(port: int, workspace: str, code_server: Path) -> None:
+    """Serve the UI on loopback, as soon as the code server answers, until a signal comes."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_DATABASE_TIMEOUT, _POOL_RECYCLE, _POOL_OVERFLOW)
+        while not listens(code_server):
+            time.sleep(_POLL)
         with WorkspaceProcessContext(instance, WorkspaceFileTarget([workspace]), version=dg.__version__) as context:
             app = create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
             guarded = Guard(app, load_settings().ui_hosts, mutation_by_get)
@@ -61,4 +67,4 @@ def serve(port: int, workspace: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2])
+    serve(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

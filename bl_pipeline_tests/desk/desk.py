@@ -22,8 +22,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import sandbox_settings
 
-PATIENCE = 150.0
-"""Seconds that anything may take: it takes a tenth of this on a machine with nothing else to do."""
+PATIENCE = 300.0
+"""Seconds that anything may take: it takes a twentieth of this on a machine with nothing else to do."""
 
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
