@@ -67,6 +67,7 @@ def synced(command: list[str]) -> Any:
 
 
 @as_root
+@pytest.mark.timeout(600)
 def test_a_home_goes_from_root_to_a_user_and_back(
     home: Path, server: SandboxServer, isolated: pytest.MonkeyPatch
 ) -> None:

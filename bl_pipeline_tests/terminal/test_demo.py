@@ -134,6 +134,7 @@ def test_the_next_demo_clears_away_what_a_killed_one_left(start: Start, seller: 
     assert processes_of(home) == []
 
 
+@pytest.mark.timeout(600)
 def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: None, home: Path) -> None:
     port = free_port()
     process = start(*BL, "up", "--demo", "--port", str(port))
