@@ -101,6 +101,11 @@ def parse_postgres_url(value: str) -> URL:
     return url
 
 
+def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
+    # What our own instructions show in place of a value.
+    return None if value is None or set(value.get_secret_value()) <= set(".\u2026") else value
+
+
 def _absolute(value: Path) -> Path:
     try:
         return value.expanduser().absolute()
@@ -141,10 +146,10 @@ class Settings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    bricklink_consumer_key: SecretStr | None = None
-    bricklink_consumer_secret: SecretStr | None = None
-    bricklink_token_value: SecretStr | None = None
-    bricklink_token_secret: SecretStr | None = None
+    bricklink_consumer_key: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
+    bricklink_consumer_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
+    bricklink_token_value: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
+    bricklink_token_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
     bricklink_api_url: Annotated[str, AfterValidator(_http_url)] = BRICKLINK_API_URL
 
     bl_store: str = Field(default="main", min_length=1, max_length=100)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.indicator import Indicator, indicator
+from bl_pipeline.sync.indicator import Facts, Indicator, LastRun, Standing, standing
 from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse, place
@@ -18,19 +18,15 @@ from bl_pipeline.warehouse.ledger import Budget, Usage, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
-_RUNS_LOOKED_AT = 20
-_ABOUT_SOME_ORDERS = ("refresh_order", "retry_failed_orders", "full_sync")
-"""Jobs that say nothing of the other orders: a typo in one is no error of the store, and its success mends none."""
-_OF_THE_CONNECTION = (StopReason.CREDENTIALS, StopReason.UNREACHABLE)
-
 
 @dataclass(frozen=True)
 class Status:
-    """The indicator and what it comes from; counts are of orders, times are UTC."""
+    """The indicator, its reason, and what they come from; counts are of orders, times are UTC."""
 
     store: str
     warehouse: str
     indicator: Indicator
+    reason: str
     orders: int
     items: int
     last_synced_at: datetime | None
@@ -51,22 +47,17 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
-        last_synced_at = runs.last_synced_at(connection, warehouse)
-        failed_orders = len(state.failed_orders(connection, warehouse))
+        stands = standing(_facts(settings, connection, warehouse, now, latest, syncing=syncing))
         return Status(
             store=warehouse.store,
             warehouse=where(settings),
-            indicator=indicator(
-                syncing=syncing,
-                last_ended=_last_ended(latest, syncing=syncing, failed_orders=failed_orders),
-                last_synced_at=last_synced_at,
-                now=now,
-            ),
+            indicator=stands.indicator,
+            reason=stands.reason,
             orders=orders,
             items=items,
-            last_synced_at=last_synced_at,
-            last_run=latest[0] if latest else None,
-            failed_orders=failed_orders,
+            last_synced_at=runs.last_synced_at(connection, warehouse),
+            last_run=latest,
+            failed_orders=len(state.failed_orders(connection, warehouse)),
             calls=read_usage(
                 connection,
                 ledger_key(connection, settings, warehouse.store),
@@ -78,44 +69,53 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
         )
 
 
-def indicator_after_runs(connection: Connection, warehouse: Warehouse, now: datetime) -> Indicator:
-    """The word for what the runs that have ended leave behind, whether or not another is running."""
+def standing_after_runs(settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
+    """The word and the reason that the runs that have ended leave behind, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)
-    return indicator(
-        syncing=False,
-        last_ended=_last_ended(
-            latest,
-            syncing=syncing,
-            failed_orders=len(state.failed_orders(connection, warehouse)),
-        ),
-        last_synced_at=runs.last_synced_at(connection, warehouse),
+    facts = _facts(settings, connection, warehouse, now, latest, syncing=syncing)
+    return standing(replace(facts, syncing=False))
+
+
+def _look(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, bool]:
+    """The latest run, and whether one is under way."""
+    before = runs.last_runs(connection, warehouse, limit=1)
+    syncing = is_syncing(connection, warehouse.store)
+    # Read after the lock: a run that has just ended has noted its end before it gave the lock back. One that
+    # has begun since has the lock by now.
+    latest = runs.last_runs(connection, warehouse, limit=1)
+    begun = latest[:1] and latest[0].run_id not in {run.run_id for run in before}
+    return latest[0] if latest else None, syncing or (bool(begun) and latest[0].status == RunStatus.STARTED)
+
+
+def _facts(
+    settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime, latest: Run | None, *,
+    syncing: bool
+) -> Facts:  # fmt: skip
+    connected = not settings.missing_credentials()
+    run = runs.judging_run(connection, warehouse, syncing=syncing)
+    return Facts(
         now=now,
+        connected=connected,
+        syncing=syncing,
+        judged_by=None if run is None else _last_run(run),
+        canceled=latest is not None and latest.status == RunStatus.CANCELED,
+        last_synced_at=runs.last_synced_at(connection, warehouse),
+        failed_orders=len(state.failed_orders(connection, warehouse)),
+        open_full_syncs=len(full_syncs.open_full_syncs(connection, warehouse)),
     )
 
 
-def _look(connection: Connection, warehouse: Warehouse) -> tuple[list[Run], bool]:
-    """The latest runs, and whether one is under way."""
-    before = {run.run_id for run in runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)}
-    syncing = is_syncing(connection, warehouse.store)
-    # Read after the lock: a run that has just ended has noted its end before it gave the lock back. One that
-    # has begun since has the lock by now, and is left to the next look.
-    latest = runs.last_runs(connection, warehouse, limit=_RUNS_LOOKED_AT)
-    return [run for run in latest if run.run_id in before], syncing
-
-
-def _last_ended(latest: list[Run], *, syncing: bool, failed_orders: int) -> RunStatus | None:
-    """How the last run ended that tells of the store; one that is started while none is running has died."""
-    for run in latest:
-        if run.status == RunStatus.STARTED and not syncing:
-            return RunStatus.FAILED
-        if run.status in (RunStatus.STARTED, RunStatus.CANCELED):
-            continue
-        if run.status == RunStatus.COMPLETED_WITH_ERRORS:
-            # What has been mended since is no error any more.
-            return RunStatus.COMPLETED_WITH_ERRORS if failed_orders else RunStatus.SUCCEEDED
-        if run.job not in _ABOUT_SOME_ORDERS or run.stop_reason in _OF_THE_CONNECTION:
-            return RunStatus(run.status)
-    return None
+def _last_run(run: Run) -> LastRun:
+    died = run.status == RunStatus.STARTED
+    return LastRun(
+        # What the UI's button runs has a name of Dagster's own.
+        job="Materialize" if run.job.startswith("__") else run.job,
+        started_at=run.started_at,
+        status=RunStatus.FAILED if died else RunStatus(run.status),
+        stop_reason=StopReason(run.stop_reason) if run.stop_reason else None,
+        message=runs.DIED if died else run.message,
+        orders_deferred=run.orders_deferred or 0,
+    )
 
 
 def where(settings: Settings) -> str:

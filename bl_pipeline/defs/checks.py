@@ -1,11 +1,11 @@
 """Asset checks: what must be true of the warehouse after every sync, with the offending orders as metadata."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bl_pipeline.sync.indicator import Indicator
+from bl_pipeline.sync.indicator import Indicator, Standing
 
 if TYPE_CHECKING:
     from bl_pipeline.defs.session import SyncSession
@@ -25,6 +25,7 @@ _CHECKS = {
 }
 _BUDGET = "budget_is_kept"
 _IN_STEP = "store_is_in_step"
+IN_STEP = dg.AssetCheckKey(dg.AssetKey("orders"), _IN_STEP)
 _OTHERS = {
     _BUDGET: "The last 24 hours hold no more calls than the budget allows.",
     _IN_STEP: "The indicator of `bl status` is synced: not stale, and the last run ended without an error.",
@@ -39,6 +40,9 @@ _SPECS = [
 ]
 
 
+CHECK_KEYS = [spec.key for spec in _SPECS]
+
+
 @dg.multi_asset_check(
     name="check_sales",
     specs=_SPECS,
@@ -47,11 +51,15 @@ _SPECS = [
     description="Checks the warehouse after a sync, with no call to BrickLink.",
 )
 def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """One result for each selected check; at most a hundred offending orders are named."""
+    """One result for each selected check."""
+    yield from evaluate(context.resources.sync, context.selected_asset_check_keys)
+
+
+def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
+    """One result for each of these checks; at most a hundred offending orders are named."""
     from bl_pipeline.warehouse.checks import find_offenders  # noqa: PLC0415
 
-    session: SyncSession = context.resources.sync
-    for key in sorted(context.selected_asset_check_keys):
+    for key in sorted(keys):
         if key.name == _IN_STEP:
             yield _in_step(session, key)
             continue
@@ -77,15 +85,20 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
 
 
 def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResult:
-    from bl_pipeline.status import indicator_after_runs  # noqa: PLC0415
+    from bl_pipeline.status import standing_after_runs  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:
-        word = indicator_after_runs(connection, session.warehouse, session.clock())
+        stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
+    return in_step(stands, key)
+
+
+def in_step(stands: Standing, key: dg.AssetCheckKey = IN_STEP) -> dg.AssetCheckResult:
+    """The check of the state word."""
     return dg.AssetCheckResult(
-        passed=word is Indicator.SYNCED,
+        passed=stands.indicator is Indicator.SYNCED,
         asset_key=key.asset_key,
         check_name=key.name,
         # A first sync that goes on for days is stale so long, and nothing is wrong.
-        severity=ERROR if word is Indicator.ERROR else WARN,
-        metadata={"indicator": str(word)},
+        severity=ERROR if stands.indicator is Indicator.ERROR else WARN,
+        metadata=stands.as_metadata,
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.status import indicator_after_runs
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.status import standing_after_runs
+from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 from bl_pipeline.warehouse import runs, trends
 from bl_pipeline.warehouse.ledger import ledger_key, read_usage
 
@@ -21,7 +21,7 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
         created = trends.run_order_ids(connection, session.run_id, "created", limit=metadata.ORDERS_LINKED)
         detected_by = runs.count_reasons(connection, session.run_id)
         report = {
-            "indicator": str(indicator_after_runs(connection, warehouse, now)),
+            **standing_after_runs(session.settings, connection, warehouse, now).as_metadata,
             **metadata.result_metadata(result),
             **metadata.usage_metadata(usage),
             "calls_by_hour": metadata.calls_chart(trends.calls_by_hour(connection, key, now), usage),
@@ -33,3 +33,23 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
     if detected_by:
         report["detected_by"] = metadata.detected_by_table(detected_by)
     return report
+
+
+def noted_result(session: SyncSession) -> SyncResult:
+    """What sync.runs has of a run that did not come to its end: never a success."""
+    with session.warehouse.engine.connect() as connection:
+        run = runs.read_run(connection, session.run_id)
+        if run is None:
+            return SyncResult(stop_reason=StopReason.ERROR)
+        return SyncResult(
+            orders_created=run.orders_created or 0,
+            orders_updated=run.orders_updated or 0,
+            orders_skipped=run.orders_skipped or 0,
+            orders_deferred=run.orders_deferred or 0,
+            errors=runs.run_errors(connection, session.warehouse, session.run_id),
+            api_calls=run.api_calls or 0,
+            last_synced_at=runs.last_synced_at(connection, session.warehouse),
+            duration_seconds=run.duration_seconds or 0.0,
+            stop_reason=StopReason(run.stop_reason or StopReason.ERROR),
+            message=run.message or ("Canceled." if run.status == RunStatus.CANCELED else None),
+        )

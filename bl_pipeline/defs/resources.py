@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
     """A SyncSession for as long as the run (or, with another executor, the step) lasts."""
     from bl_pipeline.defs.session import open_session  # noqa: PLC0415
+    from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
     from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
 
     with ExitStack() as stack:
@@ -27,8 +28,8 @@ def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
             yield session
         finally:
             # Terminated between two steps, where no step could note it.
-            if _is_canceling(context):
-                session.cancel()
+            if _is_canceling(context) and session.cancel() and context.instance:
+                show_end_outside_of_a_run(context.instance, session)
 
 
 def _is_canceling(context: dg.InitResourceContext) -> bool:

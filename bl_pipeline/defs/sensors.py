@@ -11,11 +11,17 @@ from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.sync_graph import ASSETS
 from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.indicator import STALE_AFTER, Standing
 
 EVERY_FIVE_MINUTES = 300
 SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
 
-_TITLES = {"stale": "the warehouse is stale", "failed": "orders failed", "deferred": "stopped at the call budget"}
+_TITLES = {
+    "not_connected": "the store is not connected",
+    "stale": "the warehouse is stale",
+    "failed": "orders failed",
+    "deferred": "stopped at the call budget",
+}
 
 
 @dg.run_failure_sensor(
@@ -48,6 +54,7 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 )
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
+    from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
     from bl_pipeline.status import read_status  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
@@ -57,14 +64,17 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     if state.indicator == "syncing":
         yield dg.SkipReason("A sync is running.")
         return
+    stands = Standing(state.indicator, state.reason)
+    if ((newest_event(context.instance) or {}).get("indicator")) != stands.indicator:
+        # Time makes stale, and a process that was killed could show nothing itself.
+        show_standing(context.instance, stands)
     told = json.loads(context.cursor) if context.cursor else []
     messages = {}
-    if state.indicator == "stale" and (state.last_run or settings.missing_credentials()):
-        messages["stale"] = _why_stale(settings, state.last_synced_at)
-    if state.last_run and state.last_run.orders_failed:
-        messages["failed"] = (
-            f"{state.last_run.orders_failed} orders could not be fetched or read; `bl errors` says why."
-        )
+    overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
+    if state.indicator == "not_connected" or (state.indicator == "stale" and state.last_run and overdue):
+        messages[state.indicator.value] = state.reason
+    if state.failed_orders:
+        messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `bl errors` says why."
     if state.last_run and state.last_run.status == "stopped_at_budget":
         messages["deferred"] = state.last_run.message or "The call budget is used up."
     # Half-hourly runs that find the same would tell it 48 times a day: once, until it has passed.
@@ -111,13 +121,6 @@ def _told_before(settings: Settings, run_id: str) -> bool:
         return False
     ends = {(run.status, run.message) for run in latest}
     return len(latest) == 2 and latest[0].run_id == run_id and len(ends) == 1
-
-
-def _why_stale(settings: Settings, last_synced_at: datetime | None) -> str:
-    if settings.missing_credentials():
-        return settings.credentials_wanted
-    last = f"The last one ended at {last_synced_at:%Y-%m-%d %H:%M} UTC" if last_synced_at else "There was none at all"
-    return f"No sync was complete for 24 hours. {last}; `bl doctor` says what is wrong."
 
 
 automation = dg.AutomationConditionSensorDefinition(

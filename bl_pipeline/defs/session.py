@@ -121,14 +121,18 @@ class SyncSession:
         if not self.lock.held:
             self.lock.acquire(waiting=waiting, sleep=time.sleep)
 
-    def begin(self, run_id: str, *, job: str, waiting: Callable[[], None] = lambda: None) -> None:
-        """Take the store's lock, waiting for it if need be, and note the start of the run."""
+    def begin(
+        self, run_id: str, *, job: str, of_all_orders: bool = True, waiting: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the store's lock, waiting for it if need be, and note the start of the run and what it is about."""
         self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
             key = ledger_key(connection, self.settings, self.warehouse.store)
             correct_future_times(connection, self.warehouse, key, self.clock())
-            runs.start_run(connection, self.warehouse, run_id=run_id, job=job, now=self.clock())
+            runs.start_run(
+                connection, self.warehouse, run_id=run_id, job=job, now=self.clock(), of_all_orders=of_all_orders
+            )
 
     def attach(self, run_id: str) -> bool:
         """Join a run that another process has begun, as with an executor that runs each step by itself.
@@ -167,21 +171,21 @@ class SyncSession:
             self.cancel()
             raise interruption from None
 
-    def cancel(self) -> None:
-        """Note that the run was canceled, where it has begun and not ended: no step may have been under way."""
+    def cancel(self) -> bool:
+        """Note that the run was canceled, if it has begun and not ended; whether it was noted by this."""
         self.canceled.set()
-        self._note_end(RunStatus.CANCELED)
+        return self._note_end(RunStatus.CANCELED)
 
     def close(self) -> None:
         """Give the lock back."""
         self.lock.release()
 
-    def _note_end(self, status: RunStatus) -> None:
+    def _note_end(self, status: RunStatus) -> bool:
         # A warehouse that is gone cannot take the note; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
             run = runs.read_run(connection, self.run_id)
             if run is None or run.status != RunStatus.STARTED:
-                return
+                return False
             runs.finish_run(
                 connection,
                 self.run_id,
@@ -194,6 +198,8 @@ class SyncSession:
                 if status is RunStatus.CANCELED
                 else (StopReason.ERROR, "The run failed; its log in Dagster says why."),
             )
+            return True
+        return False
 
 
 @contextmanager

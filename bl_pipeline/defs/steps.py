@@ -6,7 +6,7 @@ nothing, and the last one reports.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -214,16 +214,14 @@ def plan_changes(session: SyncSession, request: SyncRequest) -> Plan | None:
         stop(session, StopReason.ERROR, "Which orders? Give at least one number in order_ids, such as 15646315.")
         return None
     unknown = [order_id for order_id in request.order_ids or () if order_id not in known]
-    if unknown:
-        stop(
-            session,
-            StopReason.ERROR,
-            f"Not among the store's sales: {', '.join(unknown)}. Give the order's number as BrickLink shows it.",
-        )
-        return None
-    plan = plan_fetches(known, wanted_for(session, request), session.usage().left, session.clock())
+    request = replace(request, order_ids=_known(request.order_ids, known))
+    if request.order_ids == ():
+        plan = Plan([], [])
+    else:
+        plan = plan_fetches(known, wanted_for(session, request), session.usage().left, session.clock())
     asked = run is not None and run.orders_listed is not None
-    _save_plan(session, plan, skipped=_count_unchanged(known, plan, request) if asked else 0)
+    skipped = _count_unchanged(known, plan, request) if asked else 0
+    _save_plan(session, plan, unknown=unknown, skipped=skipped)
     session.progress.planned(len(plan.fetches))
     return plan
 
@@ -232,6 +230,10 @@ def batch_numbers(plan: Plan | None) -> range:
     """The numbers of the batches a plan is fetched in, from 1."""
     fetches = len(plan.fetches) if plan else 0
     return range(1, ceil(fetches / BATCH_SIZE) + 1)
+
+
+def _known(order_ids: tuple[str, ...] | None, known: Mapping[str, OrderState]) -> tuple[str, ...] | None:
+    return None if order_ids is None else tuple(order_id for order_id in order_ids if order_id in known)
 
 
 def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
@@ -246,7 +248,7 @@ def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncR
     )
 
 
-def _save_plan(session: SyncSession, plan: Plan, *, skipped: int) -> None:
+def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skipped: int) -> None:
     def planned(fetches: list[Fetch]) -> list[runs.PlannedOrder]:
         return [
             runs.PlannedOrder(
@@ -259,8 +261,15 @@ def _save_plan(session: SyncSession, plan: Plan, *, skipped: int) -> None:
             for position, fetch in enumerate(fetches)
         ]
 
+    # One that no list has belongs to no batch: it has failed before it was asked for.
+    failed = [
+        runs.PlannedOrder(order_id, batch_number=0, reason=Reason.REQUESTED, fetch_order=True, force_items=False)
+        for order_id in unknown
+    ]
     with session.warehouse.engine.begin() as connection:
-        runs.save_plan(connection, session.run_id, planned(plan.fetches), planned(plan.deferred), skipped=skipped)
+        runs.save_plan(
+            connection, session.run_id, planned(plan.fetches), planned(plan.deferred), failed, skipped=skipped
+        )
 
 
 def finish(session: SyncSession) -> SyncResult:

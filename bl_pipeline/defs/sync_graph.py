@@ -4,6 +4,7 @@ Ops hand over through the database alone: what flows between them is Nothing, so
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -51,11 +52,12 @@ class RequestConfig(dg.Config):
         )
 
 
-def _begin(context: dg.OpExecutionContext) -> "SyncSession":
+def _begin(context: dg.OpExecutionContext, request: "SyncRequest") -> "SyncSession":
     session: SyncSession = context.resources.sync
     session.begin(
         context.run_id,
         job=context.job_name,
+        of_all_orders=request.of_all_orders,
         waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
     )
     return session
@@ -74,8 +76,8 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: boo
     if session.run_id or session.attach(context.run_id):
         return session
     request = config.request(context)
-    _begin(context)
-    with session.step():
+    _begin(context, request)
+    with _step(context, session):
         steps.list_orders(session, request)
         plan = steps.plan_changes(session, request) if planned else None
         for number in steps.batch_numbers(plan):
@@ -83,23 +85,38 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: boo
     return session
 
 
-def _end(session: "SyncSession") -> dict[str, Any]:
-    """Note the end of the run; its report. Raises dg.Failure where what stopped the run has to be mended first."""
+@contextmanager
+def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[None]:
+    """Around each step: what ends the run before its end is noted, and shown as the newest event of `orders`."""
+    from bl_pipeline.defs.standing import show_end  # noqa: PLC0415
+
+    try:
+        with session.step():
+            yield
+    except BaseException:
+        show_end(context, session)
+        raise
+
+
+def _end(context: dg.OpExecutionContext, session: "SyncSession") -> dict[str, Any]:
+    """Note the end of the run; its report. Raises dg.Failure if what stopped the run has to be repaired first."""
     from bl_pipeline.defs.report import sync_report  # noqa: PLC0415
+    from bl_pipeline.defs.standing import show  # noqa: PLC0415
     from bl_pipeline.defs.steps import finish  # noqa: PLC0415
 
-    with session.step():
+    with _step(context, session):
         session.result = result = finish(session)
     report = sync_report(session, result)
     if result.run_status is RunStatus.FAILED:
+        show(context.log_event, session, report)
         raise dg.Failure(result.message, metadata=report, allow_retries=False)
     return report
 
 
-def _end_if_failed(session: "SyncSession") -> None:
+def _end_if_failed(context: dg.OpExecutionContext, session: "SyncSession") -> None:
     """End a run that cannot go on before its step reports what it has not done."""
     if session.has_failed():
-        _end(session)
+        _end(context, session)
 
 
 @dg.op(
@@ -111,10 +128,11 @@ def _end_if_failed(session: "SyncSession") -> None:
 def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
     from bl_pipeline.defs.steps import list_orders as step  # noqa: PLC0415
 
-    session = _begin(context)
-    with session.step():
-        listed = step(session, config.request(context))
-    _end_if_failed(session)
+    request = config.request(context)
+    session = _begin(context, request)
+    with _step(context, session):
+        listed = step(session, request)
+    _end_if_failed(context, session)
     yield dg.Output(
         None,
         metadata={
@@ -137,9 +155,9 @@ def plan_changes(
     from bl_pipeline.defs.steps import plan_changes as step  # noqa: PLC0415
 
     session = _join(context, config, planned=False)
-    with session.step():
+    with _step(context, session):
         plan = step(session, config.request(context))
-    _end_if_failed(session)
+    _end_if_failed(context, session)
     for number in batch_numbers(plan):
         yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
     yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
@@ -158,7 +176,7 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     key = context.get_mapping_key()
     assert key is not None
     session = _join(context, config, planned=True)
-    with session.step():
+    with _step(context, session):
         counts = fetch_batch(session, int(key.removeprefix("batch_")), include_items=config.include_items)
     context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
 
@@ -170,17 +188,24 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     description="Notes the end of the run and reports its SyncResult.",
 )
 def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
+    from bl_pipeline.defs.standing import log_checks  # noqa: PLC0415
+
     session = _join(context, config, planned=True)
-    report = _end(session)
+    report = _end(context, session)
     orders, items = session.count_rows()
     reports = {"orders": {**report, "dagster/row_count": orders}, "order_items": {"dagster/row_count": items}}
     for name, values in reports.items():
         if context.has_assets_def:
             yield dg.Output(None, name, metadata=values)
         else:
-            # A run about some orders is one of the assets' history too.
-            context.log_event(dg.AssetMaterialization(name, metadata=values))
+            # A run about some orders is one of the assets' history too. One that changed nothing makes nothing fresh.
+            changed = report["orders_created"] or report["orders_updated"]
+            event = dg.AssetMaterialization if changed else dg.AssetObservation
+            context.log_event(event(name, metadata=values))
             yield dg.Output(None, name)
+    if not context.has_assets_def:
+        # The job of the assets has a step for them.
+        log_checks(context.log_event, session)
 
 
 def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:

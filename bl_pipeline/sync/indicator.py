@@ -1,11 +1,12 @@
-"""One word for how the warehouse stands, the same wherever it is shown."""
+"""One word for how the warehouse stands, with its reason: the same wherever it is shown."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bl_pipeline.sync.result import RunStatus
+from bl_pipeline.sync.result import RunStatus, StopReason
 
 FRESH_FOR = timedelta(hours=1)
 """With a run every half hour, more than this means that one was missed: worth a warning, not yet stale."""
@@ -20,21 +21,102 @@ class Indicator(StrEnum):
     STALE = "stale"
     ERROR = "error"
     SYNCING = "syncing"
+    NOT_CONNECTED = "not_connected"
 
 
-def indicator(
-    *, syncing: bool, last_ended: RunStatus | None, last_synced_at: datetime | None, now: datetime
-) -> Indicator:
-    """The word for this moment.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The word, and its reason: what happened, what it means, what to do. Times in the reason are UTC, and say so."""
 
-    `last_ended` is how the last run that was not canceled ended, None where there was none. A run that
-    stopped at the call budget is no error: what counts then is how long the warehouse has been out of step.
+    indicator: Indicator
+    reason: str
+
+    @property
+    def as_metadata(self) -> dict[str, str]:
+        """As events and checks show it."""
+        return {"indicator": str(self.indicator), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the last run ended that says something of the store; a died one is `FAILED`. Times are UTC."""
+
+    job: str
+    started_at: datetime
+    status: RunStatus
+    stop_reason: StopReason | None = None
+    message: str | None = None
+    orders_deferred: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the word comes from. Counts are of orders and of full syncs; times are UTC.
+
+    `connected`: credentials are set. `syncing`: the store's lock is taken. `judged_by`: the run that counts, None if
+    there is none. `canceled`: the latest run was canceled.
     """
-    if syncing:
-        return Indicator.SYNCING
-    if last_ended in (RunStatus.FAILED, RunStatus.COMPLETED_WITH_ERRORS):
-        return Indicator.ERROR
+
+    now: datetime
+    connected: bool = True
+    syncing: bool = False
+    judged_by: LastRun | None = None
+    canceled: bool = False
+    last_synced_at: datetime | None = None
+    failed_orders: int = 0
+    open_full_syncs: int = 0
+
+
+def standing(facts: Facts) -> Standing:
+    """The word for this moment, and why."""
+    word, reason = _judge(facts)
+    more = [reason]
+    if facts.canceled and word is not Indicator.SYNCING:
+        more.append("The last run was canceled: what was stored is kept, and the next run goes on from there.")
+    if facts.open_full_syncs:
+        more.append("A full sync is open: each sync goes on with it. Withdraw it with: bl cancel")
+    return Standing(word, "\n".join(more))
+
+
+def _judge(facts: Facts) -> tuple[Indicator, str]:
+    run, synced = facts.judged_by, facts.last_synced_at
+    failed = run is not None and run.status is RunStatus.FAILED
+    unset = failed and run is not None and run.stop_reason is StopReason.SETTINGS and not facts.connected
+    if facts.syncing:
+        return Indicator.SYNCING, "A sync or a rebuild of this store is running."
+    if run is not None and failed and not unset:
+        return Indicator.ERROR, (
+            f"The last sync failed ({run.job}, started {_when(run.started_at)}): "
+            f"{run.message or 'its log in Dagster says why.'}"
+        )
+    if facts.failed_orders:
+        return Indicator.ERROR, (
+            f"{_orders(facts.failed_orders)} could not be fetched or read; all others are as they were last seen. "
+            "See why with: bl errors. Try again with: bl retry"
+        )
     # A sync in the future was noted by a clock that was ahead: it says nothing of how old the warehouse is.
-    if last_synced_at is None or abs(now - last_synced_at) > STALE_AFTER:
-        return Indicator.STALE
-    return Indicator.SYNCED
+    old = synced is None or abs(facts.now - synced) > STALE_AFTER
+    if unset or (old and not facts.connected):
+        return Indicator.NOT_CONNECTED, (
+            "The store is not connected: its API credentials are not set, so nothing is synced. "
+            "Put the four BRICKLINK_ values into .env, then: bl doctor"
+        )
+    if run is not None and run.status is RunStatus.STOPPED_AT_BUDGET:
+        left = f"{_orders(run.orders_deferred)} are left for the next run. " if run.orders_deferred else ""
+        return Indicator.STALE, f"The last sync stopped before its end. {left}{run.message or ''}".rstrip()
+    if synced is None:
+        return Indicator.STALE, "No sync of this store was complete yet. Start one with: bl sync"
+    if old:
+        return Indicator.STALE, (
+            f"No sync was complete for 24 hours; the last one ended {_when(synced)}. "
+            "Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor"
+        )
+    return Indicator.SYNCED, f"Every order of BrickLink's lists is stored, as of {_when(synced)}."
+
+
+def _orders(number: int) -> str:
+    return f"{number:,} order" if number == 1 else f"{number:,} orders"
+
+
+def _when(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -43,6 +43,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
     settings.credential_values()
     with _quiet_dagster():
         # Dagster takes seconds to import: only those who run a job wait for it.
+        from bl_pipeline.defs.report import noted_result  # noqa: PLC0415
         from bl_pipeline.defs.session import open_session  # noqa: PLC0415
 
         with open_session(settings) as session:
@@ -57,29 +58,9 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
                 if session.result is None:
                     raise RunError("The run ended without a report; the Dagster UI has its log: bl up")
             except RunError as error:
-                error.result = _noted(session)
+                error.result = noted_result(session)
                 raise
             return session.result
-
-
-def _noted(session: SyncSession) -> SyncResult:
-    """What sync.runs has of a run that was cut short."""
-    from bl_pipeline.warehouse import runs  # noqa: PLC0415
-
-    with session.warehouse.engine.connect() as connection:
-        run = runs.read_run(connection, session.run_id)
-        if run is None:
-            return SyncResult()
-        return SyncResult(
-            orders_created=run.orders_created or 0,
-            orders_updated=run.orders_updated or 0,
-            orders_skipped=run.orders_skipped or 0,
-            orders_deferred=run.orders_deferred or 0,
-            errors=runs.run_errors(connection, session.warehouse, session.run_id),
-            api_calls=run.api_calls or 0,
-            last_synced_at=runs.last_synced_at(connection, session.warehouse),
-            duration_seconds=run.duration_seconds or 0.0,
-        )
 
 
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:
@@ -87,6 +68,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
 
     from bl_pipeline.defs import defs  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
+    from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
 
     asked = {"config": dict(config)} if config else {}
     definition = defs.resolve_job_def(job)
@@ -111,11 +93,12 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
         except BaseException as error:
             if interruption_behind(error) is None:
                 raise
-            # It may have come between two steps, where no step could note it.
-            session.cancel()
+            if session.cancel():
+                # It came between two steps, where no step could note and show it.
+                show_end_outside_of_a_run(instance, session)
             # Dagster knows cancelation only by request; this one came from the keyboard.
             run = instance.get_run_by_id(run_id)
-            if run is not None:
+            if run is not None and not run.is_finished:
                 instance.report_run_canceled(run)
             raise Canceled("Canceled. What was stored is kept, and the next run goes on from there.") from None
 

@@ -26,6 +26,7 @@ _INDICATOR_STYLES = {
     Indicator.STALE: "bold yellow",
     Indicator.ERROR: "bold red",
     Indicator.SYNCING: "bold cyan",
+    Indicator.NOT_CONNECTED: "bold yellow",
 }
 
 
@@ -71,15 +72,16 @@ def status_view(status: Status) -> RenderableType:
     )
     overdue = synced is not None and status.now - synced > FRESH_FOR
     rows: list[tuple[str, str | Text]] = [
+        ("Reason", "\n".join(clean(line) for line in status.reason.splitlines())),
         ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'line')}"),
         (
             "Last sync",
             Text(f"{c.when(synced)} UTC, {c.ago(status.now - synced)}", "yellow" if overdue else "")
             if synced
-            else Text("never; start one with: bl sync", "yellow"),
+            else Text("never", "yellow"),
         ),
         ("Last run", _run_text(run) if run else ""),
-        ("", clean(run.message.splitlines()[0]) if run and run.message else ""),
+        ("", clean(run.message.splitlines()[0]) if run and run.message and run.message not in status.reason else ""),
         (
             "Failed orders",
             Text(f"{status.failed_orders:,}; see them with: bl errors", "red") if status.failed_orders else "none",
@@ -87,9 +89,7 @@ def status_view(status: Status) -> RenderableType:
         ("API calls", calls_line(status.calls)),
     ]
     for full in status.open_full_syncs:
-        rows.append(
-            ("Full sync", f"asked for {c.when(full.requested_at)} UTC, not complete: each sync goes on with it")
-        )
+        rows.append(("Full sync", f"open since {c.when(full.requested_at)} UTC"))
     return Group(head, Text(), c.facts(rows))
 
 

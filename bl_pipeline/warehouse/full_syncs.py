@@ -38,7 +38,8 @@ def request_full_sync(
             SELECT :store, :now, :include_items, CAST(:orders_from AS timestamptz), CAST(:orders_before AS timestamptz)
             WHERE NOT EXISTS (
                 SELECT FROM sync.full_syncs
-                WHERE store = :store AND completed_at IS NULL AND include_items = :include_items
+                WHERE store = :store AND completed_at IS NULL AND withdrawn_at IS NULL
+                  AND include_items = :include_items
                   AND (orders_from, orders_before)
                       IS NOT DISTINCT FROM (CAST(:orders_from AS timestamptz), CAST(:orders_before AS timestamptz))
             )
@@ -60,7 +61,7 @@ def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[OpenFu
         text(
             """
             SELECT full_sync_id, requested_at, include_items, orders_from, orders_before FROM sync.full_syncs
-            WHERE store = :store AND completed_at IS NULL ORDER BY full_sync_id
+            WHERE store = :store AND completed_at IS NULL AND withdrawn_at IS NULL ORDER BY full_sync_id
             """
         ),
         {"store": warehouse.store},
@@ -74,7 +75,7 @@ def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datet
         text(
             """
             UPDATE sync.full_syncs f SET completed_at = :now
-            WHERE store = :store AND completed_at IS NULL AND NOT EXISTS (
+            WHERE store = :store AND completed_at IS NULL AND withdrawn_at IS NULL AND NOT EXISTS (
                 SELECT FROM sync.order_state s
                 WHERE s.store = f.store AND s.platform = :platform
                   AND (f.orders_from IS NULL OR s.order_date >= f.orders_from)
@@ -90,3 +91,13 @@ def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datet
         ),
         {"store": warehouse.store, "platform": PLATFORM, "now": now},
     )
+
+
+def withdraw_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> list[OpenFullSync]:
+    """Withdraw the full syncs that are not complete, and return them: no later run goes on with them."""
+    withdrawn = open_full_syncs(connection, warehouse)
+    connection.execute(
+        text("UPDATE sync.full_syncs SET withdrawn_at = :now WHERE full_sync_id = ANY(:ids)"),
+        {"now": now, "ids": [request.full_sync_id for request in withdrawn]},
+    )
+    return withdrawn

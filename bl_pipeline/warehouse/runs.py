@@ -11,6 +11,14 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import Warehouse
 
+DIED = "The process ended without a word; the next run goes on from what was stored."
+"""The message of a run whose process was killed, or lost its power."""
+
+UNKNOWN_ORDER = "BrickLink lists no such sale of this store. Give the order's number as BrickLink shows it."
+"""The error of an order that was asked for by its number and is in no list."""
+
+_OF_THE_CONNECTION = "coalesce(stop_reason IN ('credentials', 'unreachable', 'settings'), false)"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
@@ -44,7 +52,9 @@ class Run:
     message: str | None
 
 
-def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime) -> None:
+def start_run(
+    connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime, of_all_orders: bool = True
+) -> None:
     """Note that a run has started, and mark as failed the runs that dead processes left as started.
 
     The caller holds the store's lock, so no other run is alive.
@@ -53,23 +63,29 @@ def start_run(connection: Connection, warehouse: Warehouse, *, run_id: str, job:
         text(
             """
             UPDATE sync.runs SET status = 'failed', finished_at = :now, stop_reason = 'error',
-                message = 'The process ended without a word; the next run goes on from what was stored.',
+                message = :died,
                 api_calls = (SELECT count(*) FROM sync.api_calls c WHERE c.run_id = runs.run_id)
             WHERE store = :store AND status = 'started' AND run_id <> :run_id
             """
         ),
-        {"store": warehouse.store, "run_id": run_id, "now": now},
+        {"store": warehouse.store, "run_id": run_id, "now": now, "died": DIED},
     )
     connection.execute(
         text(
             """
-            INSERT INTO sync.runs (run_id, store, job, started_at, status)
-            VALUES (:run_id, :store, :job, :now, 'started')
+            INSERT INTO sync.runs (run_id, store, job, started_at, status, scope)
+            VALUES (:run_id, :store, :job, :now, 'started', :scope)
             ON CONFLICT (run_id) DO UPDATE SET status = 'started', finished_at = NULL, stop_reason = NULL,
-                message = NULL
+                message = NULL, cancel_requested_at = NULL
             """
         ),
-        {"run_id": run_id, "store": warehouse.store, "job": job, "now": now},
+        {
+            "run_id": run_id,
+            "store": warehouse.store,
+            "job": job,
+            "now": now,
+            "scope": "all" if of_all_orders else "some",
+        },
     )
 
 
@@ -114,10 +130,10 @@ def read_stop(connection: Connection, run_id: str) -> tuple[str, str] | None:
 
 
 def save_plan(
-    connection: Connection, run_id: str, planned: Iterable[PlannedOrder], deferred: Iterable[PlannedOrder], *,
-    skipped: int
+    connection: Connection, run_id: str, planned: Iterable[PlannedOrder], deferred: Iterable[PlannedOrder],
+    unknown: Iterable[PlannedOrder] = (), *, skipped: int
 ) -> None:  # fmt: skip
-    """Store what a run fetches and what it defers; `skipped` orders are unchanged."""
+    """Store what a run fetches, what it defers, and what it cannot know; `skipped` orders are unchanged."""
     connection.execute(text("DELETE FROM sync.run_orders WHERE run_id = :run_id"), {"run_id": run_id})
     rows = [
         {
@@ -131,7 +147,12 @@ def save_plan(
             "outcome": outcome,
         }
         for position, (order, outcome) in enumerate(
-            [*((order, None) for order in planned), *((order, "deferred") for order in deferred)], start=1
+            [
+                *((order, None) for order in planned),
+                *((order, "deferred") for order in deferred),
+                *((order, "failed") for order in unknown),
+            ],
+            start=1,
         )
     ]
     if rows:
@@ -246,7 +267,23 @@ def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> lis
         ),
         {"run_id": run_id, "store": warehouse.store},
     )
-    return [{"order_id": order_id, "error": error} for order_id, error in rows]
+    unknown = connection.scalars(
+        text(
+            """
+            SELECT platform_order_id FROM sync.run_orders r
+            WHERE run_id = :run_id AND outcome = 'failed' AND NOT EXISTS (
+                SELECT FROM sync.order_state s
+                WHERE s.store = :store AND s.platform_order_id = r.platform_order_id
+            )
+            ORDER BY position
+            """
+        ),
+        {"run_id": run_id, "store": warehouse.store},
+    )
+    return [
+        *({"order_id": order_id, "error": error} for order_id, error in rows),
+        *({"order_id": order_id, "error": UNKNOWN_ORDER} for order_id in unknown),
+    ]
 
 
 def read_run(connection: Connection, run_id: str) -> Run | None:
@@ -260,7 +297,30 @@ def last_runs(connection: Connection, warehouse: Warehouse, *, limit: int) -> li
     return _read_runs(connection, "store = :store", {"store": warehouse.store}, limit=limit)
 
 
-def _read_runs(connection: Connection, where: str, values: Mapping[str, str], *, limit: int) -> list[Run]:
+def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) -> Run | None:
+    """The latest run that says how the store stands; None if there is none.
+
+    These are runs about all orders, save canceled ones, and the runs that have met a fault of the connection. Such a
+    fault is over once a later run has made calls and succeeded. A started run counts only if no sync is running
+    (`syncing`): then it has died.
+    """
+    rows = _read_runs(
+        connection,
+        f"""
+        store = :store AND status <> 'canceled' AND (status <> 'started' OR NOT :syncing)
+        AND (scope = 'all' OR status = 'started' OR {_OF_THE_CONNECTION})
+        AND NOT ({_OF_THE_CONNECTION} AND EXISTS (
+            SELECT FROM sync.runs later WHERE later.store = :store AND later.started_at > runs.started_at
+              AND later.status = 'succeeded' AND later.api_calls > 0
+        ))
+        """,
+        {"store": warehouse.store, "syncing": syncing},
+        limit=1,
+    )
+    return rows[0] if rows else None
+
+
+def _read_runs(connection: Connection, where: str, values: Mapping[str, object], *, limit: int) -> list[Run]:
     rows = connection.execute(
         text(
             f"""

@@ -228,6 +228,8 @@ runs = Table(
     _text("stop_reason", "What stopped the run before its end: budget, credentials, unreachable, settings or error"),
     _text("message", "What the stop means and what to do"),
     Column("detected_by", JSONB, comment="Changed orders by the way the change was detected"),
+    Column("scope", Text, nullable=False, server_default="all", comment="What the run is about: all orders, or some"),
+    _time("cancel_requested_at", "When bl cancel asked the run to stop; null if it did not"),
     Index("ix_runs_store_started_at", "store", "started_at"),
     schema="sync",
     comment="One row per run of a sync job: its SyncResult",
@@ -318,6 +320,7 @@ full_syncs = Table(
     _flag("include_items", "Items are fetched again too", null=False),
     _time("orders_from", "Only orders of this order_date or later; null is no limit"),
     _time("orders_before", "Only orders of an order_date before this; null is no limit"),
+    _time("withdrawn_at", "When bl cancel withdrew the request; null if it did not"),
     schema="sync",
     comment="Requested full syncs; each goes on over runs and days until it is complete",
 )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
 
 import dagster as dg
-import pytest
 from dagster._serdes import serialize_value
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.charts import SHOWN_IN_PLACE, bars
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.status import indicator_after_runs, read_status
-from bl_pipeline.sync.indicator import Indicator, indicator
-from bl_pipeline.sync.result import RunStatus, StopReason
+from bl_pipeline.status import read_status, standing_after_runs
+from bl_pipeline.sync.indicator import Indicator
+from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import Usage
@@ -23,34 +21,6 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 
 SYNCED, STALE, ERROR, SYNCING = Indicator.SYNCED, Indicator.STALE, Indicator.ERROR, Indicator.SYNCING
-SECOND = timedelta(seconds=1)
-AGES = {
-    "never": None,
-    "just now": timedelta(0),
-    "59 minutes": timedelta(minutes=59),
-    "an hour and more": timedelta(hours=1, seconds=1),
-    "12 hours": timedelta(hours=12),
-    "a day": timedelta(hours=24),
-    "a day and a second": timedelta(hours=24) + SECOND,
-    "a year": timedelta(days=365),
-}
-FRESH = {"just now", "59 minutes", "an hour and more", "12 hours", "a day"}
-
-
-@pytest.mark.parametrize("age", AGES)
-@pytest.mark.parametrize("last", [None, *RunStatus])
-@pytest.mark.parametrize("syncing", [False, True])
-def test_every_case(age: str, last: RunStatus | None, syncing: bool) -> None:
-    """A run that is under way is told before all, an error before the age; only the age makes stale."""
-    since = AGES[age]
-    word = indicator(syncing=syncing, last_ended=last, last_synced_at=None if since is None else NOW - since, now=NOW)
-
-    if syncing:
-        assert word is SYNCING
-    elif last in (RunStatus.FAILED, RunStatus.COMPLETED_WITH_ERRORS):
-        assert word is ERROR
-    else:
-        assert word is (SYNCED if age in FRESH else STALE)
 
 
 def shown(sync: Sync) -> dict[str, Any]:
@@ -64,62 +34,53 @@ def shown(sync: Sync) -> dict[str, Any]:
     raise AssertionError("the run shows nothing")
 
 
-@pytest.mark.parametrize("case", ["synced", "an order failed", "at the budget", "credentials refused", "a month"])
-def test_the_ui_says_the_word_of_the_terminal(
-    case: str, sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
-) -> None:
-    settings, job, partition = sync.settings, "sync_orders", None
-    if case == "an order failed":
-        server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
-    elif case == "at the budget":
-        settings = make_settings(bl_daily_call_limit=10, bl_call_reserve=0)
-    elif case == "credentials refused":
-        settings = make_settings(bricklink_token_secret="wrong")
-    elif case == "a month":
-        job, partition = "full_sync", "2026-05-01"
-
-    sync(job, settings=settings, partition=partition)
-
-    word = read_status(settings, warehouse, sync.clock()).indicator
-    assert shown(sync)["indicator"].value == word
-    assert word == {"synced": SYNCED, "an order failed": ERROR, "credentials refused": ERROR}.get(case, STALE)
-
-
 def test_a_run_under_way_hides_what_the_one_before_left(sync: Sync, warehouse: Warehouse) -> None:
     """While one runs, the terminal says so, and the check judges what has ended."""
     sync()
+    sync.clock.advance(seconds=1)
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     with warehouse.engine.begin() as connection:
         runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=sync.clock())
         assert read_status(sync.settings, warehouse, sync.clock()).indicator is SYNCING
-        assert indicator_after_runs(connection, warehouse, sync.clock()) is SYNCED
+        assert standing_after_runs(sync.settings, connection, warehouse, sync.clock()).indicator is SYNCED
     lock.release()
     with warehouse.engine.connect() as connection:
         # Started, and no process has the lock: it has died.
         assert read_status(sync.settings, warehouse, sync.clock()).indicator is ERROR
-        assert indicator_after_runs(connection, warehouse, sync.clock()) is ERROR
+        assert standing_after_runs(sync.settings, connection, warehouse, sync.clock()).indicator is ERROR
 
 
 def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
-    sync: Sync, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
+    sync: Sync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     def word() -> str:
         return read_status(sync.settings, warehouse, sync.clock()).indicator
 
-    sync()
-    assert sync("refresh_order", order_ids=["99"]).stop_reason is StopReason.ERROR
-    assert sync("refresh_order", order_ids=[]).message == (
+    def run(job: str = "sync_orders", **asked: Any) -> SyncResult:
+        sync.clock.advance(seconds=1)
+        return sync(job, **asked)
+
+    run()
+    good = str(max(store.sales))
+    typo = run("refresh_order", order_ids=["99", good])
+    assert (typo.exit_code, [error["order_id"] for error in typo.errors], typo.orders_skipped) == (3, ["99"], 1)
+    assert run("refresh_order", order_ids=["99"]).exit_code == 3
+    assert run("refresh_order", order_ids=[]).message == (
         "Which orders? Give at least one number in order_ids, such as 15646315."
     )
+    # The same, asked by "Materialize".
+    assert run(order_ids=["99"]).exit_code == 3
     assert word() == SYNCED
     server.faults.on("/orders", Fault.HTML503)
-    sync()
+    run()
     server.faults.clear()
-    assert sync("retry_failed_orders").api_calls == 0
+    assert run("retry_failed_orders").api_calls == 0
     assert word() == ERROR
-    sync()
-    sync("refresh_order", settings=make_settings(bricklink_token_secret="wrong"), order_ids=["99"])
+    # A run that has reached BrickLink shows that the connection is good again.
+    assert run("refresh_order", order_ids=[good]).api_calls == 2
+    assert word() == SYNCED
+    run("refresh_order", settings=make_settings(bricklink_token_secret="wrong"), order_ids=["99"])
     assert word() == ERROR
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bl_pipeline.sync.indicator import Indicator, indicator
+from bl_pipeline.sync.indicator import Facts, Indicator, LastRun, standing
 from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -47,20 +48,39 @@ def test_as_dict_has_the_public_names_and_no_other() -> None:
     assert SyncResult().as_dict()["last_synced_at"] is None
 
 
+RUN = LastRun("sync_orders", NOW, RunStatus.SUCCEEDED)
+FAILED = replace(RUN, status=RunStatus.FAILED, message="BrickLink refused.")
+UNSET = replace(FAILED, stop_reason=StopReason.SETTINGS)
+DEFERRED = replace(RUN, status=RunStatus.STOPPED_AT_BUDGET, orders_deferred=3, message="Free again at noon.")
+FRESH = {"last_synced_at": NOW - timedelta(hours=24)}
+OLD = {"last_synced_at": NOW - timedelta(hours=24, microseconds=1)}
+
+
 @pytest.mark.parametrize(
-    ("syncing", "last_ended", "age", "word"),
+    ("facts", "word", "reason"),
     [
-        (True, RunStatus.FAILED, None, Indicator.SYNCING),
-        (False, None, None, Indicator.STALE),
-        (False, RunStatus.SUCCEEDED, timedelta(0), Indicator.SYNCED),
-        (False, RunStatus.SUCCEEDED, timedelta(hours=24), Indicator.SYNCED),
-        (False, RunStatus.SUCCEEDED, timedelta(hours=24, microseconds=1), Indicator.STALE),
-        (False, RunStatus.STOPPED_AT_BUDGET, timedelta(hours=2), Indicator.SYNCED),
-        (False, RunStatus.STOPPED_AT_BUDGET, None, Indicator.STALE),
-        (False, RunStatus.FAILED, timedelta(0), Indicator.ERROR),
-        (False, RunStatus.COMPLETED_WITH_ERRORS, timedelta(0), Indicator.ERROR),
+        ({}, Indicator.STALE, "No sync of this store was complete yet"),
+        ({"connected": False}, Indicator.NOT_CONNECTED, "Put the four BRICKLINK_ values into .env, then: bl doctor"),
+        (FRESH, Indicator.SYNCED, "as of 2026-06-14 12:00 UTC"),
+        (OLD, Indicator.STALE, "No sync was complete for 24 hours; the last one ended 2026-06-14 11:59 UTC"),
+        # Who only reads needs no credentials: what counts is whether somebody syncs.
+        ({**FRESH, "connected": False}, Indicator.SYNCED, "as of"),
+        ({**OLD, "connected": False}, Indicator.NOT_CONNECTED, "bl doctor"),
+        ({**FRESH, "judged_by": FAILED}, Indicator.ERROR, "(sync_orders, started 2026-06-15 12:00 UTC): BrickLink ref"),
+        ({"judged_by": FAILED, "connected": False}, Indicator.ERROR, "BrickLink refused."),
+        ({**FRESH, "judged_by": UNSET, "connected": False}, Indicator.NOT_CONNECTED, "bl doctor"),
+        ({**FRESH, "failed_orders": 1}, Indicator.ERROR, "1 order could not be fetched or read"),
+        ({**FRESH, "failed_orders": 2, "judged_by": DEFERRED}, Indicator.ERROR, "2 orders could not be"),
+        ({**FRESH, "failed_orders": 2, "judged_by": FAILED}, Indicator.ERROR, "BrickLink refused."),
+        ({**FRESH, "judged_by": DEFERRED}, Indicator.STALE, "3 orders are left for the next run. Free again at noon."),
+        ({**OLD, "judged_by": RUN}, Indicator.STALE, "No sync was complete for 24 hours"),
+        ({**FRESH, "judged_by": FAILED, "syncing": True}, Indicator.SYNCING, "is running"),
+        ({**FRESH, "open_full_syncs": 1}, Indicator.SYNCED, "Withdraw it with: bl cancel"),
+        ({**FRESH, "canceled": True}, Indicator.SYNCED, "The last run was canceled"),
     ],
 )
-def test_indicator(syncing: bool, last_ended: RunStatus | None, age: timedelta | None, word: Indicator) -> None:
-    last_synced_at = None if age is None else NOW - age
-    assert indicator(syncing=syncing, last_ended=last_ended, last_synced_at=last_synced_at, now=NOW) == word
+def test_one_word_and_its_reason(facts: dict[str, Any], word: Indicator, reason: str) -> None:
+    stands = standing(Facts(now=NOW, **facts))
+
+    assert stands.indicator == word
+    assert reason in stands.reason

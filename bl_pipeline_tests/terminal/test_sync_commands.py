@@ -70,9 +70,17 @@ def test_an_order_is_fetched_again(synced_bl: Bl, server: SandboxServer, store: 
     assert server.requests[0].path == f"/orders/{order_id}"
 
 
-def test_an_order_that_is_not_of_the_store_is_refused(synced_bl: Bl) -> None:
-    result = expect(synced_bl("refresh", "77", "--json"), 1)
-    assert "77" in only_message_of_run(result)
+def test_a_number_that_no_list_has_costs_the_others_nothing(synced_bl: Bl, server: SandboxServer, store: Store) -> None:
+    """Caught: a typing error among the numbers, and none of them was fetched."""
+    order_id = max(key for key, order in store.sales.items() if not (order.is_purged or order.is_filed))
+    store.edit_remarks(order_id, "packed with care")
+    values = told(expect(synced_bl("refresh", str(order_id), "77", "--json"), 3))
+    assert values["orders_updated"] == 1
+    assert [error["order_id"] for error in values["errors"]] == ["77"]
+    assert "as BrickLink shows it" in values["errors"][0]["error"]
+    # It is no order of the store, so nothing of the store has failed.
+    assert told(synced_bl("errors", "--json")) == []
+    assert "BL-77" in expect(synced_bl("refresh", "77"), 3).stdout
 
 
 def test_orders_that_fail_are_exit_3_until_they_are_retried(bl: Bl, server: SandboxServer, store: Store) -> None:

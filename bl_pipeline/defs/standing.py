@@ -1,0 +1,76 @@
+"""How the store stands, as the newest event of `orders` and in its checks: after every run, however it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from bl_pipeline.defs.checks import CHECK_KEYS, evaluate, in_step
+from bl_pipeline.defs.report import noted_result, sync_report
+
+if TYPE_CHECKING:
+    from bl_pipeline.defs.session import SyncSession
+    from bl_pipeline.sync.indicator import Standing
+
+ORDERS = dg.AssetKey("orders")
+
+
+def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
+    """In a step of a run that did not come to its end: show what sync.runs has of it.
+
+    What ended the run is what its user has to read, so a warehouse that cannot say more hides nothing here.
+    """
+    try:
+        show(context.log_event, session, sync_report(session, noted_result(session)))
+    except Exception as error:
+        context.log.warning("How the store stands could not be shown: %s", type(error).__name__)
+
+
+def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:
+    """The same, if no step of the run is there to do it, as after an interruption between two steps."""
+    show(instance.report_runless_asset_event, session, sync_report(session, noted_result(session)))
+
+
+def show(log: Callable[[Any], None], session: SyncSession, values: dict[str, Any]) -> None:
+    """Log an observation of `orders` with these values, and the result of every check."""
+    log(dg.AssetObservation(ORDERS, metadata=values))
+    log_checks(log, session)
+
+
+def show_standing(instance: dg.DagsterInstance, stands: Standing) -> None:
+    """Show how the store stands now, if no run is there to do it."""
+    instance.report_runless_asset_event(dg.AssetObservation(ORDERS, metadata=stands.as_metadata))
+    instance.report_runless_asset_event(_evaluation(in_step(stands)))
+
+
+def log_checks(log: Callable[[Any], None], session: SyncSession) -> None:
+    """Log the result of every check."""
+    for result in evaluate(session, CHECK_KEYS):
+        log(_evaluation(result))
+
+
+def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    assert result.asset_key is not None
+    assert result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        result.asset_key,
+        result.check_name,
+        result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+    )
+
+
+def newest_event(instance: dg.DagsterInstance) -> dict[str, Any] | None:
+    """The metadata of the newest event of `orders`, a materialization or an observation; None if there is none."""
+    records = [
+        *instance.fetch_materializations(ORDERS, limit=1).records,
+        *instance.fetch_observations(ORDERS, limit=1).records,
+    ]
+    if not records:
+        return None
+    newest = max(records, key=lambda record: record.storage_id)
+    event = newest.asset_materialization or newest.asset_observation
+    return {name: value.value for name, value in event.metadata.items()} if event else None

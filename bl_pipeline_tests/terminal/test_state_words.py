@@ -1,0 +1,303 @@
+"""One word and one reason for how the store stands, in all places, however a run has ended.
+
+Each case drives `bl` into one end. Then the function, `bl status`, the newest event of `orders` and the check
+`store_is_in_step` must say the same, each check must have been evaluated since, and only a run that stored something
+may have made `orders` fresh.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from bl_pipeline.defs import defs
+from bl_pipeline.defs.checks import CHECK_KEYS, IN_STEP
+from bl_pipeline.defs.instance import open_instance
+from bl_pipeline.defs.sensors import sync_incomplete
+from bl_pipeline.defs.standing import ORDERS, newest_event
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
+from bl_pipeline.status import read_status
+from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+
+SMALL = {"BL_DAILY_CALL_LIMIT": "10", "BL_CALL_RESERVE": "0"}
+WRONG = {"BRICKLINK_TOKEN_SECRET": "wrong"}
+NOBODY = {"BRICKLINK_API_URL": "http://127.0.0.1:1/api"}
+UNSET = dict.fromkeys(CREDENTIAL_VARIABLES, "...")
+
+
+@dataclass
+class Desk:
+    """What a case drives."""
+
+    bl: Bl
+    server: SandboxServer
+    store: Store
+
+    @property
+    def order_id(self) -> int:
+        return max(key for key, order in self.store.sales.items() if not (order.is_purged or order.is_filed))
+
+    def sync(self, code: int = 0, *arguments: str, **changed: str) -> None:
+        expect(self.bl("sync", *arguments, **changed), code)
+
+    @contextmanager
+    def process(self, calls: int) -> Iterator[subprocess.Popen[str]]:
+        """`bl sync` in a process of its own, once it has made so many calls and waits for an answer."""
+        self.server.latency = 30.0 if calls == 1 else 0.0
+        self.server.clear_requests()
+
+        def slow(_request: object) -> None:
+            if len(self.server.requests) >= calls:
+                self.server.latency = 30.0
+
+        self.server.on_request = slow
+        with subprocess.Popen([*BL, "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                until = time.monotonic() + 120
+                while len(self.server.requests) < calls and time.monotonic() < until and process.poll() is None:
+                    time.sleep(0.05)
+                assert process.poll() is None
+                yield process
+                process.communicate(timeout=60)
+            finally:
+                process.kill()
+                self.server.on_request, self.server.latency = None, 0.0
+
+
+def evaluate_sensor() -> None:
+    """The daemon's look at the store, every five minutes."""
+    with open_instance(load_settings()) as instance:
+        context = dg.build_sensor_context(instance=instance, definitions=defs)
+        sync_incomplete.evaluate_tick(context)
+
+
+def success(desk: Desk) -> None:
+    desk.sync()
+
+
+def nothing_to_do(desk: Desk) -> None:
+    desk.sync()
+    desk.sync()
+
+
+def an_order_failed(desk: Desk) -> None:
+    desk.server.faults.on(f"/orders/{desk.order_id}$", Fault.FORBIDDEN)
+    desk.sync(3)
+
+
+def a_retry_left_it_failing(desk: Desk) -> None:
+    an_order_failed(desk)
+    expect(desk.bl("retry"), 3)
+
+
+def a_retry_repaired_it(desk: Desk) -> None:
+    an_order_failed(desk)
+    desk.server.faults.clear()
+    expect(desk.bl("retry"), 0)
+
+
+def a_month_of_a_full_sync(desk: Desk) -> None:
+    desk.sync()
+    expect(desk.bl("refresh", str(desk.order_id)), 0)
+
+
+def a_typing_error(desk: Desk) -> None:
+    desk.sync()
+    expect(desk.bl("refresh", "99999999"), 3)
+
+
+def budget(desk: Desk) -> None:
+    desk.sync(4, **SMALL)
+
+
+def rate_limited(desk: Desk) -> None:
+    desk.sync()
+    desk.store.edit_remarks(desk.order_id, "rate")
+    desk.server.faults.on("/orders", Fault.RATE_LIMIT_ENVELOPE)
+    desk.sync(4)
+
+
+def rate_limited_at_an_order(desk: Desk) -> None:
+    desk.sync()
+    order_id = desk.store.place_order()
+    desk.server.faults.on(f"/orders/{order_id}", Fault.RATE_LIMIT_ENVELOPE)
+    desk.sync(4)
+
+
+def refused(desk: Desk) -> None:
+    desk.sync()
+    desk.sync(5, **WRONG)
+
+
+def refused_then_nothing_to_retry(desk: Desk) -> None:
+    refused(desk)
+    expect(desk.bl("retry"), 0)
+
+
+def refused_then_accepted(desk: Desk) -> None:
+    refused(desk)
+    expect(desk.bl("refresh", str(desk.order_id)), 0)
+
+
+def unreachable(desk: Desk) -> None:
+    desk.sync()
+    desk.sync(6, **NOBODY)
+
+
+def no_orders_at_all(desk: Desk) -> None:
+    desk.sync()
+    desk.server.store = Store.grow(orders=0)
+    desk.sync(1)
+
+
+def an_open_full_sync(desk: Desk) -> None:
+    desk.sync()
+    desk.sync(4, "--full", **{**SMALL, "BL_DAILY_CALL_LIMIT": str(len(desk.server.requests) + 10)})
+
+
+def canceled(desk: Desk) -> None:
+    desk.sync()
+    desk.store.edit_remarks(desk.order_id, "canceled")
+    with desk.process(calls=2) as process:
+        process.send_signal(signal.SIGINT)
+
+
+def killed(desk: Desk) -> None:
+    desk.sync()
+    with desk.process(calls=1) as process:
+        process.kill()
+        process.communicate()
+        desk.server.latency = 0.0
+    evaluate_sensor()
+
+
+def killed_then_synced(desk: Desk) -> None:
+    killed(desk)
+    desk.sync()
+
+
+def an_unforeseen_error(desk: Desk) -> None:
+    desk.sync()
+    desk.store.place_order()
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute("ALTER TABLE landing.documents RENAME COLUMN body TO gone")
+    assert desk.bl("sync").exit_code == 1
+
+
+def no_credentials(desk: Desk) -> None:
+    for name, value in UNSET.items():
+        os.environ[name] = value
+    desk.sync(2)
+    evaluate_sensor()
+
+
+def a_day_without_a_sync(desk: Desk) -> None:
+    desk.sync()
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE sync.runs SET (started_at, finished_at) = "
+            "(started_at - interval '25 h', finished_at - interval '25 h')"
+        )
+    evaluate_sensor()
+
+
+CASES: list[tuple[Callable[[Desk], None], str, str]] = [
+    (success, "synced", "Every order of BrickLink's lists is stored"),
+    (nothing_to_do, "synced", "Every order of BrickLink's lists is stored"),
+    (an_order_failed, "error", "1 order could not be fetched or read"),
+    (a_retry_left_it_failing, "error", "1 order could not be fetched or read"),
+    (a_retry_repaired_it, "synced", "Every order of BrickLink's lists is stored"),
+    (a_month_of_a_full_sync, "synced", "Every order of BrickLink's lists is stored"),
+    (a_typing_error, "synced", "Every order of BrickLink's lists is stored"),
+    (budget, "stale", "orders are left for the next run. The call budget is used up."),
+    (rate_limited, "stale", "The last sync stopped before its end."),
+    (rate_limited_at_an_order, "stale", "1 order is left for the next run."),
+    (refused, "error", "(sync_orders, started 2"),
+    (refused_then_nothing_to_retry, "error", "BrickLink refused"),
+    (refused_then_accepted, "synced", "Every order of BrickLink's lists is stored"),
+    (unreachable, "error", "cannot be reached"),
+    (no_orders_at_all, "error", "lists no orders at all"),
+    (an_open_full_sync, "stale", "Withdraw it with: bl cancel"),
+    (canceled, "synced", "The last run was canceled"),
+    (killed, "error", "The process ended without a word"),
+    (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
+    (an_unforeseen_error, "error", "The last sync failed"),
+    (no_credentials, "not_connected", "Put the four BRICKLINK_ values into .env, then: bl doctor"),
+    (a_day_without_a_sync, "stale", "No sync was complete for 24 hours"),
+]
+
+
+@pytest.mark.parametrize(("drive", "word", "reason"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_all_places_agree(
+    drive: Callable[[Desk], None], word: str, reason: str, bl: Bl, server: SandboxServer, store: Store
+) -> None:
+    """Planted: no event after a failed run; one more place that judges by itself; checks left as they were."""
+    drive(Desk(bl, server, store))
+
+    settings = load_settings()
+    with open_warehouse(settings) as warehouse:
+        stands = read_status(settings, warehouse)
+    status = told(expect(bl("status", "--json"), 0))
+    with open_instance(settings) as instance:
+        event = newest_event(instance)
+        records = {
+            key: instance.event_log_storage.get_asset_check_execution_history(key, limit=1) for key in CHECK_KEYS
+        }
+        stored = instance.fetch_materializations(ORDERS, limit=1).records
+    assert event is not None
+    check: Any = records[IN_STEP][0].evaluation
+    assert check is not None
+    said = {
+        "function": (str(stands.indicator), stands.reason),
+        "bl status": (status["indicator"], status["reason"]),
+        "event": (event["indicator"], event["reason"]),
+        "check": (check.metadata["indicator"].value, check.metadata["reason"].value),
+    }
+    assert set(said.values()) == {(word, stands.reason)}, said
+    assert reason in stands.reason
+    assert check.passed is (word == "synced")
+    screen = " ".join(expect(bl("status"), 0).stdout.split())
+    assert word in screen
+    assert " ".join(stands.reason.split()) in screen
+    if drive not in (a_typing_error, canceled) and "success" in event:
+        assert event["success"] is (word == "synced")
+    if word != "not_connected":
+        # None is "Not Evaluated" or "Execution failed": each was evaluated after what was stored last.
+        for key, (record,) in records.items():
+            assert record.status is not AssetCheckExecutionRecordStatus.PLANNED, key
+            assert record.run_id == stored[0].run_id or record.create_timestamp >= stored[0].timestamp - 1, key
+
+
+@pytest.mark.parametrize(
+    "drive", [refused, unreachable, no_orders_at_all, a_typing_error, refused_then_nothing_to_retry]
+)
+def test_only_what_stored_something_is_fresh(
+    drive: Callable[[Desk], None], bl: Bl, server: SandboxServer, store: Store
+) -> None:
+    """Freshness counts from the last materialization. Planted: one logged by a run that changed nothing."""
+    desk = Desk(bl, server, store)
+    drive(desk)
+    with open_instance(load_settings()) as instance:
+        found = instance.fetch_materializations(ORDERS, limit=9).records
+    assert len(found) == 1
+
+
+def test_the_sensor_says_the_word_once(bl: Bl, server: SandboxServer, store: Store) -> None:
+    """Planted: an event at every look."""
+    a_day_without_a_sync(Desk(bl, server, store))
+    evaluate_sensor()
+    with open_instance(load_settings()) as instance:
+        assert len(instance.fetch_observations(ORDERS, limit=9).records) == 1
