@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bl_pipeline.sync.indicator import Indicator, Standing
+from bl_pipeline.sync.indicator import Indicator
 
 if TYPE_CHECKING:
     from bl_pipeline.defs.session import SyncSession
@@ -25,7 +25,6 @@ _CHECKS = {
 }
 _BUDGET = "budget_is_kept"
 _IN_STEP = "store_is_in_step"
-IN_STEP = dg.AssetCheckKey(dg.AssetKey("orders"), _IN_STEP)
 _OTHERS = {
     _BUDGET: "The last 24 hours hold no more calls than the budget allows.",
     _IN_STEP: "The indicator of `bl status` is synced: not stale, and the last run ended without an error.",
@@ -89,11 +88,6 @@ def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResu
 
     with session.warehouse.engine.connect() as connection:
         stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
-    return in_step(stands, key)
-
-
-def in_step(stands: Standing, key: dg.AssetCheckKey = IN_STEP) -> dg.AssetCheckResult:
-    """The check of the state word."""
     return dg.AssetCheckResult(
         passed=stands.indicator is Indicator.SYNCED,
         asset_key=key.asset_key,

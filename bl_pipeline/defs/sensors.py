@@ -54,20 +54,20 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 )
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
-    from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
+    from bl_pipeline.defs.session import open_session  # noqa: PLC0415
+    from bl_pipeline.defs.standing import newest_event, show  # noqa: PLC0415
     from bl_pipeline.status import read_status  # noqa: PLC0415
-    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
     settings = load_settings()
-    with open_warehouse(settings) as warehouse:
-        state = read_status(settings, warehouse)
-    if state.indicator == "syncing":
-        yield dg.SkipReason("A sync is running.")
-        return
-    stands = Standing(state.indicator, state.reason)
-    if ((newest_event(context.instance) or {}).get("indicator")) != stands.indicator:
-        # Time makes stale, and a process that was killed could show nothing itself.
-        show_standing(context.instance, stands)
+    with open_session(settings) as session:
+        state = read_status(settings, session.warehouse)
+        if state.indicator == "syncing":
+            yield dg.SkipReason("A sync is running.")
+            return
+        if (newest_event(context.instance) or {}).get("indicator") != state.indicator:
+            # Time makes stale, and a process that was killed could show nothing itself.
+            stands = Standing(state.indicator, state.reason)
+            show(context.instance.report_runless_asset_event, session, stands.as_metadata)
     told = json.loads(context.cursor) if context.cursor else []
     messages = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from bl_pipeline.defs.checks import CHECK_KEYS, evaluate, in_step
+from bl_pipeline.defs.checks import CHECK_KEYS, evaluate
 from bl_pipeline.defs.report import noted_result, sync_report
 
 if TYPE_CHECKING:
     from bl_pipeline.defs.session import SyncSession
-    from bl_pipeline.sync.indicator import Standing
 
 ORDERS = dg.AssetKey("orders")
 
@@ -33,34 +32,26 @@ def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession
     show(instance.report_runless_asset_event, session, sync_report(session, noted_result(session)))
 
 
-def show(log: Callable[[Any], None], session: SyncSession, values: dict[str, Any]) -> None:
+def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, Any]) -> None:
     """Log an observation of `orders` with these values, and the result of every check."""
     log(dg.AssetObservation(ORDERS, metadata=values))
     log_checks(log, session)
 
 
-def show_standing(instance: dg.DagsterInstance, stands: Standing) -> None:
-    """Show how the store stands now, if no run is there to do it."""
-    instance.report_runless_asset_event(dg.AssetObservation(ORDERS, metadata=stands.as_metadata))
-    instance.report_runless_asset_event(_evaluation(in_step(stands)))
-
-
 def log_checks(log: Callable[[Any], None], session: SyncSession) -> None:
     """Log the result of every check."""
     for result in evaluate(session, CHECK_KEYS):
-        log(_evaluation(result))
-
-
-def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    assert result.asset_key is not None
-    assert result.check_name is not None
-    return dg.AssetCheckEvaluation(
-        result.asset_key,
-        result.check_name,
-        result.passed,
-        metadata=result.metadata,
-        severity=result.severity,
-    )
+        assert result.asset_key is not None
+        assert result.check_name is not None
+        log(
+            dg.AssetCheckEvaluation(
+                result.asset_key,
+                result.check_name,
+                result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+            )
+        )
 
 
 def newest_event(instance: dg.DagsterInstance) -> dict[str, Any] | None:

@@ -102,7 +102,7 @@ def _judge(facts: Facts) -> tuple[Indicator, str]:
             "Put the four BRICKLINK_ values into .env, then: bl doctor"
         )
     if run is not None and run.status is RunStatus.STOPPED_AT_BUDGET:
-        left = f"{_orders(run.orders_deferred)} are left for the next run. " if run.orders_deferred else ""
+        left = f"Left for the next run: {_orders(run.orders_deferred)}. " if run.orders_deferred else ""
         return Indicator.STALE, f"The last sync stopped before its end. {left}{run.message or ''}".rstrip()
     if synced is None:
         return Indicator.STALE, "No sync of this store was complete yet. Start one with: bl sync"

@@ -13,6 +13,8 @@ from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import order_row, stored_orders
 
+AS_SHOWN = "Give the order's number as BrickLink shows it."
+
 
 def materialized(sync: Sync) -> list[tuple[str, str | None]]:
     """The assets that the last run said it had materialized, with the partition."""
@@ -56,16 +58,23 @@ def test_refresh_of_an_order_not_known_yet_asks_the_lists(
     assert synced().orders_created == 1
 
 
-def test_refresh_of_what_is_no_sale_stops_clearly(
+def test_refresh_of_what_is_no_sale_says_so_and_fetches_the_others(
     synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    purchase = str(next(iter(store.purchases)))
+    purchase, sale = str(next(iter(store.purchases))), str(next(iter(store.sales)))
 
-    result = synced("refresh_order", order_ids=[str(next(iter(store.sales))), purchase, "12"])
+    result = synced("refresh_order", order_ids=[sale, purchase, "12"])
 
-    assert (result.stop_reason, result.exit_code, result.api_calls) == (StopReason.ERROR, 1, 2)
-    assert f"Not among the store's sales: {purchase}, 12." in str(result.message)
-    assert asked(server) == ["/orders", "/orders"]
+    assert (result.stop_reason, result.exit_code, result.orders_skipped) == (None, 3, 1)
+    assert result.errors == [
+        {"order_id": order_id, "error": f"BrickLink lists no such sale of this store. {AS_SHOWN}"}
+        for order_id in (purchase, "12")
+    ]
+    assert asked(server)[:3] == ["/orders", "/orders", f"/orders/{sale}"]
+
+    server.clear_requests()
+    none = synced("refresh_order", order_ids=["12"])
+    assert (none.exit_code, none.orders_skipped, asked(server)) == (3, 0, ["/orders", "/orders"])
 
 
 def test_refresh_needs_an_order(synced: Sync, server: SandboxServer) -> None:

@@ -95,7 +95,10 @@ def evaluate_run_failed(sync: Sync) -> None:
 
 def evaluate_incomplete(cursor: str | None = None) -> str | None:
     """Evaluate the other sensor, and return its cursor."""
-    with dg.build_sensor_context(cursor=cursor) as context:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, cursor=cursor) as context,
+    ):
         results = sensors.sync_incomplete(context)
         assert isinstance(results, Iterator)
         assert [type(result) for result in results] == [dg.SkipReason]
@@ -151,8 +154,9 @@ def test_a_stale_store_is_told_once_until_it_is_in_step(
     cursor = evaluate_incomplete(cursor)
 
     assert inbox.texts == [
-        "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours. "
-        f"The last one ended at {ended:%Y-%m-%d %H:%M} UTC; `bl doctor` says what is wrong."
+        "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours; "
+        f"the last one ended {ended:%Y-%m-%d %H:%M} UTC. "
+        "Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor"
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
@@ -252,7 +256,10 @@ def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_told(
     assert skipped.skip_message is not None
     assert skipped.skip_message.startswith("The store's API credentials are not set: BRICKLINK_CONSUMER_KEY, ")
     evaluate_incomplete()
-    assert inbox.texts == [f"bl_pipeline: the warehouse is stale: {skipped.skip_message}"]
+    assert inbox.texts == [
+        "bl_pipeline: the store is not connected: The store is not connected: its API credentials are not set, so "
+        "nothing is synced. Put the four BRICKLINK_ values into .env, then: bl doctor"
+    ]
 
 
 def test_no_second_sync_is_scheduled_behind_a_waiting_one(as_set: Settings) -> None:

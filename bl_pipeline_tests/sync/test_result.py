@@ -72,7 +72,7 @@ OLD = {"last_synced_at": NOW - timedelta(hours=24, microseconds=1)}
         ({**FRESH, "failed_orders": 1}, Indicator.ERROR, "1 order could not be fetched or read"),
         ({**FRESH, "failed_orders": 2, "judged_by": DEFERRED}, Indicator.ERROR, "2 orders could not be"),
         ({**FRESH, "failed_orders": 2, "judged_by": FAILED}, Indicator.ERROR, "BrickLink refused."),
-        ({**FRESH, "judged_by": DEFERRED}, Indicator.STALE, "3 orders are left for the next run. Free again at noon."),
+        ({**FRESH, "judged_by": DEFERRED}, Indicator.STALE, "Left for the next run: 3 orders. Free again at noon."),
         ({**OLD, "judged_by": RUN}, Indicator.STALE, "No sync was complete for 24 hours"),
         ({**FRESH, "judged_by": FAILED, "syncing": True}, Indicator.SYNCING, "is running"),
         ({**FRESH, "open_full_syncs": 1}, Indicator.SYNCED, "Withdraw it with: bl cancel"),
