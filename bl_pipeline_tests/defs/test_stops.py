@@ -138,7 +138,7 @@ def test_missing_credentials_stop_before_any_call(
 
     result = synced(job, settings=make_settings(**nothing), **config)
 
-    assert (result.stop_reason, result.exit_code, result.api_calls) == (StopReason.NOT_CONNECTED, 2, 0)
+    assert (result.stop_reason, result.exit_code, result.api_calls) == (StopReason.SETTINGS, 2, 0)
     assert "BRICKLINK_CONSUMER_KEY" in str(result.message)
     assert server.requests == []
 
