@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --no-deps --require-hashes -r requirements.lock
 
-.PHONY: setup demo up test test-full test-lowest lint format lock
+.PHONY: setup demo up test test-full test-lowest mutants lint format lock
 
 setup: .venv/ready
 
@@ -41,6 +41,10 @@ test-lowest: setup
 	@$(BIN)/uv pip install --quiet --system-certs --python .venv/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
 	@.venv/lowest/bin/python -m pytest -m "not full and not slow" bl_pipeline_tests/bricklink bl_pipeline_tests/sync \
 		bl_pipeline_tests/warehouse bl_pipeline_tests/defs bl_pipeline_tests/reports bl_pipeline_tests/terminal
+
+# Plants small faults and says which no test notices; for hours without a sample: make mutants MUTANTS="--sample 20 sql"
+mutants: setup
+	@$(BIN)/python -m bl_pipeline_tests.mutation_run $(MUTANTS)
 
 lint: setup
 	@$(BIN)/ruff check .

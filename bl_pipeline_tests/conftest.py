@@ -105,7 +105,12 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
-    """The embedded Postgres, held by this worker."""
+    """The embedded Postgres, or the one in BL_TEST_POSTGRES: the URL of a database whose user may create others."""
+    if url := os.environ.get("BL_TEST_POSTGRES"):
+        server = Postgres(url)
+        server.prepare()
+        yield server
+        return
     with embedded.acquire(pytestconfig.stash[_HOME] / "main") as lease:
         with psycopg.connect(lease.url, autocommit=True) as admin:
             # Its data is thrown away anyway.

@@ -86,6 +86,40 @@ def test_an_order_purged_before_it_was_ever_fetched_is_stored_without_items(
     assert sync().api_calls == 2  # and not asked for again and again
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "new"])
+def test_refused_items_of_a_purged_order_are_no_failure(
+    known: bool, synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, clock: Clock
+) -> None:
+    """They are asked for once: the list says COMPLETED, the order PURGED, and its items are refused.
+
+    Planted: the refusal taken for a failure of the order; the items asked for again and again.
+    """
+    order_id = sold(store) if known else store.place_order(paid=True)
+    kept = stored_items(warehouse).get(str(order_id), [])
+    server.faults.on(f"/orders/{order_id}/items", Fault.FORBIDDEN)
+    if known:
+        store.set_payment_status(order_id, "Bounced")
+
+    def purge(request: Any) -> None:
+        if request.path == f"/orders/{order_id}":
+            store.purge(order_id)
+
+    server.on_request = purge
+    result = synced("refresh_order", order_ids=[str(order_id)]) if known else synced()
+    server.on_request = None
+
+    assert (result.errors, result.exit_code) == ([], 0)
+    assert [request.path for request in server.requests[-2:]] == [f"/orders/{order_id}", f"/orders/{order_id}/items"]
+    assert stored_orders(warehouse)[str(order_id)] == order_row(store.order(order_id))
+    assert stored_items(warehouse).get(str(order_id), []) == kept
+    for full_sync in (False, True):
+        clock.advance(hours=1)
+        server.clear_requests()
+        assert synced(full_sync=full_sync).errors == []
+        assert f"/orders/{order_id}/items" not in [request.path for request in server.requests]
+    assert stored_items(warehouse).get(str(order_id), []) == kept
+
+
 def test_a_purged_order_that_was_never_paid_is_of_unknown_status(
     synced: Sync, store: Store, warehouse: Warehouse
 ) -> None:

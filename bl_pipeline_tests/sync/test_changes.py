@@ -169,6 +169,27 @@ def test_items_only_are_asked_for_where_just_they_are_missing() -> None:
     assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
 
 
+@pytest.mark.parametrize(
+    ("listed_status", "order_at", "items_at", "include_items", "wanted"),
+    [
+        ("COMPLETED", NOW, NOW - DAY, True, True),
+        ("PURGED", NOW, NOW - DAY, True, False),
+        ("COMPLETED", NOW, None, True, True),
+        ("PURGED", NOW, None, True, False),
+        ("COMPLETED", NOW, NOW - DAY, False, False),
+        ("COMPLETED", NOW - DAY, NOW, True, True),
+        ("PURGED", NOW - DAY, NOW, True, True),
+        ("COMPLETED", NOW, NOW, True, False),
+    ],
+)
+def test_what_a_full_sync_wants_again(
+    listed_status: str, order_at: datetime, items_at: datetime | None, include_items: bool, wanted: bool
+) -> None:
+    """What was fetched before the request: the order, or its items, unless they are purged. Planted: == PURGED."""
+    state = replace(HELD, listed_status=listed_status, order_fetched_at=order_at, items_fetched_at=items_at)
+    assert replace(FULL, include_items=include_items).wants(state) is wanted
+
+
 def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
     states = {"1": HELD, "2": replace(HELD, order_id="2", listed_status="PURGED")}
 

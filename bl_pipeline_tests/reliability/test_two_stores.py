@@ -1,0 +1,237 @@
+"""A second store full of faults beside it: a store reads, does and reports the same as if it were alone.
+
+Both have the same order ids, so any query that forgets the store meets rows of the other one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import CodeType, FrameType
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+import bl_pipeline.warehouse
+from bl_pipeline.defs.rebuild import rebuild
+from bl_pipeline.defs.steps import SyncRequest, forecast_sync
+from bl_pipeline.sandbox import Fault
+from bl_pipeline.status import indicator_after_runs, read_status
+from bl_pipeline.warehouse import checks, report_files, reports, runs, sales, state, trends
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.tables import metadata
+from bl_pipeline_tests.conftest import NOW, Postgres
+from bl_pipeline_tests.expected import as_json
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
+from bl_pipeline_tests.reliability.processes import contents
+
+NEVER_BY_STORE = {
+    "landing.documents": {"document_id"},
+    "sync.api_calls": {"call_id"},
+    "sync.full_syncs": {"full_sync_id"},
+}
+BY_STORE = [table for table in metadata.sorted_tables if "store" in table.columns]
+FAULTS = (
+    "UPDATE sales.orders SET total = total + 1, subtotal = subtotal + 5, insurance = 3, unique_count = 99, "
+    "total_count = 99, status = 'unknown', platform_status = 'NOVEL', buyer_username = 'anna', country_code = 'DE', "
+    "paid_at = now(), currency = 'JPY', items_document_id = NULL WHERE store = 'other'",
+    "DELETE FROM sales.orders WHERE store = 'other' AND right(platform_order_id, 1) IN ('1', '2', '3')",
+    "DELETE FROM sales.order_items WHERE store = 'other' AND right(platform_order_id, 1) IN ('4', '5')",
+    "UPDATE sales.order_items SET quantity = quantity + 1, total_price = 7, currency = 'JPY' WHERE store = 'other'",
+    "UPDATE sales.order_status_history SET platform_status = 'RECEIVED', status = 'shipped', credit = 9, "
+    "document_id = document_id + 100000, observed_at = observed_at - interval '9 days' WHERE store = 'other'",
+    "UPDATE sync.order_state SET failed_at = '2026-06-15', error = 'planted', error_class = 'Planted', attempts = 7, "
+    "listed_hash = 'planted', order_key = 'planted', order_document_id = NULL WHERE store = 'other'",
+    "UPDATE sync.runs SET status = 'failed', stop_reason = 'credentials', message = 'planted', "
+    "started_at = started_at + interval '3 hours', finished_at = finished_at + interval '3 hours', "
+    "listed_at = listed_at + interval '1 minute' WHERE store = 'other'",
+    "INSERT INTO sync.runs (run_id, store, job, started_at, finished_at, status, orders_listed) "
+    "VALUES ('other-last', 'other', 'planted', '2026-06-15 13:00Z', '2026-06-15 14:00Z', 'succeeded', 99)",
+    "INSERT INTO sync.run_orders (run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, "
+    "outcome) SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, 'failed' FROM sync.order_state "
+    "WHERE store = 'other'",
+    "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true)",
+    "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
+    "UPDATE sync.api_calls SET key_hash = 'planted' WHERE store = 'other'",
+)
+
+
+def put_other_beside(connection: Connection) -> None:
+    """The second store: every row of the first one again, with faults."""
+    for table in BY_STORE:
+        name = f"{table.schema}.{table.name}"
+        columns = [column.name for column in table.columns if column.name not in NEVER_BY_STORE.get(name, ())]
+        values = {"store": "'other'", "run_id": "'other-' || run_id"}
+        selected = ", ".join(values.get(column, column) for column in columns)
+        connection.execute(
+            text(f"INSERT INTO {name} ({', '.join(columns)}) SELECT {selected} FROM {name} WHERE store = 'main'")
+        )
+    for fault in FAULTS:
+        assert connection.execute(text(fault)).rowcount, fault
+
+
+def rows_of_other(connection: Connection) -> dict[str, list[Any]]:
+    """Every row of the second store."""
+    return {
+        table.name: sorted(
+            map(repr, connection.execute(text(f"SELECT * FROM {table.schema}.{table.name} WHERE store = 'other'")))
+        )
+        for table in BY_STORE
+    }
+
+
+def everything_read(world: World) -> dict[str, Any]:
+    """All that can be read of the store."""
+    warehouse, now = world.warehouse, world.clock.now
+    with warehouse.engine.connect() as connection:
+        listed = sales.read_orders(connection, warehouse, sales.OrderFilter(limit=1000))
+        run = runs.last_runs(connection, warehouse, limit=1)[0]
+        found: dict[str, Any] = {
+            "orders": listed,
+            "each": [sales.read_order(connection, warehouse, row["platform_order_id"]) for row in listed],
+            "rows": sales.count_rows(connection, warehouse),
+            "checks": {
+                check: checks.find_offenders(connection, warehouse, check).order_ids
+                for check in checks.OFFENDING_ORDERS
+            },
+            "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
+            "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
+            "errors": runs.run_errors(connection, warehouse, run.run_id),
+            "indicator": indicator_after_runs(connection, warehouse, now),
+            "by day": trends.orders_by_day(connection, warehouse, now),
+            "reports": {
+                report.name: reports.read_report(connection, warehouse, report).dicts()
+                for report in report_files.read_reports()
+            },
+            "report rows": {
+                report.name: reports.count_rows(connection, warehouse, report) for report in report_files.read_reports()
+            },
+        }
+    status = read_status(world.settings, warehouse, now).as_dict()
+    found["status"] = {**status, "last_run": None, "warehouse": None}
+    with session_on(warehouse, world.settings, world.clock) as session:
+        found["forecast"] = forecast_sync(session, SyncRequest())
+    return found
+
+
+def drive(world: World) -> dict[str, Any]:
+    """A life of the store in which every query is used; what was read at its end, and the results of its runs."""
+    store = world.store
+    world.advance(hours=1)
+    open_ids = [order.order_id for order in store.sales.values() if not (order.is_filed or order.is_purged)]
+    results: list[Any] = []
+
+    def sync(request: SyncRequest | None = None) -> None:
+        result = world.sync(request)
+        assert result is not None
+        results.append(replace(result, duration_seconds=0))
+
+    store.add_batch(open_ids[0])
+    store.set_status(open_ids[1], "PACKED")
+    store.purge(open_ids[2])
+    store.place_order(paid=True)
+    world.server.faults.on(f"/orders/{open_ids[1]}$", Fault.WRONG_TYPE_MONEY)
+    sync()
+    sync(SyncRequest(order_ids=(str(open_ids[3]), str(open_ids[4]))))
+    sync(SyncRequest(only_failed=True))
+    store.put(replace(store.order(open_ids[5]), direction="out"))
+    results.append(("read", everything_read(world)))
+    world.overrides = {"bl_daily_call_limit": 130, "bl_call_reserve": 0}
+    sync(SyncRequest(full_sync=True))
+    with session_on(world.warehouse, world.settings, world.clock) as session:
+        session.begin("canceled", job="sync_orders")
+        session.cancel()
+    world.advance(hours=25)
+    sync()
+    world.overrides = {}
+    world.server.faults.clear()
+    world.advance(days=31)
+    sync()
+    with session_on(world.warehouse, world.settings, world.clock) as session:
+        session.take_lock(lambda: None)
+        assert not rebuild(session).undone
+    results.append(("read", everything_read(world)))
+    return {"results": results, "read": everything_read(world)}
+
+
+@contextmanager
+def code_run() -> Iterator[set[CodeType]]:
+    """The code that is run meanwhile, in threads too."""
+    found: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            found.add(frame.f_code)
+
+    before = sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+
+
+def queries_by_store() -> dict[str, CodeType]:
+    """Every function of the warehouse that is about one store."""
+    found: dict[str, CodeType] = {}
+    for module_info in pkgutil.iter_modules(bl_pipeline.warehouse.__path__):
+        module = importlib.import_module(f"bl_pipeline.warehouse.{module_info.name}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and "warehouse" in inspect.signature(function).parameters:
+                found[f"{module_info.name}.{name}"] = function.__code__
+    return found
+
+
+def without_provenance(value: Any) -> Any:
+    """Without ids that count the answers of both stores."""
+    if isinstance(value, dict):
+        return {key: without_provenance(kept) for key, kept in value.items() if not str(key).endswith("document_id")}
+    return [without_provenance(kept) for kept in value] if isinstance(value, list | tuple) else value
+
+
+def of_main(warehouse: Warehouse) -> dict[str, Any]:
+    return {
+        table: {key: [row for row in rows if row["store"] == "main"] for key, rows in of_table.items()}
+        for table, of_table in contents(warehouse).items()
+    }
+
+
+def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
+    """Planted: the store left out of a query, in each of checks.py, runs.py, state.py, landing.py, load.py, sales.py,
+    full_syncs.py, trends.py, and in sql/.
+    """
+    outcomes: list[tuple[Any, Any]] = []
+    for beside in (False, True):
+        store = RememberingStore.of(orders=24, seed=7, now=NOW, filed=8, purged=4, unknown=1, currencies=("EUR", "USD"))
+        with postgres.database(synced_template) as url, new_world(store, url, bl_max_parallel_requests=1) as world:
+            if not beside:
+                with code_run() as seen:
+                    driven = drive(world)
+                missing = sorted(name for name, code in queries_by_store().items() if code not in seen)
+                assert missing == [], "drive() has to use these too"
+                outcomes.append((driven, of_main(world.warehouse)))
+                continue
+            with world.warehouse.engine.begin() as connection:
+                put_other_beside(connection)
+                before = rows_of_other(connection)
+            lock = SyncLock(Warehouse(world.warehouse.engine, "other"))
+            assert lock.try_acquire()
+            try:
+                outcomes.append((drive(world), of_main(world.warehouse)))
+            finally:
+                lock.release()
+            with world.warehouse.engine.connect() as connection:
+                after = rows_of_other(connection)
+    (alone, tables_alone), (beside_other, tables_beside) = outcomes
+    assert before == after
+    assert as_json(tables_beside) == as_json(tables_alone)
+    assert as_json(without_provenance(beside_other)) == as_json(without_provenance(alone))
