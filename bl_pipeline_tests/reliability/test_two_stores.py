@@ -22,8 +22,8 @@ import bl_pipeline.warehouse
 from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.defs.steps import SyncRequest, forecast_sync
 from bl_pipeline.sandbox import Fault
-from bl_pipeline.status import indicator_after_runs, read_status
-from bl_pipeline.warehouse import checks, report_files, reports, runs, sales, state, trends
+from bl_pipeline.status import read_status, standing_after_runs
+from bl_pipeline.warehouse import checks, full_syncs, report_files, reports, runs, sales, state, trends
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.tables import metadata
@@ -104,7 +104,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
             "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
             "errors": runs.run_errors(connection, warehouse, run.run_id),
-            "indicator": indicator_after_runs(connection, warehouse, now),
+            "standing": standing_after_runs(world.settings, connection, warehouse, now),
             "by day": trends.orders_by_day(connection, warehouse, now),
             "reports": {
                 report.name: reports.read_report(connection, warehouse, report).dicts()
@@ -158,6 +158,12 @@ def drive(world: World) -> dict[str, Any]:
         session.take_lock(lambda: None)
         assert not rebuild(session).undone
     results.append(("read", everything_read(world)))
+    world.overrides = {"bl_daily_call_limit": 30, "bl_call_reserve": 0}
+    sync(SyncRequest(full_sync=True))
+    with world.warehouse.engine.begin() as connection:
+        withdrawn = full_syncs.withdraw_full_syncs(connection, world.warehouse, world.clock.now)
+        assert len(withdrawn) == 1
+    world.overrides = {}
     return {"results": results, "read": everything_read(world)}
 
 
