@@ -27,8 +27,17 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Loaded, Written, load
 
-# COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's; Arrow's are of what does not fit a column.
-_REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, pa.ArrowInvalid)
+# COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's. The others are of values that neither Arrow nor
+# the driver can turn into what a column has: ArrowInvalid and UnicodeEncodeError are ValueErrors.
+_REFUSALS = (
+    DataError,
+    IntegrityError,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    ValueError,
+    ArithmeticError,
+    pa.ArrowTypeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
