@@ -21,6 +21,9 @@ from bl_pipeline.terminal.console import complain
 _NO_ROOM = {"53100", "53200"}
 """SQLSTATE of a full disk, and of no memory."""
 
+_TIMED_OUT = {"57014", "55P03"}
+"""SQLSTATE of a statement that was canceled, and of a lock that was not given in time."""
+
 
 class Refused(Exception):
     """What was asked for cannot be done; the message says what to write instead."""
@@ -69,6 +72,12 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         if state in _NO_ROOM:
             return ExitCode.OTHER, (
                 f"Postgres has no room left: {reason}\nWhat was stored is kept. Make room, and try again."
+            )
+        if state in _TIMED_OUT:
+            return ExitCode.OTHER, (
+                f"Postgres ended a statement before it was done: {reason}\n"
+                "What was stored is kept, and you can try again. If it happens again: another session keeps a lock, "
+                "such as an open transaction in psql; or a time-out in BL_DATABASE_URL is too short."
             )
         lost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
         if isinstance(error, lost):

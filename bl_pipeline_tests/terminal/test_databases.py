@@ -124,7 +124,7 @@ def test_every_switch_thrown(works_as_ever: Any, empty_database_url: str) -> Non
         switches = connection.execute(
             """
             SELECT name, CASE WHEN vartype = 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END
-                ELSE (SELECT min(value) FROM unnest(enumvals) AS value WHERE value <> setting) END
+                ELSE (SELECT max(value) FROM unnest(enumvals) AS value WHERE value <> setting) END
             FROM pg_settings WHERE context = 'user' AND vartype IN ('bool', 'enum')
               AND name !~ '^(transaction|debug|trace|log|enable)_|^default_transaction_read_only$'
               AND coalesce(array_length(enumvals, 1), 2) > 1

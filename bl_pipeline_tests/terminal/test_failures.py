@@ -24,6 +24,16 @@ class DiskFullOfPsycopg2(Exception):
         (errors.DiskFull("could not extend file" + ROW), 1, "Postgres has no room left: could not extend file\n"),
         (errors.OutOfMemory("out of memory" + ROW), 1, "Postgres has no room left: out of memory\n"),
         (errors.AdminShutdown("terminating connection" + ROW), 6, "The connection to the warehouse was lost: termin"),
+        (
+            errors.QueryCanceled("statement timeout" + ROW),
+            1,
+            "Postgres ended a statement before it was done: statement t",
+        ),
+        (
+            errors.LockNotAvailable("lock timeout" + ROW),
+            1,
+            "Postgres ended a statement before it was done: lock timeout",
+        ),
         (errors.InterfaceError("the connection is closed"), 6, "The connection to the warehouse was lost: the connec"),
         (errors.InsufficientPrivilege("permission denied" + ROW), 1, "The warehouse refuses: permission denied"),
         (errors.CheckViolation("check violated" + ROW), 1, "The warehouse refuses: check violated"),
