@@ -19,7 +19,7 @@ from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.failures import explain, explained
 from bl_pipeline.terminal.reading import Json, errors, order, order_number, orders, status
 from bl_pipeline.terminal.report_command import report
-from bl_pipeline.terminal.warehouse_commands import rename_store
+from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
 
 _REPORTING = {"sync", "refresh", "retry"}
 """Commands whose --json is a SyncResult at every exit code."""
@@ -178,7 +178,7 @@ def plan(
         print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
 
 
-for command in (status, orders, order, report, errors, rename_store):
+for command in (status, orders, order, report, errors, backup, restore, rename_store, upgrade_postgres):
     app.command()(explained()(command))
 
 

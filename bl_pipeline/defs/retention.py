@@ -1,11 +1,23 @@
 """Old runs of Dagster's history are deleted by a job of our own: its retention settings are about ticks only."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    AssetEventTagsTable,
+    ConcurrencySlotsTable,
+    PendingStepsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.runs import SqlRunStorage
+from dagster._core.storage.runs.schema import RunsTable
 from pydantic import Field
+from sqlalchemy import delete, select
 
-_AT_A_TIME = 100
+_AT_A_TIME = 500
+"""Runs a transaction: Dagster's own way takes some connections and statements for each run."""
 
 
 class RetentionConfig(dg.Config):
@@ -42,23 +54,40 @@ delete_old_runs_schedule = dg.ScheduleDefinition(
 
 
 def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Delete the runs that ended and were created before then, with events and logs; returns how many."""
+    """Delete the runs that ended and were created before then, with events and logs; returns how many.
+
+    Some hundred go at a time: an interruption leaves the others as they are, and the next call goes on with them.
+    """
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    run_ids: list[str] = []
-    while True:
-        records = instance.get_run_records(
-            dg.RunsFilter(created_before=before, statuses=ended),
-            limit=_AT_A_TIME,
-            cursor=run_ids[-1] if run_ids else None,
-        )
-        if not records:
-            break
-        run_ids += [record.dagster_run.run_id for record in records]
-    old = set(run_ids) - _runs_last_seen(instance)
-    for run_id in old:
-        instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
+    run_ids = instance.get_run_ids(dg.RunsFilter(created_before=before, statuses=ended))
+    kept = _runs_last_seen(instance)
+    old = [run_id for run_id in reversed(run_ids) if run_id not in kept]  # the oldest first
+    for start in range(0, len(old), _AT_A_TIME):
+        _delete(instance, old[start : start + _AT_A_TIME])
     return len(old)
+
+
+def _delete(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+    """What `instance.delete_run` does, for many runs at once; the runs last, so that what is cut off is found again."""
+    events, runs = instance.event_log_storage, instance.run_storage
+    assert isinstance(events, SqlEventLogStorage)
+    assert isinstance(runs, SqlRunStorage)
+    of_these = SqlEventLogStorageTable.c.run_id.in_(run_ids)
+    with events.index_connection() as connection:
+        waiting = {
+            run_id
+            for table in (ConcurrencySlotsTable, PendingStepsTable)
+            for (run_id,) in connection.execute(select(table.c.run_id).where(table.c.run_id.in_(run_ids)))
+        }
+        event_ids = select(SqlEventLogStorageTable.c.id).where(of_these)
+        connection.execute(delete(AssetEventTagsTable).where(AssetEventTagsTable.c.event_id.in_(event_ids)))
+        connection.execute(delete(SqlEventLogStorageTable).where(of_these))
+    for run_id in waiting:
+        events.free_concurrency_slots_for_run(run_id)
+    for run_id in run_ids:
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+    with runs.connect() as connection:
+        connection.execute(delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
 
 
 def _runs_last_seen(instance: dg.DagsterInstance) -> set[str]:

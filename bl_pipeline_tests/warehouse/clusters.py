@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +40,27 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> float:
     return time.monotonic() - started
 
 
+@contextmanager
+def new_home() -> Iterator[Path]:
+    """A home below /tmp: pytest's own folders are closed to the account that serves for root."""
+    path = Path(tempfile.mkdtemp(prefix="bl-pipeline-test-"))
+    yield path
+    try:
+        wait_until(lambda: is_stopped(path))
+    finally:
+        noted = cluster(path).postmaster()
+        shutil.rmtree(path, ignore_errors=True)  # a keeper that should be gone by now ends with it
+        if noted:
+            with suppress(ProcessLookupError):
+                os.kill(noted[0], signal.SIGQUIT)
+
+
 def cluster(home: Path) -> Cluster:
     return Cluster(home / "postgres")
 
 
 def is_stopped(home: Path) -> bool:
-    return not (home / "postgres").exists() or not (embedded._has_keeper(cluster(home)) or cluster(home).postmaster())
+    return not (home / "postgres").exists() or not (embedded.has_keeper(cluster(home)) or cluster(home).postmaster())
 
 
 def postmaster(home: Path) -> int:

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.binaries import candidates
 from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire
 from bl_pipeline.warehouse.embedded_server import as_account
 from bl_pipeline_tests.warehouse.clusters import (
@@ -32,6 +33,7 @@ from bl_pipeline_tests.warehouse.clusters import (
     is_stopped,
     keeper,
     kill,
+    new_home,
     postmaster,
     tell,
     wait_until,
@@ -44,17 +46,8 @@ SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home below /tmp: pytest's own folders are closed to the account that serves for root."""
-    path = Path(tempfile.mkdtemp(prefix="bl-pipeline-test-"))
-    yield path
-    try:
-        wait_until(lambda: is_stopped(path))
-    finally:
-        noted = cluster(path).postmaster()
-        shutil.rmtree(path, ignore_errors=True)  # a keeper that should be gone by now ends with it
-        if noted:
-            with suppress(ProcessLookupError):
-                os.kill(noted[0], signal.SIGQUIT)
+    with new_home() as path:
+        yield path
 
 
 @pytest.mark.parametrize("binaries", [None, *SYSTEM], ids=lambda path: path.parent.name if path else "wheel")
@@ -201,7 +194,7 @@ def test_a_killed_keeper_is_replaced_and_the_server_taken_over(home: Path) -> No
     with acquire(home) as first:
         server, dead = postmaster(home), keeper(home)
         os.kill(dead, signal.SIGKILL)
-        wait_until(lambda: not embedded._has_keeper(cluster(home)))
+        wait_until(lambda: not embedded.has_keeper(cluster(home)))
         with acquire(home) as second:
             assert second.url == first.url
             assert (postmaster(home), keeper(home) != dead) == (server, True)
@@ -215,7 +208,7 @@ def test_a_stale_note_with_the_id_of_a_living_process_does_not_hinder(home: Path
         server, note = postmaster(home), home / "postgres" / "data" / "postmaster.pid"
         os.kill(keeper(home), signal.SIGKILL)
         os.kill(server, signal.SIGKILL)
-        wait_until(lambda: not embedded._has_keeper(cluster(home)) and not answers(lease))
+        wait_until(lambda: not embedded.has_keeper(cluster(home)) and not answers(lease))
     bystander = subprocess.Popen(as_account(account, ["/bin/sleep", "600"]))
     try:
         note.write_text(note.read_text().replace(str(server), str(bystander.pid), 1))
@@ -285,7 +278,10 @@ def test_it_ends_when_its_home_is_removed(home: Path) -> None:
 def test_data_of_another_version_are_refused_with_advice(home: Path) -> None:
     cluster(home).data.mkdir(parents=True)
     (cluster(home).data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(EmbeddedPostgresError, match=r"of PostgreSQL 9, but .*Install PostgreSQL 9 again"):
+    with pytest.raises(
+        EmbeddedPostgresError,
+        match=r"(?s)PostgreSQL 9, .*Nothing is lost.*postgresql-9.*upgrade-postgres",
+    ):
         acquire(home)
 
 
@@ -299,9 +295,23 @@ def test_a_server_that_cannot_start_says_why(home: Path) -> None:
     assert is_stopped(home)
 
 
-def test_a_lost_password_is_named(home: Path) -> None:
+def test_a_lost_password_is_replaced_and_no_data_are_lost(home: Path) -> None:
+    """Caught: "move that folder away to begin anew"."""
+    with acquire(home) as lease:
+        tell(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
+        lost = cluster(home).password.read_text()
+    wait_until(lambda: is_stopped(home))
+    cluster(home).password.unlink()
+    with acquire(home) as lease:
+        assert ask(lease, "SELECT lot FROM kept") == 7
+        file = cluster(home).password
+        assert (file.read_text() != lost, stat.S_IMODE(file.stat().st_mode)) == (True, 0o600)
+        assert file.read_text() not in cluster(home).log.read_text()
+
+
+def test_a_lost_password_that_cannot_be_replaced_is_named(home: Path) -> None:
     cluster(home).data.mkdir(parents=True)
-    with pytest.raises(EmbeddedPostgresError, match="put it back from a backup"):
+    with pytest.raises(EmbeddedPostgresError, match=r"Nothing else is lost: leave .* as it is"):
         acquire(home)
 
 
@@ -319,7 +329,7 @@ def test_a_home_that_cannot_be_is_refused(home: Path) -> None:
 @as_root
 def test_binaries_below_a_closed_folder_are_copied_into_the_home(home: Path) -> None:
     closed = home / "closed"
-    source = next(embedded._candidates(None)).parent
+    source = next(candidates(None)).parent
     libraries = source.parent.parent / f"{source.parent.name}.libs"
     shutil.copytree(source, closed / source.parent.name / source.name)
     if libraries.exists():

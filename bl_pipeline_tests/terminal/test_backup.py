@@ -1,0 +1,261 @@
+"""`bl backup` and `bl restore`: the whole warehouse into a file and back, or nothing is changed."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bl_pipeline.warehouse.binaries import installed
+from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+
+SCHEMAS = ("landing", "sales", "sync", "stored", "dagster")
+Everything = dict[str, list[Any]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "backup.zip"
+
+
+@pytest.fixture
+def other_url(postgres: Postgres) -> Iterator[str]:
+    """A database of somebody who begins with a backup."""
+    with postgres.database() as url:
+        yield url
+
+
+def everything(url: str, *, but: str = "") -> Everything:
+    """All rows of all tables of the warehouse."""
+    with psycopg.connect(url) as connection:
+        names = connection.execute(
+            "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE schemaname = ANY(%s)", [list(SCHEMAS)]
+        ).fetchall()
+        return {
+            name: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {name} t"))
+            for (name,) in names
+            if name != but
+        }
+
+
+def test_a_backup_is_the_whole_warehouse(synced_bl: Bl, database_url: str, other_url: str, file: Path) -> None:
+    """Planted: a schema left out; a file that others can read; a backup written over."""
+    made = expect(synced_bl("backup", str(file)), 0).stdout
+    assert "12 orders with" in " ".join(made.split())
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir() if path.suffix in (".zip", ".part")] == [file.name]
+    written = file.read_bytes()
+    assert "is left as it is" in " ".join(expect(synced_bl("backup", str(file)), 1).stderr.split())
+    assert file.read_bytes() == written
+
+    restored = expect(synced_bl("restore", str(file), BL_DATABASE_URL=other_url), 0).stdout
+    assert "checked" in restored
+    assert "12 orders" in " ".join(restored.split())
+    assert everything(other_url) == everything(database_url)
+    reports = [
+        told(expect(synced_bl("report", "revenue_by_month", "--json", BL_DATABASE_URL=url), 0))
+        for url in (database_url, other_url)
+    ]
+    assert reports[0]
+    assert reports[0] == reports[1]
+    assert told(expect(synced_bl("sync", "--json", BL_DATABASE_URL=other_url), 0))["orders_skipped"] == 12
+
+
+def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: str, file: Path) -> None:
+    """Planted: no look at what is there; the calls made since the backup forgotten, and so free again."""
+    before = everything(database_url, but="sync.api_calls")
+    expect(synced_bl("backup", str(file)), 0)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE sales.orders SET total = 0")
+        connection.execute("DELETE FROM sales.order_items")
+        connection.execute(
+            "INSERT INTO sync.api_calls (store, run_id, started_at, method, path) "
+            "VALUES ('main', 'since', now(), 'GET', '/orders')"
+        )
+    changed = everything(database_url)
+    calls = told(expect(synced_bl("status", "--json"), 0))["calls"]
+
+    refused = " ".join(expect(synced_bl("restore", str(file)), 2).stderr.split())
+    assert "has orders of: main. Nothing was changed." in refused
+    assert f"bl restore --replace {file}" in refused
+    assert everything(database_url) == changed
+
+    expect(synced_bl("restore", "--replace", str(file)), 0)
+    assert everything(database_url, but="sync.api_calls") == before
+    assert told(expect(synced_bl("status", "--json"), 0))["calls"]["used"] == calls["used"]
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 3
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def plain_dump(_content: bytes) -> bytes:
+    return b"PGDMP, as pg_dump writes it"
+
+
+@pytest.mark.parametrize("damage", [cut, flipped, plain_dump], ids=lambda damage: damage.__name__)
+def test_a_damaged_backup_changes_nothing(
+    damage: Callable[[bytes], bytes], synced_bl: Bl, database_url: str, file: Path
+) -> None:
+    """Planted: the checksum of the file not looked at; a commit before the end of the dump."""
+    expect(synced_bl("backup", str(file)), 0)
+    file.write_bytes(damage(file.read_bytes()))
+    before = everything(database_url)
+    message = " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
+    assert "damaged" in message
+    assert everything(database_url) == before
+
+
+def rewritten(file: Path, old: bytes, new: bytes) -> None:
+    """Replace a piece of the manifest."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert old in parts["manifest.json"]
+    parts["manifest.json"] = parts["manifest.json"].replace(old, new)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+def test_what_does_not_have_the_counts_of_the_backup_is_not_kept(
+    synced_bl: Bl, database_url: str, file: Path, other_url: str
+) -> None:
+    """Planted: no check; a check after the commit."""
+    expect(synced_bl("backup", str(file)), 0)
+    rewritten(file, b'"sales.orders": 12', b'"sales.orders": 13')
+    before = everything(database_url)
+    for url in (database_url, other_url):
+        message = expect(synced_bl("restore", "--replace", str(file), BL_DATABASE_URL=url), 1).stderr
+        assert "counts or sums differ" in " ".join(message.split())
+    assert everything(database_url) == before
+    assert everything(other_url) == {}
+
+
+def test_a_backup_of_a_newer_release_is_refused(synced_bl: Bl, database_url: str, file: Path) -> None:
+    expect(synced_bl("backup", str(file)), 0)
+    rewritten(file, b'"revision": "', b'"revision": "9')
+    before = everything(database_url)
+    assert "newer bl_pipeline" in " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
+    assert everything(database_url) == before
+
+
+def test_a_sync_and_a_restore_keep_out_of_each_others_way(
+    synced_bl: Bl, database_url: str, file: Path, other_url: str
+) -> None:
+    """A backup while rows are written is of one moment. Planted: the dump without the snapshot of the counts."""
+    done = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtextextended('bl_pipeline.sync:main', 0))")
+            while not done.is_set():
+                connection.execute(
+                    "INSERT INTO landing.documents (store, platform, platform_order_id, kind, body, fetched_at, "
+                    "run_id) SELECT 'main', 'bricklink', '1', 'order', '{}', now(), 'r' FROM generate_series(1, 20)"
+                )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        expect(synced_bl("backup", str(file)), 0)
+        message = " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
+        assert "A sync of store main is running, so nothing was changed." in message
+    finally:
+        done.set()
+        writer.join()
+    expect(synced_bl("restore", str(file), BL_DATABASE_URL=other_url), 0)
+    assert len(everything(other_url)["landing.documents"]) < len(everything(database_url)["landing.documents"])
+
+
+def test_killed_in_the_middle_nothing_is_changed(synced_bl: Bl, database_url: str, file: Path) -> None:
+    """Planted: a restore in more than one transaction."""
+    expect(synced_bl("backup", str(file)), 0)
+    before = everything(database_url)
+    with psycopg.connect(database_url) as reader:
+        reader.execute("SELECT FROM sync.runs")  # the last schema to be dropped but one: its lock is waited for
+        restore = subprocess.Popen([*BL, "restore", "--replace", str(file)])
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        with psycopg.connect(database_url, autocommit=True) as watch:
+            while watch.execute(waiting).fetchone() == (0,):
+                assert restore.poll() is None
+        restore.send_signal(signal.SIGKILL)
+        restore.wait()
+    with psycopg.connect(database_url, autocommit=True) as watch:
+        while watch.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND datname = current_database()"
+        ).fetchone() != (0,):
+            pass
+    assert everything(database_url) == before
+
+
+def test_views_of_others_are_named_and_not_dropped(synced_bl: Bl, database_url: str, file: Path) -> None:
+    expect(synced_bl("backup", str(file)), 0)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE VIEW public.mine AS SELECT total FROM sales.orders")
+    assert "public.mine" in " ".join(expect(synced_bl("restore", "--replace", str(file)), 2).stderr.split())
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM public.mine").fetchone() == (12,)
+
+
+def test_no_password_is_on_a_command_line(
+    synced_bl: Bl, database_url: str, other_url: str, file: Path, tmp_path: Path
+) -> None:
+    """Planted: the URL given as it is."""
+    folder, _ = next(installed(None))
+    (tmp_path / "bin").mkdir()
+    for program in ("initdb", "postgres", "pg_dump", "pg_restore", "psql"):
+        wrapper = tmp_path / "bin" / program
+        wrapper.write_text(f'#!/bin/sh\necho "{program} $@" >> {tmp_path}/log\nexec {folder / program} "$@"\n')
+        wrapper.chmod(0o755)
+    binaries = str(tmp_path / "bin")
+    expect(synced_bl("backup", str(file), BL_POSTGRES_BIN=binaries), 0)
+    expect(synced_bl("restore", str(file), BL_POSTGRES_BIN=binaries, BL_DATABASE_URL=other_url), 0)
+    log = (tmp_path / "log").read_text()
+    assert {line.split()[0] for line in log.splitlines()} >= {"pg_dump", "pg_restore", "psql"}
+    password = psycopg.conninfo.conninfo_to_dict(database_url)["password"]
+    assert str(password) not in log
+
+
+def test_programs_that_are_too_old_are_named(synced_bl: Bl, postgres_15: Postgres, file: Path) -> None:
+    old = "/usr/lib/postgresql/15/bin"
+    if not Path(old).exists():
+        pytest.skip("no programs of Postgres 15")
+    message = " ".join(expect(synced_bl("backup", str(file), BL_POSTGRES_BIN=old), 1).stderr.split())
+    assert "of PostgreSQL 18 or newer" in message
+    assert f"15.{message.partition('15.')[2].split()[0]} in {old}" in message
+    assert not file.exists()
+
+
+def test_a_backup_goes_from_a_new_postgres_to_an_old_one_and_back(
+    synced_bl: Bl, database_url: str, other_url: str, postgres_15: Postgres, file: Path, tmp_path: Path
+) -> None:
+    """Planted: a setting that only the new one knows."""
+    before = everything(database_url)
+    expect(synced_bl("backup", str(file)), 0)
+    with postgres_15.database() as url_15:
+        expect(synced_bl("restore", str(file), BL_DATABASE_URL=url_15), 0)
+        assert everything(url_15) == before
+        expect(synced_bl("backup", str(tmp_path / "of-15.zip"), BL_DATABASE_URL=url_15), 0)
+    expect(synced_bl("restore", str(tmp_path / "of-15.zip"), BL_DATABASE_URL=other_url), 0)
+    assert everything(other_url) == before
+
+
+def test_an_empty_database_has_nothing_to_back_up(bl: Bl, other_url: str, file: Path) -> None:
+    assert "nothing to back up" in expect(bl("backup", str(file), BL_DATABASE_URL=other_url), 1).stderr
+    assert not file.exists()
