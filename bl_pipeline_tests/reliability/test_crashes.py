@@ -210,9 +210,15 @@ def _doomed_job(task: Task, kill_at: int) -> None:
 def test_a_dead_run_is_marked_by_whoever_takes_the_lock_next(scene: Scene) -> None:
     """Planted: runs left started are not looked for; those of another store are marked too."""
     with scene.copy() as (task, warehouse):
-        other = replace(task, settings=task.settings.model_copy(update={"bl_store": "other"}))
-        assert run_and_kill(other, 20, after=True)
         assert run_and_kill(task, 20, after=True)
+        with warehouse.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
+                    "VALUES ('of another', 'other', 'sync_orders', :now, 'started')"
+                ),
+                {"now": NOW},
+            )
         assert statuses(warehouse) == ["started", "started"]
 
         assert replace(task, now=NOW + LATER).run().success

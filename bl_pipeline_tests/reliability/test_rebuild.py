@@ -165,11 +165,13 @@ def test_damage_is_mended(eventful: Warehouse, settings: Settings, clock: Clock)
     assert as_json(sales(eventful)) == as_json(before)
 
 
-def test_another_store_is_left_alone(eventful: Warehouse, settings: Settings, clock: Clock) -> None:
+def test_another_store_is_left_alone(eventful: Warehouse, settings: Settings, clock: Clock, database_url: str) -> None:
     """Planted: tables emptied without the store in the WHERE."""
-    other = settings.model_copy(update={"bl_store": "other"})
-    sync_once(other, clock)
+    others = Store.grow(orders=6, seed=8, now=NOW, purged=0)
+    with SandboxServer(others, timestamp_lifetime=10**9) as server:
+        sync_once(sandbox_settings(server, database_url, bl_store="other"), clock)
     before = sales(eventful)
+    assert "other" in as_json(before)
 
     do_rebuild(settings, clock)
 
