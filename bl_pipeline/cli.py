@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
+from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.failures import explain, explained
 from bl_pipeline.terminal.reading import Json, errors, order, order_number, orders, status
@@ -178,7 +179,7 @@ def plan(
         print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
 
 
-for command in (status, orders, order, report, errors, backup, restore, rename_store, upgrade_postgres):
+for command in (cancel, status, orders, order, report, errors, backup, restore, rename_store, upgrade_postgres):
     app.command()(explained()(command))
 
 

@@ -16,6 +16,7 @@ defs = dg.Definitions(
         jobs.refresh_order,
         jobs.retry_failed_orders,
         jobs.rebuild,
+        jobs.cancel_full_sync,
         retention.delete_old_runs,
     ],
     schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],

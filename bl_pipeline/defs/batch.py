@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, as_completed, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from threading import Event, Thread
 
 from bl_pipeline.bricklink import (
@@ -25,7 +25,7 @@ from bl_pipeline.defs.loading import (
     prepare,
     read_landed_order,
 )
-from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.defs.session import CANCEL_SEEN_WITHIN, SyncSession
 from bl_pipeline.defs.steps import order_state, stop
 from bl_pipeline.defs.stops import stop_for
 from bl_pipeline.interruptions import Interrupted
@@ -91,7 +91,7 @@ def _fetch_all(
 
         futures = _in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
         try:
-            for future in as_completed(futures):
+            for future in _as_they_come(session, futures):
                 try:
                     answers = future.result()
                 except _STOPS as error:
@@ -113,6 +113,15 @@ def _fetch_all(
             session.canceled.set()
             raise
     return fetched, failures
+
+
+def _as_they_come(session: SyncSession, futures: Iterable[Future[Answers | None]]) -> Iterator[Future[Answers | None]]:
+    """The futures as they are done. Raises Interrupted as soon as the run was canceled, whatever is under way."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, timeout=CANCEL_SEEN_WITHIN, return_when=FIRST_COMPLETED)
+        session.check_canceled()
+        yield from done
 
 
 def _in_threads(

@@ -103,7 +103,8 @@ sync_orders = dg.define_asset_job(
 full_sync = sync_graph(
     "full_sync",
     full_sync_config,
-    "Fetches every order of a month again, changed or not; backfill it over the months wanted.",
+    "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated run "
+    "leaves, the next syncs fetch: cancel_full_sync withdraws it.",
     # A backfill of many months leaves the half-hourly sync its turn.
 ).to_job(partitions_def=MONTHS, tags={"dagster/priority": "-1"})
 refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given orders again.").to_job()
@@ -130,6 +131,29 @@ def rebuild_sales(context: dg.OpExecutionContext) -> None:
 @dg.job(description="Makes `sales` again from `landing`, with no call to BrickLink.")
 def rebuild() -> None:
     rebuild_sales()
+
+
+@dg.op(
+    required_resource_keys={"sync"},
+    description="Withdraws the full syncs that are not complete: no later sync goes on with them.",
+)
+def withdraw_full_syncs(context: dg.OpExecutionContext) -> None:
+    from bl_pipeline.defs.standing import show_standing  # noqa: PLC0415
+    from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
+
+    session = context.resources.sync
+    with session.warehouse.engine.begin() as connection:
+        withdrawn = full_syncs.withdraw_full_syncs(connection, session.warehouse, session.clock())
+    context.add_output_metadata({"full_syncs_withdrawn": len(withdrawn)})
+    show_standing(context.log_event, session)
+
+
+@dg.job(
+    description="Withdraws a full sync that is still open, as bl cancel does. A run that is going on is not touched: "
+    "terminate it under Runs."
+)
+def cancel_full_sync() -> None:
+    withdraw_full_syncs()
 
 
 @dg.schedule(

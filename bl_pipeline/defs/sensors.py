@@ -11,7 +11,7 @@ from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.sync_graph import ASSETS
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.indicator import STALE_AFTER, Standing
+from bl_pipeline.sync.indicator import STALE_AFTER
 
 EVERY_FIVE_MINUTES = 300
 SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
@@ -55,7 +55,7 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
     from bl_pipeline.defs.session import open_session  # noqa: PLC0415
-    from bl_pipeline.defs.standing import newest_event, show  # noqa: PLC0415
+    from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
     from bl_pipeline.status import read_status  # noqa: PLC0415
 
     settings = load_settings()
@@ -66,8 +66,7 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
             return
         if (newest_event(context.instance) or {}).get("indicator") != state.indicator:
             # Time makes stale, and a process that was killed could show nothing itself.
-            stands = Standing(state.indicator, state.reason)
-            show(context.instance.report_runless_asset_event, session, stands.as_metadata)
+            show_standing(context.instance.report_runless_asset_event, session)
     told = json.loads(context.cursor) if context.cursor else []
     messages = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER

@@ -17,11 +17,15 @@ from bl_pipeline.interruptions import Interrupted, interruption_behind
 from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
 from bl_pipeline.warehouse import runs, stores
+from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
 from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, hash_key, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.sales import count_rows
+
+CANCEL_SEEN_WITHIN = 1.0
+"""Seconds until a run that waits sees that `bl cancel` was asked for."""
 
 
 class Progress(Protocol):
@@ -72,6 +76,7 @@ class SyncSession:
     run_id: str = ""
     result: SyncResult | None = None
     canceled: Event = field(default_factory=Event)
+    cancel_requested: bool = False
 
     @property
     def budget(self) -> Budget:
@@ -104,7 +109,7 @@ class SyncSession:
             key = hash_key(connection, credentials.consumer_key)
         return BrickLinkClient(
             credentials,
-            CallLedger(self.warehouse.engine, key=key, store=self.warehouse.store, run_id=run_id, budget=self.budget),
+            _Calls(self, key=key, run_id=run_id),
             base_url=settings.bricklink_api_url,
             timeout=settings.bl_request_timeout,
             retry=self.retry,
@@ -112,9 +117,22 @@ class SyncSession:
             sleep=self.sleep or self._wait,
         )
 
+    def check_canceled(self) -> None:
+        """Raise Interrupted if the run was canceled: in this process, or by `bl cancel` in whatever process."""
+        if not self.canceled.is_set():
+            with self.warehouse.engine.connect() as connection:
+                if not is_cancel_requested(connection, self.run_id):
+                    return
+            self.cancel_requested = True
+            self.canceled.set()
+        raise Interrupted
+
     def _wait(self, seconds: float) -> None:
-        if self.canceled.wait(seconds):
-            raise Interrupted
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.canceled.wait(min(left, CANCEL_SEEN_WITHIN)):
+                raise Interrupted
+            self.check_canceled()
 
     def take_lock(self, waiting: Callable[[], None]) -> None:
         """Take the store's lock, unless it is held already; `waiting` is called once where another sync holds it."""
@@ -161,6 +179,7 @@ class SyncSession:
     def step(self) -> Iterator[None]:
         """Around each step: what ends it before its time ends the run, and is noted."""
         try:
+            self.check_canceled()
             yield
         except BaseException as error:
             interruption = interruption_behind(error)
@@ -200,6 +219,20 @@ class SyncSession:
             )
             return True
         return False
+
+
+class _Calls(CallLedger):
+    """The ledger of a session: a run that was canceled makes no further call."""
+
+    def __init__(self, session: SyncSession, *, key: str, run_id: str) -> None:
+        super().__init__(
+            session.warehouse.engine, key=key, store=session.warehouse.store, run_id=run_id, budget=session.budget
+        )
+        self._session = session
+
+    def begin(self, method: str, path: str, now: datetime) -> int:
+        self._session.check_canceled()
+        return super().begin(method, path, now)
 
 
 @contextmanager

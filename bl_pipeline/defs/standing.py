@@ -38,6 +38,15 @@ def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, 
     log_checks(log, session)
 
 
+def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
+    """Show how the store stands now, without a run of a sync to report."""
+    from bl_pipeline.status import standing_after_runs  # noqa: PLC0415
+
+    with session.warehouse.engine.connect() as connection:
+        stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
+    show(log, session, stands.as_metadata)
+
+
 def log_checks(log: Callable[[Any], None], session: SyncSession) -> None:
     """Log the result of every check."""
     for result in evaluate(session, CHECK_KEYS):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
+from bl_pipeline.interruptions import Interrupted
 from bl_pipeline.sync.changes import EVERY_DATE, OrderDates
 from bl_pipeline.sync.result import RunStatus
 
@@ -93,9 +94,15 @@ def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[No
     try:
         with session.step():
             yield
-    except BaseException:
+    except BaseException as error:
         show_end(context, session)
-        raise
+        if not isinstance(error, Interrupted):
+            raise
+        # By `bl cancel`. For Dagster it is what its own Terminate does.
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is not None and not run.is_finished:
+            context.instance.report_run_canceling(run, message="Canceled by bl cancel.")
+        raise dg.DagsterExecutionInterruptedError from None
 
 
 def _end(context: dg.OpExecutionContext, session: "SyncSession") -> dict[str, Any]:

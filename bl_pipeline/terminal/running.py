@@ -100,7 +100,8 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             run = instance.get_run_by_id(run_id)
             if run is not None and not run.is_finished:
                 instance.report_run_canceled(run)
-            raise Canceled("Canceled. What was stored is kept, and the next run goes on from there.") from None
+            by = " by bl cancel" if session.cancel_requested else ""
+            raise Canceled(f"Canceled{by}. What was stored is kept, and the next run goes on from there.") from None
 
 
 @contextmanager

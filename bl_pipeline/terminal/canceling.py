@@ -1,0 +1,100 @@
+"""`bl cancel`: stop the running sync of the store, wherever it runs, and withdraw a full sync that is still open."""
+
+# ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` is quick)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bl_pipeline.settings import load_settings
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.reading import Json
+
+if TYPE_CHECKING:
+    from bl_pipeline.warehouse.database import Warehouse
+    from bl_pipeline.warehouse.runs import Run
+
+PATIENCE = 30.0
+"""Seconds to wait for the run to end; it may have to wait for an answer of BrickLink first."""
+
+
+@dataclass(frozen=True)
+class Canceled:
+    """What `bl cancel` did. `run` is the one that was asked to stop; `busy`: the store's lock is taken, by no run."""
+
+    run: Run | None
+    ended: bool
+    busy: bool
+    full_syncs: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "run_id": self.run.run_id if self.run else None,
+            "ended": self.ended,
+            "full_syncs_withdrawn": self.full_syncs,
+        }
+
+    @property
+    def message(self) -> str:
+        """What a user reads."""
+        lines = []
+        if self.run is not None:
+            name = f"{self.run.job}, started {c.when(self.run.started_at)}"
+            lines.append(
+                f"Canceled: {name}. What was stored is kept, and the next sync goes on from there."
+                if self.ended
+                else f"Asked to stop: {name}. It makes no further call, and ends when the last one has been answered."
+            )
+        elif self.busy:
+            lines.append(
+                "No sync is running, but another command has the store, such as bl rebuild: it ends by itself."
+            )
+        if self.full_syncs:
+            lines.append(f"Withdrawn: {c.plural(self.full_syncs, 'full sync')} that was still open.")
+        return "\n".join(lines) or "Nothing to cancel: no sync is running, and no full sync is open."
+
+
+def cancel(as_json: Json = False) -> None:
+    """Cancel the running sync of the store, and withdraw a full sync that is still open."""
+    settings = load_settings()
+    from bl_pipeline.warehouse.database import open_warehouse
+
+    with open_warehouse(settings, for_writing=True) as warehouse:
+        done = cancel_store(warehouse)
+    c.print_json(done.as_dict()) if as_json else c.show(done.message)
+
+
+def cancel_store(warehouse: Warehouse, *, sleep: Callable[[float], None] = time.sleep) -> Canceled:
+    """Ask the running sync to stop, wait for its end, and withdraw the open full syncs."""
+    from bl_pipeline.sync.result import RunStatus
+    from bl_pipeline.warehouse import runs
+    from bl_pipeline.warehouse.cancellation import request_cancel
+    from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
+    from bl_pipeline.warehouse.lock import is_syncing
+
+    def withdraw() -> int:
+        with warehouse.engine.begin() as connection:
+            return len(withdraw_full_syncs(connection, warehouse, datetime.now(UTC)))
+
+    with warehouse.engine.begin() as connection:
+        busy = is_syncing(connection, warehouse.store)
+        # A started run while none is running has died: there is nothing to stop.
+        run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
+    withdrawn = withdraw()
+    if run_id is None:
+        return Canceled(None, ended=False, busy=busy, full_syncs=withdrawn)
+    until = time.monotonic() + PATIENCE
+    while True:
+        with warehouse.engine.connect() as connection:
+            run = runs.read_run(connection, run_id)
+        assert run is not None
+        ended = run.status != RunStatus.STARTED
+        if ended or time.monotonic() > until:
+            # The run may have asked for a full sync just before it saw that it was canceled.
+            return Canceled(run, ended=ended, busy=busy, full_syncs=withdrawn + withdraw())
+        sleep(0.2)

@@ -1,0 +1,33 @@
+"""What `bl cancel` asks of a run, in whatever process the run is: a time in its row, which the run looks for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.warehouse.database import Warehouse
+
+
+def request_cancel(connection: Connection, warehouse: Warehouse, now: datetime) -> str | None:
+    """Ask the started run of the store to stop; its id, None if there is none."""
+    run_id: str | None = connection.scalar(
+        text(
+            """
+            UPDATE sync.runs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
+            WHERE store = :store AND status = 'started' RETURNING run_id
+            """
+        ),
+        {"store": warehouse.store, "now": now},
+    )
+    return run_id
+
+
+def is_cancel_requested(connection: Connection, run_id: str) -> bool:
+    """Whether `bl cancel` has asked the run to stop."""
+    return bool(
+        connection.scalar(
+            text("SELECT EXISTS (SELECT FROM sync.runs WHERE run_id = :run_id AND cancel_requested_at IS NOT NULL)"),
+            {"run_id": run_id},
+        )
+    )

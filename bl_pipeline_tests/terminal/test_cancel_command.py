@@ -1,0 +1,136 @@
+"""`bl cancel`: it stops a sync in whatever process, and withdraws what would go on after it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from bl_pipeline.defs import defs
+from bl_pipeline.defs.instance import open_instance
+from bl_pipeline.defs.standing import newest_event
+from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import load_settings
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline_tests.reliability.processes import wait_until
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+
+SLOW = 60.0
+"""Seconds an answer takes; nothing here waits for one."""
+NOTHING = {"run_id": None, "ended": False, "full_syncs_withdrawn": 0}
+
+
+def slow_from(server: SandboxServer, calls: int) -> None:
+    def note(_request: object) -> None:
+        if len(server.requests) >= calls:
+            server.latency = SLOW
+
+    server.on_request = note
+
+
+def statuses(table: str) -> list[Any]:
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        return [status for (status,) in connection.execute(f"SELECT status FROM {table} ORDER BY 1")]
+
+
+def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServer, store: Store) -> None:
+    """Planted: a run that looks for the request only between its steps; a full sync that is not withdrawn."""
+    slow_from(server, 8)
+    with subprocess.Popen(
+        [*BL, "sync", "--full"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: len(server.requests) >= 8 or process.poll() is not None, seconds=120)
+            assert told(bl("status", "--json"))["indicator"] == "syncing"
+            began = time.monotonic()
+            done = told(expect(bl("cancel", "--json"), 0))
+            assert (done["ended"], done["full_syncs_withdrawn"]) == (True, 1)
+            _, err = process.communicate(timeout=SLOW)
+            assert time.monotonic() - began < SLOW, "it waited for an answer"
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "Error: Canceled by bl cancel. What was stored is kept" in err
+    assert statuses("sync.runs") == ["canceled"]
+    assert statuses("dagster.runs") == ["CANCELED"]
+    asked = len(server.requests)
+    with open_instance(load_settings()) as instance:
+        event = newest_event(instance)
+    assert event is not None
+    assert (event["success"], event["indicator"]) == (False, "stale")
+    assert "The last run was canceled" in event["reason"]
+
+    assert told(expect(bl("cancel", "--json"), 0)) == NOTHING
+    assert expect(bl("cancel"), 0).stdout == "Nothing to cancel: no sync is running, and no full sync is open.\n"
+    assert len(server.requests) == asked
+    server.on_request, server.latency = None, 0.0
+    assert told(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
+
+
+def open_full_sync(bl: Bl, server: SandboxServer) -> None:
+    expect(bl("sync"), 0)
+    few = {"BL_DAILY_CALL_LIMIT": str(len(server.requests) + 6), "BL_CALL_RESERVE": "0"}
+    expect(bl("sync", "--full", **few), 4)
+    assert "Withdraw it with: bl cancel" in expect(bl("status"), 0).stdout
+    server.clear_requests()
+
+
+def test_an_open_full_sync_is_withdrawn(bl: Bl, server: SandboxServer) -> None:
+    open_full_sync(bl, server)
+
+    assert expect(bl("cancel"), 0).stdout == "Withdrawn: 1 full sync that was still open.\n"
+
+    status = told(bl("status", "--json"))
+    assert status["open_full_syncs"] == []
+    assert "bl cancel" not in status["reason"]
+    expect(bl("sync"), 0)
+    assert [request.path for request in server.requests] == ["/orders", "/orders"]
+
+
+def test_the_ui_withdraws_it_too(bl: Bl, server: SandboxServer) -> None:
+    open_full_sync(bl, server)
+    with open_instance(load_settings()) as instance:
+        before = newest_event(instance)
+        assert before is not None
+        assert "Withdraw it with: bl cancel" in before["reason"]
+        assert defs.resolve_job_def("cancel_full_sync").execute_in_process(instance=instance).success
+        after = newest_event(instance)
+        assert after is not None
+        assert "bl cancel" not in after["reason"]
+        assert isinstance(instance, dg.DagsterInstance)
+    assert told(bl("cancel", "--json")) == NOTHING
+
+
+def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse) -> None:
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    try:
+        assert expect(synced_bl("cancel"), 0).stdout.startswith("No sync is running, but another command has the store")
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("moment", ["before a call", "in a wait"])
+def test_a_canceled_run_makes_no_further_call(moment: str, bl: Bl, server: SandboxServer, warehouse: Warehouse) -> None:
+    """In one process, so that the moment is exact. Planted: calls and waits that do not look."""
+    if moment == "in a wait":
+        server.faults.on("/orders/", "html503")
+    asked: list[int] = []
+
+    def cancel_at_the_fifth(_request: object) -> None:
+        if len(server.requests) == 5 and not asked:
+            asked.append(5)
+            with warehouse.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE sync.runs SET cancel_requested_at = now()")
+
+    server.on_request = cancel_at_the_fifth
+    result = expect(bl("sync", BL_MAX_PARALLEL_REQUESTS="1"), 1)
+    assert "Canceled by bl cancel" in result.stderr
+    assert len(server.requests) == 5
+    assert statuses("sync.runs") == ["canceled"]
