@@ -24,7 +24,7 @@ from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_ca
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.sales import count_rows
 
-CANCEL_SEEN_WITHIN = 1.0
+CANCEL_SEEN_WITHIN = 1
 """Seconds until a run that waits sees that `bl cancel` was asked for."""
 
 
