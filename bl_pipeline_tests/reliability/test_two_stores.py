@@ -48,7 +48,7 @@ FAULTS = (
     "UPDATE sales.order_status_history SET platform_status = 'RECEIVED', status = 'shipped', credit = 9, "
     "document_id = document_id + 100000, observed_at = observed_at - interval '9 days' WHERE store = 'other'",
     "UPDATE sync.order_state SET failed_at = '2026-06-15', error = 'planted', error_class = 'Planted', attempts = 7, "
-    "listed_hash = 'planted', order_key = 'planted', order_document_id = NULL WHERE store = 'other'",
+    "listed_hash = 'planted', order_document_id = NULL WHERE store = 'other'",
     "UPDATE sync.runs SET status = 'failed', stop_reason = 'credentials', message = 'planted', "
     "started_at = started_at + interval '3 hours', finished_at = finished_at + interval '3 hours', "
     "listed_at = listed_at + interval '1 minute' WHERE store = 'other'",
