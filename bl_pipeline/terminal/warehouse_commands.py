@@ -115,7 +115,7 @@ def rename_store(
     from bl_pipeline.warehouse import stores
     from bl_pipeline.warehouse.database import open_warehouse
 
-    with open_warehouse(settings) as warehouse, ExitStack() as stack:
+    with open_warehouse(settings, for_writing=True) as warehouse, ExitStack() as stack:
         lock_stores(stack, warehouse.engine, {old, new})
         with warehouse.engine.begin() as connection:
             known = stores.stores_with_orders(connection)
