@@ -17,7 +17,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
-from bl_pipeline.terminal.failures import explain, explained
+from bl_pipeline.terminal.failures import explain_all, explained
 from bl_pipeline.terminal.reading import Json, errors, order, order_number, orders, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
@@ -92,27 +92,26 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> N
     from bl_pipeline.terminal.progress import SyncProgress
     from bl_pipeline.terminal.running import run_job
 
-    try:
-        settings = load_settings()
-        with SyncProgress(doing) as progress:
-            result = run_job(settings, job, config, progress)
-    except (Exception, KeyboardInterrupt) as error:
-        known = explain(error)
-        code, message = known or (ExitCode.OTHER, f"{type(error).__name__}: a fault of bl_pipeline itself.")
+    # The result may find no room, too.
+    with explained():
+        try:
+            settings = load_settings()
+            with SyncProgress(doing) as progress:
+                result = run_job(settings, job, config, progress)
+        except (Exception, KeyboardInterrupt) as error:
+            code, message = explain_all(error)
+            complain(message)
+            if as_json:
+                print_json(_failure(message, getattr(error, "result", None)))
+            raise typer.Exit(code) from None
+        if result.message:
+            complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(result.message)
         if as_json:
-            print_json(_failure(message, getattr(error, "result", None)))
-        if known is None:
-            raise
-        complain(message)
-        raise typer.Exit(code) from None
-    if as_json:
-        print_json(_as_json(result))
-    else:
-        from bl_pipeline.terminal.views import result_view
+            print_json(_as_json(result))
+        else:
+            from bl_pipeline.terminal.views import result_view
 
-        show(result_view(result))
-    if result.message:
-        complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(result.message)
+            show(result_view(result))
     raise typer.Exit(result.exit_code)
 
 

@@ -22,6 +22,7 @@ from bl_pipeline.defs.loading import (
     Prepared,
     failure,
     load_prepared,
+    log_unforeseen,
     prepare,
     read_landed_order,
 )
@@ -264,6 +265,7 @@ def _load(
                 now=session.clock(),
             )
         runs.save_outcomes(connection, session.run_id, outcomes)
+    log_unforeseen(failures)
     for order_id, went in outcomes.items():
         session.progress.done(order_id, went)
     return dict(Counter(outcomes.values()))

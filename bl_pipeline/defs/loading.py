@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
@@ -23,6 +23,7 @@ from bl_pipeline.sync.normalise import (
     orders_frame,
 )
 from bl_pipeline.sync.statuses import PURGED, normalise_status
+from bl_pipeline.unforeseen import frames, log_failed_orders
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Loaded, Written, load
@@ -72,6 +73,13 @@ class Failure:
     order_id: str
     error: str
     error_class: str
+    frames: tuple[str, ...] = ()
+    """Where an error that nobody foresaw was raised."""
+
+
+def log_unforeseen(failures: Iterable[Failure]) -> None:
+    """Log where the errors were raised that nobody foresaw, for whoever repairs them."""
+    log_failed_orders((failed.order_id, failed.error_class, failed.frames) for failed in failures if failed.frames)
 
 
 def failure(order_id: str, error: Exception) -> Failure:
@@ -116,8 +124,11 @@ def _prepare_or_fail(
         return failure(document.order_id, error)
     except Exception as error:
         # Nobody foresaw it. It has landed, so it would end every next run too, and no order would be loaded.
-        message = "The answer cannot be made a row of the warehouse; please report this"
-        return Failure(document.order_id, message, type(error).__name__)
+        message = (
+            "The answer cannot be made a row of the warehouse, by a fault of bl_pipeline itself. It is kept, and every "
+            "sync tries again. Please report this with the lines of the run's log that name the order"
+        )
+        return Failure(document.order_id, message, type(error).__name__, frames(error))
 
 
 def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document | None]]:

@@ -14,6 +14,7 @@ from bl_pipeline.defs.loading import (
     Failure,
     Prepared,
     load_prepared,
+    log_unforeseen,
     prepare,
     read_landed_order,
 )
@@ -82,6 +83,7 @@ def rebuild(session: SyncSession) -> RebuildResult:
             result.orders, result.undone = 0, True
         else:
             make_live(connection)
+    log_unforeseen(result.failures)
     return result
 
 

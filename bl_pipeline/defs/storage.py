@@ -31,7 +31,8 @@ class DagsterSessions(CreateEnginePlugin):
         return url
 
     def engine_created(self, engine: Engine) -> None:
-        """Let each new session begin in Dagster's schema, with our settings."""
+        """Let each new session begin in Dagster's schema, with our settings, and errors show no parameters."""
+        engine.hide_parameters = True
         pin_sessions(engine, DAGSTER_SCHEMA)
 
 

@@ -39,7 +39,7 @@ STATUS_STYLES = {
 def _console(stream: IO[str], *, stderr: bool) -> Console:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
     # No markup: names of buyers and items are shown as they are.
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    return Console(file=stream, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def stdout() -> Console:

@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import typer
+from typer.exceptions import TyperException
 
 from bl_pipeline.home import who_owns
 from bl_pipeline.interruptions import interruption_behind
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.result import ExitCode
-from bl_pipeline.terminal.console import complain
+from bl_pipeline.terminal.console import clean, complain, stderr
+from bl_pipeline.unforeseen import LOG, frames
 
 _NO_ROOM = {"53100", "53200"}
 """SQLSTATE of a full disk, and of no memory."""
@@ -91,15 +94,46 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     return None
 
 
+def explain_all(error: BaseException) -> tuple[int, str]:
+    """The exit code and the message of any error; that of one that nobody foresaw says where it was raised.
+
+    It shows the error's class and frames, and not its own words, which may quote a buyer.
+    """
+    if known := explain(error):
+        return known
+    lines = "\n".join(f"  {line}" for line in frames(error))
+    return ExitCode.OTHER, (
+        f"{type(error).__name__}: a fault of bl_pipeline itself.\n"
+        f"What was stored is kept. Please report this with the following lines.\n{lines}"
+    )
+
+
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what can be expected to go wrong into a message and an exit code."""
+    """Turn what goes wrong into a message and an exit code, and print what our own code logs of its faults."""
+    on_stderr = _OnStderr()
+    LOG.addHandler(on_stderr)
     try:
         yield
+    except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+        # For typer, which ends quietly if whoever reads the output has seen enough.
+        raise
     except (Exception, KeyboardInterrupt) as error:
-        known = explain(error)
-        if known is None:
-            raise
-        code, message = known
+        code, message = explain_all(error)
         complain(message)
         raise typer.Exit(code) from None
+    finally:
+        LOG.removeHandler(on_stderr)
+
+
+class _OnStderr(logging.Handler):
+    """Prints what is logged on what is standard error now, though it may be led elsewhere later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = stderr()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        for line in record.getMessage().splitlines():
+            self._console.print(clean(line), soft_wrap=True)

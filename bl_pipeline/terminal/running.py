@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bl_pipeline.interruptions import interruption_behind
@@ -111,7 +113,8 @@ def _quiet_dagster() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     root.addHandler(silence)
-    with warnings.catch_warnings():
+    # Whatever it cannot store, Dagster writes to standard error, the statement too; it then raises the error as well.
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         try:
             yield

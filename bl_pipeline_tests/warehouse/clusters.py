@@ -99,6 +99,14 @@ def answers(lease: Lease) -> bool:
         return False
 
 
+def answers_at(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def hold(home: Path, more: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,254 @@
+"""Every command ends by itself, with the true reason, whatever it runs into; and the next sync is whole.
+
+The commands are real processes. A gate in the database keeps them at a stage until the fault has come.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from bl_pipeline.cli import app
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.settings import load_settings
+from bl_pipeline.warehouse import embedded
+from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline_tests.conftest import _HOME, Postgres
+from bl_pipeline_tests.expected import assert_in_step
+from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, told
+from bl_pipeline_tests.terminal.ends import (
+    Process,
+    bl_process,
+    end_session_of_lock,
+    end_sessions,
+    remove_gate,
+    stopped_at,
+)
+from bl_pipeline_tests.warehouse.clusters import answers_at, cluster, wait_until
+
+ORDER = max(key for key, order in grow_store().sales.items() if not order.is_purged)
+"""An order that failed before, so that there is something to retry."""
+
+COMMANDS = {
+    "sync": ["sync"],
+    "refresh": ["refresh", str(ORDER)],
+    "retry": ["retry"],
+    "plan": ["plan"],
+    "rebuild": ["rebuild"],
+    "status": ["status"],
+    "doctor": ["doctor"],
+    "report": ["report", "revenue_by_month"],
+}
+WRITING = [
+    *(("sync", stage) for stage in ("lists", "plan", "fetch", "load", "finish", "history")),
+    *(("refresh", stage) for stage in ("plan", "fetch", "load", "finish")),
+    *(("retry", stage) for stage in ("plan", "fetch", "load", "finish")),
+    ("plan", "lists"),
+    ("rebuild", "load"),
+]
+READING = [("status", "sync.runs"), ("doctor", "sync.runs"), ("report", "sales.orders")]
+OFTEN = ("refresh", "retry", "status")
+PLANTS = [
+    *(("sync", f"bl_pipeline.defs.{place}") for place in (
+        "steps:list_orders", "steps:plan_changes", "batch:fetch_batch", "steps:finish", "metadata:plan_metadata",
+    )),
+    ("refresh", "bl_pipeline.defs.batch:fetch_batch"),
+    ("retry", "bl_pipeline.defs.steps:plan_changes"),
+    ("plan", "bl_pipeline.defs.steps:plan_fetches"),
+    ("rebuild", "bl_pipeline.defs.rebuild:load_prepared"),
+    ("status", "bl_pipeline.status:read_status"),
+    ("doctor", "bl_pipeline.warehouse.sales:count_rows"),
+    ("report", "bl_pipeline.terminal.reports:report_view"),
+]  # fmt: skip
+
+
+def some(cases: list[tuple[str, str]], *often: tuple[str, str]) -> list[object]:
+    """The cases, most of them only in the full tests."""
+    return [pytest.param(*case, marks=[] if case in often else pytest.mark.full, id="-".join(case)) for case in cases]
+
+
+def grow_changed_store() -> Store:
+    """The store that the template `bl_failed` is in step with, but for one order."""
+    store = grow_store()
+    store.set_payment_status(ORDER, "Bounced")
+    return store
+
+
+def sync_with_a_failure(server: SandboxServer, **variables: str) -> None:
+    """Sync, but for one order."""
+    server.faults.on(f"/orders/{ORDER}$", Fault.FORBIDDEN)
+    expect(CliRunner().invoke(app, ["sync"], env=variables), 3)
+    server.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def failed(postgres: Postgres, templates: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A template of a warehouse with an order that failed."""
+    home = str(tmp_path_factory.mktemp("home"))
+
+    def fill(url: str) -> None:
+        with SandboxServer(grow_changed_store(), timestamp_lifetime=10**9) as server:
+            sync_with_a_failure(server, **server.environment(), BL_DATABASE_URL=url, BL_HOME=home)
+
+    postgres.make_template("bl_failed", templates[1], fill)
+    return "bl_failed"
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, failed: str) -> Iterator[str]:
+    """A copy of it."""
+    with postgres.database(failed) as url:
+        yield url
+
+
+@pytest.fixture
+def store() -> Store:
+    """The store of it, which has moved on."""
+    store = grow_changed_store()
+    store.live(new=2, changed=2)
+    return store
+
+
+@pytest.fixture
+def run(bl: Bl, tmp_path: Path) -> Callable[..., Process]:
+    """Start one of the commands."""
+
+    def start(command: str, *more: str, **changed: str) -> Process:
+        return bl_process(tmp_path, *COMMANDS[command], *more, **changed)
+
+    return start
+
+
+def assert_whole(command: str, bl: Bl, store: Store) -> None:
+    """The next sync and what it leaves are as if nothing had happened."""
+    if command in ("status", "doctor", "report"):
+        return  # they change nothing
+    remove_gate(os.environ["BL_DATABASE_URL"])
+    expect(bl("sync"), 0)
+    assert told(bl("status", "--json"))["indicator"] == "synced"
+    with open_warehouse(load_settings()) as warehouse:
+        assert_in_step(warehouse, store)
+
+
+@pytest.mark.parametrize(
+    ("command", "plant"),
+    some(PLANTS, PLANTS[1], *(case for case in PLANTS if case[0] in OFTEN)),
+)
+def test_an_error_that_nobody_foresaw(
+    command: str, plant: str, run: Callable[..., Process], bl: Bl, store: Store
+) -> None:
+    """Caught: `bl sync`, `refresh` and `retry` never ended, and Ctrl-C was all that was told.
+
+    Planted: a message that shows the error's own words, which quote a buyer.
+    """
+    ended = run(command, plant=plant).end()
+
+    ended.assert_says(1, "ZeroDivisionError: a fault of bl_pipeline itself.")
+    assert "in _broken" in ended.err
+    assert "jane@example.com" not in ended.err + ended.out
+    assert_whole(command, bl, store)
+
+
+@pytest.mark.parametrize(("command", "stage"), some([*WRITING, *READING], ("sync", "fetch"), ("status", "sync.runs")))
+def test_sessions_ended_by_an_administrator(
+    command: str, stage: str, run: Callable[..., Process], bl: Bl, store: Store
+) -> None:
+    url = os.environ["BL_DATABASE_URL"]
+    with stopped_at(stage, url, lambda: run(command)) as process:
+        end_sessions(url)
+        ended = process.end()
+
+    ended.assert_says(6, "terminating connection due to administrator command")
+    assert_whole(command, bl, store)
+
+
+@pytest.mark.parametrize(("command", "stage"), some(WRITING, ("refresh", "fetch")))
+def test_the_session_of_the_lock_ended(
+    command: str, stage: str, run: Callable[..., Process], bl: Bl, store: Store
+) -> None:
+    """Without its lock a run loads nothing more; after its load, or if it loads nothing, it has nothing to lose."""
+    url = os.environ["BL_DATABASE_URL"]
+    with stopped_at(stage, url, lambda: run(command)) as process:
+        end_session_of_lock(url)
+    ended = process.end()
+
+    if stage in ("load", "finish", "history") or command == "plan":
+        assert (ended.exit_code, "Error" in ended.err) == (0, False), ended
+    else:
+        ended.assert_says(6, "The connection to the warehouse was lost, and with it the sync's lock.")
+        assert "terminating connection due to administrator command" in ended.err
+    assert_whole(command, bl, store)
+
+
+@pytest.mark.parametrize(("command", "stage"), some(WRITING, ("retry", "fetch")))
+def test_an_idle_session_timeout(command: str, stage: str, run: Callable[..., Process], bl: Bl, store: Store) -> None:
+    """Set by the user's own URL: elsewhere it is set aside."""
+    url = os.environ["BL_DATABASE_URL"]
+    idle = f"{url}?options=-c%20idle_session_timeout%3D1500"
+    with stopped_at(stage, url, lambda: run(command, BL_DATABASE_URL=idle)) as process, psycopg.connect(url) as looking:
+        looking.autocommit = True
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bl_pipeline' AND state = 'idle'"
+        of_us = f"{count} AND datname = current_database()"
+        wait_until(lambda: looking.execute(of_us.encode()).fetchone() == (0,))
+    ended = process.end()
+
+    if ended.exit_code:
+        ended.assert_says(6, "terminating connection due to idle-session timeout")
+    assert ended.exit_code or stage in ("load", "finish", "history") or command == "plan", ended
+    assert_whole(command, bl, store)
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=[] if name in ("sync", "report") else pytest.mark.full) for name in COMMANDS]
+)
+@pytest.mark.parametrize("as_json", [False, pytest.param(True, marks=pytest.mark.full)], ids=["text", "json"])
+def test_standard_output_is_full(
+    command: str, as_json: bool, run: Callable[..., Process], bl: Bl, store: Store
+) -> None:
+    """Caught: the result of a sync that found no room was a traceback."""
+    ended = run(command, *(["--json"] if as_json else []), stdout="/dev/full").end()
+
+    ended.assert_says(1, "There is no room left for the output.")
+    assert_whole(command, bl, store)
+
+
+@pytest.fixture(scope="session")
+def restarted(pytestconfig: pytest.Config, postgres: Postgres, templates: tuple[str, str]) -> Iterator[Path]:
+    """The home of a server of its own that may be restarted."""
+    home = pytestconfig.stash[_HOME] / "restarted"
+    with embedded.acquire(home):
+        yield home
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("command", "stage"), [*WRITING, *READING])
+def test_the_server_is_restarted(
+    command: str, stage: str, restarted: Path, bl: Bl, server: SandboxServer, store: Store, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As by an upgrade of the system while a sync runs."""
+    with embedded.acquire(restarted) as lease, Postgres(lease.url).database() as url:
+        monkeypatch.setenv("BL_DATABASE_URL", url)
+        sync_with_a_failure(server, BL_DATABASE_URL=url)
+        process = None
+        try:
+            with stopped_at(stage, url, lambda: bl_process(tmp_path, *COMMANDS[command])) as process:
+                noted = cluster(restarted).postmaster()
+                assert noted
+                os.kill(noted[0], signal.SIGINT)
+                wait_until(lambda: cluster(restarted).postmaster() not in (None, noted) and answers_at(url))
+        except psycopg.OperationalError:
+            pass  # the gate went with the server
+        assert process
+        ended = process.end()
+
+        assert ended.exit_code == 6, ended
+        assert "Traceback" not in ended.err
+        assert "Error: The connection to the warehouse was lost" in ended.err, ended
+        assert_whole(command, bl, store)

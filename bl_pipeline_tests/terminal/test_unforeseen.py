@@ -1,0 +1,123 @@
+"""Faults of our own code and a full disk, as the terminal and Dagster's log show them: where, and no value."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bl_pipeline.bricklink import Order
+from bl_pipeline.defs import loading
+from bl_pipeline.sandbox import Store
+from bl_pipeline.sync import normalise
+from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.terminal.conftest import Bl, expect
+
+
+def break_normalisation(monkeypatch: pytest.MonkeyPatch, order_ids: set[int]) -> None:
+    """A defect whose own message shows a value."""
+    whole = normalise.order_row
+
+    def broken(order: Order, **keywords: object) -> object:
+        if order.order_id in order_ids:
+            raise ZeroDivisionError(order.buyer_email)
+        return whole(order, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loading, "order_row", broken)
+
+
+def dagsters_log() -> str:
+    """Every event of every run, as stored."""
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        return "\n".join(event for (event,) in connection.execute("SELECT event FROM dagster.event_logs"))
+
+
+def test_orders_that_meet_a_fault_of_ours_say_where(bl: Bl, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the terminal and in the log of the run, once for all of them; the others are stored.
+
+    Caught: "please report this" and a class name were all there was.
+    """
+    two = [order for order in store.sales.values() if not order.is_purged][:2]
+    break_normalisation(monkeypatch, {order.order_id for order in two})
+
+    result = expect(bl("sync"), 3)
+
+    said, logged = result.stderr, dagsters_log()
+    for text in (said, logged):
+        assert text.count("ZeroDivisionError, which nobody foresaw, at") == 1
+        assert "bl_pipeline/defs/loading.py:" in text
+        assert "bl_pipeline_tests/terminal/test_unforeseen.py:" in text
+        assert "in broken" in text
+        assert "and 1 more" in text
+    for order in two:
+        assert order.buyer.email not in said + logged + result.stdout
+    assert "a fault of bl_pipeline itself" in bl("errors").stdout.replace("\n", " ").replace("  ", " ")
+    rebuilt = bl("rebuild")
+    assert rebuilt.exit_code == 0
+    monkeypatch.undo()
+
+
+def test_a_rebuild_says_where_too(synced_bl: Bl, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = max(store.sales.values(), key=lambda order: order.order_id)
+    break_normalisation(monkeypatch, {order.order_id})
+
+    result = expect(synced_bl("rebuild"), 1)
+
+    assert f"Order {order.order_id}: ZeroDivisionError, which nobody foresaw, at" in result.stderr
+    assert "in broken" in result.stderr
+    assert order.buyer.email not in result.stderr
+
+
+@contextmanager
+def small_disk(admin_url: str) -> Iterator[Path]:
+    """A tablespace `small` on a disk of its own; whoever is not allowed to mount one skips the test."""
+    folder = Path(tempfile.mkdtemp(prefix="bl-pipeline-disk-"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    try:
+        if mounted.returncode:
+            pytest.skip("no disk can be mounted here")
+        with psycopg.connect(admin_url, autocommit=True) as admin:
+            data = admin.execute("SHOW data_directory").fetchone()
+            assert data
+            owner = Path(data[0]).stat()
+            os.chown(folder, owner.st_uid, owner.st_gid)
+            admin.execute(f"CREATE TABLESPACE small LOCATION '{folder}'".encode())
+            try:
+                yield folder
+            finally:
+                admin.execute("DROP TABLESPACE small")
+    finally:
+        if not mounted.returncode:
+            subprocess.run(["umount", str(folder)], check=True)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("table", ["dagster.event_logs", "landing.documents"])
+def test_a_full_disk_is_one_clear_message(table: str, bl: Bl, postgres: Postgres, templates: tuple[str, str]) -> None:
+    """Caught: Dagster's statement, with all that it was to store, stood before it.
+
+    Planted: an engine of Dagster's that shows parameters; Dagster's own words on standard error.
+    """
+    with small_disk(postgres.admin_url) as disk, postgres.database(templates[0]) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(f"ALTER TABLE {table} SET TABLESPACE small".encode())
+        with (disk / "filled").open("wb") as filler:
+            filler.write(b"x" * (shutil.disk_usage(disk).free - 20_000))
+
+        result = expect(bl("sync", BL_DATABASE_URL=url), 1)
+
+        said = [line for line in result.stderr.splitlines() if not line.startswith(("Fetching", "  "))]
+        assert said[0].startswith("Error: Postgres has no room left: "), result.stderr
+        assert said[1:] == ["What was stored is kept. Make room, and try again."], result.stderr
+
+        (disk / "filled").unlink()
+        expect(bl("sync", BL_DATABASE_URL=url), 0)
