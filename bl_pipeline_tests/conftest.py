@@ -60,7 +60,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     home = config.stash[_HOME]
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while list(home.glob("**/postmaster.pid")) and time.monotonic() < until:
         time.sleep(0.05)
     shutil.rmtree(home, ignore_errors=True)

@@ -97,7 +97,7 @@ def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
         ) from error
 
 
-def wait_until_stopped(home: Path, timeout: float = 5.0) -> None:
+def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:
     """After the last lease was closed, wait for the server's end; return at once where others hold it."""
     cluster = Cluster(home.expanduser().resolve() / "postgres")
     if not cluster.root.exists():

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.expected import Row, dump
+from bl_pipeline_tests.waiting import PATIENCE
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 # The server imports this once; each child is then there within milliseconds, and single-threaded at its start.
@@ -166,15 +166,6 @@ def barrier(parties: int) -> Barrier:
     return _PROCESSES.Barrier(parties)
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 120) -> float:
-    """Wait for something; the seconds it took. The bound is for a failing test: a busy machine takes its time."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not come to pass"
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
 def _doomed(task: Task, kill_at: int, after: bool) -> None:
     task.run(Commits(kill_at, after))
 
@@ -182,7 +173,7 @@ def _doomed(task: Task, kill_at: int, after: bool) -> None:
 def run_and_kill(task: Task, kill_at: int, *, after: bool) -> bool:
     """Run it in a process that is killed at one of its commits; False where it came to its end before."""
     process = start(_doomed, task, kill_at, after)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode in (0, -signal.SIGKILL), f"the process ended by itself: {process.exitcode}"
     return process.exitcode != 0
 

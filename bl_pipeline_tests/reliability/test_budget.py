@@ -23,6 +23,7 @@ from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, re
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.expected import stored_orders
 from bl_pipeline_tests.reliability.processes import barrier, contents, run_steps, session_at, start
+from bl_pipeline_tests.waiting import PATIENCE
 
 DAY = timedelta(hours=24)
 LISTS = 2
@@ -212,7 +213,7 @@ def _spend(settings: Settings, budget: Budget, together: Barrier) -> None:
                     return
 
         for key in KEYS:
-            together.wait(60)
+            together.wait(PATIENCE)
             list(pool.map(spend, [key] * 3))
 
 
@@ -222,7 +223,7 @@ def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settin
     together = barrier(3)
     processes = [start(_spend, settings, budget, together) for _ in range(3)]
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
         assert process.exitcode == 0
 
     with warehouse.engine.connect() as connection:

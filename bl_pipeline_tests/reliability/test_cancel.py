@@ -32,8 +32,8 @@ from bl_pipeline_tests.reliability.processes import (
     run_steps,
     session_at,
     start,
-    wait_until,
 )
+from bl_pipeline_tests.waiting import wait_until
 
 SLOW = 240.0
 """Seconds an answer takes; nothing here may wait for one."""

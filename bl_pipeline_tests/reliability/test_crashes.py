@@ -28,8 +28,8 @@ from bl_pipeline_tests.reliability.processes import (
     run_job,
     session_at,
     start,
-    wait_until,
 )
+from bl_pipeline_tests.waiting import PATIENCE, wait_until
 
 BATCH = 4
 LATER = timedelta(minutes=30)
@@ -187,7 +187,7 @@ def test_a_job_killed_with_requests_in_flight(scene: Scene, kill_at: int) -> Non
     with scene.copy() as (task, warehouse):
         in_parallel = task.settings.model_copy(update={"bl_max_parallel_requests": 4})
         process = start(_doomed_job, replace(task, settings=in_parallel), kill_at)
-        process.join(60)
+        process.join(PATIENCE)
         assert process.exitcode == -signal.SIGKILL
         dead = statuses(warehouse)
         wait_until(lambda: not is_syncing_now(warehouse))

@@ -25,6 +25,7 @@ from bl_pipeline_tests.reliability.processes import (
     session_at,
     start,
 )
+from bl_pipeline_tests.waiting import PATIENCE
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 
@@ -223,7 +224,7 @@ def test_killed_it_has_changed_nothing(kill_at: int, eventful: Warehouse, settin
 def run_rebuild_and_kill(task: Task, kill_at: int) -> bool:
     """Rebuild in a process that is killed before one of its commits; False where it came to its end."""
     process = start(_doomed_rebuild, task, kill_at)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
 

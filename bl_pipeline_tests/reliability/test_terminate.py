@@ -16,7 +16,8 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.runs import Run, last_runs
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import assert_in_step
-from bl_pipeline_tests.reliability.processes import Task, start, wait_until
+from bl_pipeline_tests.reliability.processes import Task, start
+from bl_pipeline_tests.waiting import PATIENCE, wait_until
 
 
 def runs_of(warehouse: Warehouse) -> list[Run]:
@@ -51,7 +52,7 @@ def _terminated_after(settings: Settings, step: str) -> None:
 def test_a_run_terminated_between_two_steps_is_noted(settings: Settings, warehouse: Warehouse, step: str) -> None:
     """Planted: the resource closed without a look at what became of the run."""
     process = start(_terminated_after, settings, step)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode is not None
 
     (run,) = runs_of(warehouse)
@@ -79,7 +80,7 @@ def test_ctrl_c_at_any_moment(seed: int, settings: Settings, warehouse: Warehous
     assert process.pid is not None
     if process.is_alive():
         os.kill(process.pid, signal.SIGINT)
-    process.join(60)
+    process.join(PATIENCE)
 
     (run,) = runs_of(warehouse)
     # After its end there is nothing left to cancel but the checks.

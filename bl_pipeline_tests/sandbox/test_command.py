@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import requests
 from requests_oauthlib import OAuth1
 
 from bl_pipeline.sandbox import Credentials, SandboxServer, Store
+from bl_pipeline_tests.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-m", "bl_pipeline.sandbox", "--orders", "6"]
 
@@ -23,7 +23,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 def run(*options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*COMMAND, *options], check=False, capture_output=True, text=True, timeout=20, env=environment()
+        [*COMMAND, *options], check=False, capture_output=True, text=True, timeout=PATIENCE, env=environment()
     )
 
 
@@ -66,11 +66,11 @@ def test_it_prints_what_to_set_and_serves_until_told_to_stop(number: signal.Sign
             settings["BRICKLINK_TOKEN_VALUE"],
             settings["BRICKLINK_TOKEN_SECRET"],
         )
-        answer = requests.get(f"{settings['BRICKLINK_API_URL']}/orders", auth=auth, timeout=5)
+        answer = requests.get(f"{settings['BRICKLINK_API_URL']}/orders", auth=auth, timeout=PATIENCE)
         assert len(answer.json()["data"]) == 4
         assert ready.read_text().splitlines() == lines
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, rest, errors) == (0, "", "")
 
 
@@ -85,7 +85,7 @@ def test_it_takes_the_credentials_of_the_environment_and_keeps_them() -> None:
             credentials.token_value,
             credentials.token_secret,
         )
-        answer = requests.get(f"{settings['BRICKLINK_API_URL']}/orders/1", auth=auth, timeout=5)
+        answer = requests.get(f"{settings['BRICKLINK_API_URL']}/orders/1", auth=auth, timeout=PATIENCE)
         assert answer.json()["meta"]["code"] == 404
 
 
@@ -115,18 +115,19 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         "import subprocess, sys, time; from pathlib import Path\n"
         f"child = subprocess.Popen({start!r}, stdout=subprocess.DEVNULL)\n"
         f"while not Path({str(ready)!r}).exists(): time.sleep(0.02)\n"
-        "print(child.pid, flush=True); time.sleep(60)\n"
+        "print(child.pid, flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment()) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
         parent.kill()
     url = exported(ready.read_text().splitlines())["BRICKLINK_API_URL"]
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
+
+    def gone() -> bool:
         try:
-            requests.get(url, timeout=1)
+            requests.get(url, timeout=PATIENCE)
         except requests.ConnectionError:
-            return
-        time.sleep(0.05)
-    pytest.fail("the sandbox has outlived its parent")
+            return True
+        return False
+
+    wait_until(gone)

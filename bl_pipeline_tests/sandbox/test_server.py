@@ -11,10 +11,11 @@ import requests
 
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
 from bl_pipeline_tests.sandbox.conftest import NOW, Serve, SignedSession
+from bl_pipeline_tests.waiting import wait_until
 
 
 def asked(server: SandboxServer, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    answer = requests.request(method, f"{server.root}/sandbox/{path}", json=body, timeout=5)
+    answer = requests.request(method, f"{server.root}/sandbox/{path}", json=body, timeout=120)
     return answer.status_code, answer.json()
 
 
@@ -46,13 +47,14 @@ def test_requests_are_recorded(serve: Serve, signed: SignedSession, store: Store
 
 
 def test_requests_are_answered_side_by_side(serve: Serve, signed: SignedSession) -> None:
-    server = serve(latency=0.2)
+    # Long enough for all five to arrive meanwhile, on a busy machine too.
+    server = serve(latency=1)
     path = f"{server.url}/orders/{min(server.store.sales)}"
     begun = time.monotonic()
     with ThreadPoolExecutor(5) as pool:
         codes = list(pool.map(lambda _: signed(server).get(path).json()["meta"]["code"], range(5)))
     assert codes == [200] * 5
-    assert 0.2 <= time.monotonic() - begun < 0.9
+    assert time.monotonic() - begun >= 1
     assert server.max_in_flight == 5
 
 
@@ -70,10 +72,13 @@ def test_a_client_that_left_is_not_in_flight(serve: Serve, signed: SignedSession
     with pytest.raises(requests.ReadTimeout):
         session.get(f"{server.url}/orders/1", timeout=0.1)
     session.close()
-    time.sleep(0.3)
-    server.clear_requests()
-    signed(server).get(f"{server.url}/orders/1")
-    assert server.max_in_flight == 1
+
+    def alone() -> bool:
+        server.clear_requests()
+        signed(server).get(f"{server.url}/orders/1")
+        return server.max_in_flight == 1
+
+    wait_until(alone)
 
 
 def test_an_order_can_change_between_two_requests(serve: Serve, signed: SignedSession, store: Store) -> None:
@@ -96,8 +101,7 @@ def test_stopping_does_not_wait_for_idle_connections(store: Store, signed: Signe
         silent = socket.create_connection(("127.0.0.1", server.port))
         silent.sendall(b"GET /sandbox/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
         assert silent.recv(5) == b"HTTP/"
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 2
+    # Else this line is not reached: the other end of the connection is held open.
     with silent, silent.makefile("rb") as answer:
         assert answer.read().endswith(b"}")
     assert threading.active_count() == threads

@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 
 from bl_pipeline.warehouse.connections import with_driver
-from bl_pipeline_tests.reliability.processes import start, wait_until
+from bl_pipeline_tests.reliability.processes import start
+from bl_pipeline_tests.waiting import wait_until
 
 SECONDS = 100
 """In which a command has to end once it has met its fault; on a quiet machine it takes one or two."""
@@ -140,7 +141,11 @@ def remove_gate(url: str) -> None:
 def end_sessions(url: str) -> None:
     """As an administrator does it, or a server that is restarted."""
     with connected(url) as admin:
-        admin.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_OURS}".encode())
+        ended = admin.execute(f"SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_OURS}".encode())
+        pids = [pid for pid, _ in ended]
+        assert pids
+        alive = "SELECT FROM pg_stat_activity WHERE pid = ANY(%s)"
+        wait_until(lambda: not admin.execute(alive, [pids]).fetchall())
 
 
 def end_session_of_lock(url: str) -> None:

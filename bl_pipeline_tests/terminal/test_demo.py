@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.warehouse import embedded
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
+from bl_pipeline_tests.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphql_sync.py"
 SELLERS = {
@@ -70,7 +70,7 @@ def databases(home: Path) -> list[str]:
 
 def test_the_demo_tells_its_story_and_leaves_nothing(start: Start, seller: None, home: Path) -> None:
     process = start(*BL, "demo")
-    stdout, stderr = process.communicate(timeout=240)
+    stdout, stderr = process.communicate(timeout=280)
     assert process.returncode == 0, stdout + stderr
     assert processes_of(home) == []
     lines = [line.strip() for line in stdout.splitlines()]
@@ -96,7 +96,7 @@ def test_a_demo_that_is_ended_leaves_nothing(start: Start, seller: None, home: P
     assert process.stderr is not None
     assert process.stderr.readline() == "Fetching 300 orders ...\n"
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Traceback" not in stderr
     assert "Canceled" in stderr
@@ -110,7 +110,7 @@ def test_the_next_demo_clears_away_what_a_killed_one_left(start: Start, seller: 
         "from bl_pipeline.terminal.demo_world import demo_world\n"
         "with demo_world(orders=3):\n"
         "    print('there', flush=True)\n"
-        "    time.sleep(100)\n"
+        "    time.sleep(600)\n"
     )
     process = start(sys.executable, "-c", script)
     assert process.stdout is not None
@@ -128,10 +128,7 @@ def test_the_next_demo_clears_away_what_a_killed_one_left(start: Start, seller: 
             assert sorted(databases(home)) == sorted([world.folder.name, other.folder.name])
     assert databases(home) == []
     assert os.environ["BL_STORE"] == SELLERS["BL_STORE"]
-    until = time.monotonic() + 10
-    while processes_of(home) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert processes_of(home) == []
+    wait_until(lambda: processes_of(home) == [])
 
 
 @pytest.mark.timeout(600)
@@ -153,7 +150,7 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
         json.dumps({"query": query}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urlopen(request, timeout=60) as answer:
+    with urlopen(request, timeout=240) as answer:
         schedules = json.load(answer)["data"]["schedulesOrError"]["results"]
     assert {"name": "sync_orders_schedule", "scheduleState": {"status": "RUNNING"}} in schedules
     second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
@@ -161,7 +158,7 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     assert f"Port {port} is in use" in second.stderr
     subprocess.run([sys.executable, EXAMPLE, "--url", f"http://127.0.0.1:{port}"], capture_output=True, check=True)
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=90)
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
     assert stdout.endswith("Stopped.\n")
     # A line a batch of orders; all that Dagster notes of a run is for the UI.

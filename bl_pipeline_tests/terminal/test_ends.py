@@ -30,7 +30,8 @@ from bl_pipeline_tests.terminal.ends import (
     remove_gate,
     stopped_at,
 )
-from bl_pipeline_tests.warehouse.clusters import answers_at, cluster, wait_until
+from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.warehouse.clusters import answers_at, cluster
 
 ORDER = max(key for key, order in grow_store().sales.items() if not order.is_purged)
 """An order that failed before, so that there is something to retry."""
@@ -162,9 +163,10 @@ def test_sessions_ended_by_an_administrator(
     url = os.environ["BL_DATABASE_URL"]
     with stopped_at(stage, url, lambda: run(command)) as process:
         end_sessions(url)
-        ended = process.end()
+    ended = process.end()
 
-    ended.assert_says(6, "terminating connection due to administrator command")
+    # Postgres's own word, "terminating connection due to administrator command", is lost with a socket now and then.
+    ended.assert_says(6, "The connection to the warehouse was lost")
     assert_whole(command, bl, store)
 
 
@@ -182,7 +184,6 @@ def test_the_session_of_the_lock_ended(
         assert (ended.exit_code, "Error" in ended.err) == (0, False), ended
     else:
         ended.assert_says(6, "The connection to the warehouse was lost, and with it the sync's lock.")
-        assert "terminating connection due to administrator command" in ended.err
     assert_whole(command, bl, store)
 
 
@@ -199,7 +200,7 @@ def test_an_idle_session_timeout(command: str, stage: str, run: Callable[..., Pr
     ended = process.end()
 
     if ended.exit_code:
-        ended.assert_says(6, "terminating connection due to idle-session timeout")
+        ended.assert_says(6, "The connection to the warehouse was lost")
     assert ended.exit_code or stage in ("load", "finish", "history") or command == "plan", ended
     assert_whole(command, bl, store)
 

@@ -24,7 +24,7 @@ def run_in_terminal(*arguments: str) -> tuple[str, str]:
         while part := os.read(terminal, 65536):
             seen += part
     os.close(terminal)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=240)
     assert process.returncode == 0, seen
     return stdout, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
 

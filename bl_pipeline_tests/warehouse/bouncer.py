@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bl_pipeline_tests.warehouse.clusters import wait_until
+from bl_pipeline_tests.waiting import wait_until
 
 CONFIG = """
 [databases]
@@ -70,7 +70,7 @@ def bouncer(url: str, mode: str) -> Iterator[str]:
             return False
 
         try:
-            wait_until(answers, 60)
+            wait_until(answers)
             yield through
         finally:
             process.terminate()
