@@ -18,8 +18,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.reliability.processes import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+from bl_pipeline_tests.waiting import wait_until
 
 SLOW = 60.0
 """Seconds an answer takes; nothing here waits for one."""
@@ -46,7 +46,7 @@ def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServ
         [*BL, "sync", "--full"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            wait_until(lambda: len(server.requests) >= 8 or process.poll() is not None, seconds=120)
+            wait_until(lambda: len(server.requests) >= 8 or process.poll() is not None)
             assert told(bl("status", "--json"))["indicator"] == "syncing"
             began = time.monotonic()
             done = told(expect(bl("cancel", "--json"), 0))

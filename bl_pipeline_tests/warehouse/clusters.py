@@ -18,6 +18,7 @@ import psycopg
 from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.embedded import Lease
 from bl_pipeline.warehouse.embedded_server import Cluster
+from bl_pipeline_tests.waiting import wait_until
 
 HOLDER = """
 import os, sys, time
@@ -28,15 +29,6 @@ lease = acquire(Path(sys.argv[1]))
 print(lease.url, flush=True)
 time.sleep(600)
 """
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> float:
-    """Wait for something; the seconds it took. The bound is for a failing test: a busy machine takes its time."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "waited in vain"
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 @contextmanager

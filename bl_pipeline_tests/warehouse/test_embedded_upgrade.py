@@ -14,7 +14,8 @@ from bl_pipeline.warehouse.binaries import installed, major
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire
 from bl_pipeline.warehouse.embedded_upgrade import upgrade_embedded
-from bl_pipeline_tests.warehouse.clusters import ask, cluster, is_stopped, new_home, wait_until
+from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.warehouse.clusters import ask, cluster, is_stopped, new_home
 
 VERSIONS = {major(version): folder for folder, version in [*installed(None)][::-1]}
 NEWEST = max(VERSIONS)
