@@ -17,7 +17,7 @@ from bl_pipeline.bricklink.errors import (
     Unreachable,
 )
 from bl_pipeline.bricklink.oauth import Credentials
-from bl_pipeline.bricklink.reading import read_items, read_order, read_summaries
+from bl_pipeline.bricklink.reading import Lots, read_items, read_order, read_summaries
 from bl_pipeline.bricklink.resources import (
     Address,
     CatalogItem,
@@ -29,12 +29,17 @@ from bl_pipeline.bricklink.resources import (
     Payment,
     PersonName,
     Shipping,
+    UnreadableLot,
     UnreadableSummary,
 )
 from bl_pipeline.bricklink.retry import RetryPolicy
+from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, ORDER_FIELDS, Loss
 
 __all__ = [
     "DEFAULT_API_URL",
+    "ITEM_FIELDS",
+    "NEEDED",
+    "ORDER_FIELDS",
     "Address",
     "Answer",
     "BrickLinkClient",
@@ -47,6 +52,8 @@ __all__ = [
     "DisplayCost",
     "InvalidAnswer",
     "InvalidResource",
+    "Loss",
+    "Lots",
     "Order",
     "OrderError",
     "OrderItem",
@@ -63,6 +70,7 @@ __all__ = [
     "Shipping",
     "TransientError",
     "Unreachable",
+    "UnreadableLot",
     "UnreadableSummary",
     "read_items",
     "read_order",

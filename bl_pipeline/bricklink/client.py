@@ -33,8 +33,8 @@ from bl_pipeline.bricklink.errors import (
     Unreachable,
 )
 from bl_pipeline.bricklink.oauth import Credentials, new_nonce, signer
-from bl_pipeline.bricklink.reading import Summaries, read_items, read_order, read_summaries
-from bl_pipeline.bricklink.resources import Order, OrderItem
+from bl_pipeline.bricklink.reading import Lots, Summaries, read_items, read_order, read_summaries
+from bl_pipeline.bricklink.resources import Order
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy
 
 DEFAULT_API_URL = "https://api.bricklink.com/api/store/v1"
@@ -134,7 +134,7 @@ class BrickLinkClient:
         """One order in full, without its items."""
         return self._get(_order_path(order_id), ORDER, read_order)
 
-    def order_items(self, order_id: int | str, *, purged: bool = False) -> Answer[list[list[OrderItem]]]:
+    def order_items(self, order_id: int | str, *, purged: bool = False) -> Answer[Lots]:
         """The items of an order, batch by batch.
 
         BrickLink forgets the items of a `purged` order: for such a one, an answer without data or a "not
@@ -192,7 +192,7 @@ class BrickLinkClient:
         call_id = self._call_log.begin("GET", path, self._clock())
         try:
             response = self._send(path)
-            raw = open_answer(response.status_code, response.headers, response.content, expect, path)
+            raw = open_answer(response.status_code, response.headers, response.content, expect, path, self._clock())
         except BrickLinkError as error:
             self._call_log.end(call_id, error.outcome, self._clock())
             self._breaker.note(error, failures_when_sent=failures)

@@ -11,6 +11,8 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -54,20 +56,24 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
 
 
-def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Expect, path: str) -> bytes:
+def open_answer(
+    status: int, headers: Mapping[str, str], body: bytes, expect: Expect, path: str, now: datetime
+) -> bytes:
     """The exact bytes of the envelope's data. Raises the BrickLinkError that the answer stands for.
+
+    `now` is when it came: a wait may be asked for by the time of its end.
 
     What no JSON reader or no database could take is replaced by U+FFFD, and nothing else is touched: invalid
     UTF-8, half a surrogate pair, NUL.
     """
     envelope = _envelope(body)
     if envelope is None:
-        raise _without_envelope(status, headers, body, path)
+        raise _asked_to_wait(_without_envelope(status, body, path), headers, now)
     code = envelope.meta.code
     if 200 <= code < 300 and not 200 <= status < 300:
         code = status  # the two disagree: believe the one that says it went wrong
     if not 200 <= code < 300:
-        raise _error(code, envelope.meta, status, headers, expect=expect, path=path)
+        raise _asked_to_wait(_error(code, envelope.meta, status, expect=expect, path=path), headers, now)
     data = bytes(envelope.data)
     if data in (b"", b"null") and expect.absent is not None:
         return expect.absent
@@ -106,25 +112,22 @@ def _mended(body: bytes) -> bytes:
     return _ESCAPES.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], body)
 
 
-def _without_envelope(status: int, headers: Mapping[str, str], body: bytes, path: str) -> BrickLinkError:
+def _without_envelope(status: int, body: bytes, path: str) -> BrickLinkError:
     """The error that an answer stands for which is no envelope: a gateway's, or one that was cut off."""
     if status == 401:
         return CredentialsRefused(_refusal(""), path=path, http_status=status)
     if status == 429:
-        return _asked_to_wait(RateLimited(_LIMITED, path=path, http_status=status), headers)
+        return RateLimited(_LIMITED, path=path, http_status=status)
     if status >= 500 or 300 <= status < 400:
         word = "redirected" if status < 400 else "failed"
-        error = ServerError(f"BrickLink {word}.", path=path, http_status=status, outcome=f"http_{status}")
-        return _asked_to_wait(error, headers)
+        return ServerError(f"BrickLink {word}.", path=path, http_status=status, outcome=f"http_{status}")
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return ServerError("BrickLink answered with a web page.", path=path, http_status=status, outcome="html")
     what = "nothing" if not body.strip() else "something unreadable, or cut off"
     return InvalidAnswer(f"BrickLink answered with {what}.", path=path, http_status=status)
 
 
-def _error(
-    code: int, meta: _Meta, status: int, headers: Mapping[str, str], *, expect: Expect, path: str
-) -> BrickLinkError:
+def _error(code: int, meta: _Meta, status: int, *, expect: Expect, path: str) -> BrickLinkError:
     """The error that an envelope's code stands for."""
     reason = _reason(meta.description) or _reason(meta.message)
     about: dict[str, Any] = {"path": path, "http_status": status, "code": meta.code, "reason": reason}
@@ -132,10 +135,10 @@ def _error(
     if code == 401 or (code == 403 and not expect.of_one_order) or (bad_oauth and 400 <= code < 500):
         return CredentialsRefused(_refusal(reason, meta.description), **about)
     if code == 429:
-        return _asked_to_wait(RateLimited(_LIMITED, **about), headers)
+        return RateLimited(_LIMITED, **about)
     if code >= 500:
         outcome = f"http_{status}" if status >= 500 else f"code_{code}"
-        return _asked_to_wait(ServerError("BrickLink failed.", **about, outcome=outcome), headers)
+        return ServerError("BrickLink failed.", **about, outcome=outcome)
     if code == 404:
         return ResourceNotFound("BrickLink knows no such order.", **about)
     if code == 403:
@@ -183,8 +186,25 @@ def _address(description: object) -> str:
         return ""
 
 
-def _asked_to_wait(error: TransientError, headers: Mapping[str, str]) -> TransientError:
-    seconds = headers.get("Retry-After", "").strip()
-    if seconds.isascii() and seconds.isdigit() and len(seconds) < 10:
-        error.retry_after = float(seconds)
+_LONGEST_WAIT = 24 * 3600.0
+"""Seconds. No limit of BrickLink's is longer than a day, whatever a gateway says."""
+
+
+def _asked_to_wait(error: BrickLinkError, headers: Mapping[str, str], now: datetime) -> BrickLinkError:
+    """The error, with the wait that the answer asks for if it may be tried again."""
+    if isinstance(error, TransientError):
+        error.retry_after = _wait_seconds(headers.get("Retry-After", "").strip(), now)
     return error
+
+
+def _wait_seconds(asked: str, now: datetime) -> float | None:
+    """The seconds that `Retry-After` asks for, by their number or by the time of their end; None if it is neither."""
+    if asked.isascii() and asked.isdigit():
+        return min(float(asked), _LONGEST_WAIT)
+    try:
+        end = parsedate_to_datetime(asked)
+    except (ValueError, OverflowError):
+        return None
+    # Without an offset it is UTC. An end that has passed is no wait.
+    seconds = (end.replace(tzinfo=end.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -1,13 +1,15 @@
 """From JSON as received to resources; the same for an answer that just came and for one stored years ago.
 
-Each function takes the `data` of an answer. What the API spells or shapes in more than one way is brought
-to one way first (`_tidy`), then msgspec checks every field. Messages name the field and what was
-expected, never the value.
+Each function takes the `data` of an answer. What the API spells or shapes in more than one way is first brought to
+one way, and each value to the type that its resource expects. What a value costs that cannot be read says
+`tolerance`. Messages name the field and what was expected, never the value.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,21 +20,23 @@ from msgspec import inspect
 
 from bl_pipeline.bricklink.errors import InvalidAnswer, InvalidResource
 from bl_pipeline.bricklink.resources import (
+    DECIMAL4,
     Amounts,
     Order,
     OrderItem,
     OrderSummary,
     Resource,
+    UnreadableLot,
     UnreadableSummary,
     utc,
 )
+from bl_pipeline.bricklink.tolerance import EARLIEST, ITEM_FIELDS, LATEST, ORDER_FIELDS, Loss
 
 R = TypeVar("R", bound=Resource)
 
-_INTEGER = re.compile(r"-?[0-9]{1,19}\Z")
-_FLAGS = {"true": True, "false": False, "1": True, "0": False}
-
 Summaries = tuple[list[OrderSummary], list[UnreadableSummary]]
+Lots = list[list[OrderItem | UnreadableLot]]
+"""The lots of an order, by batch."""
 
 _ALIASES = {
     "salesTax_collected_by_BL": "salesTax_collected_by_bl",
@@ -48,30 +52,41 @@ _OLD_DISPLAY_COST = {
 
 
 def read_order(raw: bytes | str) -> Order:
-    """The order in the data of an order answer. Raises InvalidResource."""
+    """The order in the data of an order answer. Raises InvalidResource if a fault in it costs the order."""
     return _resource(_parse(raw), Order)
 
 
-def read_items(raw: bytes | str) -> list[list[OrderItem]]:
-    """The items in the data of an items answer, by batch; a flat list is one. Raises InvalidResource."""
+def read_items(raw: bytes | str) -> Lots:
+    """The items in the data of an items answer, by batch; a flat list is one batch.
+
+    A lot that cannot be read keeps its place. Raises InvalidResource if the answer is no list.
+    """
     batches = _parse(raw)
     if not isinstance(batches, list):
         raise InvalidResource("Expected `array` - at `$`")
     if batches and isinstance(batches[0], dict):
-        return [[_resource(item, OrderItem, f"[{line}]") for line, item in enumerate(batches)]]
-    result = []
-    for number, batch in enumerate(batches):
-        if not isinstance(batch, list):
-            raise InvalidResource(f"Expected `array` - at `$[{number}]`")
-        result.append([_resource(item, OrderItem, f"[{number}][{line}]") for line, item in enumerate(batch)])
-    return result
+        return [[_lot(lot, f"[{line}]") for line, lot in enumerate(batches)]]
+    return [_batch(batch, f"[{number}]") for number, batch in enumerate(batches)]
+
+
+def _batch(batch: Any, where: str) -> list[OrderItem | UnreadableLot]:
+    if not isinstance(batch, list):
+        return [UnreadableLot(error=f"Expected `array` - at `${where}`")]
+    return [_lot(lot, f"{where}[{line}]") for line, lot in enumerate(batch)]
+
+
+def _lot(value: Any, where: str) -> OrderItem | UnreadableLot:
+    try:
+        return _resource(value, OrderItem, where)
+    except InvalidResource as error:
+        return UnreadableLot(error=error.message)
 
 
 def read_summaries(raw: bytes | str) -> Summaries:
     """The rows of a list of orders, and those rows of which no more than the order's id can be read.
 
-    Raises InvalidAnswer where the list itself cannot be read or a row has not even an id: going on without it
-    could lose an order.
+    Raises InvalidAnswer if the list itself cannot be read or a row has not even an id: going on without it could
+    lose an order.
     """
     try:
         rows = _parse(raw)
@@ -97,19 +112,25 @@ def _order_id(row: object, number: int) -> str:
     raise InvalidAnswer(f"The list of orders cannot be read: no order id - at `$[{number}]`")
 
 
-# A fraction is read as Decimal: it is refused where an amount belongs, and no float exists even in passing.
-_json = msgspec.json.Decoder(float_hook=Decimal)
+class _Number(str):
+    """A JSON number with a fraction or an exponent: its digits as received, never a float."""
+
+
+_json = msgspec.json.Decoder(float_hook=_Number)
 
 
 def _parse(raw: bytes | str) -> Any:
     try:
         return _json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidResource("Expected valid JSON - at `$`") from None
 
 
 def _resource(value: Any, kind: type[R], where: str = "") -> R:
-    _tidy(value, _SHAPES[kind], where)
+    unreadable: list[str] = []
+    if isinstance(value, dict):
+        _bring_to_form(value, _SHAPES[kind], where, unreadable)
+        value["unreadable_fields"] = unreadable
     try:
         # Strictly: otherwise msgspec takes text for a number by way of a float, and rounds it.
         return msgspec.convert(value, kind, strict=True)
@@ -120,88 +141,186 @@ def _resource(value: Any, kind: type[R], where: str = "") -> R:
     raise InvalidResource(message.replace("- at `$", f"- at `${where}", 1))
 
 
+def _as_text(value: Any) -> str | None:
+    """The text of a number, a flag or a list, as JSON writes it."""
+    if isinstance(value, _Number):
+        return str(value)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return None
+
+
+# How a value is read. Each raises ValueError if it cannot be.
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError
+    return value
+
+
+_DECIMAL = re.compile(DECIMAL4)
+
+
+def _decimal(value: Any) -> str:
+    """A JSON number is as exact as text: its digits count, not the float that most readers would make of it."""
+    text = str(value) if type(value) in (int, str, _Number) else ""
+    if isinstance(value, _Number) and "e" in text.lower():
+        text = f"{_exact(value):f}"
+    if not _DECIMAL.match(text):
+        raise ValueError
+    return text
+
+
+_INTEGER = re.compile(r"(-?[0-9]{1,19})(\.0+)?\Z")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, _Number):
+        number = _exact(value)
+        if number != number.to_integral_value():
+            raise ValueError
+        value = int(number)
+    elif isinstance(value, str) and (found := _INTEGER.match(value)):
+        value = int(found[1])
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def _exact(number: _Number) -> Decimal:
+    """The number itself, if it is of a size that any field may have."""
+    try:
+        exact = Decimal(number)
+    except ArithmeticError:
+        raise ValueError from None
+    if not -30 < exact.adjusted() < 30:
+        raise ValueError
+    return exact
+
+
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _flag(value: Any) -> bool:
+    flag = _FLAGS.get(str(value).lower()) if isinstance(value, str | int) else None
+    if flag is None:
+        raise ValueError
+    return flag
+
+
+def _time(value: Any) -> datetime:
+    try:
+        time = utc(_text(value))
+    except OverflowError:
+        raise ValueError from None
+    if not EARLIEST <= time < LATEST:
+        raise ValueError
+    return time
+
+
+def _part(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a field is: its name in messages, and how a value of it is read."""
+
+    name: str
+    read: Callable[[Any], Any]
+
+
+_TEXT = _Kind("text", _text)
+_PART = _Kind("object", _part)
+_KINDS = {
+    inspect.DateTimeType: _Kind("datetime", _time),
+    inspect.IntType: _Kind("integer", _integer),
+    inspect.BoolType: _Kind("flag", _flag),
+}
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of a resource: its name in the JSON, its path from the resource down, its own fields if it is a part."""
+
+    name: str
+    path: str
+    kind: _Kind
+    loss: Loss
+    part: _Shape | None
+
+
 @dataclass(frozen=True)
 class _Shape:
-    """The fields of a resource that need more than msgspec's own checks, by their names in the JSON."""
+    """What is known of a resource or a part of one."""
 
-    times: tuple[str, ...]
-    integers: tuple[str, ...]
-    flags: tuple[str, ...]
-    unfit_for_blank: tuple[str, ...]
-    parts: tuple[tuple[str, _Shape], ...]
+    fields: tuple[_Field, ...]
     aliases: tuple[tuple[str, str], ...]
     has_cost: bool
 
 
-def _shape(kind: inspect.StructType) -> _Shape:
-    times, integers, flags, blanks, parts = [], [], [], [], []
+def _shape(kind: inspect.StructType, losses: Mapping[str, Loss], above: str = "") -> _Shape:
+    fields = []
     for field in kind.fields:
+        if field.name == "unreadable_fields":
+            continue
         types = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
-        names = {type(each) for each in types}
-        texts = [each for each in types if isinstance(each, inspect.StrType)]
-        if inspect.DateTimeType in names:
-            times.append(field.encode_name)
-        elif inspect.IntType in names:
-            integers.append(field.encode_name)
-        elif inspect.BoolType in names:
-            flags.append(field.encode_name)
-        if not field.required and (not texts or texts[0].pattern):
-            blanks.append(field.encode_name)
-        parts += [(field.encode_name, _shape(each)) for each in types if isinstance(each, inspect.StructType)]
-    known = {field.encode_name for field in kind.fields}
+        name, first = field.encode_name, next(each for each in types if not isinstance(each, inspect.NoneType))
+        part = _shape(first, losses, f"{above}{name}.") if isinstance(first, inspect.StructType) else None
+        if isinstance(first, inspect.StrType):
+            read = _Kind("decimal", _decimal) if first.pattern else _TEXT
+        else:
+            read = _PART if part else _KINDS[type(first)]
+        fields.append(_Field(name, above + name, read, losses[above + name], part))
+    known = {field.name for field in fields}
     aliases = _COST_ALIASES if issubclass(kind.cls, Amounts) else _ALIASES
     return _Shape(
-        times=tuple(times),
-        integers=tuple(integers),
-        flags=tuple(flags),
-        unfit_for_blank=tuple(blanks),
-        parts=tuple(parts),
+        fields=tuple(fields),
         aliases=tuple((old, new) for old, new in aliases.items() if new in known),
         has_cost="disp_cost" in known,
     )
 
 
-def _shape_of(kind: type[Resource]) -> _Shape:
+def _shape_of(kind: type[Resource], losses: Mapping[str, Loss]) -> _Shape:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
-    return _shape(info)
+    return _shape(info, losses)
 
 
-_SHAPES: dict[type[Resource], _Shape] = {kind: _shape_of(kind) for kind in (OrderSummary, Order, OrderItem)}
+_SHAPES: dict[type[Resource], _Shape] = {
+    OrderSummary: _shape_of(OrderSummary, ORDER_FIELDS),
+    Order: _shape_of(Order, ORDER_FIELDS),
+    OrderItem: _shape_of(OrderItem, ITEM_FIELDS),
+}
 
 
-def _tidy(value: Any, shape: _Shape, where: str) -> None:
-    """Bring a JSON object to the one form that the resources know, in place."""
-    if not isinstance(value, dict):
-        return
+def _bring_to_form(value: dict[str, Any], shape: _Shape, where: str, unreadable: list[str]) -> None:
+    """Bring a JSON object to the one form that its resource expects, in place; `unreadable` gets the paths of faults.
+
+    Raises InvalidResource at a fault that costs more than its value.
+    """
     for old, new in shape.aliases:
         if old in value and value.get(new) is None:
             value[new] = value[old]
-    if "" in value.values():
-        for name in shape.unfit_for_blank:
-            if value.get(name) == "":
-                del value[name]
-    if shape.has_cost and isinstance(value.get("cost"), dict) and "disp_currency_code" in value["cost"]:
-        old_form = {new: value["cost"].get(old) for old, new in _OLD_DISPLAY_COST.items()}
-        value["disp_cost"] = value.get("disp_cost") or old_form
-    for name in shape.times:
-        if (time := value.get(name)) is not None:
-            value[name] = _time(time, f"{where}.{name}")
-    for name in shape.integers:
-        if isinstance(number := value.get(name), str) and _INTEGER.match(number):
-            value[name] = int(number)
-    for name in shape.flags:
-        if isinstance(flag := value.get(name), str | int):
-            value[name] = _FLAGS.get(str(flag).lower(), flag)
-    for name, part in shape.parts:
-        if name in value:
-            _tidy(value[name], part, f"{where}.{name}")
-
-
-def _time(value: Any, where: str) -> datetime:
-    if isinstance(value, str):
+    cost = value.get("cost") if shape.has_cost else None
+    if isinstance(cost, dict) and "disp_currency_code" in cost:
+        value["disp_cost"] = value.get("disp_cost") or {new: cost.get(old) for old, new in _OLD_DISPLAY_COST.items()}
+    for field in shape.fields:
+        found = value.pop(field.name, None)
+        if found is None or (found == "" and field.kind is not _TEXT):
+            continue
         try:
-            return utc(value)
-        except (ValueError, OverflowError):
-            pass
-    raise InvalidResource(f"Expected `datetime` - at `${where}`")
+            value[field.name] = field.kind.read(found)
+        except ValueError:
+            if field.loss is not Loss.VALUE:
+                raise InvalidResource(f"Expected `{field.kind.name}` - at `${where}.{field.path}`") from None
+            unreadable.append(field.path)
+            if field.kind is _TEXT and (text := _as_text(found)) is not None:
+                value[field.name] = text
+        else:
+            if field.part:
+                _bring_to_form(found, field.part, where, unreadable)

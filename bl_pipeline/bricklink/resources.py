@@ -1,10 +1,10 @@
 """Orders and items as BrickLink sends them, each value checked and typed but not interpreted.
 
-Source: https://www.bricklink.com/v3/api.page, "Order", and recorded answers where they say more. These
-rules hold for every field: what the answer leaves out is None and never zero, and so is a blank where an
-amount, a number or a time belongs; an unknown field is ignored; text is as received, HTML entities
-included. Ids and counts are integers, also where they come as strings. Amounts are decimal strings,
-because a JSON number would have been rounded on its way. Times are aware, in UTC.
+Source: https://www.bricklink.com/v3/api.page, "Order", and recorded answers if they say more. These rules apply to
+every field: what the answer leaves out is None and never zero, and so is a blank instead of an amount, a number or a
+time; an unknown field is ignored; text is as received, HTML entities included. Ids and counts are integers, also if
+they come as strings. Amounts are decimal strings with the digits as received. Times are aware, in UTC. What a field
+costs that cannot be read says `tolerance`; if it costs only its own value, `unreadable_fields` names it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 OrderId = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
-Decimal4 = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,15}(\.[0-9]{1,4}0*)?\Z")]
-"""A decimal number as text that `numeric(19,4)` holds exactly."""
+DECIMAL4 = r"\A-?[0-9]{1,15}(\.[0-9]{1,4}0*)?\Z"
+Decimal4 = Annotated[str, msgspec.Meta(pattern=DECIMAL4)]
+"""A decimal number as text that `numeric(19,4)` stores exactly."""
 
 Word = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -108,8 +109,8 @@ class OrderSummary(Resource, frozen=True, kw_only=True):
 
     order_id: OrderId
     date_ordered: datetime
-    status: str
     cost: Cost
+    status: str = ""
     date_status_changed: datetime | None = None
     seller_name: str | None = None
     store_name: str | None = None
@@ -123,6 +124,8 @@ class OrderSummary(Resource, frozen=True, kw_only=True):
     vat_collected_by_bl: bool | None = None
     payment: Payment | None = None
     disp_cost: DisplayCost | None = None
+    unreadable_fields: tuple[str, ...] = ()
+    """Paths of the fields that could not be read as expected, such as `shipping.method_id`."""
 
 
 class Order(OrderSummary, frozen=True, kw_only=True):
@@ -140,7 +143,9 @@ class Order(OrderSummary, frozen=True, kw_only=True):
 
 
 class CatalogItem(Resource, frozen=True, kw_only=True):
-    no: str
+    """What the lot is; a custom item has no number in the catalogue."""
+
+    no: str | None = None
     name: str | None = None
     type: str | None = None
     category_id: Integer | None = None
@@ -149,8 +154,8 @@ class CatalogItem(Resource, frozen=True, kw_only=True):
 class OrderItem(Resource, frozen=True, kw_only=True):
     """A lot of an order. The same `inventory_id` may recur in several batches."""
 
-    item: CatalogItem
     quantity: Integer
+    item: CatalogItem = CatalogItem()
     inventory_id: Integer | None = None
     color_id: Integer | None = None
     color_name: str | None = None
@@ -167,10 +172,18 @@ class OrderItem(Resource, frozen=True, kw_only=True):
     weight: Decimal4 | None = None
     """Grams, of one piece."""
     order_cost: Decimal4 | None = None
+    unreadable_fields: tuple[str, ...] = ()
+    """Paths of the fields that could not be read as expected, such as `item.category_id`."""
+
+
+class UnreadableLot(Resource, frozen=True, kw_only=True):
+    """A lot whose quantity or price cannot be read, and why; the other lots of its order are not affected."""
+
+    error: str
 
 
 class UnreadableSummary(Resource, frozen=True, kw_only=True):
-    """A row of the list of which only the id could be read, and why; the order itself may still be had."""
+    """A row of the list of which only the id could be read, and why; the order itself may still be readable."""
 
     order_id: str
     error: str

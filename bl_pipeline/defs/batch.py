@@ -11,7 +11,6 @@ from bl_pipeline.bricklink import (
     BrickLinkClient,
     BrickLinkError,
     CredentialsRefused,
-    InvalidResource,
     OrderError,
     RateLimited,
     ServiceDown,
@@ -21,6 +20,7 @@ from bl_pipeline.defs.loading import (
     Failure,
     Prepared,
     failure,
+    failures_of_items,
     load_prepared,
     log_unforeseen,
     prepare,
@@ -189,11 +189,14 @@ class _Fetcher:
         try:
             # An order without any piece may be answered without data, like one whose items are gone.
             answer = self._client.order_items(order_id, purged=purged or order.total_count == 0)
-        except OrderError as error:
-            if not purged or isinstance(error, InvalidResource):
-                raise
-            return Answers(order_id, self._documents, items_asked_at=self._session.clock())
-        self._land("items", answer.raw)
+            self._land("items", answer.raw)
+        except _STOPS:
+            raise
+        except (BrickLinkError, UnstorableAnswer) as error:
+            if purged and isinstance(error, OrderError):
+                return Answers(order_id, self._documents, items_asked_at=self._session.clock())
+            # The order itself counts all the same.
+            return Answers(order_id, self._documents, items_failure=failure(order_id, error))
         return Answers(order_id, self._documents)
 
     def _order_document(self) -> Document:
@@ -244,7 +247,8 @@ def _load(
 ) -> dict[str, int]:
     ready: list[list[Prepared]] = []
     for answers in fetched:
-        prepared = prepare(answers, states[answers.order_id].status)
+        before = states[answers.order_id]
+        prepared = prepare(answers, before.status, before.items_key)
         if isinstance(prepared, Failure):
             failures.append(prepared)
         else:
@@ -253,7 +257,7 @@ def _load(
     with session.warehouse.engine.begin() as connection:
         loaded = load_prepared(connection, session.warehouse, ready)
         outcomes = dict(loaded.outcomes)
-        failures += loaded.failures
+        failures += [*loaded.failures, *failures_of_items(ready, loaded)]
         for failed in failures:
             outcomes[failed.order_id] = "failed"
             state.mark_failed(
@@ -262,6 +266,7 @@ def _load(
                 failed.order_id,
                 error=failed.error,
                 error_class=failed.error_class,
+                attempts=states[failed.order_id].attempts + 1,
                 now=session.clock(),
             )
         runs.save_outcomes(connection, session.run_id, outcomes)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
+_READABLE = "fields_are_readable"
 # Wrong numbers are errors. What the next runs mend, or what BrickLink has brought up new, is a warning.
 _CHECKS = {
     "items_match_subtotal": ("order_items", ERROR, "The items of an order come to its subtotal."),
@@ -21,6 +22,7 @@ _CHECKS = {
     "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
     "listed_orders_are_held": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
     "loaded_orders_are_held": ("orders", ERROR, "No order that was loaded is gone; `bl rebuild` brings it back."),
+    _READABLE: ("orders", WARN, "Every field of every order and lot is as expected; others are null, or text."),
     "statuses_are_known": ("orders", WARN, "Every status of an order has a meaning here."),
 }
 _BUDGET = "budget_is_kept"
@@ -56,7 +58,7 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
 
 def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
     """One result for each of these checks; at most a hundred offending orders are named."""
-    from bl_pipeline.warehouse.checks import find_offenders  # noqa: PLC0415
+    from bl_pipeline.warehouse.checks import find_offenders, unreadable_fields  # noqa: PLC0415
 
     for key in sorted(keys):
         if key.name == _IN_STEP:
@@ -74,12 +76,17 @@ def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iter
             continue
         with session.warehouse.engine.connect() as connection:
             offenders = find_offenders(connection, session.warehouse, key.name)
+            fields = unreadable_fields(connection, session.warehouse) if key.name == _READABLE else None
         yield dg.AssetCheckResult(
             passed=not offenders.count,
             asset_key=key.asset_key,
             check_name=key.name,
             severity=_CHECKS[key.name][1],
-            metadata={"orders": offenders.count, "order_ids": ", ".join(offenders.order_ids)},
+            metadata={
+                "orders": offenders.count,
+                "order_ids": ", ".join(offenders.order_ids),
+                **({"fields": ", ".join(f"{name}: {count}" for name, count in fields.items())} if fields else {}),
+            },
         )
 
 

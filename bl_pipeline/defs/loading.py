@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from bl_pipeline.bricklink import BrickLinkError, Order, read_items, read_order
+from bl_pipeline.bricklink import BrickLinkError, InvalidResource, Order, read_items, read_order
 from bl_pipeline.sync.normalise import (
     NotNormalisable,
     item_rows,
@@ -26,7 +26,7 @@ from bl_pipeline.sync.statuses import PURGED, normalise_status
 from bl_pipeline.unforeseen import frames, log_failed_orders
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import Loaded, Written, load
+from bl_pipeline.warehouse.load import UNREADABLE, Loaded, Written, load
 
 # COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's. The others are of values that neither Arrow nor
 # the driver can turn into what a column has: ArrowInvalid and UnicodeEncodeError are ValueErrors.
@@ -39,31 +39,6 @@ _REFUSALS = (
     ArithmeticError,
     pa.ArrowTypeError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The landed answers of one order, oldest first, the order itself before its items.
-
-    `items_asked_at` is set where the items were asked for and refused, as those of a purged order may be.
-    """
-
-    order_id: str
-    documents: list[Document]
-    items_asked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """One state of an order ready to be loaded; `item_rows` None leaves the stored items as they are.
-
-    `status` is the normalised one.
-    """
-
-    loaded: Loaded
-    order_row: tuple[Any, ...]
-    item_rows: list[tuple[Any, ...]] | None
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +57,35 @@ def log_unforeseen(failures: Iterable[Failure]) -> None:
     log_failed_orders((failed.order_id, failed.error_class, failed.frames) for failed in failures if failed.frames)
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The landed answers of one order, oldest first, the order itself before its items.
+
+    `items_asked_at` is set if the items were asked for and refused, as those of a purged order may be;
+    `items_failure` if they could not be fetched.
+    """
+
+    order_id: str
+    documents: list[Document]
+    items_asked_at: datetime | None = None
+    items_failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One state of an order ready to be loaded; `item_rows` None leaves the stored items as they are.
+
+    `status` is the normalised one. `failure` says what of its items could not be read or fetched: the order and its
+    other items are loaded all the same, and the order has failed.
+    """
+
+    loaded: Loaded
+    order_row: tuple[Any, ...]
+    item_rows: list[tuple[Any, ...]] | None
+    status: str
+    failure: Failure | None = None
+
+
 def failure(order_id: str, error: Exception) -> Failure:
     """A failure, told by its error."""
     return Failure(order_id, str(error), type(error).__name__)
@@ -95,31 +99,61 @@ def read_landed_order(document: Document) -> Order:
     return order
 
 
-def prepare(answers: Answers, status: str | None) -> list[Prepared] | Failure:
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What was stored of an order before: its normalised status, and the items_key of its items; None if nothing."""
+
+    status: str | None
+    items_key: str | None
+
+    def has_items_of(self, key: str) -> bool:
+        """Whether all items of the order are stored, of this content of it."""
+        return self.items_key == key
+
+    def has_items(self) -> bool:
+        """Whether all items of any content of it are stored."""
+        return self.items_key not in (None, UNREADABLE)
+
+
+def prepare(answers: Answers, status: str | None, items_key: str | None) -> list[Prepared] | Failure:
     """Read and normalise an order's answers, one state after the other, so that no state seen is missing later.
 
-    `status` is the normalised status of the stored order, None if none is stored.
-    Only the last answer has to be right: an earlier one that cannot be read has been followed by a better one.
+    `status` is the normalised status of the stored order, `items_key` that of its stored items, None if there are
+    none. Only the last answer has to be right: an earlier one that cannot be read has been followed by a better one.
     """
     prepared: list[Prepared] = []
     last_failure: Failure | None = None
+    before = _Before(status, items_key)
+    newest = next((document for document in reversed(answers.documents) if document.kind == "order"), None)
     for document, items in _pairs(answers.documents):
-        state = _prepare_or_fail(document, items, status, items_asked_at=answers.items_asked_at)
+        state = _prepare_or_fail(document, items, before, items_asked_at=answers.items_asked_at)
+        if isinstance(state, Failure) and items:
+            # Its items cannot be read; the order itself may be.
+            alone = _prepare_or_fail(document, None, before, items_asked_at=None)
+            state = _without_items(alone, before, state) if isinstance(alone, Prepared) else alone
+        elif isinstance(state, Prepared) and not items and document is newest and answers.items_failure:
+            state = _without_items(state, before, answers.items_failure)
         last_failure = state if isinstance(state, Failure) else None
-        if last_failure and items:
-            # Its items cannot be read, but the order may hold what BrickLink has purged since.
-            state = _prepare_or_fail(document, None, status, items_asked_at=None)
         if isinstance(state, Prepared):
             prepared.append(state)
-            status = state.status
+            key = state.loaded.items_key
+            before = _Before(state.status, before.items_key if key is None else key)
     return last_failure or prepared
 
 
+def _without_items(prepared: Prepared, before: _Before, why: Failure) -> Prepared:
+    """An order without its items: those that are stored stay. If they are of another content, it is noted."""
+    loaded = prepared.loaded
+    if loaded.status != PURGED and not before.has_items_of(loaded.order_key):
+        loaded = replace(loaded, items_key=UNREADABLE)
+    return replace(prepared, loaded=loaded, failure=why)
+
+
 def _prepare_or_fail(
-    document: Document, items: Document | None, previous_status: str | None, *, items_asked_at: datetime | None
+    document: Document, items: Document | None, before: _Before, *, items_asked_at: datetime | None
 ) -> Prepared | Failure:
     try:
-        return _prepare(document, items, previous_status, items_asked_at=items_asked_at)
+        return _prepare(document, items, before, items_asked_at=items_asked_at)
     except (BrickLinkError, NotNormalisable) as error:
         return failure(document.order_id, error)
     except Exception as error:
@@ -148,27 +182,35 @@ def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document |
 
 
 def _prepare(
-    document: Document, items_document: Document | None, previous_status: str | None, *, items_asked_at: datetime | None
+    document: Document, items_document: Document | None, before: _Before, *, items_asked_at: datetime | None
 ) -> Prepared:
     order = read_landed_order(document)
     key = order_key(order)
     purged = order.status == PURGED
-    items = None
+    items, fault = None, None
     if items_document is not None:
-        items = item_rows(
+        found = item_rows(
             document.order_id,
             read_items(items_document.body),
             total_count=None if purged else order.total_count,
         )
-        if purged and not items:
+        items, fault = found.rows, found.fault
+        if purged and (not items or (fault and before.has_items())):
             # BrickLink has deleted the items; what is stored may be the only copy left.
+            items, fault = None, None
+        elif fault and before.has_items_of(key):
+            # All of them are stored already, and they cannot have changed.
             items = None
     status = normalise_status(
         order.status,
-        previous=previous_status,
+        previous=before.status,
         paid=order.payment is not None and order.payment.date_paid is not None,
     )
     items_fetched_at = items_document.fetched_at if items_document else items_asked_at
+    items_key = key if items_fetched_at else None
+    if fault:
+        # Not fetched, as far as the plan is concerned: unless all are stored, they are asked for again.
+        items_fetched_at, items_key = None, None if items is None else UNREADABLE
     return Prepared(
         loaded=Loaded(
             order_id=document.order_id,
@@ -179,9 +221,9 @@ def _prepare(
             order_document_id=document.document_id,
             order_key=key,
             order_fetched_at=document.fetched_at,
-            items_document_id=items_document.document_id if items_document else None,
+            items_document_id=items_document.document_id if items_document and not fault else None,
             items_fetched_at=items_fetched_at,
-            items_key=key if items_fetched_at else None,
+            items_key=items_key,
         ),
         order_row=order_row(
             order,
@@ -192,6 +234,7 @@ def _prepare(
         ),
         item_rows=items,
         status=status,
+        failure=Failure(document.order_id, fault, InvalidResource.__name__) if fault else None,
     )
 
 
@@ -201,6 +244,12 @@ class LoadResult:
 
     outcomes: dict[str, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+
+def failures_of_items(orders: Sequence[Sequence[Prepared]], loaded: LoadResult) -> list[Failure]:
+    """What could not be read or fetched of the items of orders that have been loaded."""
+    found = (order[-1].failure for order in orders if order)
+    return [failed for failed in found if failed and failed.order_id in loaded.outcomes]
 
 
 def load_prepared(connection: Connection, warehouse: Warehouse, orders: Sequence[Sequence[Prepared]]) -> LoadResult:

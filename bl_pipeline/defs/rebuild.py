@@ -13,6 +13,7 @@ from bl_pipeline.defs.loading import (
     Answers,
     Failure,
     Prepared,
+    failures_of_items,
     load_prepared,
     log_unforeseen,
     prepare,
@@ -25,7 +26,7 @@ from bl_pipeline.sync.normalise import NotNormalisable, order_key
 from bl_pipeline.sync.statuses import PURGED
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import clear_sales
+from bl_pipeline.warehouse.load import UNREADABLE, clear_sales
 from bl_pipeline.warehouse.report_views import make_live
 from bl_pipeline.warehouse.state import StateRow
 
@@ -34,10 +35,14 @@ ORDERS_AT_A_TIME = 500
 
 @dataclass
 class RebuildResult:
-    """Orders rebuilt, and those that could not be; `undone` where the warehouse stays as it was."""
+    """Orders rebuilt, and those that could not be, or not with all of their items.
+
+    `lost`: of these, what is stored now and would not be afterwards. `undone` if the warehouse stays as it was.
+    """
 
     orders: int = 0
     failures: list[Failure] = field(default_factory=list)
+    lost: list[Failure] = field(default_factory=list)
     undone: bool = False
 
     @property
@@ -45,13 +50,13 @@ class RebuildResult:
         """What a user reads."""
         if self.undone:
             return (
-                f"Nothing was changed: {len(self.failures)} orders that the warehouse holds cannot be read any more "
-                "from what was received. The first: "
-                f"{self.failures[0].order_id}, {self.failures[0].error}"
+                f"Nothing was changed: {len(self.lost)} orders that the warehouse has cannot be read any more from "
+                "what was received, or not all of their items. Please report this. The first: "
+                f"{self.lost[0].order_id}, {self.lost[0].error}"
             )
-        told = f"{self.orders} orders rebuilt from what was received"
-        # They were never loaded, so nothing is missing that was there.
-        return f"{told}; {len(self.failures)} cannot be read, see bl errors" if self.failures else told
+        done = f"{self.orders} orders rebuilt from what was received"
+        # No sync could read these, so nothing is missing that was there.
+        return f"{done}; {len(self.failures)} cannot be read in full, see bl errors" if self.failures else done
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -65,20 +70,19 @@ def rebuild(session: SyncSession) -> RebuildResult:
     """Empty the store's `sales` tables and fill them from `landing`, in one transaction.
 
     The caller holds the store's lock. Answers are replayed in the order they came, so history is the same too.
-    Where an order that the warehouse holds cannot be read, the whole rebuild is undone: rather no rebuild than a
-    lost order.
+    If an order that the warehouse has, or its items, cannot be read any more, the whole rebuild is undone: better no
+    rebuild than a lost order.
     """
     warehouse = session.warehouse
     result = RebuildResult()
     with warehouse.engine.connect() as connection, connection.begin() as transaction:
         states = state.read_states(connection, warehouse)
-        held = {order_id for order_id, row in states.items() if row.order_document_id is not None}
         clear_sales(connection, warehouse)
         landed = landing.landed_order_ids(connection, warehouse)
         session.progress.planned(len(landed))
         for order_ids in _chunks(landed):
             _replay(connection, session, order_ids, states, result)
-        if any(failed.order_id in held for failed in result.failures):
+        if result.lost:
             transaction.rollback()
             result.orders, result.undone = 0, True
         else:
@@ -99,18 +103,35 @@ def _replay(
         complete = _complete(documents, states.get(order_id))
         if not complete:
             continue
-        prepared = prepare(Answers(order_id, complete), None)
-        if isinstance(prepared, Failure) and (loaded := _loaded(complete, states.get(order_id))):
+        row = states.get(order_id)
+        prepared = prepare(Answers(order_id, complete), None, None)
+        if _loses(prepared, row) and (loaded := _loaded(complete, row)):
             # An answer that no sync could read is no reason to lose the better ones before it.
-            prepared = prepare(Answers(order_id, loaded), None)
+            prepared = prepare(Answers(order_id, loaded), None, None)
+        if failed := _loses(prepared, row):
+            result.lost.append(failed)
         if isinstance(prepared, Failure):
             result.failures.append(prepared)
         else:
             ready.append(prepared)
         session.progress.done(order_id, "failed" if isinstance(prepared, Failure) else "rebuilt")
     load = load_prepared(connection, session.warehouse, ready)
-    result.failures += load.failures
+    result.lost += [failed for failed in load.failures if _is_stored(states.get(failed.order_id))]
+    result.failures += [*load.failures, *failures_of_items(ready, load)]
     result.orders += len(load.outcomes)
+
+
+def _loses(prepared: list[Prepared] | Failure, row: StateRow | None) -> Failure | None:
+    """What is stored of the order now and would not be afterwards, as a failure."""
+    if isinstance(prepared, Failure):
+        return prepared if _is_stored(row) else None
+    failed = prepared[-1].failure if prepared else None
+    # Items that no sync could read cannot be lost.
+    return failed if failed and row and row.items_fetched_at and row.items_key != UNREADABLE else None
+
+
+def _is_stored(row: StateRow | None) -> bool:
+    return row is not None and row.order_document_id is not None
 
 
 def _loaded(documents: list[Document], row: StateRow | None) -> list[Document]:

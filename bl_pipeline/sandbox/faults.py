@@ -42,7 +42,7 @@ class Fault(StrEnum):
     WRONG_TYPE = "wrong_type"
     """One of the four below, in turn."""
     WRONG_TYPE_MONEY = "wrong_type_money"
-    """Money as a JSON float."""
+    """Money with a decimal comma."""
     WRONG_TYPE_COUNT = "wrong_type_count"
     """"many" where a number belongs."""
     WRONG_TYPE_ID = "wrong_type_id"

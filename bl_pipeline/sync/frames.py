@@ -16,6 +16,7 @@ TIME: pa.DataType = pa.timestamp("us", tz="UTC")
 TEXT: pa.DataType = pa.string()
 COUNT: pa.DataType = pa.int64()
 FLAG: pa.DataType = pa.bool_()
+TEXTS: pa.DataType = pa.list_(pa.string())
 
 ORDERS = pa.schema(
     {
@@ -78,6 +79,7 @@ ORDERS = pa.schema(
         "remarks": TEXT,
         "seller_username": TEXT,
         "store_name": TEXT,
+        "unreadable_fields": TEXTS,
         "order_document_id": COUNT,
         "items_document_id": COUNT,
         "fetched_at": TIME,
@@ -111,6 +113,7 @@ ORDER_ITEMS = pa.schema(
         "weight": MONEY,
         "description": TEXT,
         "remarks": TEXT,
+        "unreadable_fields": TEXTS,
     }
 )
 """A row of sales.order_items, without store and platform."""

@@ -5,19 +5,25 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bl_pipeline.bricklink import UnreadableLot
 from bl_pipeline.sync.frames import ORDER_ITEMS, ORDERS, frame
 
 if TYPE_CHECKING:
-    from bl_pipeline.bricklink import Address, Order, OrderItem
+    from bl_pipeline.bricklink import Address, Lots, Order, OrderItem
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+# With its semicolon: `&copy=1` in a link is no entity.
+_ENTITY = re.compile("&(?:#([0-9]{1,20}|[xX][0-9a-fA-F]{1,20})|[a-zA-Z][a-zA-Z0-9]{1,40});")
 _LARGEST_MONEY = Decimal(10) ** 15
 _COUNTRY = {"UK": "GB"}
 
@@ -45,7 +51,23 @@ def _plain(text: str | None) -> str | None:
     """Text without HTML entities. BrickLink escapes some of it twice; a third level would be the author's own."""
     if text is None:
         return None
-    return _storable(html.unescape(html.unescape(text)) if "&" in text else text)
+    return _storable(_unescaped(_unescaped(text)) if "&" in text else text)
+
+
+def _unescaped(text: str) -> str:
+    # Some programs write a character beyond the first 65,536 as the two halves of a surrogate pair.
+    return _PAIR.sub(lambda pair: _surrogates(pair[0]).decode("utf-16-le"), _ENTITY.sub(_character, text))
+
+
+def _surrogates(text: str) -> bytes:
+    return text.encode("utf-16-le", "surrogatepass")
+
+
+def _character(entity: re.Match[str]) -> str:
+    if digits := entity[1]:
+        code = int(digits[1:], 16) if digits[0] in "xX" else int(digits)
+        return chr(code) if 0xD800 <= code <= 0xDFFF else html.unescape(entity[0])
+    return html5.get(entity[0][1:], entity[0])
 
 
 def _storable(text: str | None) -> str | None:
@@ -155,32 +177,54 @@ def order_row(
         _plain(order.remarks),
         _storable(order.seller_name),
         _plain(order.store_name),
+        _named(order.unreadable_fields),
         order_document_id,
         items_document_id,
         fetched_at,
     )
 
 
-def item_rows(order_id: str, batches: list[list[OrderItem]], *, total_count: int | None) -> list[tuple[Any, ...]]:
+@dataclass(frozen=True, slots=True)
+class ItemRows:
     """The rows of sales.order_items of one order, their values in the order of `frames.ORDER_ITEMS`.
 
-    Raises NotNormalisable where an amount does not fit, or where there are no items though the order counts some.
+    `fault` says which lots are not among them, and why; None if all are.
     """
-    rows = [
-        _item_row(order_id, batch_number, line_number, item)
-        for batch_number, batch in enumerate(batches, start=1)
-        for line_number, item in enumerate(batch, start=1)
-    ]
+
+    rows: list[tuple[Any, ...]]
+    fault: str | None = None
+
+
+def item_rows(order_id: str, batches: Lots, *, total_count: int | None) -> ItemRows:
+    """The rows of the lots that can be read; the others cost only themselves.
+
+    Raises NotNormalisable if none can be read, or if there are none though the order counts some.
+    """
+    rows: list[tuple[Any, ...]] = []
+    faults: list[str] = []
+    for batch_number, batch in enumerate(batches, start=1):
+        for line_number, lot in enumerate(batch, start=1):
+            try:
+                rows.append(_item_row(order_id, batch_number, line_number, lot))
+            except NotNormalisable as error:
+                faults.append(str(error))
+    if faults:
+        fault = f"{len(faults)} of {len(rows) + len(faults)} lots cannot be read. The first: {faults[0]}"
+        if not rows:
+            raise NotNormalisable(f"items: {fault}")
+        return ItemRows(rows, f"items: {fault}")
     if not rows and total_count:
         raise NotNormalisable(f"items: the answer has none, the order counts {total_count} pieces")
-    return rows
+    return ItemRows(rows)
 
 
-def _item_row(order_id: str, batch_number: int, line_number: int, item: OrderItem) -> tuple[Any, ...]:
+def _item_row(order_id: str, batch_number: int, line_number: int, item: OrderItem | UnreadableLot) -> tuple[Any, ...]:
+    if isinstance(item, UnreadableLot):
+        raise NotNormalisable(item.error)
     unit_price = _money(item.unit_price_final)
     total_price = None if unit_price is None else unit_price * item.quantity
     if total_price is not None and abs(total_price) >= _LARGEST_MONEY:
-        raise NotNormalisable(f"items[{batch_number}][{line_number}]: price x quantity is beyond 15 digits")
+        raise NotNormalisable(f"price x quantity is beyond 15 digits - at `$[{batch_number - 1}][{line_number - 1}]`")
     return (
         order_id,
         batch_number,
@@ -206,7 +250,12 @@ def _item_row(order_id: str, batch_number: int, line_number: int, item: OrderIte
         _money(item.weight),
         _plain(item.description),
         _plain(item.remarks),
+        _named(item.unreadable_fields),
     )
+
+
+def _named(fields: Sequence[str]) -> list[str] | None:
+    return sorted(fields) or None
 
 
 def orders_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:

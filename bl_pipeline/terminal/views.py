@@ -232,7 +232,14 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         ("Size", ", ".join(filter(None, size))),
         ("Remarks", clean(order["remarks"])),
         ("Filed", "yes" if order["is_filed"] else ""),
+        ("Not readable", ", ".join(_unreadable(order))),
     ]  # fmt: skip
+
+
+def _unreadable(order: Mapping[str, Any]) -> list[str]:
+    """The fields of the order and its lots that are not as BrickLink documents them, and so null or only text here."""
+    of_lots = {f"items.{name}" for item in order["items"] for name in item["unreadable_fields"] or ()}
+    return [clean(name) for name in [*(order["unreadable_fields"] or ()), *sorted(of_lots)]]
 
 
 def _address(address: Mapping[str, Any] | None) -> str:

@@ -31,6 +31,12 @@ _NOT_IN_SALES = """
     )
 """
 
+_UNREADABLE = """
+    SELECT platform_order_id, unnest(unreadable_fields) AS field FROM sales.orders WHERE store = :store
+    UNION
+    SELECT platform_order_id, 'items.' || unnest(unreadable_fields) FROM sales.order_items WHERE store = :store
+"""
+
 OFFENDING_ORDERS = {
     # Prices are rounded to 4 decimals, so each piece may be out by half of the last one.
     "items_match_subtotal": f"""
@@ -61,13 +67,18 @@ OFFENDING_ORDERS = {
         SELECT platform_order_id FROM sales.orders
         WHERE store = :store AND status = 'unknown' AND platform_status <> 'PURGED'
     """,
+    # An items_key that is empty says that not all items could be read.
     "items_are_held": """
-        SELECT platform_order_id FROM sales.orders o
-        WHERE store = :store AND platform_status <> 'PURGED' AND total_count > 0 AND NOT EXISTS (
-            SELECT FROM sales.order_items i
-            WHERE (i.store, i.platform, i.platform_order_id) = (o.store, o.platform, o.platform_order_id)
+        SELECT platform_order_id FROM sales.orders o LEFT JOIN sync.order_state s
+            USING (store, platform, platform_order_id)
+        WHERE store = :store AND platform_status <> 'PURGED' AND (
+            s.items_key = '' OR total_count > 0 AND NOT EXISTS (
+                SELECT FROM sales.order_items i
+                WHERE (i.store, i.platform, i.platform_order_id) = (o.store, o.platform, o.platform_order_id)
+            )
         )
     """,
+    "fields_are_readable": f"SELECT DISTINCT platform_order_id FROM ({_UNREADABLE}) fields",
 }
 """Check → query for the ids of the orders that offend."""
 
@@ -92,3 +103,12 @@ def find_offenders(connection: Connection, warehouse: Warehouse, check: str) -> 
         {"store": warehouse.store},
     ).all()
     return Offenders(rows[0][1] if rows else 0, [row[0] for row in rows])
+
+
+def unreadable_fields(connection: Connection, warehouse: Warehouse) -> dict[str, int]:
+    """Fields that could not be read as expected, those of lots as `items.<field>`; in how many orders, most first."""
+    rows = connection.execute(
+        text(f"SELECT field, count(*) FROM ({_UNREADABLE}) fields GROUP BY field ORDER BY count(*) DESC, field"),
+        {"store": warehouse.store},
+    )
+    return {row[0]: row[1] for row in rows}

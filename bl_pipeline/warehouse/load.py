@@ -25,6 +25,10 @@ _TRACKED = (
 )  # fmt: skip
 
 
+UNREADABLE = ""
+"""The items_key of stored items that are not those of the order, as these could not be read, or not all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What the warehouse holds of one order once the load is committed; goes to sync.order_state.

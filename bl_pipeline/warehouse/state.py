@@ -139,14 +139,24 @@ def save_unlisted(connection: Connection, warehouse: Warehouse, order_ids: Colle
 
 
 def mark_failed(
-    connection: Connection, warehouse: Warehouse, order_id: str, *, error: str, error_class: str, now: datetime
+    connection: Connection,
+    warehouse: Warehouse,
+    order_id: str,
+    *,
+    error: str,
+    error_class: str,
+    attempts: int,
+    now: datetime,
 ) -> None:
-    """Note that an order could not be fetched or read; what is stored of it stays as it is."""
+    """Note that an order could not be fetched or read; what is stored of it stays as it is.
+
+    `attempts`: so many have failed in a row, this one included.
+    """
     connection.execute(
         text(
             """
             UPDATE sync.order_state
-            SET error = :error, error_class = :error_class, failed_at = :now, attempts = attempts + 1
+            SET error = :error, error_class = :error_class, failed_at = :now, attempts = :attempts
             WHERE store = :store AND platform = :platform AND platform_order_id = :order_id
             """
         ),
@@ -156,6 +166,7 @@ def mark_failed(
             "order_id": order_id,
             "error": error,
             "error_class": error_class,
+            "attempts": attempts,
             "now": now,
         },
     )

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 metadata = MetaData(
     naming_convention={
@@ -49,6 +49,14 @@ def _count(name: str, comment: str, *, null: bool = True) -> Column[int]:
 
 def _flag(name: str, comment: str, *, null: bool = True) -> Column[bool]:
     return Column(name, Boolean, nullable=null, comment=comment)
+
+
+def _unreadable(of: str) -> Column[list[str]]:
+    return Column(
+        "unreadable_fields",
+        ARRAY(Text),
+        comment=f"Fields of the {of} that could not be read as expected: null here, or as text; null if there are none",
+    )
 
 
 def _order_key() -> list[Column[str]]:
@@ -90,7 +98,7 @@ orders = Table(
     _text("buyer_email", "The buyer's e-mail address"),
     _count("buyer_order_count", "Orders this buyer has placed in the store, as BrickLink counts"),
     _text("status", "pending, processing, shipped, completed, on_hold, problem, cancelled or unknown", null=False),
-    _text("platform_status", "The status in BrickLink's own word", null=False),
+    _text("platform_status", "The status in BrickLink's own word, empty if it cannot be read", null=False),
     _text("payment_status", "None, Sent, Received, Clearing, Returned, Bounced or Completed"),
     _text("payment_method", "Payment method in BrickLink's words"),
     _text("payment_currency", "ISO 4217 code of the currency the buyer pays in"),
@@ -141,6 +149,7 @@ orders = Table(
     _text("remarks", "The seller's remarks on the order"),
     _text("seller_username", "The seller's BrickLink username"),
     _text("store_name", "The store's name at BrickLink"),
+    _unreadable("order"),
     _count("order_document_id", "landing.documents: the order as received", null=False),
     _count("items_document_id", "landing.documents: its items as received"),
     _time("fetched_at", "When the order was received", null=False),
@@ -156,7 +165,7 @@ order_items = Table(
     Column("batch_number", Integer, primary_key=True, comment="Batch of the order, from 1"),
     Column("line_number", Integer, primary_key=True, comment="Line within the batch, from 1"),
     _count("inventory_id", "Id of the lot in the store's inventory"),
-    _text("item_number", "Catalogue number, item.no"),
+    _text("item_number", "Catalogue number, item.no; null for a custom item, which has none"),
     _text("item_name", "Catalogue name, unescaped from HTML"),
     _text("item_type", "PART, SET, MINIFIG, BOOK, GEAR, CATALOG, INSTRUCTION, UNSORTED_LOT or ORIGINAL_BOX"),
     _count("category_id", "BrickLink's id of the category"),
@@ -176,6 +185,7 @@ order_items = Table(
     Column("weight", Numeric(19, 4), comment="Weight of one piece in grams"),
     _text("description", "Description the buyer saw, unescaped from HTML"),
     _text("remarks", "The seller's own remarks on the lot, unescaped from HTML"),
+    _unreadable("lot"),
     schema="sales",
     comment="One row per line of a sale; outlives BrickLink's purge",
 )

@@ -4,6 +4,7 @@ import pickle
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -148,12 +149,55 @@ def test_the_wait_that_the_server_asks_for_is_kept(
     assert waits == [17.0]
 
 
-@pytest.mark.parametrize("asked", ["Fri, 01 Mar 2024 08:00:00 GMT", "-5", "x", ""])
-def test_a_wait_that_cannot_be_read_is_ignored(
-    api: Api, client: BrickLinkClient, waits: list[float], asked: str
+ASKED_AT = datetime(2024, 3, 1, 8, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "until",
+    [
+        "Fri, 01 Mar 2024 08:00:40 GMT",
+        "Fri, 01 Mar 2024 08:00:40 -0000",
+        "Fri, 01 Mar 2024 10:00:40 +0200",
+        "Friday, 01-Mar-24 08:00:40 GMT",
+        "Fri Mar  1 08:00:40 2024",
+    ],
+)
+def test_a_wait_until_a_date_is_kept(api: Api, connect: Connect, waits: list[float], status: int, until: str) -> None:
+    """Each of the three forms that a date in HTTP may have. Caught: only seconds were understood."""
+    api.replies = [Reply(b"", status, {"Retry-After": until}), envelope([])]
+    connect(clock=lambda: ASKED_AT).orders(filed=False)
+    assert waits == [40.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("Sat, 02 Mar 2024 07:00:00 GMT", 23 * 3600.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 24 * 3600.0),
+        ("99999999999999999999", 24 * 3600.0),
+        ("9" * 400, 24 * 3600.0),
+    ],
+)
+def test_a_wait_longer_than_a_run_can_wait_ends_the_attempts(
+    api: Api, connect: Connect, waits: list[float], asked: str, seconds: float
+) -> None:
+    """Caught: a number of ten digits was ignored, and the call repeated at once."""
+    api.replies = [Reply(b"", 503, {"Retry-After": asked}), envelope([])]
+    with pytest.raises(ServerError) as caught:
+        connect(clock=lambda: ASKED_AT).orders(filed=False)
+    assert (caught.value.retry_after, waits) == (seconds, [])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["Fri, 01 Mar 2024 07:59:00 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 99 Foo 2024", "-5", "1.5", ""],
+)
+def test_a_wait_that_is_over_or_cannot_be_read_is_ignored(
+    api: Api, connect: Connect, waits: list[float], asked: str
 ) -> None:
     api.replies = [Reply(b"", 503, {"Retry-After": asked}), envelope([])]
-    client.orders(filed=False)
+    connect(clock=lambda: ASKED_AT).orders(filed=False)
     assert 0.5 <= waits[0] <= 1.0
 
 

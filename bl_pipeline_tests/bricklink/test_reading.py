@@ -21,6 +21,7 @@ from bl_pipeline.bricklink import (
     Payment,
     PersonName,
     Shipping,
+    UnreadableLot,
     UnreadableSummary,
     read_items,
     read_order,
@@ -46,7 +47,15 @@ def cost(**changes: Any) -> Cost:
 
 
 def item(**changes: Any) -> OrderItem:
-    return read_items(msgspec.json.encode([[{**LEAST_ITEM, **changes}]]))[0][0]
+    found = read_items(msgspec.json.encode([[{**LEAST_ITEM, **changes}]]))[0][0]
+    assert isinstance(found, OrderItem)
+    return found
+
+
+def lost_lot(**changes: Any) -> str:
+    found = read_items(msgspec.json.encode([[{**LEAST_ITEM, **changes}]]))[0][0]
+    assert isinstance(found, UnreadableLot)
+    return found.error
 
 
 def test_a_whole_order_is_read_field_by_field() -> None:
@@ -168,7 +177,7 @@ def test_what_is_absent_or_null_is_none() -> None:
     assert item(inventory_id=None).inventory_id is None
 
 
-@pytest.mark.parametrize("name", list(LEAST))
+@pytest.mark.parametrize("name", ["order_id", "date_ordered", "cost"])
 def test_what_must_be_there_may_be_neither_absent_nor_null(name: str) -> None:
     rest = {key: value for key, value in LEAST.items() if key != name}
     for wrong in (rest, {**LEAST, name: None}):
@@ -194,8 +203,6 @@ def test_amounts_stay_as_they_are_to_the_last_digit(amount: str) -> None:
 @pytest.mark.parametrize(
     "amount",
     [
-        1,
-        1.5,
         True,
         "1e3",
         "NaN",
@@ -213,14 +220,13 @@ def test_amounts_stay_as_they_are_to_the_last_digit(amount: str) -> None:
     ],
 )
 def test_what_is_no_exact_amount_is_refused(amount: object) -> None:
-    for field in ("grand_total", "salesTax", "vat_rate"):
+    for field in ("grand_total", "salesTax", "vat_amount"):
         with pytest.raises(InvalidResource, match=rf"at `\$\.cost\.{field}`"):
             cost(**{field: amount})
-    with pytest.raises(InvalidResource, match=r"at `\$\[0\]\[0\]\.unit_price_final`"):
-        item(unit_price_final=amount)
+    assert lost_lot(unit_price_final=amount).endswith("at `$[0][0].unit_price_final`")
 
 
-@pytest.mark.parametrize("value", [7, "7"])
+@pytest.mark.parametrize("value", [7, "7", 7.0, "7.0", "007"])
 def test_ids_and_counts_may_be_text(value: object) -> None:
     read = order(order_id=value, total_count=value, shipping={"method_id": value})
     assert (read.order_id, read.total_count, read.shipping) == (7, 7, Shipping(method_id=7))
@@ -229,12 +235,14 @@ def test_ids_and_counts_may_be_text(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [2**63, str(2**63), 10**30, str(10**30), 1.5, "1.0", "1e3", "999999999999999.9999", "x", True],
+    [2**63, str(2**63), 10**30, str(10**30), 1.5, "1.5", "1e3", 1e300, "999999999999999.9999", "x", True, []],
 )
-def test_ids_and_counts_beyond_64_bits_or_no_integers_are_refused(value: object) -> None:
-    for name in ("order_id", "total_count"):
-        with pytest.raises(InvalidResource, match=rf"at `\$\.{name}`"):
-            order(**{name: value})
+def test_ids_and_counts_beyond_64_bits_or_no_integers_are_not_read(value: object) -> None:
+    with pytest.raises(InvalidResource, match=r"at `\$\.order_id`"):
+        order(order_id=value)
+    read = order(total_count=value)
+    assert (read.total_count, read.unreadable_fields) == (None, ("total_count",))
+    assert lost_lot(quantity=value).endswith("at `$[0][0].quantity`")
     assert order(total_count=2**63 - 1).total_count == 2**63 - 1
 
 
@@ -243,10 +251,10 @@ def test_flags_may_be_text_or_digits(value: object, flag: bool) -> None:
     assert order(is_filed=value).is_filed is flag
 
 
-@pytest.mark.parametrize("value", ["-0", "0.0", "yes", 2, 1.0, [True]])
-def test_what_is_no_flag_is_refused(value: object) -> None:
-    with pytest.raises(InvalidResource, match=r"at `\$\.is_filed`"):
-        order(is_filed=value)
+@pytest.mark.parametrize("value", ["-0", "0.0", "Y", "yes", 2, 1.0, [True]])
+def test_what_is_no_flag_is_none_and_named(value: object) -> None:
+    read = order(is_filed=value)
+    assert (read.is_filed, read.unreadable_fields) == (None, ("is_filed",))
 
 
 @pytest.mark.parametrize(
@@ -274,23 +282,27 @@ def test_times_come_out_in_utc(text: str) -> None:
         "2024-02-30T00:00:00Z",
         "9999-12-31T23:00:00-05:00",
         "0001-01-01T00:00:00+01:00",
+        "0001-01-01T00:00:00.000Z",
+        "9999-12-31T00:00:00Z",
+        "1994-12-31T23:59:59Z",
+        "2100-01-01T00:00:00Z",
         True,
     ],
 )
-def test_what_is_no_time_is_refused(value: object) -> None:
-    with pytest.raises(InvalidResource, match=r"Expected `datetime` - at `\$\.shipping\.date_shipped`"):
-        order(shipping={"date_shipped": value})
+def test_what_is_no_plausible_time_is_none_and_named(value: object) -> None:
+    """Not so the order date: without it the money would belong to no day."""
+    read = order(shipping={"date_shipped": value}, date_status_changed=value)
+    assert read.shipping == Shipping()
+    assert read.unreadable_fields == ("date_status_changed", "shipping.date_shipped")
+    with pytest.raises(InvalidResource, match=r"Expected `datetime` - at `\$\.date_ordered`"):
+        order(date_ordered=value)
 
 
-@given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
+@given(st.datetimes(datetime(1995, 1, 2), datetime(2099, 12, 30)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
 def test_any_time_is_the_same_moment_after_reading(naive: datetime, minutes: int) -> None:
     time = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    try:
-        expected = time.astimezone(UTC)
-    except OverflowError:
-        return
     read = order(date_ordered=time.isoformat()).date_ordered
-    assert (read, read.tzinfo) == (expected, UTC)
+    assert (read, read.tzinfo) == (time.astimezone(UTC), UTC)
 
 
 def test_other_spellings_are_understood() -> None:
@@ -308,8 +320,11 @@ def test_the_old_shape_of_displayed_cost_is_understood() -> None:
     raw = msgspec.json.encode([{**LEAST, "cost": {"currency_code": "EUR", **old}}])
     assert read_summaries(raw)[0][0].disp_cost == shown
     assert order(cost={"currency_code": "EUR", **old}, disp_cost={"etc1": "1"}).disp_cost == DisplayCost(etc1="1")
-    with pytest.raises(InvalidResource, match="disp_cost"):
-        order(cost={"currency_code": "EUR", **old, "disp_subtotal": 2.0})
+    read = order(cost={"currency_code": "EUR", **old, "disp_subtotal": "2,0"})
+    assert (read.disp_cost, read.unreadable_fields) == (
+        DisplayCost(currency_code="USD", grand_total="3.0000"),
+        ("disp_cost.subtotal",),
+    )
 
 
 def test_a_flat_list_of_items_is_one_batch() -> None:
@@ -317,20 +332,9 @@ def test_a_flat_list_of_items_is_one_batch() -> None:
     assert read_items(b"[]") == []
 
 
-@pytest.mark.parametrize(
-    ("raw", "where"),
-    [
-        (b"{}", r"\$`"),
-        (b"[1]", r"\$\[0\]`"),
-        (b"[[1]]", r"\$\[0\]\[0\]`"),
-        (b'[{"item":{"no":"1"},"quantity":1},[]]', r"\$\[1\]`"),
-        (b'[[],[{"item":{},"quantity":1}]]', r"`no` - at `\$\[1\]\[0\]\.item`"),
-        (b"[[", r"\$`"),
-        (b'[["\xff"]]', r"\$`"),
-    ],
-)
-def test_items_of_another_shape_are_refused_with_their_place(raw: bytes, where: str) -> None:
-    with pytest.raises(InvalidResource, match=where):
+@pytest.mark.parametrize("raw", [b"{}", b"[[", b'[["\xff"]]', b"null", b"7"])
+def test_items_that_are_no_list_are_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidResource, match=r"at `\$`"):
         read_items(raw)
 
 
@@ -340,12 +344,13 @@ def test_stored_text_reads_like_received_bytes() -> None:
 
 
 def test_a_row_that_cannot_be_read_does_not_lose_the_others() -> None:
-    rows = [LEAST, {**LEAST, "order_id": "32", "status": 5}, {"order_id": 33}, {**LEAST, "order_id": 34}]
+    no_currency = {**LEAST, "order_id": "32", "cost": {"currency_code": 5}}
+    rows = [LEAST, no_currency, {"order_id": 33}, {**LEAST, "order_id": 34}]
     summaries, unreadable = read_summaries(msgspec.json.encode(rows))
     assert [type(row) for row in summaries] == [OrderSummary] * 2
     assert [row.order_id for row in summaries] == [31, 34]
     assert unreadable == [
-        UnreadableSummary(order_id="32", error="Expected `str`, got `int` - at `$[1].status`"),
+        UnreadableSummary(order_id="32", error="Expected `text` - at `$[1].cost.currency_code`"),
         UnreadableSummary(order_id="33", error="Object missing required field `date_ordered` - at `$[2]`"),
     ]
 

@@ -6,6 +6,7 @@ What a value means is worked out here by rules that share no code with the pipel
 from __future__ import annotations
 
 import html
+import html.entities
 import json
 import re
 from dataclasses import dataclass
@@ -16,38 +17,42 @@ from typing import Any, NamedTuple
 Json = dict[str, Any]
 ABSENT = object()
 WRONG = object()
-"""No meaning: the order has to fail."""
+"""No meaning: what the field costs is lost."""
 
 
 class Field(NamedTuple):
-    """A field of an answer: where it is, what it holds, and the columns it fills."""
+    """A field of an answer: where it is, what it holds, and the columns it fills.
+
+    `costs`: what is lost if it cannot be read: the "order", the "lot", or only its "value".
+    """
 
     path: str
     kind: str
     columns: tuple[str, ...]
     required: bool = False
+    costs: str = "value"
 
 
-def fields(kind: str, *entries: str, required: bool = False) -> list[Field]:
+def fields(kind: str, *entries: str, required: bool = False, costs: str = "value") -> list[Field]:
     """Fields from "path>column column"."""
     found = []
     for entry in entries:
         path, _, columns = entry.partition(">")
-        found.append(Field(path, kind, tuple(columns.split()), required))
+        found.append(Field(path, kind, tuple(columns.split()), required, costs))
     return found
 
 
 _COSTS = ("shipping", "insurance", "etc1", "etc2", "credit", "coupon", "vat_amount")
 DETAIL = [
-    *fields("time", "date_ordered>order_date first_order_date", required=True),
+    *fields("time", "date_ordered>order_date first_order_date", required=True, costs="order"),
     *fields("time", "date_status_changed>status_changed_at", "payment.date_paid>paid_at"),
     *fields("time", "shipping.date_shipped>shipped_at"),
-    *fields("raw", "status>platform_status", required=True),
+    *fields("raw", "status>platform_status"),
     *fields("raw", "buyer_name>buyer_username", "buyer_email>buyer_email", "seller_name>seller_username"),
     *fields("raw", "payment.status>payment_status", "payment.currency_code>payment_currency"),
     *fields("raw", "shipping.tracking_no>tracking_number", "shipping.tracking_link>tracking_url"),
     *fields("raw", "disp_cost.currency_code>disp_currency"),
-    *fields("word", "cost.currency_code>currency", required=True),
+    *fields("word", "cost.currency_code>currency", required=True, costs="order"),
     *fields("text", "store_name>store_name", "remarks>remarks", "payment.method>payment_method"),
     *fields("text", "shipping.method>shipping_method", "shipping.address.name.full>buyer_name"),
     *fields("address", *(f"shipping.address.{name}>" for name in ("full", "address1", "address2", "city", "state"))),
@@ -57,8 +62,9 @@ DETAIL = [
     *fields("flag", "is_filed>is_filed", "is_invoiced>is_invoiced", "require_insurance>require_insurance"),
     *fields("flag", "drive_thru_sent>drive_thru_sent"),
     *fields("flag", "salesTax_collected_by_bl>sales_tax_collected_by_bricklink"),
-    *fields("money", "cost.subtotal>subtotal", "cost.grand_total>total", "cost.final_total>final_total"),
-    *fields("money", *(f"cost.{name}>{name}" for name in _COSTS), "cost.salesTax>tax", "cost.vat_rate>vat_rate"),
+    *fields("money", "cost.subtotal>subtotal", "cost.grand_total>total", "cost.final_total>final_total", costs="order"),
+    *fields("money", *(f"cost.{name}>{name}" for name in _COSTS), "cost.salesTax>tax", costs="order"),
+    *fields("money", "cost.vat_rate>vat_rate"),
     *fields("money", *(f"disp_cost.{name}>disp_{name}" for name in ("subtotal", "etc1", "coupon", "vat_amount"))),
     *fields("money", "disp_cost.grand_total>disp_total", "disp_cost.final_total>disp_final_total"),
     *fields("money", "total_weight>total_weight"),
@@ -66,20 +72,21 @@ DETAIL = [
     *fields("part", "shipping>shipping_method tracking_number shipped_at shipping_address country_code buyer_name"),
     *fields("part", "shipping.address>shipping_address country_code buyer_name", "shipping.address.name>buyer_name"),
     *fields("part", "disp_cost>disp_currency disp_subtotal disp_total"),
-    *fields("part", "cost>", required=True),
+    *fields("part", "cost>", required=True, costs="order"),
     *fields("unknown", "something_new>", "cost.something_new>"),
 ]
 LOT = [
-    *fields("raw", "item.no>item_number", required=True),
-    *fields("integer", "quantity>quantity", required=True),
+    *fields("raw", "item.no>item_number"),
+    *fields("integer", "quantity>quantity", required=True, costs="lot"),
     *fields("integer", "inventory_id>inventory_id", "color_id>color_id", "item.category_id>category_id"),
     *fields("raw", "item.type>item_type", "new_or_used>condition", "completeness>completeness"),
     *fields("raw", "currency_code>currency", "disp_currency_code>disp_currency"),
     *fields("text", "item.name>item_name", "color_name>color_name", "description>description", "remarks>remarks"),
-    *fields("money", "unit_price_final>unit_price", "unit_price>list_unit_price", "weight>weight"),
+    *fields("money", "unit_price_final>unit_price", costs="lot"),
+    *fields("money", "unit_price>list_unit_price", "weight>weight"),
     *fields("money", "disp_unit_price_final>disp_unit_price", "disp_unit_price>disp_list_unit_price"),
     *fields("money", "order_cost>order_cost"),
-    *fields("part", "item>", required=True),
+    *fields("part", "item>item_number item_name item_type category_id"),
     *fields("unknown", "something_new>", "item.something_new>"),
 ]
 # What a field takes part in beside its own columns.
@@ -94,7 +101,7 @@ PARTS_COLUMNS = {
 }
 
 
-# What a value means.
+# What a value means: what is stored, and whether the field is named as one that could not be read.
 
 _MONEY = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4}0*)?\Z")
 
@@ -105,29 +112,38 @@ def stored_text(value: str) -> str:
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", json.loads(json.dumps(value)))
 
 
-def meaning(kind: str, value: Any) -> set[Any]:
-    """What may be stored for a value; WRONG in it says that the order may fail, or has to where it is all."""
+def unescaped(text: str) -> str:
+    """Text without the entities that end in a semicolon."""
+
+    def character(entity: re.Match[str]) -> str:
+        if entity[0][1] != "#":
+            # `&notit;` begins like `&not`, and is another word.
+            return html.unescape(entity[0]) if entity[0][1:] in html.entities.html5 else entity[0]
+        number = int(entity[1].lower().lstrip("#x"), 16 if entity[1][1] in "xX" else 10)
+        return chr(number) if 0xD800 <= number < 0xE000 else html.unescape(entity[0])
+
+    replaced = re.sub("&(#[0-9]{1,20}|#[xX][0-9a-fA-F]{1,20}|[a-zA-Z][a-zA-Z0-9]*);", character, text)
+    return replaced.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def meaning(kind: str, value: Any) -> Any:
+    """What is stored for a value; WRONG if it cannot be read."""
     if value is ABSENT or value is None:
-        return {None}
+        return None
     if kind in ("raw", "text", "word", "address"):
         if not isinstance(value, str) or (kind == "word" and not value):
-            return {WRONG}
+            return WRONG
         text = stored_text(value)
         if kind in ("raw", "word"):
-            return {text}
-        return {re.sub("[\x00\ud800-\udfff]", "\ufffd", html.unescape(html.unescape(text)))}
+            return text
+        return re.sub("[\x00\ud800-\udfff]", "\ufffd", unescaped(unescaped(text)))
     if value == "" and isinstance(value, str):
-        return {None}
-    if isinstance(value, str) and value.lower() == "null":
-        return {None, WRONG}
+        return None
     if kind == "money":
-        fits = isinstance(value, str) and value.isascii() and _MONEY.match(value)
-        return {Decimal(value)} if fits else {WRONG}
+        return _money(value)
     if kind == "flag":
-        if isinstance(value, bool):
-            return {value}
-        known = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
-        return {WRONG} if known is None or isinstance(value, dict | list) else {known, WRONG}
+        known = {"true": True, "false": False, "1": True, "0": False}
+        return known.get(str(value).lower(), WRONG) if isinstance(value, str | int) else WRONG
     if kind == "integer":
         return _integer(value)
     if kind == "time":
@@ -135,29 +151,34 @@ def meaning(kind: str, value: Any) -> set[Any]:
     raise AssertionError(kind)
 
 
-def _integer(value: Any) -> set[Any]:
+def _money(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return WRONG
+    if isinstance(value, str):
+        return Decimal(value) if value.isascii() and _MONEY.match(value) else WRONG
+    exact = Decimal(json.dumps(value))
+    return exact if abs(exact) < 10**15 and exact == round(exact, 4) else WRONG
+
+
+def _integer(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str | float):
-        return {WRONG}
-    try:
-        number = Decimal(str(value)) if not isinstance(value, str) or value.isascii() else Decimal("NaN")
-    except ArithmeticError:
-        return {WRONG}
-    if not number.is_finite() or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
-        return {WRONG}
-    plain = isinstance(value, int) or (isinstance(value, str) and re.fullmatch("-?(0|[1-9][0-9]*)", value))
-    return {int(number)} if plain else {int(number), WRONG}
+        return WRONG
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+(\.0+)?", value, re.ASCII):
+        return WRONG
+    number = Decimal(value) if isinstance(value, str) else Decimal(json.dumps(value))
+    fits = -(2**63) <= number < 2**63 and number == number.to_integral_value()
+    return int(number) if fits else WRONG
 
 
-def _time(value: Any) -> set[Any]:
+def _time(value: Any) -> Any:
     if not isinstance(value, str):
-        return {WRONG}
+        return WRONG
     try:
         time = datetime.fromisoformat(value)
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
-        return {WRONG}
-    strict = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)?", value, re.ASCII)
-    return {time} if strict else {time, WRONG}
+        return WRONG
+    return time if 1995 <= time.year < 2100 else WRONG
 
 
 # Answers with a value in them.
@@ -172,19 +193,33 @@ class Mutation:
     value: Any
 
     @property
-    def expected(self) -> set[Any]:
-        """What may be in the field's columns, with WRONG for "the order may fail"."""
-        if self.field.kind == "unknown":
-            return {ABSENT}
+    def meaning(self) -> Any:
+        """What the value means: what is stored of it, or WRONG."""
         gone = self.value is ABSENT or self.value is None
-        if self.field.required and gone:
-            return {WRONG}
         if self.field.kind == "part":
-            # An object of none of the known fields is one whose every field is absent.
-            return {None} if gone or (self.value == "" and not self.field.required) else {WRONG, None}
-        if self.field.required and self.value == "" and self.field.kind in ("time", "integer"):
-            return {WRONG}
+            is_part = isinstance(self.value, dict) and not self.field.required
+            return None if is_part or ((gone or self.value == "") and not self.field.required) else WRONG
+        blank = self.value == "" and self.field.kind in ("time", "integer")
+        if self.field.required and (gone or blank):
+            return WRONG
         return meaning(self.field.kind, self.value)
+
+    @property
+    def lost(self) -> str:
+        """What the value costs: the "order", the "lot", the "value" of the field alone, or "" if it can be read."""
+        return self.field.costs if self.field.kind != "unknown" and self.meaning is WRONG else ""
+
+    @property
+    def stored(self) -> Any:
+        """What is stored in the columns of the field if no more than its value is lost."""
+        if self.meaning is not WRONG:
+            return "" if self.field.path == "status" and self.meaning is None else self.meaning
+        if self.field.kind not in ("raw", "text", "address"):
+            return None
+        if isinstance(self.value, dict | list):
+            # Numbers in it may be text.
+            return json.dumps(self.value, ensure_ascii=False)
+        return json.dumps(self.value)
 
     @property
     def touched(self) -> set[str]:
@@ -193,6 +228,7 @@ class Mutation:
             *self.field.columns,
             *DERIVED.get(self.field.path, ()),
             *PARTS_COLUMNS.get(self.field.path, ()),
+            *({"unreadable_fields"} if self.lost else ()),
             *({"shipping_address"} if self.field.path.startswith("shipping.address") else ()),
         }
 

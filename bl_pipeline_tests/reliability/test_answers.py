@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bl_pipeline.bricklink import BrickLinkError, InvalidAnswer, read_items, read_order, read_summaries
 from bl_pipeline.bricklink.envelope import ITEMS, ITEMS_OF_PURGED, ORDER, ORDERS, open_answer
+from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.reliability.test_fuzz import SALES, WIRE, envelope
 
 ANY_JSON = st.recursive(
@@ -27,13 +28,20 @@ GOOD = [
 ]
 
 
+WAITS = [
+    "Fri, 01 Mar 2024 08:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2400", "Mon, 01 Jan 0001 00:00:00 +2359", "9" * 400,
+    "Fri, 99 Foo 2024 08:00:00 GMT", "Fri, 01 Mar 2024 08:00:00 +99999999999", "Fri, 01 Mar 99999999999 08:00:00 GMT",
+    "2024-03-01T08:00:00Z", "01 Mar 2024", ",", "Fri,",
+]  # fmt: skip
+
+
 def take_apart(status: int, headers: dict[str, str], body: bytes) -> None:
     """Nothing but a BrickLinkError, with nothing of the body in it, comes out of an answer."""
     for expect, reader in (
         (ORDER, read_order), (ITEMS, read_items), (ITEMS_OF_PURGED, read_items), (ORDERS, read_summaries),
     ):  # fmt: skip
         try:
-            raw = open_answer(status, headers, body, expect, "/orders/1")
+            raw = open_answer(status, headers, body, expect, "/orders/1", NOW)
             assert isinstance(raw, bytes)
             raw.decode()
             reader(raw)
@@ -44,7 +52,7 @@ def take_apart(status: int, headers: dict[str, str], body: bytes) -> None:
 @settings(max_examples=150, deadline=None, database=None, derandomize=True)
 @given(
     status=st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 503]),
-    headers=st.dictionaries(st.just("Retry-After"), st.text(max_size=12)),
+    headers=st.dictionaries(st.just("Retry-After"), st.text(max_size=12) | st.sampled_from(WAITS)),
     body=st.binary(max_size=200)
     | ANY_JSON.map(lambda value: json.dumps(value).encode())
     | ANY_JSON.map(lambda value: json.dumps({"meta": {"code": 200}, "data": value}).encode())
@@ -78,7 +86,7 @@ def test_an_answer_cut_off_anywhere_is_never_an_answer(body: bytes) -> None:
     for length in range(0, len(body), 1 + len(body) // 400):
         for expect in (ORDER, ITEMS, ITEMS_OF_PURGED, ORDERS):
             with pytest.raises(InvalidAnswer):
-                open_answer(200, {}, body[:length], expect, "/orders")
+                open_answer(200, {}, body[:length], expect, "/orders", NOW)
 
 
 @pytest.mark.parametrize("depth", [100, 900, 990, 5_000, 500_000])

@@ -163,7 +163,7 @@ def test_an_order_that_cannot_be_read_does_not_keep_it_open(
     assert run_once().success
     clock.advance(hours=24)
     broken = next(order_id for order_id, order in store.sales.items() if not order.is_purged)
-    server.faults.on(f"/orders/{broken}$", Fault.WRONG_TYPE_COUNT)
+    server.faults.on(f"/orders/{broken}$", Fault.WRONG_TYPE_MONEY)
 
     result = run_once(FULL)
 

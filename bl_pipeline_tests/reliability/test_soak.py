@@ -14,7 +14,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
-from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.expected import as_read, item_rows, items_as_read, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import (
     Death,
     RememberingStore,
@@ -72,15 +72,19 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
 
         orders_stored = stored_orders(warehouse)
         assert orders_stored == {
-            str(order.order_id): order_row(
-                order,
-                first_order_date=orders_stored[str(order.order_id)]["first_order_date"],
-                status=orders_stored[str(order.order_id)]["status"] if order.is_purged else None,
+            str(order.order_id): as_read(
+                order_row(
+                    order,
+                    first_order_date=orders_stored[str(order.order_id)]["first_order_date"],
+                    status=orders_stored[str(order.order_id)]["status"] if order.is_purged else None,
+                ),
+                orders_stored[str(order.order_id)],
             )
             for order in store.sales.values()
         }
-        assert stored_items(warehouse) == {
-            str(order.order_id): item_rows(order)
+        items_stored = stored_items(warehouse)
+        assert items_stored == {
+            str(order.order_id): items_as_read(item_rows(order), items_stored.get(str(order.order_id), []))
             for order in store.sales.values()
             if not order.is_purged and order.lots
         }

@@ -117,7 +117,7 @@ def test_the_list_an_old_row_stands_in_says_whether_it_is_filed() -> None:
 
 def test_a_row_of_which_only_the_id_can_be_read_is_an_order_all_the_same() -> None:
     good, bad = answer("list_purged")
-    bad["cost"]["grand_total"] = 5.83
+    bad["cost"]["grand_total"] = "5,83"
     rows, unreadable = read_summaries(json.dumps([good, bad]))
 
     merged = merge_lists([*rows, *unreadable], [])

@@ -29,6 +29,7 @@ def test_frames_have_the_columns_of_their_table(schema: pa.Schema, table: sa.Tab
     kinds: dict[pa.DataType, Any] = {
         frames.MONEY: sa.Numeric,
         frames.TIME: sa.TIMESTAMP,
+        frames.TEXTS: sa.ARRAY,
         frames.TEXT: (sa.Text, sa.dialects.postgresql.JSONB),
         frames.COUNT: sa.BigInteger,
         frames.FLAG: sa.Boolean,
