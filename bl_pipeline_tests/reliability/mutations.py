@@ -196,6 +196,8 @@ class Mutation:
     def meaning(self) -> Any:
         """What the value means: what is stored of it, or WRONG."""
         gone = self.value is ABSENT or self.value is None
+        if self.field.kind == "unknown":
+            return None
         if self.field.kind == "part":
             is_part = isinstance(self.value, dict) and not self.field.required
             return None if is_part or ((gone or self.value == "") and not self.field.required) else WRONG
@@ -207,7 +209,7 @@ class Mutation:
     @property
     def lost(self) -> str:
         """What the value costs: the "order", the "lot", the "value" of the field alone, or "" if it can be read."""
-        return self.field.costs if self.field.kind != "unknown" and self.meaning is WRONG else ""
+        return self.field.costs if self.meaning is WRONG else ""
 
     @property
     def stored(self) -> Any:
