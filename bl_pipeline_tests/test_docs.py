@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from typer.core import TyperArgument
 from typer.main import get_command
 
+from bl_pipeline.bricklink import ITEM_FIELDS, ORDER_FIELDS, Loss
 from bl_pipeline.cli import app
 from bl_pipeline.settings import Settings
 
@@ -141,3 +143,18 @@ def test_every_page_is_reached_from_the_readme() -> None:
         links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
         todo += [(page.parent / link).resolve() for link in links if (page.parent / link).is_file()]
     assert reached == set(PAGES)
+
+
+@pytest.mark.parametrize(
+    ("title", "fields"), [("Fields of an order", ORDER_FIELDS), ("Fields of a lot", ITEM_FIELDS)]
+)
+def test_the_page_on_tolerance_says_what_each_field_costs(title: str, fields: Mapping[str, Loss]) -> None:
+    page = (PROJECT / "docs" / "tolerance.md").read_text()
+    (part,) = re.findall(rf"^## {title}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    described = {
+        name: loss.partition(",")[0]
+        for loss, names in re.findall(r"^\| ((?:the|nothing)[^|]*) \| (.*) \|$", part, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    words = {Loss.ORDER: "the order", Loss.LOT: "the lot", Loss.VALUE: "nothing"}
+    assert described == {name: words[loss] for name, loss in fields.items()}

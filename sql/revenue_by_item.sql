@@ -6,8 +6,8 @@
 --   store: key of the store, from BL_STORE
 --   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
 --   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
---   item_number: catalogue number; null where the item is not known
---   item_name: catalogue name; null where the item is not known
+--   item_number: catalogue number; null if the item is not known, or is a custom item that has none
+--   item_name: catalogue name; null if the item is not known or has no number
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: orders with such an item
 --   lots [lots]: lines of orders
@@ -17,7 +17,8 @@
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
 --   The row without an item holds what is not known: items purged by BrickLink before they were fetched (see missing),
 --     and where the lines of an order differ from its total by a rounding, that.
---   All colours and conditions of an item are one row.
+--   All colours and conditions of an item are one row. Items without a number, which sellers make up themselves
+--     (custom items), are one row for each type, without a name: revenue_items has each of them.
 -- Period: month, adds up
 -- Chart: items_total by item_name
 -- Stored: when large
@@ -40,7 +41,7 @@ SELECT
     month,
     item_type,
     item_number,
-    max(item_name) AS item_name,
+    CASE WHEN item_number IS NOT NULL THEN max(item_name) END AS item_name,
     currency,
     count(*) AS orders,
     sum(lots)::bigint AS lots,

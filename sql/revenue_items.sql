@@ -16,8 +16,8 @@
 --   day [date]: the day of the order, in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
 --   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
---   item_number: catalogue number; null where the item is not known
---   item_name: catalogue name; null where the item is not known
+--   item_number: catalogue number; null if the item is not known, or is a custom item that has none
+--   item_name: catalogue name, or the name of a custom item; null if the item is not known
 --   category_id: BrickLink's id of the category; null where the item is not known
 --   color_id: BrickLink's id of the colour, 0 where there is none; null where the item is not known
 --   color_name: name of the colour; null where the item is not known

@@ -25,9 +25,12 @@ class Color(NamedTuple):
 
 
 class CatalogueItem(NamedTuple):
-    """Something in the catalogue: `name` is plain text, `weight` is grams, `price` a typical price of one."""
+    """Something in the catalogue: `name` is plain text, `weight` is grams, `price` a typical price of one.
 
-    no: str
+    A custom item of the seller's is not in the catalogue, and has no number.
+    """
+
+    no: str | None
     type: str
     category_id: int
     name: str

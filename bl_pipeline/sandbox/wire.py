@@ -152,12 +152,14 @@ class Wire:
     def _lot(self, order: SandboxOrder, lot: Lot) -> Json:
         row: Json = {
             "inventory_id": None if lot.inventory_id is None else self._number(lot.inventory_id),
-            "item": {
-                "no": lot.item.no,
-                "name": lot.item.wire_name,
-                "type": lot.item.type,
-                "category_id": self._number(lot.item.category_id),
-            },
+            "item": _without_unset(
+                {
+                    "no": lot.item.no,
+                    "name": lot.item.wire_name,
+                    "type": lot.item.type,
+                    "category_id": self._number(lot.item.category_id),
+                }
+            ),
             "color_id": self._number(lot.color.color_id),
             "color_name": lot.color.name,
             "quantity": self._number(lot.quantity),

@@ -91,6 +91,13 @@ def grow_store() -> Store:
         store.put(replace(order, date_ordered=NEW_YEAR_IN_BERLIN, date_status_changed=changed_at))
     # First seen when it was over, and nobody says when it was shipped.
     store.put(replace(sound[-2], shipping=sound[-2].shipping._replace(date_shipped=None)))
+    # Items of the seller's own, without a catalogue number: several in an order, and one in another.
+    for order, names in ((sound[-3], ("Gift & card", "Poster")), (sound[-4], ("Poster",))):
+        batches = [list(batch) for batch in order.batches]
+        for place, name in enumerate(names[: len(batches[0])]):
+            item = batches[0][place].item._replace(no=None, name=name, escapes=1)
+            batches[0][place] = batches[0][place]._replace(item=item)
+        store.put(replace(order, batches=tuple(tuple(batch) for batch in batches)))
     # BrickLink has lost the name of this buyer.
     store.put(replace(sound[-1], buyer=sound[-1].buyer._replace(name=None)))
     return store

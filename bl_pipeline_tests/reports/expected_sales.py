@@ -160,7 +160,8 @@ class SalesReports(Accounts):
         return [
             {
                 **key,
-                **({named: rows[0][named]} if named else {}),
+                # What has no key has no name of its own.
+                **({named: rows[0][named] if key[keys[-1]] is not None else None} if named else {}),
                 "orders": len({row["platform_order_id"] for row in rows}),
                 "lots": sum(row["line_number"] is not None for row in rows),
                 "quantity": sum(whole(row["quantity"]) for row in rows),
