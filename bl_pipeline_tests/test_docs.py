@@ -145,9 +145,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert reached == set(PAGES)
 
 
-@pytest.mark.parametrize(
-    ("title", "fields"), [("Fields of an order", ORDER_FIELDS), ("Fields of a lot", ITEM_FIELDS)]
-)
+@pytest.mark.parametrize(("title", "fields"), [("Fields of an order", ORDER_FIELDS), ("Fields of a lot", ITEM_FIELDS)])
 def test_the_page_on_tolerance_says_what_each_field_costs(title: str, fields: Mapping[str, Loss]) -> None:
     page = (PROJECT / "docs" / "tolerance.md").read_text()
     (part,) = re.findall(rf"^## {title}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)

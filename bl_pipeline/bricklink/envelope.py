@@ -186,8 +186,8 @@ def _address(description: object) -> str:
         return ""
 
 
-_LONGEST_WAIT = 24 * 3600.0
-"""Seconds. No limit of BrickLink's is longer than a day, whatever a gateway says."""
+_DAY = 24 * 3600
+"""In seconds. No limit of BrickLink's is longer than a day, whatever a gateway says."""
 
 
 def _asked_to_wait(error: BrickLinkError, headers: Mapping[str, str], now: datetime) -> BrickLinkError:
@@ -200,11 +200,12 @@ def _asked_to_wait(error: BrickLinkError, headers: Mapping[str, str], now: datet
 def _wait_seconds(asked: str, now: datetime) -> float | None:
     """The seconds that `Retry-After` asks for, by their number or by the time of their end; None if it is neither."""
     if asked.isascii() and asked.isdigit():
-        return min(float(asked), _LONGEST_WAIT)
+        seconds = float(asked)
+        return min(seconds, _DAY)
     try:
         end = parsedate_to_datetime(asked)
     except (ValueError, OverflowError):
         return None
     # Without an offset it is UTC. An end that has passed is no wait.
     seconds = (end.replace(tzinfo=end.tzinfo or UTC) - now).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return min(max(seconds, 0.0), _DAY)
