@@ -38,7 +38,7 @@ def test_a_value_that_cannot_be_stored_costs_its_own_order_only(
     with warehouse.engine.begin() as connection:
         ids = connection.scalars(text("SELECT order_document_id FROM sales.orders ORDER BY 1 LIMIT 3")).all()
         for document in [landing.read_document(connection, document_id) for document_id in ids]:
-            prepared = prepare(Answers(document.order_id, [document]), None)
+            prepared = prepare(Answers(document.order_id, [document]), None, None)
             assert isinstance(prepared, list)
             batch.append(prepared)
         bad = batch[1][0]
