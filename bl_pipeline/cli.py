@@ -17,8 +17,10 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.encoding import never_fail
 from bl_pipeline.terminal.failures import explain_all, explained
-from bl_pipeline.terminal.reading import Json, errors, order, order_number, orders, status
+from bl_pipeline.terminal.orders import orders
+from bl_pipeline.terminal.reading import Json, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
 
@@ -77,18 +79,19 @@ def bl(
 
 def main() -> None:
     """The console script."""
+    never_fail()
     try:
         app()
     finally:
         try:
             sys.stdout.flush()
         except OSError:
-            # It was told; Python would try again, and end with an exit code of its own.
+            # The error was reported; Python would try again, and end with an exit code of its own.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> NoReturn:
-    """Run a job, report, and exit with the result's code."""
+def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, nothing: str = "") -> NoReturn:
+    """Run a job, report, and exit with the result's code; `nothing` is what to say if there was nothing to do."""
     from bl_pipeline.terminal.progress import SyncProgress
     from bl_pipeline.terminal.running import run_job
 
@@ -111,7 +114,7 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str) -> N
         else:
             from bl_pipeline.terminal.views import result_view
 
-            show(result_view(result))
+            show(result_view(result, nothing))
     raise typer.Exit(result.exit_code)
 
 
@@ -159,7 +162,7 @@ def refresh(
 @app.command()
 def retry(as_json: ResultJson = False) -> None:
     """Try again the orders that failed, and only these."""
-    _run("retry_failed_orders", {}, as_json=as_json, doing="Trying again")
+    _run("retry_failed_orders", {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
 
 
 @app.command()
@@ -212,7 +215,7 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 picks a free port.")] = 0,
-    orders: Annotated[int, typer.Option(min=0, help="How many sales; purchases come on top.")] = 300,
+    orders: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many sales; purchases come on top.")] = 300,
     seed: Annotated[int, typer.Option(help="What the store grows from.")] = 7,
 ) -> None:
     """Serve a BrickLink to try things with, until Ctrl-C; prints how to connect to it."""

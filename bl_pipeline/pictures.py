@@ -16,6 +16,8 @@ from decimal import Decimal
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
+from bl_pipeline.warehouse.report_labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -29,6 +31,9 @@ LONG_LABEL = 16
 LEGEND = 7
 MONTHS_LABELLED = 18
 SMALL_COLOURS = 24
+FEWEST_YEARS, FEWEST_MONTHS = 5, 12
+SIGNS_ACROSS = 120
+"""Signs of small text that fit side by side across a picture."""
 
 INK, QUIET, LINES, OTHERS = "#1f2933", "#6b7785", "#e4e8ec", "#b4bcc6"
 # Told apart by who sees few colours, too (Okabe and Ito).
@@ -36,7 +41,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b
 
 # Parts in the order of an order's life, each with its own colour; others follow by name.
 STATUSES = ("pending", "processing", "shipped", "completed", "on hold", "problem", "cancelled")
-NOT_KNOWN = {"not seen", "not known", "unknown"}
+GREY = {"not seen", NOT_KNOWN, "unknown", "no address"}
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -89,7 +94,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
     shown = found[:PANELS]
     amount = rows.report.column(spec.amount)
     most = SMALL_BARS if small else BARS
-    stacked = spec.over_time or any(len(label) > LONG_LABEL for panel in shown for label in panel.values)
+    stacked = spec.over_time or any(len(place) > LONG_LABEL for panel in shown for place in panel.values)
     if small and stacked and not spec.over_time:
         shown = found[:1]
     size = (7.0 if small else 9.0, _height(spec, shown, most, small=small, stacked=stacked))
@@ -97,10 +102,10 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
         # A letter that the font lacks is drawn as a box, and is no news.
         warnings.simplefilter("ignore")
         figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")
-        figure.suptitle(rows.report.title, x=0.01, ha="left", weight="bold", size="large" if small else "x-large")
+        figure.suptitle(title(rows), x=0.01, ha="left", weight="bold", size="large" if small else "x-large")
         rest = [panel.name for panel in found[len(shown) :]]
         left_out = f" · not shown: {', '.join(rest)}" if rest else ""
-        figure.supxlabel(_caption(rows, amount) + left_out, x=0.01, ha="left", size="small", color=QUIET)
+        figure.supxlabel(caption(rows, amount) + left_out, x=0.01, ha="left", size="small", color=QUIET)
         grid = figure.subplots(
             len(shown) if stacked else 1, 1 if stacked else len(shown), squeeze=False, sharex=spec.over_time
         )
@@ -109,7 +114,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
             if spec.over_time:
                 _over_time(ax, panel, parts, amount)
             else:
-                _ranking(ax, panel, parts, amount, most)
+                _ranking(ax, panel, parts, amount, most, whole=stacked or len(shown) < PANELS)
             ax.set_title(panel.name)
         if spec.over_time:
             _label_time(grid.flat[-1], [place for panel in shown for place in panel.values])
@@ -146,7 +151,9 @@ def panels(rows: ReportRows) -> list[Panel]:
         # Nothing is no bar, but no time at all is a point of a line.
         is_seen = amount is not None and (amount or unit.unit == HOURS)
         if is_seen and basis == bases[0] and split not in spec.without:
-            found[str(name)][place if spec.over_time else _words(place)][_words(split)] += Decimal(amount)
+            shown_place = place if spec.over_time else _words(spec.along, place)
+            shown_split = _words(spec.split, split) if spec.split else ""
+            found[str(name)][shown_place][shown_split] += Decimal(amount)
             orders[str(name)] += count or 0
     drawn = [
         Panel(name, {place: dict(parts) for place, parts in values.items()}, orders[name])
@@ -155,30 +162,46 @@ def panels(rows: ReportRows) -> list[Panel]:
     return sorted(drawn, key=lambda panel: (-panel.orders, panel.name))
 
 
-def _words(value: object) -> str:
-    text = "not known" if value is None else str(value).replace("_", " ")
+def _words(column: str, value: object) -> str:
+    text = label(column, value).replace("_", " ")
     return text if len(text) <= 44 else text[:43] + "…"
 
 
-def _caption(rows: ReportRows, amount: ReportColumn) -> str:
+def title(rows: ReportRows) -> str:
+    """What is shown, of which store and of which period."""
+    first, last = (_day(rows, day) for day in rows.period) if rows.period else ("", "")
+    period = first if first == last else f"{first} to {last}"
+    return ", ".join(filter(None, [rows.report.title, f"store {rows.store}" if rows.store else "", period]))
+
+
+def _day(rows: ReportRows, day: date | int) -> str:
+    return f"{day:%Y-%m}" if isinstance(day, date) and rows.report.period == "month" else str(day)
+
+
+def caption(rows: ReportRows, amount: ReportColumn) -> str:
+    """What the amounts are, on which basis and in which time zone, and why something is not known."""
     basis = rows.values("basis")[0]
     spec = rows.report.chart
+    assert spec is not None
     what = amount.text.partition(":")[0]
+    if not amount.is_money:
+        what = f"number of {amount.unit}" if what == "how many" else f"{amount.unit}: {what}"
     facts = [
-        what if amount.is_money else f"{amount.unit}: {what}",
-        f"without {', '.join(spec.without)}" if spec and spec.without else "",
+        what,
+        f"without {', '.join(spec.without)}" if spec.without else "",
         f"by {str(basis).replace('_', ' ')}" if basis else "",
         f"time zone {rows.timezone}" if rows.report.period else "",
     ]
-    return " · ".join(filter(None, facts))
+    unknown = spec.along in ITEMS and None in rows.values(spec.along)
+    return " · ".join(filter(None, facts)) + (f"\n{WHY_ITEMS_ARE_NOT_KNOWN}" if unknown else "")
 
 
 def _parts(shown: Sequence[Panel]) -> dict[str, str]:
     """Each part of the bars with its colour, the same in all panels; what is not known comes last, and is grey."""
     names = {part for panel in shown for parts in panel.values.values() for part in parts}
     statuses = {name: colour for name, colour in zip(STATUSES, COLOURS, strict=False) if name in names}
-    others = dict(zip(sorted(names - NOT_KNOWN - statuses.keys()), cycle(COLOURS), strict=False))
-    return statuses | others | dict.fromkeys(sorted(names & NOT_KNOWN), OTHERS)
+    others = dict(zip(sorted(names - GREY - statuses.keys()), cycle(COLOURS), strict=False))
+    return statuses | others | dict.fromkeys(sorted(names & GREY), OTHERS)
 
 
 def _height(spec: ChartSpec, shown: Sequence[Panel], most: int, *, small: bool, stacked: bool) -> float:
@@ -207,11 +230,32 @@ def _over_time(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColu
             (above if value > 0 else below)[place] += value
     if amount.unit == HOURS:
         ax.set_ylim(bottom=0)
+    elif amount.is_money and set(parts) == {""}:
+        _name_amounts(ax, {_position(place, length): panel.values[place][""] for place in places}, length)
     if length > 1:
         ax.tick_params(axis="x", length=0)
     ax.grid(axis="y")
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=not amount.is_money))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: on_axis(value)))
+
+
+def _name_amounts(ax: Axes, amounts: dict[float, Decimal], length: float) -> None:
+    """Each amount above its bar, if there are few enough bars for it."""
+    texts = {place: in_full(amount) for place, amount in amounts.items()}
+    span = max(max(amounts) - min(amounts) + length, FEWEST_MONTHS * length if length > 1 else FEWEST_YEARS)
+    if max(map(len, texts.values())) * span / length > SIGNS_ACROSS:
+        return
+    for place, text in texts.items():
+        ax.annotate(
+            text,
+            (place, max(float(amounts[place]), 0.0)),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            size="small",
+            color=INK,
+        )
+    ax.margins(y=0.14)
 
 
 def _drawn(amounts: Iterable[Decimal]) -> list[float]:
@@ -221,16 +265,15 @@ def _drawn(amounts: Iterable[Decimal]) -> list[float]:
 
 def _label_time(ax: Axes, places: Sequence[Any]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     length = _days(sorted(set(places)))
     ends = [_position(min(places), length), _position(max(places), length)]
     # A few bars alone would be as broad as the picture.
-    fewest = 5 if isinstance(places[0], int) else 12
+    fewest = FEWEST_YEARS if isinstance(places[0], int) else FEWEST_MONTHS
     missing = max(fewest * length - (ends[1] - ends[0]), 1.2 * length) / 2
     ax.set_xlim(ends[0] - missing, ends[1] + missing)
     if isinstance(places[0], int):
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.set_xticks(year_labels(min(places), max(places)))
     elif length > 1:
         labels = month_labels(min(places), max(places))
         ax.set_xticks([_position(month, length) for month in labels], list(labels.values()))
@@ -238,6 +281,11 @@ def _label_time(ax: Axes, places: Sequence[Any]) -> None:
         locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def year_labels(first: int, last: int) -> list[int]:
+    """Years to be named below their bars, none beyond them: all, or so few that they can be read."""
+    return list(range(first, last + 1, (last - first) // MONTHS_LABELLED + 1))
 
 
 def month_labels(first: date, last: date) -> dict[date, str]:
@@ -273,7 +321,8 @@ def _position(place: date | int, length: float) -> float:
     return float(date2num(place)) + length / 2  # type: ignore[no-untyped-call]
 
 
-def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn, most: int) -> None:
+def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn, most: int, *, whole: bool) -> None:
+    """Bars from the left. `whole`: there is room for amounts with all their digits."""
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
 
     totals = {place: sum(amounts.values(), Decimal(0)) for place, amounts in panel.values.items()}
@@ -284,8 +333,8 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
     labels = list(values)
     left = [Decimal(0)] * len(labels)
     for part, colour in parts.items():
-        amounts = [values[label].get(part, Decimal(0)) for label in labels]
-        colours = [OTHERS if label in NOT_KNOWN else colour for label in labels]
+        amounts = [values[place].get(part, Decimal(0)) for place in labels]
+        colours = [OTHERS if place in GREY else colour for place in labels]
         ax.barh(labels, _drawn(amounts), left=_drawn(left), color=colours, height=0.7, label=part or None)
         left = [start + width for start, width in zip(left, amounts, strict=True)]
     if rest:
@@ -294,7 +343,7 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
         ax.barh(labels[-1:], _drawn(left[-1:]), color=OTHERS, height=0.7)
     for place, end in enumerate(left):
         ax.annotate(
-            short(end) if amount.is_money else f"{end:,.0f}",
+            in_full(end) if amount.is_money and whole else short(end) if amount.is_money else f"{end:,.0f}",
             (max(float(end), 0.0), place),
             xytext=(4, 0),
             textcoords="offset points",
@@ -303,10 +352,20 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
             color=INK,
         )
     ax.invert_yaxis()
-    ax.margins(x=0.12, y=0.02)
+    ax.margins(x=0.25 if whole else 0.15, y=0.02)
     ax.xaxis.set_major_locator(NullLocator())
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="y", labelcolor=INK)
+
+
+def in_full(amount: Decimal) -> str:
+    """An amount with its cents."""
+    return f"{amount:,.2f}"
+
+
+def on_axis(value: float) -> str:
+    """A number beside the axis: in full up to a million."""
+    return f"{value:,.0f}" if 10 <= abs(value) < 1e6 or not value else short(value)
 
 
 def short(value: Decimal | float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
+CONSUMER_PAGE = "BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page)"
+"""The place of the credentials, under the one name that every message has for it."""
+
 CREDENTIAL_VARIABLES = (
     "BRICKLINK_CONSUMER_KEY",
     "BRICKLINK_CONSUMER_SECRET",
@@ -179,6 +183,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given goes before the environment, and this before `.env`, which must hold no setting misspelt."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
+            _check_lines()
             _check_names(dotenv_settings.env_vars)
         return init_settings, env_settings, dotenv_settings
 
@@ -200,7 +205,7 @@ class Settings(BaseSettings):
         """What to do where credentials are missing."""
         return (
             f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
-            "Get them at bricklink.com, My BrickLink > Settings > API > Consumer Registration, and put them "
+            f"Get them from {CONSUMER_PAGE}, and put them "
             "in the environment or in a file .env in this folder. To try without a store: bl demo"
         )
 
@@ -252,6 +257,20 @@ class Settings(BaseSettings):
         return variables
 
 
+def _check_lines() -> None:
+    """Raise SettingsError for lines of `.env` that set nothing, such as NAME: value; without what is in them."""
+    if not ENV_FILE.is_file():
+        return
+    with ENV_FILE.open(encoding="utf-8") as file:
+        wrong = [
+            f"line {line.original.line}: write NAME=value"
+            for line in parse_stream(file)
+            if line.error or (line.key is not None and line.value is None)
+        ]
+    if wrong:
+        raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(wrong))
+
+
 def _check_names(names: Iterable[str]) -> None:
     # In the environment such names may be another program's; in our .env they are typing errors.
     known = {name.upper() for name in Settings.model_fields}
@@ -261,13 +280,13 @@ def _check_names(names: Iterable[str]) -> None:
             nearest = get_close_matches(name, known, n=1)
             lines.append(f"{name}: there is no such setting" + (f"; perhaps {nearest[0]}" if nearest else ""))
     if lines:
-        raise SettingsError("Settings to mend in .env:\n  " + "\n  ".join(lines))
+        raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(lines))
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read and check all settings; overrides take the fields' names.
 
-    Raises SettingsError, one line per variable that has to be mended.
+    Raises SettingsError, one line per variable that has to be corrected.
     """
     try:
         return Settings(**overrides)
@@ -281,4 +300,4 @@ def load_settings(**overrides: Any) -> Settings:
             reason = str(problem["msg"]).removeprefix("Value error, ")
             variable = ".".join(str(part).upper() for part in problem["loc"])
             lines.append(f"{variable}: {reason}" if variable else reason)
-        raise SettingsError("Settings to mend:\n  " + "\n  ".join(lines)) from None
+        raise SettingsError("Settings to correct:\n  " + "\n  ".join(lines)) from None

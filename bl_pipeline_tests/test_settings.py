@@ -86,7 +86,7 @@ def test_a_bad_value_names_its_variable(
         load_settings()
 
     (headline, *lines) = str(caught.value).splitlines()
-    assert headline == "Settings to mend:"
+    assert headline == "Settings to correct:"
     assert len(lines) == 1
     assert variable in lines[0]
     assert reason in lines[0]
@@ -162,9 +162,33 @@ def test_a_name_misspelt_in_the_env_file_is_not_passed_over(line: str, message: 
         load_settings()
 
     (headline, problem) = str(caught.value).splitlines()
-    assert headline == "Settings to mend in .env:"
+    assert headline == "Settings to correct in .env:"
     assert problem.strip().startswith(message)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (f"BRICKLINK_TOKEN_SECRET: {SECRET}\n", [1]),
+        (f"# mine\n\nBL_STORE=ours\nBRICKLINK_TOKEN_VALUE {SECRET}\nBL_STORE\n", [4, 5]),
+    ],
+)
+def test_a_line_of_the_env_file_that_sets_nothing_is_named(text: str, lines: list[int]) -> None:
+    Path(".env").write_text(text)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    (headline, *problems) = str(caught.value).splitlines()
+    assert headline == "Settings to correct in .env:"
+    assert problems == [f"  line {line}: write NAME=value" for line in lines]
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_comments_quotes_and_blank_lines_are_no_faults_of_the_env_file() -> None:
+    Path(".env").write_text("\n# BL_STORE: x\nexport BL_STORE='ours'\nBL_TIMEZONE=\nOTHER=\"two\nlines\"\n")
+    assert load_settings().bl_store == "ours"
 
 
 def test_in_the_environment_such_a_name_may_be_another_programs(monkeypatch: pytest.MonkeyPatch) -> None:

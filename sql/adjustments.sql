@@ -1,4 +1,4 @@
--- Adjustments
+-- Credits, coupons and lowered totals
 --
 -- Question: Which orders got a credit or a coupon, or came to less than they first did, and when was that seen?
 -- Grain: store, platform, platform_order_id, state_number, kind, currency

@@ -1,4 +1,4 @@
--- Adjustments by month
+-- Credits, coupons and lowered totals by month
 --
 -- Question: What do credits, coupons and decreased totals come to?
 -- Grain: store, month, kind, currency

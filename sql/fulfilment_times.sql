@@ -7,8 +7,8 @@
 --   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
 --   step: 1 placed to paid, 2 paid to shipped, 3 shipped to received, or 4 placed to received
 --   orders [orders]: orders of the month of which both moments are known
---   median_hours [hours]: half of them took no longer
---   p90_hours [hours]: nine in ten took no longer
+--   median_hours [hours]: the time in the middle (median), half of the orders were faster and half slower
+--   p90_hours [hours]: nine of ten orders were faster than this
 --   average_hours [hours]: their average
 -- Caveats:
 --   Only orders that count as revenue. Shipped is as in revenue_orders. Received is BrickLink's date of the status

@@ -1,4 +1,4 @@
--- Items sold by item
+-- Items sold
 --
 -- Question: Which items of the catalogue are sold?
 -- Grain: store, month, item_type, item_number, currency

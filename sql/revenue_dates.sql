@@ -13,6 +13,7 @@
 --   day [date]: its day in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
 --   year: its year in the store's time zone
+--   buyer_key: tells one buyer from another, without the name; null where BrickLink has lost the name
 --   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
 --   payment_method: payment method in BrickLink's words
 --   currency: ISO 4217 code of the amounts
@@ -48,6 +49,7 @@ SELECT
     (at AT TIME ZONE timezone)::date AS day,
     date_trunc('month', at AT TIME ZONE timezone)::date AS month,
     extract(year FROM at AT TIME ZONE timezone)::integer AS year,
+    buyer_key,
     country_code,
     payment_method,
     currency,

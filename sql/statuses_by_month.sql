@@ -1,4 +1,4 @@
--- Stock of statuses by month
+-- Orders in each status at the end of each month
 --
 -- Question: How many orders were in each status at the end of each month, and what were they worth?
 -- Grain: store, month, status, currency
@@ -10,7 +10,7 @@
 --   orders [orders]: how many
 --   revenue [currency]: their final_total (total where it is absent) at that time
 -- Caveats:
---   A stock, not a flow: an order is in every month from its placing on. The current month is as of now.
+--   An order is counted in every month from that in which it was placed. The current month is as of now.
 --   From the status history, which is sampled: before the first sync of an order only its then last change is known.
 -- Period: month
 -- Chart: orders over month split status without completed, cancelled

@@ -28,6 +28,7 @@ from bl_pipeline.bricklink.errors import (
     ServerError,
     TransientError,
 )
+from bl_pipeline.settings import CONSUMER_PAGE
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _error(code: int, meta: _Meta, status: int, *, expect: Expect, path: str) ->
         outcome = f"http_{status}" if status >= 500 else f"code_{code}"
         return ServerError("BrickLink failed.", **about, outcome=outcome)
     if code == 404:
-        return ResourceNotFound("BrickLink knows no such order.", **about)
+        return ResourceNotFound("BrickLink knows no such order. Check its number.", **about)
     if code == 403:
         return PermissionDenied("BrickLink does not let this store see the order.", **about)
     if code >= 400:
@@ -166,12 +167,12 @@ def _refusal(reason: str, description: object = None) -> str:
         address = f" {seen}" if (seen := _address(description)) else ""
         return (
             f"BrickLink does not accept calls from this machine's IP address{address}, which has changed. "
-            "Register it on BrickLink → My BrickLink → API consumer page and use its token."
+            f"No order can be fetched. Register the new address on {CONSUMER_PAGE} and use its token."
         )
     if "TIMESTAMP" in reason:
-        return "BrickLink refused the time in the request. Check the clock of this machine."
+        return "BrickLink refused the time in the request, so no order can be fetched. Check the clock of this machine."
     return (
-        "BrickLink refused the credentials. To reconnect, open BrickLink → My BrickLink → API consumer page, "
+        f"BrickLink refused the credentials, so no order can be fetched. To reconnect, open {CONSUMER_PAGE}, "
         "check that this machine's IP address and mask are registered there, and copy the key, the token and "
         "both secrets from it."
     )

@@ -7,7 +7,7 @@
     │  ├─ RateLimited        429; stop for now, asking on makes it worse
     │  ├─ ServerError        5xx, an HTML page, a redirect
     │  └─ InvalidAnswer      empty, cut or unreadable JSON, no envelope, no data where there must be some
-    ├─ OrderError            this order cannot be had, others can: note it and go on
+    ├─ OrderError            this order cannot be fetched, others can: note it and go on
     │  ├─ ResourceNotFound   404
     │  ├─ PermissionDenied   403 for one order
     │  ├─ RequestRefused     400, 405, 415, 422 and every other 4xx
@@ -53,6 +53,11 @@ class BrickLinkError(Exception):
         return self._outcome or type(self).__name__
 
     def __str__(self) -> str:
+        return "\n".join(filter(None, [self.message, self.details]))
+
+    @property
+    def details(self) -> str:
+        """What was asked and answered, for those who look for the cause: a line of its own, "" if there is none."""
         details = [f"GET {self.path}"] if self.path else []
         if self.http_status is not None:
             details.append(f"HTTP {self.http_status}")
@@ -60,7 +65,7 @@ class BrickLinkError(Exception):
             details.append(f"code {self.code}")
         if self.reason:
             details.append(self.reason)
-        return f"{self.message} [{', '.join(details)}]" if details else self.message
+        return f"[{', '.join(details)}]" if details else ""
 
 
 class CredentialsRefused(BrickLinkError):
@@ -95,7 +100,7 @@ class InvalidAnswer(TransientError):
 
 
 class OrderError(BrickLinkError):
-    """This one order cannot be had; others can."""
+    """This one order cannot be fetched; others can."""
 
 
 class ResourceNotFound(OrderError):

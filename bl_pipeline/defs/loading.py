@@ -87,8 +87,19 @@ class Prepared:
 
 
 def failure(order_id: str, error: Exception) -> Failure:
-    """A failure, told by its error."""
+    """A failure as the seller reads it: what happened, what it means, what to do; the details last."""
+    if isinstance(error, InvalidResource | NotNormalisable):
+        details = " ".join(str(error).split("\n"))
+        return Failure(order_id, f"{unreadable(order_id)}\n{details}", type(error).__name__)
     return Failure(order_id, str(error), type(error).__name__)
+
+
+def unreadable(order_id: str) -> str:
+    """What a user reads of an order that BrickLink sent in a form that nobody foresaw."""
+    return (
+        f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without it, or have it as "
+        "it was before. The next syncs try again. If it stays like this, report it with the line below."
+    )
 
 
 def read_landed_order(document: Document) -> Order:

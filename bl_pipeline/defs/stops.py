@@ -28,9 +28,12 @@ def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> tuple
     if isinstance(error, ServiceDown) or (listing and isinstance(error, TransientError)):
         return (
             StopReason.UNREACHABLE,
-            f"The BrickLink API cannot be reached: {error}\n"
-            "Check the network, BRICKLINK_API_URL and BrickLink's own status; the next run goes on from what was "
-            "stored.",
+            _with_details(
+                f"The BrickLink API cannot be reached: {error.message}\n"
+                "What was stored is kept, and the next run goes on from there. Check the network, BRICKLINK_API_URL "
+                "and BrickLink's own status.",
+                error,
+            ),
         )
     if isinstance(error, SettingsError):
         return StopReason.SETTINGS, str(error)
@@ -42,12 +45,17 @@ def rate_limit_message(error: RateLimited, now: datetime) -> str:
     """What a user reads when BrickLink itself says that it is enough."""
     # It does not say when its day ends; no day is longer than ours.
     wait, word = (WINDOW, "at the latest ") if error.retry_after is None else (timedelta(seconds=error.retry_after), "")
-    return (
-        f"{error}\n"
+    return _with_details(
+        f"{error.message}\n"
         f"Calls are free again {word}from {now + wait:%Y-%m-%d %H:%M} UTC; what was fetched is kept, and the next run "
         "goes on from there. If it happens again, other tools use the same key: raise BL_CALL_RESERVE by what they "
-        "need."
+        "need.",
+        error,
     )
+
+
+def _with_details(message: str, error: BrickLinkError) -> str:
+    return "\n".join(filter(None, [message, error.details]))
 
 
 def budget_message(next_reset_at: datetime | None) -> str:

@@ -1,18 +1,16 @@
-"""Where output goes, and how amounts, times, counts and tables look in it."""
+"""Where output goes, and how amounts, times and counts look in it."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import IO, Any
+from typing import Any, TextIO
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,9 +18,7 @@ from rich.text import Text
 PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
 
-_COMFORTABLE = 16
-_BETWEEN = 2
-"""Columns between two columns of a table."""
+_UNLIMITED = 1_000
 
 STATUS_STYLES = {
     "pending": "yellow",
@@ -36,7 +32,7 @@ STATUS_STYLES = {
 }
 
 
-def _console(stream: IO[str], *, stderr: bool) -> Console:
+def _console(stream: TextIO, *, stderr: bool) -> Console:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
     # No markup: names of buyers and items are shown as they are.
     return Console(file=stream, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
@@ -52,13 +48,20 @@ def stderr() -> Console:
     return _console(sys.stderr, stderr=True)
 
 
-def show(what: RenderableType = "", *, indent: int = 0) -> None:
-    """Print on standard output."""
+def is_unicode(stream: TextIO) -> bool:
+    """Whether the stream takes every sign."""
+    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def show(what: RenderableType = "", *, indent: int = 0, whole: bool = False) -> None:
+    """Print on standard output. `whole`: in a file or a pipe a line is as long as it has to be."""
     console = stdout()
     what = Padding(what, (0, 0, 0, indent), expand=False) if indent else what
     if console.is_terminal:
         console.print(what)
         return
+    if whole:
+        console.width = _UNLIMITED
     with console.capture() as capture:
         console.print(what)
     # In a file or a pipe nobody wants the blanks that fill the lines up.
@@ -79,7 +82,9 @@ def complain(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output: amounts as text, times as ISO 8601 in UTC."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json) + "\n")
+    # Escaped where the terminal has other signs: data is never replaced in JSON.
+    escaped = not is_unicode(sys.stdout)
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=escaped, default=_as_json) + "\n")
     sys.stdout.flush()
 
 
@@ -102,11 +107,12 @@ def amount(value: Decimal | None) -> str:
 
 
 def amounts(values: Iterable[Decimal | None]) -> list[str]:
-    """Amounts for a column that is justified to the right: decimal points stand below each other."""
+    """Amounts for a column, all of one length: their decimal points stand below each other."""
     texts = [amount(value) for value in values]
     if any(_decimals(text) == 4 for text in texts):
-        return [f"{text}  " if _decimals(text) == 2 else text for text in texts]
-    return texts
+        texts = [f"{text}  " if _decimals(text) == 2 else text for text in texts]
+    longest = max(map(len, texts), default=0)
+    return [text.rjust(longest) for text in texts]
 
 
 def _decimals(text: str) -> int:
@@ -123,9 +129,9 @@ def when(time: datetime | None) -> str:
     return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def day(time: datetime | None) -> str:
-    """The day of a time in UTC."""
-    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d}"
+def day(time: datetime | None, zone: tzinfo = UTC) -> str:
+    """The day of a time in a time zone."""
+    return "" if time is None else f"{time.astimezone(zone):%Y-%m-%d}"
 
 
 def ago(passed: timedelta) -> str:
@@ -150,77 +156,9 @@ def seconds(duration: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def status_text(status: str) -> Text:
-    """A normalised status in its colour."""
-    return Text(clean(status), STATUS_STYLES.get(status, ""))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table. `least` lets it shrink to so many characters, `optional` lets it go altogether."""
-
-    name: str = ""
-    right: bool = False
-    least: int | None = None
-    optional: bool = False
-
-
-class FittedTable:
-    """A table of one line a row, made to fit where it is shown.
-
-    Where it is too wide, the columns with a `least` width shrink, their cells cut with an ellipsis. Before that
-    becomes uncomfortable, the optional columns go, the last one first.
-    """
-
-    def __init__(self, columns: Sequence[str | Column], rows: Iterable[Sequence[str | Text]]) -> None:
-        self._columns = [Column(column) if isinstance(column, str) else column for column in columns]
-        self._rows = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
-        self._widths = [
-            max([len(column.name), *(row[place].cell_len for row in self._rows)])
-            for place, column in enumerate(self._columns)
-        ]
-
-    def left_out(self, width: int) -> list[str]:
-        """The columns for which there is no room."""
-        shown = self._shown(width)
-        return [column.name for place, column in enumerate(self._columns) if place not in shown]
-
-    def _shown(self, width: int) -> list[int]:
-        shown = list(range(len(self._columns)))
-        optional = [place for place in shown if self._columns[place].optional]
-        while optional and self._comfortable(shown) > width:
-            shown.remove(optional.pop())
-        return shown
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = self._shown(options.max_width)
-        missing = self._width(shown, self._widths) - options.max_width
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for place in shown:
-            column, width = self._columns[place], self._widths[place]
-            if column.least is not None and missing > 0:
-                fitting = max(width - missing, min(column.least, width))
-                missing -= width - fitting
-                width = fitting
-            table.add_column(
-                column.name, width=width, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis"
-            )
-        for row in self._rows:
-            table.add_row(*(row[place] for place in shown))
-        yield table
-
-    def _comfortable(self, shown: Sequence[int]) -> int:
-        return self._width(
-            shown,
-            [
-                width if column.least is None else min(max(column.least, _COMFORTABLE), width)
-                for column, width in zip(self._columns, self._widths, strict=True)
-            ],
-        )
-
-    @staticmethod
-    def _width(shown: Sequence[int], widths: Sequence[int]) -> int:
-        return sum(widths[place] for place in shown) + _BETWEEN * (len(shown) - 1)
+def status_text(word: str, group: str) -> Text:
+    """A status in BrickLink's word or ours, in the colour of its group."""
+    return Text(clean(word), STATUS_STYLES.get(group, ""))
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:

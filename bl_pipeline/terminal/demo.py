@@ -1,4 +1,4 @@
-"""`bl demo`: the main job on a made-up store, told as a story."""
+"""`bl demo`: the main job on a made-up store, as a story."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from sqlalchemy import Connection
 from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world
+from bl_pipeline.terminal.orders import orders_view
 from bl_pipeline.terminal.progress import SyncProgress
 from bl_pipeline.terminal.reports import Wanted, report_view
 from bl_pipeline.terminal.running import run_job
-from bl_pipeline.terminal.views import order_view, orders_view, result_line
+from bl_pipeline.terminal.views import order_view, result_line
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.sales import OrderFilter, read_order, read_orders
+from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
+from bl_pipeline.warehouse.sales import read_order
 
 ORDERS, NEW, CHANGED, FILED = 300, 5, 12, 5
 _CHANGES_SHOWN = 6
@@ -30,7 +32,7 @@ _AFTERWARDS = """\
 See this in the Dagster UI:   {bl} up --demo
 
 Connect your own store:
-  1. At bricklink.com, My BrickLink > Settings > API > Consumer Registration, register this
+  1. On BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page) register this
      machine's IP address (address and mask 0.0.0.0 let any in); you get four values.
   2. Put them into the environment, or into a file .env in this folder:
        BRICKLINK_CONSUMER_KEY=...
@@ -43,7 +45,7 @@ Connect your own store:
 
 
 def run_demo() -> bool:
-    """Tell the story; whether everything came out as it should.
+    """Show it all; whether everything came out as it should.
 
     Raises what making the demo's world raises.
     """
@@ -90,10 +92,10 @@ def _tell(world: DemoWorld) -> bool:
         return False
 
     with open_warehouse(world.settings) as warehouse, warehouse.engine.connect() as connection:
-        rows = read_orders(connection, warehouse, OrderFilter(limit=10))
+        latest = read_orders(connection, warehouse, OrderFilter(limit=10))
         order = _worth_showing(connection, warehouse, changes)
     _heading("4  The orders:  bl orders --limit 10")
-    c.show(orders_view(rows), indent=2)
+    c.show(orders_view(latest), indent=2)
     _heading(f"5  One of them:  bl order {order['platform_order_id']}")
     c.show(order_view(order), indent=2)
     since = _months_ago(_MONTHS_SHOWN - 1)

@@ -11,7 +11,8 @@ import typer
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode
-from bl_pipeline.terminal.console import print_json, show, stderr
+from bl_pipeline.terminal.console import plural, print_json, show, stderr
+from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json
 
@@ -38,8 +39,8 @@ def report(
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
     from bl_pipeline.terminal import reports
+    from bl_pipeline.warehouse.questions import QuestionError
     from bl_pipeline.warehouse.report_files import read_reports
-    from bl_pipeline.warehouse.reports import ReportQuestionError
 
     if (csv_file is not None) + (png_file is not None) + as_json > 1:
         raise Refused("Ask for one of --csv, --png and --json at a time.")
@@ -47,8 +48,9 @@ def report(
         if any(option is not None for option in (since, until, currency, basis, csv_file, png_file)):
             raise Refused("Which report? Without a name, bl report lists them all.")
         found = read_reports()
-        print_json(reports.list_json(found)) if as_json else show(reports.list_view(found))
+        print_json(reports.list_json(found)) if as_json else show(reports.list_view(found), whole=True)
         return
+    currency = readable(currency) if currency else None
     wanted = reports.Wanted(name, since, until, currency, basis, to_look_at=csv_file is None and not as_json)
     try:
         rows, said = wanted.read(load_settings())
@@ -56,13 +58,23 @@ def report(
             print_json(reports.report_json(rows))
         elif csv_file is not None:
             reports.save_csv(rows, csv_file)
+            if str(csv_file) != "-":
+                stderr().print(f"Wrote {plural(len(rows.rows), 'row')} to {csv_file}")
         elif png_file is not None:
             reports.save_png(rows, png_file)
+            stderr().print(f"Wrote a picture to {png_file}")
         else:
             show(reports.report_view(rows))
-    except ReportQuestionError as error:
+    except QuestionError as error:
         raise Refused(str(error)) from None
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}", ExitCode.OTHER) from None
+    if (as_json or csv_file is not None) and basis is None and rows.report.has("basis") and rows.rows:
+        stderr().print(
+            "Every order is in these rows once for each basis (order_date, paid_date, shipped_date). Before adding up, "
+            "filter on one, or ask for it with --basis.",
+            style="dim",
+            soft_wrap=True,
+        )
     if said:
         stderr().print(said, style="dim")

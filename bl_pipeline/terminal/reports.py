@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,19 +19,15 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from bl_pipeline.settings import Settings
-from bl_pipeline.terminal.console import Column, FittedTable, clean, plural
+from bl_pipeline.terminal.console import amount as exact
+from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
+from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
 from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline.warehouse.questions import QuestionError, parse_day
 from bl_pipeline.warehouse.report_files import Report, ReportColumn
+from bl_pipeline.warehouse.report_labels import ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, label
 from bl_pipeline.warehouse.report_views import bring_up_to_date
-from bl_pipeline.warehouse.reports import (
-    BASES,
-    ReportQuestion,
-    ReportQuestionError,
-    ReportRows,
-    find_report,
-    parse_day,
-    read_report,
-)
+from bl_pipeline.warehouse.reports import BASES, ReportQuestion, ReportRows, find_report, read_report
 
 RANKED_ROWS = 15
 """Of a ranking, so many are shown, and the rest in one line."""
@@ -38,16 +35,47 @@ RANKED_ROWS = 15
 LATEST_ROWS = 36
 """Of what runs over time, so many are shown: the latest."""
 
-_BAR = 24
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHORTER = {
     "tax_collected_by_bricklink": "tax by BrickLink",
     "platform_order_id": "order",
     "platform_status": "BrickLink's status",
+    "country_code": "country",
+    "category_id": "category",
 }
-_LONG = {"item_name", "payment_method"}
-_ALWAYS = {"currency", "status", "amount", "items_total", "total", "revenue"}
-"""What a list of single orders is about: these columns stay where it is narrow."""
+_LEAST = {"item_name": 12, "payment_method": 12, "country_code": 8, "color_name": 8}
+"""Columns of text that may be cut, and to how many characters."""
+
+_ADD_UP = {
+    "items_total", "shipping", "fees", "total", "tax_collected_by_bricklink", "net", "vat_by_bricklink",
+    "sales_tax_by_seller", "sales_tax_by_bricklink",
+}  # fmt: skip
+"""Amounts that make up another one: where there is no room for all of them, none is shown."""
+
+_LISTED = {
+    "status",
+    "kind",
+    "missing",
+    "reason",
+    "day",
+    "currency",
+    "amount",
+    "items_total",
+    "item_number",
+    "item_name",
+}
+"""What a list of single orders or lines is about, beside what tells its rows apart."""
+
+_GOES_EARLY = (
+    "state_number", "batch_number", "line_number", "color_id", "year", "at", "month", "is_filed", "is_current",
+    "valid_from_is", "not_before", "observed_at", "counts_as_revenue", "shipped_at", "paid_at", "buyer_key",
+    "order_date", "payment_status", "credit", "coupon", "final_total", "vat_rate", "vat_by_seller", "lots",
+    "unexplained", "country_code", "payment_method", "paid_orders", "oldest_order_date", "missing_count",
+    "total_count", "average_hours", "platform_status", "category_id", "item_type", "color_name", "condition",
+)  # fmt: skip
+"""Columns that go where a table is too narrow, in this order; but never what tells rows apart, or what is charted."""
+
+_LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
+"""Columns where "not known" says more than a dash."""
 
 _NOT_SHOWN = {"store", "platform", "basis", "timezone", "currency"}
 """Columns that are in the heading, or the same everywhere."""
@@ -55,8 +83,12 @@ _NOT_SHOWN = {"store", "platform", "basis", "timezone", "currency"}
 
 def list_view(reports: Iterable[Report]) -> RenderableType:
     """The reports by name, with what each one answers."""
-    rows = [(report.name, report.question) for report in sorted(reports, key=lambda report: report.name)]
-    return FittedTable([Column("report"), Column("answers", least=30)], rows)
+    table = plain_table()
+    table.add_column("report", no_wrap=True)
+    table.add_column("answers")
+    for report in sorted(reports, key=lambda report: report.name):
+        table.add_row(report.name, report.question)
+    return table
 
 
 def list_json(reports: Iterable[Report]) -> list[dict[str, Any]]:
@@ -89,7 +121,7 @@ class Wanted:
         """The rows, and what there is to say about the period.
 
         Who looks at a report sees one basis; files have them all, unless one is asked for. Raises
-        ReportQuestionError.
+        QuestionError.
         """
         report = find_report(self.name)
         basis = self.basis or (BASES[0] if self.to_look_at and report.has("basis") else None)
@@ -166,7 +198,6 @@ def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     spec = rows.report.chart
     hidden = _NOT_SHOWN if spec else _NOT_SHOWN - {"currency"}
     places = [place for place, column in enumerate(rows.columns) if column.name not in hidden]
-    amount = rows.place(spec.amount) if spec else None
     said = ""
     if spec is None or spec.over_time:
         earlier = rows.earlier + max(len(members) - LATEST_ROWS, 0)
@@ -176,14 +207,14 @@ def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     elif len(members) > RANKED_ROWS + 1:
         said = _rest(rows, members[RANKED_ROWS:])
         members = members[:RANKED_ROWS]
-    columns = [_column(rows.report, rows.columns[place]) for place in places]
-    cells: list[list[str | Text]] = [[_cell(row[place], rows.columns[place]) for place in places] for row in members]
-    if amount is not None:
-        columns.append(Column())
-        largest = max((row[amount] or 0 for row in members), default=0)
-        for row, line in zip(members, cells, strict=True):
-            line.append(Text(bar(row[amount] or 0, largest), "blue"))
-    return _Fitted(FittedTable(columns, cells), said)
+    values = {place: [row[place] for row in members] for place in places}
+    columns = [_column(rows, rows.columns[place], values[place]) for place in places]
+    cells = [_cells(rows.columns[place], values[place]) for place in places]
+    charted = rows.place(spec.amount) if spec else None
+    bars = [] if charted is None else [row[charted] or 0 for row in members]
+    unknown = any(rows.columns[place].name in ITEMS and None in values[place] for place in places)
+    said = "\n".join(filter(None, [said, WHY_ITEMS_ARE_NOT_KNOWN if unknown else ""]))
+    return _Fitted(FittedTable(columns, zip(*cells, strict=True), bars), said)
 
 
 def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:
@@ -198,35 +229,49 @@ def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:
     return f"and {len(members):,} more, together {_number(total)} {clean(unit)}"
 
 
-def _column(report: Report, column: ReportColumn) -> Column:
+def _column(rows: ReportRows, column: ReportColumn, values: Sequence[Any]) -> Column:
     """What tells rows apart stays, and what it is about; the rest goes where it is narrow."""
+    report, name = rows.report, column.name
     if report.chart:
-        optional = column.is_amount and column.name not in {report.chart.amount, "orders"}
+        stays = {*report.grain, report.chart.amount, "orders", "revenue", "net_by_seller"}
+        # Of tax, revenue is only a by-product.
+        stays -= {"revenue"} if report.has("net") else set()
     else:
-        optional = column.name not in {*report.grain, *_ALWAYS, *_LONG}
+        stays = {*_LISTED, *report.grain, "revenue" if report.has("revenue") else "total"}
+        stays -= {"state_number", "batch_number", "line_number"}
+        if report.has("revenue"):
+            stays -= {"items_total"}
+        if not report.has("day") and not report.has("valid_from"):
+            stays |= {"order_date"}
+    if name in stays:
+        optional = 0
+    elif column.is_amount and not any(values):
+        optional = len(_GOES_EARLY) + 3
+    elif name in _GOES_EARLY:
+        optional = len(_GOES_EARLY) + 2 - _GOES_EARLY.index(name)
+    elif report.has("net") and name in {"revenue", "tax_collected_by_bricklink"}:
+        optional = 2
+    else:
+        optional = 1 if name in _ADD_UP or report.chart is None else 2
     return Column(
-        _SHORTER.get(column.name, column.name.replace("_", " ")),
-        right=column.is_amount,
-        least=12 if column.name in _LONG else None,
-        optional=optional,
+        _SHORTER.get(name, name.replace("_", " ")), right=column.is_amount, least=_LEAST.get(name), optional=optional
     )
 
 
-def bar(value: Decimal | int, largest: Decimal | int, width: int = _BAR) -> str:
-    """A bar of blocks and eighths of them; none for what is not above zero."""
-    if largest <= 0 or value <= 0:
-        return ""
-    eighths = max(round(value / largest * width * 8), 1)
-    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+def _number(value: Decimal | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else exact(value)
 
 
-def _number(value: Decimal | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+def _cells(column: ReportColumn, values: Sequence[Any]) -> list[str]:
+    """A column's cells: amounts in full, with their decimal points below each other."""
+    if column.is_amount and any(isinstance(value, Decimal) for value in values):
+        return amounts(values)
+    return [_cell(value, column) for value in values]
 
 
 def _cell(value: Any, column: ReportColumn) -> str:
     if value is None:
-        return "" if column.is_amount else "-"
+        return "" if column.unit else label(column.name, None) if column.name in _LABELLED else "-"
     if column.is_amount:
         return _number(value)
     if isinstance(value, bool):
@@ -235,7 +280,7 @@ def _cell(value: Any, column: ReportColumn) -> str:
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
     if isinstance(value, date):
         return f"{value:%Y-%m}" if column.name == "month" else value.isoformat()
-    return clean(value)
+    return clean(label(column.name, value))
 
 
 def report_json(rows: ReportRows) -> list[dict[str, Any]]:
@@ -256,6 +301,9 @@ def write_csv(rows: ReportRows, file: IO[str]) -> None:
 def save_csv(rows: ReportRows, path: Path) -> None:
     """The rows into a CSV file; - is standard output."""
     if str(path) == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper) and not is_unicode(sys.stdout):
+            # A file is UTF-8, whatever the terminal is.
+            sys.stdout.reconfigure(encoding="utf-8")
         write_csv(rows, sys.stdout)
         return
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -263,13 +311,13 @@ def save_csv(rows: ReportRows, path: Path) -> None:
 
 
 def save_png(rows: ReportRows, path: Path) -> None:
-    """The report's chart into a PNG file. Raises ReportQuestionError where there is none."""
+    """The report's chart into a PNG file. Raises QuestionError where there is none."""
     from bl_pipeline.pictures import can_draw, draw  # noqa: PLC0415  (half a second, and only who draws needs it)
 
     if rows.report.chart is None:
-        raise ReportQuestionError(f"{rows.report.name} has no picture; look at its rows without --png.")
+        raise QuestionError(f"{rows.report.name} has no picture; look at its rows without --png.")
     if not can_draw(rows):
-        raise ReportQuestionError(f"{rows.report.name} has no rows to draw: {_subtitle(rows)}")
+        raise QuestionError(f"{rows.report.name} has no rows to draw: {_subtitle(rows)}")
     path.write_bytes(draw(rows))
 
 

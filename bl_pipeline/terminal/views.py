@@ -1,4 +1,4 @@
-"""How a sync's result, the status, lists and single orders look in a terminal."""
+"""How a sync's result, the status, failed orders and single orders look in a terminal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from bl_pipeline.status import Status
 from bl_pipeline.sync.indicator import FRESH_FOR, Indicator
 from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.console import Column, FittedTable, clean
+from bl_pipeline.terminal.console import clean
+from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.state import FailedOrder
+
+ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
+"""An order's page at BrickLink, for who is logged in there as the seller."""
 
 _ERRORS_SHOWN = 10
 _INDICATOR_STYLES = {
@@ -42,8 +46,10 @@ def result_line(result: SyncResult) -> Text:
     return Text(", ").join(Text(f"{number:,} {word}", style) for number, word, style in shown)
 
 
-def result_view(result: SyncResult) -> RenderableType:
-    """What a sync did, and the orders that failed."""
+def result_view(result: SyncResult, nothing: str = "") -> RenderableType:
+    """What a sync did, and the orders that failed; `nothing` is what to say if there was nothing to do."""
+    if nothing and result.exit_code == ExitCode.DONE and not result.orders_processed:
+        return Text(nothing)
     word, style = {
         ExitCode.DONE: ("Done", "bold green"),
         ExitCode.SOME_FAILED: ("Done, but some orders failed", "bold yellow"),
@@ -54,7 +60,9 @@ def result_view(result: SyncResult) -> RenderableType:
         Text(f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"),
     ]
     for error in result.errors[:_ERRORS_SHOWN]:
-        parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(error['error'])}"))
+        # What it means and the details: bl errors.
+        first, _, _ = str(error["error"]).partition("\n")
+        parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(first)}"))
     if len(result.errors) > _ERRORS_SHOWN:
         parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: bl errors"))
     if result.errors:
@@ -127,40 +135,6 @@ def _run_text(run: Run) -> Text:
     )
 
 
-def orders_view(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
-    """The orders list."""
-    totals = c.amounts(row["total"] for row in rows)
-    return FittedTable(
-        [
-            "Order",
-            "Date",
-            Column("Buyer", least=8),
-            Column("Status", least=8),
-            Column("Payment", optional=True),
-            Column("Pieces", right=True, optional=True),
-            Column("Lots", right=True, optional=True),
-            Column("Total", right=True),
-            "",
-            Column("Tracking", optional=True),
-        ],
-        [
-            (
-                row["display_id"],
-                c.day(row["order_date"]),
-                clean(row["buyer_name"] or row["buyer_username"]),
-                c.status_text(row["status"]),
-                clean(row["payment_status"]),
-                clean(row["total_count"]),
-                clean(row["unique_count"]),
-                total,
-                clean(row["currency"]),
-                clean(row["tracking_number"]),
-            )
-            for row, total in zip(rows, totals, strict=True)
-        ],
-    )
-
-
 def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
     """The failed orders and why."""
     parts: list[RenderableType] = []
@@ -170,7 +144,7 @@ def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
                 (f"BL-{clean(order.order_id)}", "bold"),
                 (f"  {c.when(order.failed_at)} UTC, {c.plural(order.attempts, 'attempt')}", "dim"),
             ),
-            Padding(Text(clean(order.error)), (0, 0, 0, 2)),
+            Padding(Text("\n".join(map(clean, order.error.splitlines()))), (0, 0, 0, 2)),
         ]
     return Group(*parts)
 
@@ -180,8 +154,8 @@ def order_view(order: Mapping[str, Any]) -> RenderableType:
     title = Text.assemble(
         (clean(order["display_id"]), "bold"),
         "  ",
-        c.status_text(order["status"]),
-        (f" ({clean(order['platform_status'])})", "dim"),
+        c.status_text(order["platform_status"], order["status"]),
+        (f" (group {clean(order['status'])})", "dim"),
     )
     parts: list[RenderableType] = [title, Text(), c.facts(_order_facts(order))]
     if order["items"]:
@@ -233,6 +207,7 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         ("Remarks", clean(order["remarks"])),
         ("Filed", "yes" if order["is_filed"] else ""),
         ("Not readable", ", ".join(_unreadable(order))),
+        ("At BrickLink", f"{ORDER_PAGE}{clean(order['platform_order_id'])}"),
     ]  # fmt: skip
 
 
@@ -260,9 +235,9 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
             *([Column("Batch", right=True)] if several else []),
             Column("Qty", right=True),
             "Item",
-            Column("Name", least=16),
-            Column("Colour", least=8),
-            "",
+            Column("Name", least=10),
+            Column("Colour", least=6),
+            Column(optional=1),
             Column("Each", right=True),
             Column("Total", right=True),
         ],
@@ -303,15 +278,15 @@ def _totals(order: Mapping[str, Any]) -> Table:
         rows += [("Final total", order["final_total"])]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
     grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    if order["vat_amount"]:
+        rate = f" ({order['vat_rate'].normalize():f} %)" if order["vat_rate"] else ""
+        rows += [(f"VAT contained{rate}", order["vat_amount"])]
     rows = [(name, value) for name, value in rows if value is not None]
     for (name, _), text in zip(rows, c.amounts(value for _, value in rows), strict=True):
         style = "bold" if name in ("Total", "Final total") else "dim" if name.startswith(" ") else ""
         grid.add_row(Text(name, style or "bold"), Text(text, style), clean(order["currency"]))
-    if order["vat_amount"]:
-        rate = f" ({order['vat_rate'].normalize():f} %)" if order["vat_rate"] else ""
-        grid.add_row(f"VAT contained{rate}", c.amount(order["vat_amount"]), clean(order["currency"]))
     return grid
 
 
@@ -320,17 +295,17 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
     return FittedTable(
         [
             "Seen (UTC)",
-            Column("Status", least=8),
-            Column("BrickLink", least=6),
-            Column("Payment", least=6),
+            Column("Status", least=6),
+            Column("Group", least=8, optional=2),
+            Column("Payment", least=6, optional=1),
             Column("Total", right=True),
             "",
         ],
         [
             (
                 c.when(entry["observed_at"]),
-                c.status_text(entry["status"]),
-                clean(entry["platform_status"]),
+                c.status_text(entry["platform_status"], entry["status"]),
+                c.status_text(entry["status"], entry["status"]),
                 clean(entry["payment_status"]),
                 total,
                 clean(entry["currency"]),

@@ -108,6 +108,11 @@ class Report:
                 return column
         raise KeyError(name)
 
+    def comment_of(self, column: ReportColumn) -> str:
+        """A column's comment in Postgres, which BI tools show: with a warning for what is there once a basis."""
+        once_a_basis = self.has("basis") and column.is_amount
+        return f"{column.comment}; filter on one basis before adding up" if once_a_basis else column.comment
+
     def has(self, name: str) -> bool:
         """Whether there is a column of this name."""
         return any(column.name == name for column in self.columns)

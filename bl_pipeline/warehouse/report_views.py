@@ -132,7 +132,7 @@ def _make(connection: Connection, report: Report) -> None:
     _execute(connection, f"CREATE OR REPLACE VIEW {view} AS\n{report.sql}")
     _execute(connection, f"COMMENT ON VIEW {view} IS {_literal(report.description)}")
     for column in report.columns:
-        _execute(connection, f"COMMENT ON COLUMN {view}.{column.name} IS {_literal(column.comment)}")
+        _execute(connection, f"COMMENT ON COLUMN {view}.{column.name} IS {_literal(report.comment_of(column))}")
 
 
 def _execute(connection: Connection, statement: str) -> None:

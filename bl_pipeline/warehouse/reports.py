@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,14 +11,11 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse import report_views
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.questions import QuestionError, one_of
 from bl_pipeline.warehouse.report_files import SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.warehouse.timezones import timezone_of
 
 BASES = ("order_date", "paid_date", "shipped_date")
-_PERIOD = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
-
-
-class ReportQuestionError(ValueError):
-    """What was asked of a report cannot be answered; the message says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,8 @@ class ReportRows:
     """Rows of a report, in the order of its columns.
 
     `stored_at` is the moment they show where they are stored, None where they are of now. `timezone` is where days
-    begin and end. `earlier` is how many rows come before those that were asked for.
+    begin and end. `earlier` is how many rows come before those that were asked for. `period` is the first and the last
+    day, month or year that the rows are about; None if they are about no period, or if there are no rows.
     """
 
     report: Report
@@ -51,7 +47,9 @@ class ReportRows:
     rows: Sequence[tuple[Any, ...]]
     timezone: str
     stored_at: datetime | None
+    store: str = ""
     earlier: int = 0
+    period: tuple[Any, Any] | None = None
 
     def place(self, name: str) -> int | None:
         """Where in a row a column is; None where it is not shown."""
@@ -72,30 +70,9 @@ class ReportRows:
 
 
 def find_report(name: str) -> Report:
-    """The report of this name. Raises ReportQuestionError."""
-    for report in read_reports():
-        if report.name == name:
-            return report
-    raise ReportQuestionError(f"There is no report {name}. There are: {', '.join(sorted(names()))}")
-
-
-def names() -> list[str]:
-    """The names of all reports."""
-    return [report.name for report in read_reports()]
-
-
-def parse_day(written: str, *, last: bool = False) -> date:
-    """2026, 2026-03 or 2026-03-14 as its first day, or its last. Raises ReportQuestionError."""
-    found = _PERIOD.fullmatch(written.strip())
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day = (int(part) if part else None for part in found.groups())
-        assert year is not None
-        month = month or (12 if last else 1)
-        return date(year, month, day or (monthrange(year, month)[1] if last else 1))
-    except ValueError:
-        raise ReportQuestionError(f"{written!r} is no year, month or day such as 2026, 2026-03 or 2026-03-14") from None
+    """The report of this name. Raises QuestionError."""
+    found = {report.name: report for report in read_reports()}
+    return found[one_of(name, "report", found)]
 
 
 def read_report(
@@ -103,7 +80,7 @@ def read_report(
 ) -> ReportRows:
     """The store's rows of a report, sorted: by time, or the largest first where they are added up.
 
-    Raises ReportQuestionError where the report has no such column.
+    Raises QuestionError where the report has no such column, or where nothing was ever sold in that currency.
     """
     asked = asked or ReportQuestion()
     where, values = _conditions(report, asked)
@@ -132,6 +109,8 @@ def read_report(
     limit = f" LIMIT {asked.latest}" if backwards else ""
     source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
     rows = [tuple(row) for row in connection.execute(text(f"SELECT {select} {source} {order}{limit}"), values)]
+    if not rows and asked.currency:
+        _check_currency(connection, warehouse, asked.currency)
     earlier = 0
     if backwards:
         rows.reverse()
@@ -140,10 +119,31 @@ def read_report(
         report=report,
         columns=columns,
         rows=rows,
-        timezone=_timezone(connection, warehouse),
+        timezone=timezone_of(connection, warehouse).key,
         stored_at=None if report_views.is_outdated(connection, report) else report_views.stored_at(connection, report),
+        store=warehouse.store,
         earlier=earlier,
+        period=_period(connection, report, columns, rows, source, values),
     )
+
+
+def _period(
+    connection: Connection,
+    report: Report,
+    columns: tuple[ReportColumn, ...],
+    rows: Sequence[tuple[Any, ...]],
+    source: str,
+    values: dict[str, Any],
+) -> tuple[Any, Any] | None:
+    if report.period is None or not rows:
+        return None
+    for place, column in enumerate(columns):
+        if column.name == report.period:
+            days = [row[place] for row in rows]
+            return min(days), max(days)
+    # The rows are added up over it.
+    ends = connection.execute(text(f"SELECT min({report.period}), max({report.period}) {source}"), values).one()
+    return ends[0], ends[1]
 
 
 def count_rows(connection: Connection, warehouse: Warehouse, report: Report) -> int:
@@ -157,10 +157,10 @@ def count_rows(connection: Connection, warehouse: Warehouse, report: Report) -> 
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
     conditions, values = ["store = :store"], dict[str, Any]()
     if asked.since and asked.until and asked.since > asked.until:
-        raise ReportQuestionError(f"--from {asked.since} is after --to {asked.until}.")
+        raise QuestionError(f"--from {asked.since} is after --to {asked.until}.")
     if asked.since or asked.until:
         if report.period is None:
-            raise ReportQuestionError(f"{report.name} is not about a period: leave --from and --to out.")
+            raise QuestionError(f"{report.name} is not about a period: leave --from and --to out.")
         by_year = report.period == "year"
         # A row is about its whole period, so one that has begun is shown.
         begin = {"month": "date_trunc('month', CAST(:since AS date))"}.get(report.period, ":since")
@@ -174,16 +174,17 @@ def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, A
         if wanted is None:
             continue
         if not report.has(name):
-            raise ReportQuestionError(f"{report.name} has no {name}: leave --{name} out.")
-        if name == "basis" and wanted not in BASES:
-            raise ReportQuestionError(f"There is no basis {wanted}. There are: {', '.join(BASES)}")
+            raise QuestionError(f"{report.name} has no {name}: leave --{name} out.")
         conditions.append(f"{name} = :{name}")
-        values[name] = wanted
+        values[name] = one_of(wanted, "basis", BASES) if name == "basis" else wanted
     return " AND ".join(conditions), values
 
 
-def _timezone(connection: Connection, warehouse: Warehouse) -> str:
-    zone: str | None = connection.scalar(
-        text("SELECT timezone FROM sync.stores WHERE store = :store"), {"store": warehouse.store}
-    )
-    return zone or "UTC"
+def _check_currency(connection: Connection, warehouse: Warehouse, currency: str) -> None:
+    """Raise QuestionError where the store has orders, and none in this currency."""
+    known = connection.scalars(
+        text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store"),
+        {"store": warehouse.store},
+    ).all()
+    if known:
+        one_of(currency, "currency", known)

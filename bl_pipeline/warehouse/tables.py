@@ -320,6 +320,14 @@ api_key_salt = Table(
     comment="One row: with it the ledger knows an API key by a hash, and never stores the key",
 )
 
+buyer_salt = Table(
+    "buyer_salt",
+    metadata,
+    _text("salt", "Random, made with the table", null=False),
+    schema="sync",
+    comment="One row: with it reports know a buyer by a hash, which nobody can look up who does not see this",
+)
+
 full_syncs = Table(
     "full_syncs",
     metadata,

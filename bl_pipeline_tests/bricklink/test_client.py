@@ -154,7 +154,7 @@ def test_an_order_with_a_wrong_field_is_handed_over_all_the_same(api: Api, clien
     assert json.loads(answer.raw)["cost"] == 7
     with pytest.raises(InvalidResource) as caught:
         answer.read()
-    assert str(caught.value) == "Expected `object` - at `$.cost` [GET /orders/31]"
+    assert str(caught.value) == "Expected `object` - at `$.cost`\n[GET /orders/31]"
 
 
 @pytest.mark.parametrize("code", [200, "200", 201, 204])

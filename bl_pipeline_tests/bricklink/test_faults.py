@@ -103,7 +103,7 @@ def test_a_port_where_nobody_listens_is_unreachable(connect: Connect, ledger: Le
         client = connect(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}")
         with pytest.raises(Unreachable) as caught:
             client.orders(filed=False)
-    assert str(caught.value) == ("Cannot reach 127.0.0.1 (connection). [GET /orders?direction=in&filed=false]")
+    assert str(caught.value) == ("Cannot reach 127.0.0.1 (connection).\n[GET /orders?direction=in&filed=false]")
     assert ledger.outcomes == ["connection"] * 4
 
 
@@ -216,7 +216,9 @@ def test_refused_credentials_stop_at_once_and_for_good(
     name: str, api: Api, client: BrickLinkClient, ledger: Ledger
 ) -> None:
     api.replies = [REFUSED[name], envelope({})]
-    with pytest.raises(CredentialsRefused, match=r"My BrickLink → API consumer page.* IP address and mask"):
+    with pytest.raises(
+        CredentialsRefused, match=r"BrickLink\'s API consumer page \(bricklink\.com/v2.* IP address and mask"
+    ):
         client.order(31)
     with pytest.raises(CredentialsRefused) as caught:
         client.order(32)
@@ -237,7 +239,8 @@ def test_a_changed_address_is_told_without_the_key(api: Api, client: BrickLinkCl
         client.orders(filed=False)
     assert caught.value.message == (
         f"BrickLink does not accept calls from this machine's IP address {address}, which has changed. "
-        "Register it on BrickLink → My BrickLink → API consumer page and use its token."
+        "No order can be fetched. Register the new address on BrickLink's API consumer page "
+        "(bricklink.com/v2/api/register_consumer.page) and use its token."
     )
     assert caught.value.reason == "TOKEN_IP_MISMATCHED"
     assert "ABCDEF0123" not in repr(vars(caught.value)) + str(caught.value)
@@ -326,4 +329,4 @@ def test_orders_without_data_do_not_pass_for_a_dead_service(api: Api, client: Br
 def test_errors_survive_a_process_boundary() -> None:
     error = ServerError("BrickLink failed.", path="/orders/31", http_status=200, code=500, reason="INTERNAL_ERROR")
     copy = pickle.loads(pickle.dumps(error))
-    assert str(copy) == str(error) == ("BrickLink failed. [GET /orders/31, HTTP 200, code 500, INTERNAL_ERROR]")
+    assert str(copy) == str(error) == ("BrickLink failed.\n[GET /orders/31, HTTP 200, code 500, INTERNAL_ERROR]")

@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import CodeType, FrameType
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, text
 
 import bl_pipeline.warehouse
@@ -23,9 +24,10 @@ from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.defs.steps import SyncRequest, forecast_sync
 from bl_pipeline.sandbox import Fault
 from bl_pipeline.status import read_status, standing_after_runs
-from bl_pipeline.warehouse import checks, full_syncs, report_files, reports, runs, sales, state, trends
+from bl_pipeline.warehouse import checks, full_syncs, orders_list, report_files, reports, runs, sales, state, trends
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.questions import QuestionError
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import NOW, Postgres
 from bl_pipeline_tests.expected import as_json
@@ -87,14 +89,31 @@ def rows_of_other(connection: Connection) -> dict[str, list[Any]]:
     }
 
 
+def refused(connection: Connection, warehouse: Warehouse) -> list[str]:
+    """What is said of words that the store does not have: it names those that it has."""
+    month = reports.find_report("revenue_by_month")
+    messages = []
+    for ask in (
+        lambda: orders_list.read_orders(connection, warehouse, orders_list.OrderFilter(status="NONE")),
+        lambda: reports.read_report(connection, warehouse, month, reports.ReportQuestion(currency="XXX")),
+    ):
+        with pytest.raises(QuestionError) as caught:
+            ask()
+        messages.append(str(caught.value))
+    return messages
+
+
 def everything_read(world: World) -> dict[str, Any]:
     """All that can be read of the store."""
     warehouse, now = world.warehouse, world.clock.now
     with warehouse.engine.connect() as connection:
-        listed = sales.read_orders(connection, warehouse, sales.OrderFilter(limit=1000))
+        every = orders_list.read_orders(connection, warehouse, orders_list.OrderFilter(limit=1000))
+        listed = [dict(row) for row in every.rows]
         run = runs.last_runs(connection, warehouse, limit=1)[0]
         found: dict[str, Any] = {
             "orders": listed,
+            "sums": (every.count, dict(every.totals), every.without_revenue),
+            "refused": refused(connection, warehouse),
             "each": [sales.read_order(connection, warehouse, row["platform_order_id"]) for row in listed],
             "rows": sales.count_rows(connection, warehouse),
             "checks": {

@@ -31,6 +31,7 @@ class SalesReports(Accounts):
             "shipped_at": self.books.shipped_at(seen),
             "status": seen.status,
             "platform_status": order.status,
+            "buyer_key": order.buyer.name,
             "country_code": "GB" if order.buyer.country.code == "UK" else order.buyer.country.code,
             "payment_method": order.payment.method,
             "total_count": order.total_count,

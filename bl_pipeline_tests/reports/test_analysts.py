@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
@@ -56,6 +58,18 @@ def test_the_role_reads_every_report(reports_url: str) -> None:
             connection.execute(f"SELECT * FROM {report.name} LIMIT 1")
 
 
+def test_the_role_counts_buyers_that_came_back_without_their_names(reports_url: str, kept: Kept) -> None:
+    with psycopg.connect(reports_url) as connection:
+        found = connection.execute("SELECT buyer_key, count(*) FROM revenue_orders GROUP BY buyer_key").fetchall()
+    expected = Counter(seen.order.buyer.name for seen in kept.books.revenue())
+    assert sorted(number for key, number in found if key) == sorted(n for name, n in expected.items() if name)
+    assert [number for key, number in found if key is None] == [n for name, n in expected.items() if name is None]
+    assert max(number for key, number in found if key) > 1
+    # A list of user names does not help: their plain hashes are not the keys.
+    plain = {sha256(str(name).encode()).hexdigest()[:20] for name in expected}
+    assert not plain & {key for key, _ in found}
+
+
 def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) -> None:
     with kept.warehouse.engine.begin() as connection:
         connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
@@ -82,6 +96,7 @@ def test_the_role_reads_what_is_stored(reports_url: str, kept: Kept, monkeypatch
         "SELECT buyer_name FROM sales.orders",
         "SELECT body FROM landing.documents",
         "SELECT * FROM sync.runs",
+        "SELECT salt FROM sync.buyer_salt",
         "SELECT * FROM stored.revenue_by_month",
         "COPY reports.revenue_by_month TO PROGRAM 'cat'",
         "SELECT pg_read_file('postgresql.conf')",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bl_pipeline.pictures import BARS, can_draw, draw, month_labels, panels, short
+from bl_pipeline.pictures import (
+    BARS,
+    can_draw,
+    caption,
+    draw,
+    in_full,
+    month_labels,
+    on_axis,
+    panels,
+    short,
+    title,
+    year_labels,
+)
 from bl_pipeline.warehouse.report_files import Report, read_reports
 from bl_pipeline.warehouse.reports import ReportRows, find_report
 
@@ -75,7 +88,64 @@ def test_what_is_over_is_left_out_of_the_stock_of_statuses() -> None:
 
 def test_amounts_are_added_up_exactly() -> None:
     rows = rows_of("revenue_by_country", *(month("month", 1, "EUR", amount) for amount in ("0.1", "0.2")))
-    assert panels(rows)[0].values == {"not known": {"": Decimal("0.3")}}
+    assert panels(rows)[0].values == {"no address": {"": Decimal("0.3")}}
+
+
+def test_codes_are_drawn_with_their_names() -> None:
+    same = {"currency": "EUR", "items_total": Decimal(1), "revenue": Decimal(1)}
+    for name, column, values in (
+        ("revenue_by_country", "country_code", {"DE": "Germany", "GB": "Britain (UK)", "QQ": "QQ", None: "no address"}),
+        ("revenue_by_condition", "condition", {"N": "new", "U": "used", None: "not known"}),
+        ("revenue_by_category", "category_id", {5: "category 5", None: "not known"}),
+    ):
+        rows = rows_of(name, *({**same, column: code} for code in values))
+        assert list(panels(rows)[0].values) == list(values.values())
+
+
+def test_why_items_are_not_known_is_below_the_picture() -> None:
+    known = {"currency": "EUR", "items_total": Decimal(1), "item_name": "Brick"}
+    rows = rows_of("revenue_by_item", known, {**known, "item_name": None})
+    assert caption(rows, rows.report.column("items_total")).endswith(
+        "\nnot known: BrickLink purged these items before they were fetched, or they were not fetched yet: "
+        "see bl report missing"
+    )
+    assert "not known" not in caption(rows_of("revenue_by_item", known), rows.report.column("items_total"))
+
+
+def test_the_median_is_explained() -> None:
+    rows = rows_of("fulfilment_times", {"month": date(2026, 1, 1), "step": "1", "median_hours": Decimal(1)})
+    assert "the time in the middle (median)" in caption(rows, rows.report.column("median_hours"))
+
+
+@pytest.mark.parametrize(
+    ("name", "period", "expected"),
+    [
+        ("revenue_by_year", (2025, 2026), "Revenue by year, store main, 2025 to 2026"),
+        ("revenue_by_month", (date(2026, 1, 1), date(2026, 3, 1)), "Revenue by month, store main, 2026-01 to 2026-03"),
+        ("revenue_by_month", (date(2026, 1, 1), date(2026, 1, 1)), "Revenue by month, store main, 2026-01"),
+        (
+            "revenue_by_day",
+            (date(2026, 1, 1), date(2026, 1, 9)),
+            "Revenue by day, store main, 2026-01-01 to 2026-01-09",
+        ),
+        ("open_orders_by_age", None, "Open orders by age, store main"),
+    ],
+)
+def test_store_and_period_are_in_the_title(name: str, period: Any, expected: str) -> None:
+    assert title(replace(rows_of(name), store="main", period=period)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "named"),
+    [(2025, 2026, [2025, 2026]), (2026, 2026, [2026]), (2000, 2026, list(range(2000, 2027, 2)))],
+)
+def test_only_years_with_bars_are_named(first: int, last: int, named: list[int]) -> None:
+    assert year_labels(first, last) == named
+
+
+def test_amounts_are_in_full_where_they_fit() -> None:
+    assert in_full(Decimal("1135.8845")) == "1,135.88"
+    assert [on_axis(value) for value in (0, 5.5, 2000, 950_000, 2_000_000)] == ["0", "5.5", "2,000", "950,000", "2M"]
 
 
 def test_no_time_at_all_is_a_point_of_a_line() -> None:

@@ -20,6 +20,7 @@ FAULTS = [
     ("revenue_orders", "least(h.status_changed_at, h.observed_at)", "h.observed_at"),
     ("revenue_orders", "coalesce(o.final_total, o.total) AS revenue", "o.total AS revenue"),
     ("revenue_orders", "WHEN o.vat_collected_by_bricklink THEN 0", "WHEN o.vat_collected_by_bricklink IS NULL THEN 0"),
+    ("revenue_orders", "sha256(convert_to(k.salt || o.buyer_username", "sha256(convert_to(o.buyer_username"),
     ("revenue_dates", "(at AT TIME ZONE timezone)::date AS day", "at::date AS day"),
     ("revenue_dates", "(at AT TIME ZONE timezone)::date AS day", "(at + interval '1 hour')::date AS day"),
     ("revenue_dates", "date_trunc('month', at AT TIME ZONE timezone)", "date_trunc('month', at)"),

@@ -8,14 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from bl_pipeline.warehouse.reports import (
-    ReportQuestion,
-    ReportQuestionError,
-    ReportRows,
-    find_report,
-    parse_day,
-    read_report,
-)
+from bl_pipeline.warehouse.questions import QuestionError, parse_day
+from bl_pipeline.warehouse.reports import ReportQuestion, ReportRows, find_report, read_report
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -41,7 +35,7 @@ def test_a_year_and_a_month_begin_and_end(written: str, first: date, last: date)
 
 @pytest.mark.parametrize("written", ["", "26", "2026-13", "2026-02-30", "Feb 2026", "2026-01-01T00:00"])
 def test_anything_else_is_no_day(written: str) -> None:
-    with pytest.raises(ReportQuestionError, match="no year, month or day"):
+    with pytest.raises(QuestionError, match="no year, month or day"):
         parse_day(written)
 
 
@@ -56,6 +50,16 @@ def test_days_and_years_are_cut_too(kept: Kept) -> None:
     assert {day.month for day in days.values("day")} == {3}
     years = read(kept, "revenue_by_year", since=date(2025, 6, 1), until=date(2025, 12, 31))
     assert set(years.values("year")) == {2025}
+
+
+def test_the_period_is_that_of_the_rows(kept: Kept) -> None:
+    months = read(kept, "revenue_by_month", since=date(2025, 11, 1), until=date(2026, 1, 31), basis="order_date")
+    assert months.period == (date(2025, 11, 1), date(2026, 1, 1))
+    added_up = read(kept, "revenue_by_country", since=date(2025, 11, 1), until=date(2026, 1, 31), total=True)
+    assert added_up.period == (date(2025, 11, 1), date(2026, 1, 1))
+    assert read(kept, "open_orders_by_age").period is None
+    assert read(kept, "revenue_by_month", since=date(2030, 1, 1)).period is None
+    assert months.store == "main"
 
 
 def test_one_currency(kept: Kept) -> None:
@@ -101,12 +105,12 @@ def test_what_does_not_add_up_stays_as_it_is(kept: Kept) -> None:
     ],
 )
 def test_what_a_report_cannot_answer_is_said(kept: Kept, name: str, asked: dict[str, object], message: str) -> None:
-    with pytest.raises(ReportQuestionError, match=message):
+    with pytest.raises(QuestionError, match=message):
         read(kept, name, **asked)
 
 
 def test_there_is_no_such_report() -> None:
-    with pytest.raises(ReportQuestionError, match="There are: adjustments, "):
+    with pytest.raises(QuestionError, match="There are: adjustments, "):
         find_report("profit")
 
 

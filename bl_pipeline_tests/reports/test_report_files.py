@@ -67,6 +67,13 @@ def test_revenue_by_month_has_the_columns_others_rely_on() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("report", REPORTS, ids=each)
+def test_amounts_that_are_there_once_a_basis_say_so(report: Report) -> None:
+    for column in report.columns:
+        warns = report.comment_of(column).endswith("; filter on one basis before adding up")
+        assert warns is (column.is_amount and "basis" in report.grain)
+
+
 def test_what_is_no_revenue_is_said_once_and_as_the_code_says_it() -> None:
     excluding = [report for report in REPORTS if re.search(r"status\s+NOT IN", report.sql)]
     assert [report.name for report in excluding] == ["revenue_orders"]

@@ -132,7 +132,7 @@ def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Wareh
     }
     expected |= {(table.fullname, ""): table.comment for table in metadata.tables.values()}
     for report in read_reports():
-        expected |= {(f"reports.{report.name}", column.name): column.comment for column in report.columns}
+        expected |= {(f"reports.{report.name}", column.name): report.comment_of(column) for column in report.columns}
         expected[f"reports.{report.name}", ""] = report.description
     with warehouse.engine.connect() as connection:
         rows = connection.execute(

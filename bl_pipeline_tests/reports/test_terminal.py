@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bl_pipeline.cli import app
-from bl_pipeline.terminal.reports import bar
+from bl_pipeline.terminal.console import amount
+from bl_pipeline.terminal.tables import bar
 from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -57,7 +59,9 @@ def test_a_table_has_a_section_for_each_currency_and_a_bar_in_each_row(report: R
     shown = [line for line in lines if line.startswith("20")]
     assert len(shown) == len(rows)
     best = max((row for row in rows if row["currency"] == "EUR"), key=lambda row: row["revenue"])
-    assert any(line.startswith(str(best["year"])) and f"{best['revenue']:,.2f}  {'█' * 24}" in line for line in shown)
+    assert any(
+        line.startswith(str(best["year"])) and f"{amount(best['revenue'])}  {'█' * 24}" in line for line in shown
+    )
 
 
 def test_json_and_csv_hold_every_basis_exactly(report: Report, kept: Kept) -> None:
@@ -71,6 +75,9 @@ def test_json_and_csv_hold_every_basis_exactly(report: Report, kept: Kept) -> No
         "tax_collected_by_bricklink", "revenue",
     ]  # fmt: skip
     assert {(r["basis"], r["month"], r["currency"]): (r["revenue"], r["orders"]) for r in as_json} == expected
+    assert "Before adding up, filter on one" in report("revenue_by_month", "--json").stderr
+    assert not report("revenue_by_month", "--json", "--basis", "paid_date").stderr
+    assert not report("revenue_by_item", "--json").stderr
     as_csv = in_csv(report("revenue_by_month", "--csv", "-").stdout)
     assert {(r["basis"], r["month"], r["currency"]): (r["revenue"], int(r["orders"])) for r in as_csv} == expected
 
@@ -107,7 +114,7 @@ def test_a_ranking_is_of_the_whole_period_and_ends_with_the_rest(report: Report,
         (row["item_type"], row["item_number"]) for row in kept.rows("revenue_by_item") if row["currency"] == "EUR"
     }
     rest = sorted((sum(row["items_total"] for row in rows) for rows in items_by_key(kept).values()), reverse=True)[15:]
-    assert f"and {len(different) - 15:,} more, together {sum(rest):,.2f} EUR" in output
+    assert f"and {len(different) - 15:,} more, together {amount(sum(rest))} EUR" in output
 
 
 def items_by_key(kept: Kept) -> dict[Any, list[dict[str, Any]]]:
@@ -130,40 +137,124 @@ def test_a_list_of_orders_ends_with_the_latest(report: Report, kept: Kept) -> No
 
 @pytest.mark.parametrize("name", [each.name for each in read_reports()])
 def test_where_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pytest.MonkeyPatch, name: str) -> None:
-    isolated.setenv("COLUMNS", "90")
-    narrow = report(name).stdout
-    heads = [line for line in narrow.splitlines() if line and set(line) == {"─"}]
-    assert heads
-    assert all(len(line) <= 90 for line in narrow.splitlines())
-    assert "…" not in narrow.split("─")[0], "names of columns are whole"
+    for columns in (80, 90, 100):
+        isolated.setenv("COLUMNS", str(columns))
+        narrow = report(name).stdout
+        heads = [line for line in narrow.splitlines() if line and set(line) == {"─"}]
+        assert heads
+        assert all(len(line) <= columns for line in narrow.splitlines())
+        assert "…" not in narrow.split("─")[0], "names of columns are whole"
+        if not any(word in narrow.split("─")[0] for word in ("name", "payment")):
+            assert "…" not in narrow, "only names of items, places and the like are cut"
     isolated.setenv("COLUMNS", "400")
     assert "no room for" not in report(name).stdout
 
 
+def cells(text: str, *names: str) -> list[list[Decimal | None]]:
+    """The amounts of a table's columns, whose names may take several lines; None where the column is not shown."""
+    before, _, below = text.partition("\n─")
+    lines = before.splitlines()
+    head = lines[len(lines) - lines[::-1].index("EUR") if "EUR" in lines else 0 :]
+    rows = [line for line in below.splitlines()[1:] if line[:1].isalnum() and not line.startswith("and ")]
+    width = max(map(len, [*head, *rows]))
+    mask = "".join(
+        " " if all(line[at : at + 1] in ("", " ") for line in (*head, *rows)) else "x" for at in range(width)
+    )
+    found = {
+        " ".join(filter(None, (line[each.start() : each.end()].strip() for line in head))): [
+            line[each.start() : each.end()].strip() for line in rows
+        ]
+        for each in re.finditer(r"x(?: ?x)*", mask)
+    }
+    return [
+        [Decimal(found[name][number].replace(",", "") or 0) if name in found else None for name in names]
+        for number in range(len(rows))
+    ]
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "160"])
+@pytest.mark.parametrize("name", ["revenue_by_month", "revenue_by_year", "revenue_by_country", "revenue_by_day"])
+def test_rows_add_up_exactly_at_any_width(
+    report: Report, isolated: pytest.MonkeyPatch, name: str, columns: str
+) -> None:
+    isolated.setenv("COLUMNS", columns)
+    text = report(name, "--currency", "EUR").stdout
+    rows = cells(text, "items total", "shipping", "fees", "tax by BrickLink", "revenue")
+    assert rows
+    for items, shipping, fees, tax, revenue in rows:
+        assert None not in (items, shipping, fees, tax, revenue)
+        assert items + shipping + fees - tax == revenue  # type: ignore[operator]
+
+
+def test_what_matters_stays_where_it_is_narrow(report: Report, isolated: pytest.MonkeyPatch) -> None:
+    for columns in ("80", "100"):
+        isolated.setenv("COLUMNS", columns)
+        for name, stays in {
+            "revenue_by_item": ("quantity", "items"),
+            "open_orders_by_age": ("total", "revenue"),
+            "tax_by_rate_and_country": ("rate", "net by", "vat by"),
+            "revenue_orders": ("order date", "revenue"),
+            "adjustments": ("kind", "amount", "currency"),
+        }.items():
+            head = report(name).stdout.split("─")[0]
+            assert all(word in head for word in stays), (name, head)
+
+
+def test_decimal_points_stand_below_each_other(report: Report) -> None:
+    lines = report("revenue_by_item", "--currency", "EUR").stdout.split("─\n")[1].splitlines()[:15]
+    assert len({line.rstrip(" █▉▊▋▌▍▎▏").rindex(".") for line in lines}) == 1
+    ends = {len(line.rstrip(" █▉▊▋▌▍▎▏")) for line in lines}
+    assert len(ends) == 2, "amounts with two decimals and with four"
+
+
+def test_codes_are_shown_with_their_names(report: Report) -> None:
+    countries = report("revenue_by_country", "--currency", "EUR").stdout
+    assert "\nGermany " in countries
+    assert "DE" in {row["country_code"] for row in in_csv(report("revenue_by_country", "--csv", "-").stdout)}
+    conditions = report("revenue_by_condition").stdout
+    assert {line.split()[0] for line in conditions.splitlines() if line[:4] in ("new ", "used")} == {"new", "used"}
+    assert "not known: BrickLink purged these items before" in conditions
+    assert "not known" not in countries
+    assert "category " in report("revenue_by_category").stdout
+
+
+def test_questions_are_whole_in_a_pipe(report: Report) -> None:
+    text = report().stdout
+    assert "…" not in text
+    for each in read_reports():
+        assert f"{each.name}" in text
+        assert each.question in text, each.question
+
+
 def test_a_csv_file(report: Report, tmp_path: Path) -> None:
     result = report("missing", "--csv", str(tmp_path / "missing.csv"))
-    assert result.stdout == ""
     rows = in_csv((tmp_path / "missing.csv").read_text())
+    assert (result.stdout, result.stderr) == ("", f"Wrote {len(rows)} rows to {tmp_path / 'missing.csv'}\n")
     assert rows
     assert all(row["order_date"].endswith("+00:00") for row in rows)
 
 
 def test_a_picture(report: Report, tmp_path: Path) -> None:
-    report("revenue_by_month", "--png", str(tmp_path / "months.png"))
+    result = report("revenue_by_month", "--png", str(tmp_path / "months.png"))
+    assert (result.stdout, result.stderr) == ("", f"Wrote a picture to {tmp_path / 'months.png'}\n")
     assert (tmp_path / "months.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["profit"], "There is no report profit. There are: adjustments"),
+        (["profit"], "There is no report profit.\nThere are: adjustments"),
+        (["revenue_by_mnth"], "There is no report revenue_by_mnth. Did you mean revenue_by_month?"),
+        (["revenue_by_month", "--currency", "EURO"], "There is no currency EURO. Did you mean EUR?\nThere are: EUR, "),
+        (["revenue_by_month", "--currency", "XXX", "--json"], "There is no currency XXX"),
+        (["revenue_by_month", "--basis", "payed_date"], "Did you mean paid_date?"),
         (["--csv", "x.csv"], "Which report?"),
         (["missing", "--png", "x.png"], "missing has no picture"),
         (["revenue_by_month", "--json", "--csv", "x"], "one of --csv, --png and --json"),
         (["revenue_by_month", "--from", "2026", "--to", "2025"], "--from 2026-01-01 is after --to 2025-12-31"),
         (["revenue_by_month", "--from", "soon"], "'soon' is no year, month or day"),
         (["fulfilment_times", "--currency", "EUR"], "fulfilment_times has no currency"),
-        (["revenue_by_month", "--currency", "XXX", "--png", "x.png"], "no rows to draw"),
+        (["revenue_by_month", "--from", "2030", "--png", "x.png"], "no rows to draw"),
     ],
 )
 def test_what_cannot_be_answered_is_said(report: Report, arguments: list[str], message: str) -> None:
@@ -179,8 +270,9 @@ def test_a_file_that_cannot_be_written_is_named(report: Report) -> None:
 
 
 def test_no_rows_are_no_error(report: Report) -> None:
-    assert report("revenue_by_month", "--currency", "XXX").stdout.endswith("\nNo rows.\n")
-    assert json.loads(report("revenue_by_month", "--currency", "XXX", "--json").stdout) == []
+    for asked in (["--from", "2030"], ["--from", "2030", "--currency", "eur"]):
+        assert report("revenue_by_month", *asked).stdout.endswith("\nNo rows.\n")
+        assert json.loads(report("revenue_by_month", *asked, "--json").stdout) == []
 
 
 @pytest.mark.parametrize(

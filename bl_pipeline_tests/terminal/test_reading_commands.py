@@ -47,8 +47,14 @@ def test_the_orders_list(synced_bl: Bl, store: Store) -> None:
     assert all(row["order_date"].endswith("+00:00") for row in rows)
     latest = by_date[0]
     text = expect(synced_bl("orders", "--limit", "1"), 0).stdout.splitlines()
-    assert len(text) == 3
     assert text[2].startswith(f"BL-{latest.order_id}  {latest.date_ordered:%Y-%m-%d}  ")
+    total = sum((order.grand_total for order in store.sales.values()), Decimal(0))
+    assert text[3:5] == ["", f"1 of 12 orders; all 12: {amount(total)} EUR"]
+    every = expect(synced_bl("orders", "--offset", "10"), 0).stdout
+    assert f"2 of 12 orders, 11 to 12; all 12: {amount(total)} EUR" in every
+    assert f"12 orders: {amount(total)} EUR" in expect(synced_bl("orders"), 0).stdout
+    beyond = expect(synced_bl("orders", "--offset", "12"), 0)
+    assert (beyond.stdout, "12 orders like that" in beyond.stderr) == ("", True)
 
 
 def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
@@ -65,6 +71,13 @@ def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
     middle = sorted(order.date_ordered for order in orders.values())[6]
     assert ids("--since", middle.isoformat()) == {key for key, order in orders.items() if order.date_ordered >= middle}
     assert ids("--since", f"{middle:%Y-%m-%d}") >= ids("--since", middle.isoformat())
+    assert ids("--since", f"{middle:%Y-%m}", "--until", f"{middle:%Y-%m}") == {
+        key for key, order in orders.items() if f"{order.date_ordered:%Y-%m}" == f"{middle:%Y-%m}"
+    }
+    assert ids("--until", f"{middle.year - 1}") == {
+        key for key, order in orders.items() if order.date_ordered.year < middle.year
+    }
+    assert ids("--group", "SHIPPED") == {key for key, order in orders.items() if order.status == "SHIPPED"}
     assert ids("--platform", "BrickLink") == set(orders)
     nothing = expect(synced_bl("orders", "--search", "nobody of this name"), 0)
     assert (nothing.stdout, nothing.stderr) == ("", "No orders like that.\n")
@@ -73,9 +86,14 @@ def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["orders", "--since", "yesterday"], "2026-05-31"),
-        (["orders", "--since", "0001-01-01T00:00+14:00"], "2026-05-31"),
-        (["orders", "--status", "sent"], "shipped"),
+        (["orders", "--since", "yesterday"], "2026-03-14"),
+        (["orders", "--since", "0001-01-01T00:00 14"], "2026-03-14"),
+        (["orders", "--until", "2026-13"], "2026-03-14T09:30Z"),
+        (["orders", "--status", "shiped"], "Did you mean SHIPPED?"),
+        (["orders", "--status", "on_hold"], "Write: bl orders --group on_hold"),
+        (["orders", "--group", "complted"], "Did you mean completed?"),
+        (["orders", "--group", "PAID"], "Write: bl orders --status PAID"),
+        (["orders", "--sort", "price"], "total"),
         (["orders", "--platform", "ebay"], "bricklink"),
         (["orders", "--limit", "0"], "1"),
         (["order", "BL-12x"], "BL-15646315"),
@@ -93,7 +111,8 @@ def test_one_order_in_full(synced_bl: Bl, store: Store) -> None:
     order = max((order for order in store.sales.values() if not order.is_purged), key=lambda order: len(order.lots))
     text = expect(synced_bl("order", f"BL-{order.order_id}"), 0).stdout
     assert text.startswith(f"BL-{order.order_id}  ")
-    for shown in (order.buyer.email, "Subtotal", "Shipping", "Total", "Seen (UTC)"):
+    link = f"https://www.bricklink.com/orderDetail.asp?ID={order.order_id}\n"
+    for shown in (link, order.buyer.email, "Subtotal", "Shipping", "Total", "Seen (UTC)"):
         assert shown in text
     assert not any(line != line.rstrip() for line in text.splitlines())
     values = told(expect(synced_bl("order", str(order.order_id), "--json"), 0))
@@ -112,22 +131,69 @@ def test_tables_fit_the_terminal(synced_bl: Bl, store: Store, columns: str) -> N
     for arguments in (["orders"], ["order", str(order.order_id)], ["status"], ["plan"], ["doctor"]):
         shown[arguments[0]] = expect(synced_bl(*arguments, COLUMNS=columns), 0).stdout
         assert max(map(len, shown[arguments[0]].splitlines())) <= int(columns)
-    head, _, *rows = shown["orders"].splitlines()
-    assert len(rows) == len(store.sales)
+    head, _, *lines = shown["orders"].splitlines()
+    rows = lines[: len(store.sales)]
+    assert lines[len(store.sales)] == ""
     left_out = {
-        "60": {"Payment", "Pieces", "Lots", "Tracking"},
-        "80": {"Pieces", "Lots", "Tracking"},
-        "100": {"Tracking"},
+        "60": {"Group", "Payment", "Pieces", "Lots", "Tracking"},
+        "80": {"Payment", "Pieces", "Lots", "Tracking"},
+        "100": {"Pieces", "Lots", "Tracking"},
     }
-    assert {"Payment", "Pieces", "Lots", "Tracking"} - set(head.split()) == left_out.get(columns, set())
+    assert {"Group", "Payment", "Pieces", "Lots", "Tracking"} - set(head.split()) == left_out.get(columns, set())
     # Cut are names, never numbers, dates and ids.
     for row, each in zip(
         rows, sorted(store.sales.values(), key=lambda each: each.date_ordered, reverse=True), strict=True
     ):
         assert row.startswith(f"BL-{each.order_id}  {each.date_ordered:%Y-%m-%d}  ")
         assert f" {amount(each.grand_total)} " in row
+        assert f" {each.status} " in row
+    assert len({line.index(".", line.index("  EUR") - 8) for line in rows}) == 1, "points stand below each other"
     for lot in order.lots:
         assert f" {amount(lot.unit_price_final * lot.quantity)}" in shown["order"]
+
+
+def test_a_searched_tracking_number_is_seen(synced_bl: Bl, store: Store) -> None:
+    order = next(order for order in store.sales.values() if order.shipping.tracking_no)
+    number = str(order.shipping.tracking_no)
+    for columns in ("80", "100", "140"):
+        found = expect(synced_bl("orders", "--search", number.lower(), COLUMNS=columns), 0).stdout
+        assert f"  {number}\n" in found
+        assert "Tracking\n" in found
+    assert number not in expect(synced_bl("orders", COLUMNS="80"), 0).stdout
+
+
+TOO_LARGE = str(2**63)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["orders", "--limit", TOO_LARGE],
+        ["orders", "--offset", TOO_LARGE],
+        ["orders", "--limit", str(2**31)],
+        ["orders", "--offset", "-1"],
+        ["sandbox", "--orders", TOO_LARGE],
+        ["sandbox", "--port", TOO_LARGE],
+        ["up", "--port", TOO_LARGE],
+    ],
+)
+def test_numbers_that_are_too_large_are_wrong_usage(bl: Bl, arguments: list[str]) -> None:
+    assert arguments[1] in expect(bl(*arguments), 2).stderr
+
+
+def test_the_largest_numbers_are_taken(synced_bl: Bl, store: Store) -> None:
+    assert len(told(expect(synced_bl("orders", "--limit", str(2**31 - 1), "--json"), 0))) == len(store.sales)
+    assert told(expect(synced_bl("orders", "--offset", str(2**31 - 1), "--json"), 0)) == []
+
+
+def test_a_second_platform_has_a_column(synced_bl: Bl, store: Store) -> None:
+    assert "Platform" not in expect(synced_bl("orders"), 0).stdout
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE sales.orders SET platform = 'brickowl' WHERE platform_order_id = %s", [str(max(store.sales))]
+        )
+    assert expect(synced_bl("orders"), 0).stdout.startswith("Platform   Order")
+    assert len(told(expect(synced_bl("orders", "--platform", "brickowl", "--json"), 0))) == 1
 
 
 def test_a_name_cannot_command_the_terminal(synced_bl: Bl, store: Store) -> None:

@@ -96,13 +96,35 @@ def test_orders_that_fail_are_exit_3_until_they_are_retried(bl: Bl, server: Sand
     assert f"BL-{order_id}" in shown
     (failed,) = told(bl("errors", "--json"))
     assert failed["order_id"] == str(order_id)
-    assert failed["error"] in shown.replace("\n", " ").replace("   ", " ")
+    assert " ".join(failed["error"].split()) in " ".join(shown.split())
     assert told(bl("status", "--json"))["failed_orders"] == 1
     expect(bl("retry", "--json"), 3)
     server.faults.clear()
     assert told(expect(bl("retry", "--json"), 0))["orders_created"] == 1
     assert told(bl("errors", "--json")) == []
-    assert expect(bl("errors"), 0).stdout == "No order has failed.\n"
+    assert expect(bl("errors"), 0).stdout == expect(bl("retry"), 0).stdout == "No order has failed.\n"
+
+
+def test_an_order_that_cannot_be_read_is_explained_before_the_details(
+    bl: Bl, server: SandboxServer, store: Store
+) -> None:
+    order_id = max(key for key, order in store.sales.items() if not order.is_purged)
+    server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_ID)
+    result = expect(bl("sync"), 3)
+    assert f"BL-{order_id}  BrickLink sent order {order_id} in a form that cannot be read" in result.stdout
+    (failed,) = told(bl("errors", "--json"))
+    says, details = failed["error"].split("\n")
+    assert says.startswith(f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without")
+    assert "Expected" not in says
+    assert "Expected" in details
+
+
+def test_details_of_a_refusal_are_on_a_line_of_their_own(bl: Bl, server: SandboxServer) -> None:
+    server.faults.on("/orders", Fault.UNAUTHORIZED)
+    *lines, details = expect(bl("sync"), 5).stderr.splitlines()
+    assert details.startswith("[GET /orders?")
+    assert not any("[GET" in line for line in lines)
+    assert "API consumer page (bricklink.com/v2/api/register_consumer.page)" in " ".join(lines)
 
 
 def test_the_call_budget_is_exit_4_and_says_when_it_goes_on(bl: Bl, server: SandboxServer) -> None:

@@ -1,0 +1,154 @@
+"""`bl orders`: the list of orders. No call, nothing written."""
+
+# ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bl_pipeline.settings import load_settings
+from bl_pipeline.sync.statuses import PURGED, STATUSES, UNKNOWN
+from bl_pipeline.terminal import console as c
+from bl_pipeline.terminal.console import clean
+from bl_pipeline.terminal.encoding import readable
+from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.terminal.reading import Json
+from bl_pipeline.terminal.tables import Column, FittedTable
+
+if TYPE_CHECKING:
+    from bl_pipeline.warehouse.orders_list import OrderList
+
+_MOST = 2**31 - 1
+_WORDS = (*STATUSES, PURGED)
+_GROUPS = tuple(dict.fromkeys([*STATUSES.values(), UNKNOWN]))
+
+
+def orders(
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the order's number, the buyer or the tracking number, or an item's number. Case and accents "
+            "do not count."
+        ),
+    ] = None,
+    status: Annotated[str | None, typer.Option(help="BrickLink's word, such as PAID or COMPLETED.")] = None,
+    group: Annotated[str | None, typer.Option(help=f"A group of statuses: {', '.join(_GROUPS)}.")] = None,
+    platform: Annotated[str | None, typer.Option(help="Only this platform: bricklink.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="From this year, month, day or time on, such as 2026-03.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Up to the end of this one.")] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="BY", help="date, changed, buyer, status or total; -total is the other way round, largest first."
+        ),
+    ] = "-date",
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, max=_MOST, help="Leave out so many at the beginning.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """The orders, the latest first."""
+    from bl_pipeline.warehouse.database import open_warehouse
+    from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
+    from bl_pipeline.warehouse.questions import QuestionError, one_of, parse_time
+    from bl_pipeline.warehouse.stores import stores_with_orders
+
+    try:
+        if status in _GROUPS:
+            raise QuestionError(f"{status} is a group of statuses. Write: bl orders --group {status}")
+        wanted = OrderFilter(
+            search=readable(search) if search else None,
+            status=readable(status) if status else None,
+            group=one_of(group, "group", _GROUPS, _is_status(group)) if group else None,
+            platform=readable(platform) if platform else None,
+            since=parse_time(since) if since else None,
+            until=parse_time(until, end=True) if until else None,
+            sort=sort,
+            limit=limit,
+            offset=offset,
+        )
+        with open_warehouse(load_settings()) as warehouse, warehouse.engine.connect() as connection:
+            found = read_orders(connection, warehouse, wanted, _WORDS)
+            others = stores_with_orders(connection) if not found.count else []
+    except QuestionError as error:
+        raise Refused(str(error)) from None
+    if as_json:
+        c.print_json(found.rows)
+    elif found.rows:
+        c.show(orders_view(found, offset=offset, searched=wanted.search is not None))
+    elif found.count:
+        c.stderr().print(f"There are {c.plural(found.count, 'order')} like that, and --offset leaves them all out.")
+    elif others and warehouse.store not in others:
+        c.stderr().print(
+            f"No orders of store {warehouse.store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
+        )
+    else:
+        nothing_asked = wanted == OrderFilter(sort=sort, limit=limit, offset=offset)
+        c.stderr().print("No orders. Fetch them with: bl sync" if nothing_asked else "No orders like that.")
+
+
+def _is_status(group: str) -> str:
+    """What to say to who takes BrickLink's word for a group."""
+    return f"{group} is BrickLink's word. Write: bl orders --status {group}" if group.upper() in _WORDS else ""
+
+
+def orders_view(found: OrderList, *, offset: int = 0, searched: bool = False) -> RenderableType:
+    """A table of the orders, and below it how many there are and what they come to, each currency by itself.
+
+    `searched` keeps the column in which a searched tracking number is seen.
+    """
+    totals = c.amounts(row["total"] for row in found.rows)
+    several = len(found.platforms) > 1
+    tracked = any(row["tracking_number"] for row in found.rows)
+    table = FittedTable(
+        [
+            *(["Platform"] if several else []),
+            "Order",
+            "Date",
+            Column("Buyer", least=8),
+            "Status",
+            Column("Group", optional=1),
+            Column("Payment", optional=2),
+            Column("Pieces", right=True, optional=4),
+            Column("Lots", right=True, optional=5),
+            Column("Total", right=True),
+            "",
+            *([Column("Tracking", optional=0 if searched else 3)] if tracked else []),
+        ],
+        [
+            (
+                *([clean(row["platform"])] if several else []),
+                row["display_id"],
+                c.day(row["order_date"], found.zone),
+                clean(row["buyer_name"] or row["buyer_username"]),
+                c.status_text(row["platform_status"], row["status"]),
+                c.status_text(row["status"], row["status"]),
+                clean(row["payment_status"]),
+                clean(row["total_count"]),
+                clean(row["unique_count"]),
+                total,
+                clean(row["currency"]),
+                *([clean(row["tracking_number"])] if tracked else []),
+            )
+            for row, total in zip(found.rows, totals, strict=True)
+        ],
+    )
+    return Group(table, Text(), *(Text(line, "dim") for line in _below(found, offset)))
+
+
+def _below(found: OrderList, offset: int) -> list[str]:
+    shown, count = len(found.rows), found.count
+    sums = ", ".join(f"{c.amount(total)} {clean(currency)}" for currency, total in found.totals.items() if total)
+    if shown == count:
+        lines = [f"{c.plural(count, 'order')}: {sums}" if sums else c.plural(count, "order")]
+    else:
+        place = f", {offset + 1:,} to {offset + shown:,}" if offset else ""
+        lines = [f"{shown:,} of {c.plural(count, 'order')}{place}" + (f"; all {count:,}: {sums}" if sums else "")]
+    if found.without_revenue and sums:
+        lines.append(f"{found.without_revenue:,} of these orders are cancelled or a problem, and count as no revenue.")
+    return lines

@@ -1,0 +1,24 @@
+"""The secret with which reports tell one buyer from another without a name."""
+
+from __future__ import annotations
+
+import secrets
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "buyer_salt",
+        sa.Column("salt", sa.Text(), nullable=False, comment="Random, made with the table"),
+        schema="sync",
+        comment="One row: with it reports know a buyer by a hash, which nobody can look up who does not see this",
+    )
+    op.execute(sa.text("INSERT INTO sync.buyer_salt (salt) VALUES (:salt)").bindparams(salt=secrets.token_hex(32)))

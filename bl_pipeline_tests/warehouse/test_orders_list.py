@@ -1,0 +1,178 @@
+"""The list of orders: what is found, in which order, and what all of it comes to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+
+from bl_pipeline.sandbox import Store
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, read_orders
+from bl_pipeline.warehouse.questions import QuestionError
+from bl_pipeline_tests.conftest import NOW, Sync
+from bl_pipeline_tests.expected import order_row
+
+
+def read(warehouse: Warehouse, **wanted: object) -> OrderList:
+    with warehouse.engine.connect() as connection:
+        return read_orders(connection, warehouse, OrderFilter(**wanted), ["READY"])  # type: ignore[arg-type]
+
+
+def shown(warehouse: Warehouse, **wanted: object) -> list[str]:
+    return [row["platform_order_id"] for row in read(warehouse, **wanted).rows]
+
+
+def change(warehouse: Warehouse, order_id: str, **values: object) -> None:
+    with warehouse.engine.begin() as connection:
+        changes = ", ".join(f"{name} = :{name}" for name in values)
+        connection.execute(
+            text(f"UPDATE sales.orders SET {changes} WHERE platform_order_id = :order_id"),
+            {**values, "order_id": order_id},
+        )
+
+
+def test_orders_are_listed_latest_first_in_pages(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    latest_first = [
+        str(order.order_id)
+        for order in sorted(store.sales.values(), key=lambda order: order.date_ordered, reverse=True)
+    ]
+    assert shown(warehouse, limit=100) == latest_first
+    pages = [shown(warehouse, limit=7, offset=offset) for offset in range(0, 28, 7)]
+    assert [order_id for page in pages for order_id in page] == latest_first
+    assert shown(warehouse, sort="date", limit=3) == latest_first[:-4:-1]
+    since, until = NOW - timedelta(days=60), NOW - timedelta(days=30)
+    between = [str(order.order_id) for order in store.sales.values() if since <= order.date_ordered < until]
+    assert between
+    assert sorted(shown(warehouse, since=since, until=until, limit=100)) == sorted(between)
+
+
+def test_pages_of_equal_rows_leave_nothing_out(synced: Sync, warehouse: Warehouse) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sales.orders SET order_date = now(), buyer_name = 'X', total = 1"))
+    for sort in (*SORTS, *(f"-{name}" for name in SORTS)):
+        pages = [shown(warehouse, sort=sort, limit=5, offset=offset) for offset in range(0, 25, 5)]
+        assert len({order_id for page in pages for order_id in page}) == 24, sort
+
+
+def test_sorting_by_total_keeps_currencies_apart(synced: Sync, warehouse: Warehouse) -> None:
+    for sort, reverse in (("total", False), ("-total", True)):
+        rows = read(warehouse, sort=sort, limit=100).rows
+        for currency in ("EUR", "USD"):
+            totals = [row["total"] for row in rows if row["currency"] == currency]
+            assert totals == sorted(totals, reverse=reverse)
+        assert len({row["currency"] for row in rows[:3]}) == 1
+
+
+def test_bricklinks_words_and_our_groups_are_two_filters(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    words = {order.status for order in store.sales.values()}
+    for word in words:
+        expected = {str(order.order_id) for order in store.sales.values() if order.status == word}
+        assert set(shown(warehouse, status=word.lower(), limit=100)) == expected
+    assert {"COMPLETED", "PURGED"} <= words
+    groups = {order_row(order)["status"] for order in store.sales.values()}
+    for group in groups:
+        expected = {str(o.order_id) for o in store.sales.values() if order_row(o)["status"] == group}
+        assert set(shown(warehouse, group=group, limit=100)) == expected
+    assert shown(warehouse, status="ready") == [], "known, though no order has it"
+    unknown = next(order.status for order in store.sales.values() if order_row(order)["status"] == "unknown")
+    assert shown(warehouse, status=unknown), "a word that only the store knows"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"status": "shiped"}, "There is no status shiped. Did you mean SHIPPED"),
+        ({"platform": "brickowl"}, "There is no platform brickowl. Did you mean bricklink"),
+        ({"sort": "-price"}, "There is no order to sort by price"),
+        ({"since": NOW, "until": NOW}, "--since is after --until"),
+    ],
+)
+def test_unknown_words_are_refused(wanted: dict[str, object], message: str, synced: Sync, warehouse: Warehouse) -> None:
+    with pytest.raises(QuestionError, match=message):
+        read(warehouse, **wanted)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("chloe", True),
+        ("CHLOÉ", True),
+        ("Chloe\u0301 DE vri", True),  # the accent as a sign of its own
+        ("bjorn ostergard", True),
+        ("łukasz", True),
+        ("lukasz", True),
+        ("strasse", True),
+        ("Chloè Vries", False),
+        ("%", False),
+        ("_", False),
+        ("tr%", False),
+    ],
+)
+def test_case_and_accents_do_not_count(search: str, found: bool, synced: Sync, warehouse: Warehouse) -> None:
+    (order_id,) = shown(warehouse, limit=1)
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sales.orders SET buyer_email = 'x@y', buyer_username = 'x'"))
+    change(warehouse, order_id, buyer_name="Chloé de Vries Björn Østergård ŁUKASZ Straße")
+    assert shown(warehouse, search=search) == ([order_id] if found else [])
+
+
+def test_what_is_searched(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    order = next(order for order in store.sales.values() if order.status == "SHIPPED")
+    order_id = str(order.order_id)
+    for search in (
+        order_id,
+        f"bl-{order_id}",
+        f" BL-{order_id} ",
+        str(order.shipping.tracking_no).lower(),
+        order.buyer.email.upper(),
+        str(order.buyer.name)[:4],
+    ):
+        assert order_id in shown(warehouse, search=search, limit=100), search
+    item = order.lots[0].item.no
+    assert item is not None
+    having = {
+        str(each.order_id)
+        for each in store.sales.values()
+        if not each.is_purged and any(lot.item.no == item for lot in each.lots)
+    }
+    assert having <= set(shown(warehouse, search=item.upper(), limit=100))
+    assert order_id in having
+    assert len(shown(warehouse, search=" ", limit=100)) == 24, "no search at all"
+
+
+def test_number_and_sums_are_of_all_that_was_asked_for(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for order in store.sales.values():
+        totals[order.currency] += order.grand_total
+    found = read(warehouse, limit=3)
+    assert (len(found.rows), found.count, dict(found.totals)) == (3, 24, dict(totals))
+    assert found.without_revenue == sum(
+        order_row(order)["status"] in ("cancelled", "problem") for order in store.sales.values()
+    )
+    assert found.platforms == {"bricklink"}
+    beyond = read(warehouse, offset=50)
+    assert (list(beyond.rows), beyond.count) == ([], 24)
+
+
+def test_days_are_those_of_the_store(synced: Sync, warehouse: Warehouse) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sync.stores SET timezone = 'Asia/Tokyo'"))
+    late, early = shown(warehouse, limit=2)
+    zone = ZoneInfo("Asia/Tokyo")
+    change(warehouse, late, order_date=datetime(2026, 12, 1, 0, 0, tzinfo=zone))
+    change(warehouse, early, order_date=datetime(2026, 11, 30, 23, 59, tzinfo=zone))
+    assert shown(warehouse, since=datetime.fromisoformat("2026-12-01")) == [late]
+    assert shown(warehouse, since=datetime.fromisoformat("2026-11-30"), until=datetime.fromisoformat("2026-12-01")) == [
+        early
+    ]
+    assert len(shown(warehouse, since=datetime.fromisoformat("0001-01-01"), limit=100)) == 24
+
+
+def test_another_store_is_not_in_the_list(synced: Sync, warehouse: Warehouse) -> None:
+    other = Warehouse(warehouse.engine, "other")
+    assert (list(read(other).rows), read(other).count) == ([], 0)
