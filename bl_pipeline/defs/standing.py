@@ -9,6 +9,7 @@ import dagster as dg
 
 from bl_pipeline.defs.checks import CHECK_KEYS, evaluate
 from bl_pipeline.defs.report import noted_result, sync_report
+from bl_pipeline.unforeseen import frames
 
 if TYPE_CHECKING:
     from bl_pipeline.defs.session import SyncSession
@@ -24,7 +25,8 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
     try:
         show(context.log_event, session, sync_report(session, noted_result(session)))
     except Exception as error:
-        context.log.warning("How the store stands could not be shown: %s", type(error).__name__)
+        where = "\n".join(frames(error))
+        context.log.warning("How the store stands could not be shown: %s at\n%s", type(error).__name__, where)
 
 
 def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:

@@ -46,6 +46,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.OTHER, f"There is no room left for {error.filename or 'the output'}."
     if isinstance(error, PermissionError) and error.filename:
         return ExitCode.USAGE, f"{who_owns(Path(os.fsdecode(error.filename)))}: {error.strerror}."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return ExitCode.OTHER, f"{os.fsdecode(error.filename)}: {error.strerror}."
     # Imported only now: where nothing goes wrong, nobody waits for them.
     import psycopg
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError

@@ -68,6 +68,8 @@ def report(
     except QuestionError as error:
         raise Refused(str(error)) from None
     except OSError as error:
+        if error.filename is None:
+            raise  # of standard output
         raise Refused(f"{error.filename}: {error.strerror}", ExitCode.OTHER) from None
     if (as_json or csv_file is not None) and basis is None and rows.report.has("basis") and rows.rows:
         stderr().print(

@@ -98,9 +98,9 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             if session.cancel():
                 # It came between two steps, where no step could note and show it.
                 show_end_outside_of_a_run(instance, session)
-            # Dagster knows cancelation only by request; this one came from the keyboard.
+            # Dagster knows cancelation only by request; one that came from the keyboard it takes for a failure.
             run = instance.get_run_by_id(run_id)
-            if run is not None and not run.is_finished:
+            if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
                 instance.report_run_canceled(run)
             by = " by bl cancel" if session.cancel_requested else ""
             raise Canceled(f"Canceled{by}. What was stored is kept, and the next run goes on from there.") from None
