@@ -41,12 +41,14 @@ NEVER_BY_STORE = {
 }
 BY_STORE = [table for table in metadata.sorted_tables if "store" in table.columns]
 FAULTS = (
-    "UPDATE sales.orders SET total = total + 1, subtotal = subtotal + 5, insurance = 3, unique_count = 99, "
+    "UPDATE sales.orders SET unreadable_fields = '{planted}', total = total + 1, "
+    "subtotal = subtotal + 5, insurance = 3, unique_count = 99, "
     "total_count = 99, status = 'unknown', platform_status = 'NOVEL', buyer_username = 'anna', country_code = 'DE', "
     "paid_at = now(), currency = 'JPY', items_document_id = NULL WHERE store = 'other'",
     "DELETE FROM sales.orders WHERE store = 'other' AND right(platform_order_id, 1) IN ('1', '2', '3')",
     "DELETE FROM sales.order_items WHERE store = 'other' AND right(platform_order_id, 1) IN ('4', '5')",
-    "UPDATE sales.order_items SET quantity = quantity + 1, total_price = 7, currency = 'JPY' WHERE store = 'other'",
+    "UPDATE sales.order_items SET quantity = quantity + 1, total_price = 7, currency = 'JPY', "
+    "unreadable_fields = '{planted}' WHERE store = 'other'",
     "UPDATE sales.order_status_history SET platform_status = 'RECEIVED', status = 'shipped', credit = 9, "
     "document_id = document_id + 100000, observed_at = observed_at - interval '9 days' WHERE store = 'other'",
     "UPDATE sync.order_state SET failed_at = '2026-06-15', error = 'planted', error_class = 'Planted', attempts = 7, "
@@ -120,6 +122,7 @@ def everything_read(world: World) -> dict[str, Any]:
                 check: checks.find_offenders(connection, warehouse, check).order_ids
                 for check in checks.OFFENDING_ORDERS
             },
+            "unreadable": checks.unreadable_fields(connection, warehouse),
             "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
             "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
             "errors": runs.run_errors(connection, warehouse, run.run_id),
