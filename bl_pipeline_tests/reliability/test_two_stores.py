@@ -24,7 +24,18 @@ from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.defs.steps import SyncRequest, forecast_sync
 from bl_pipeline.sandbox import Fault
 from bl_pipeline.status import read_status, standing_after_runs
-from bl_pipeline.warehouse import checks, full_syncs, orders_list, report_files, reports, runs, sales, state, trends
+from bl_pipeline.warehouse import (
+    cancellation,
+    checks,
+    full_syncs,
+    orders_list,
+    report_files,
+    reports,
+    runs,
+    sales,
+    state,
+    trends,
+)
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.questions import QuestionError
@@ -52,16 +63,19 @@ FAULTS = (
     "UPDATE sales.order_status_history SET platform_status = 'RECEIVED', status = 'shipped', credit = 9, "
     "document_id = document_id + 100000, observed_at = observed_at - interval '9 days' WHERE store = 'other'",
     "UPDATE sync.order_state SET failed_at = '2026-06-15', error = 'planted', error_class = 'Planted', attempts = 7, "
-    "listed_hash = 'planted', order_document_id = NULL WHERE store = 'other'",
+    "listed_hash = 'planted' WHERE store = 'other'",
     "UPDATE sync.runs SET status = 'failed', stop_reason = 'credentials', message = 'planted', "
     "started_at = started_at + interval '3 hours', finished_at = finished_at + interval '3 hours', "
     "listed_at = listed_at + interval '1 minute' WHERE store = 'other'",
     "INSERT INTO sync.runs (run_id, store, job, started_at, finished_at, status, orders_listed) "
     "VALUES ('other-last', 'other', 'planted', '2026-06-15 13:00Z', '2026-06-15 14:00Z', 'succeeded', 99)",
+    "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
+    "VALUES ('other-started', 'other', 'planted', '2026-06-15 12:00Z', 'started')",
     "INSERT INTO sync.run_orders (run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, "
     "outcome) SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, 'failed' FROM sync.order_state "
     "WHERE store = 'other'",
-    "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true)",
+    "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true), "
+    "('other', '2026-01-01', true)",
     "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
     "UPDATE sync.api_calls SET key_hash = 'planted' WHERE store = 'other'",
 )
@@ -169,6 +183,8 @@ def drive(world: World) -> dict[str, Any]:
     sync(SyncRequest(full_sync=True))
     with session_on(world.warehouse, world.settings, world.clock) as session:
         session.begin("canceled", job="sync_orders")
+        with world.warehouse.engine.begin() as connection:
+            assert cancellation.request_cancel(connection, world.warehouse, world.clock.now) == "canceled"
         session.cancel()
     world.advance(hours=25)
     sync()
