@@ -231,11 +231,6 @@ class Settings(BaseSettings):
         return self.bl_ui_hosts.split()
 
     @property
-    def explicit_timezone(self) -> str | None:
-        """BL_TIMEZONE where it is set; a store without it keeps the time zone it was last given."""
-        return self.bl_timezone if "bl_timezone" in self.model_fields_set else None
-
-    @property
     def postgres_url(self) -> URL | None:
         """The warehouse's URL if one is set, else None for the embedded Postgres."""
         return parse_postgres_url(self.bl_database_url.get_secret_value()) if self.bl_database_url else None

@@ -69,6 +69,27 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
         )
 
 
+def status_of_nothing(settings: Settings) -> Status:
+    """The status of a warehouse without tables, into which nothing was ever synced."""
+    now = datetime.now(UTC)
+    stands = standing(Facts(now, connected=not settings.missing_credentials()))
+    budget = Budget(settings.bl_daily_call_limit, settings.bl_call_reserve)
+    return Status(
+        store=settings.bl_store,
+        warehouse=where(settings),
+        indicator=stands.indicator,
+        reason=stands.reason,
+        orders=0,
+        items=0,
+        last_synced_at=None,
+        last_run=None,
+        failed_orders=0,
+        calls=Usage(0, budget.allowed, budget.limit, budget.reserve, None),
+        open_full_syncs=[],
+        now=now,
+    )
+
+
 def standing_after_runs(settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
     """The word and the reason that the runs that have ended leave behind, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)

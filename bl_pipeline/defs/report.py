@@ -23,11 +23,14 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
         report = {
             **standing_after_runs(session.settings, connection, warehouse, now).as_metadata,
             **metadata.result_metadata(result),
+            "time_zone": session.settings.bl_timezone,
             **metadata.usage_metadata(usage),
             "calls_by_hour": metadata.calls_chart(trends.calls_by_hour(connection, key, now), usage),
             "orders_by_day": metadata.orders_chart(trends.orders_by_day(connection, warehouse, now), now),
             "last_runs": metadata.runs_table(runs.last_runs(connection, warehouse, limit=metadata.RUNS_SHOWN)),
         }
+    if session.timezone_before:
+        report["time_zone_before"] = session.timezone_before
     if created:
         report["new_orders"] = metadata.order_links(created, total=result.orders_created)
     if detected_by:

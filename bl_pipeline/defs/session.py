@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Protocol
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
@@ -22,6 +23,7 @@ from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
 from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, hash_key, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.report_views import ReportViewsError, set_timezone
 from bl_pipeline.warehouse.sales import count_rows
 
 CANCEL_SEEN_WITHIN = 1
@@ -64,6 +66,7 @@ class SyncSession:
     """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that time can be a test's.
 
     Make it with `open_session`. `run_id` is empty until `begin` was called, `result` None until the run ended.
+    `timezone_before` is the time zone that the reports had, if the run has changed it.
     """
 
     settings: Settings
@@ -77,6 +80,7 @@ class SyncSession:
     result: SyncResult | None = None
     canceled: Event = field(default_factory=Event)
     cancel_requested: bool = False
+    timezone_before: str | None = None
 
     @property
     def budget(self) -> Budget:
@@ -146,11 +150,18 @@ class SyncSession:
         self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
+            self.timezone_before = self._set_timezone(connection)
             key = ledger_key(connection, self.settings, self.warehouse.store)
             correct_future_times(connection, self.warehouse, key, self.clock())
             runs.start_run(
                 connection, self.warehouse, run_id=run_id, job=job, now=self.clock(), of_all_orders=of_all_orders
             )
+
+    def _set_timezone(self, connection: Connection) -> str | None:
+        try:
+            return set_timezone(connection, self.warehouse.store, self.settings.bl_timezone)
+        except ReportViewsError as error:
+            raise SettingsError(str(error)) from None
 
     def attach(self, run_id: str) -> bool:
         """Join a run that another process has begun, as with an executor that runs each step by itself.

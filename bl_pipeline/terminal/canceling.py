@@ -44,7 +44,7 @@ class Canceled:
         """What a user reads."""
         lines = []
         if self.run is not None:
-            name = f"{self.run.job}, started {c.when(self.run.started_at)}"
+            name = f"{self.run.job}, started {c.moment(self.run.started_at)}"
             lines.append(
                 f"Canceled: {name}. What was stored is kept, and the next sync goes on from there."
                 if self.ended
@@ -65,6 +65,7 @@ def cancel(as_json: Json = False) -> None:
     from bl_pipeline.warehouse.database import open_warehouse
 
     with open_warehouse(settings, for_writing=True) as warehouse:
+        c.show_times_in(warehouse.timezone)
         done = cancel_store(warehouse)
     c.print_json(done.as_dict()) if as_json else c.show(done.message)
 

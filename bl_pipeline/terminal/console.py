@@ -6,9 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TextIO
+from zoneinfo import ZoneInfo
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -19,6 +20,8 @@ PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
 
 _UNLIMITED = 1_000
+
+_zone = ZoneInfo("UTC")
 
 STATUS_STYLES = {
     "pending": "yellow",
@@ -125,13 +128,29 @@ def money(value: Decimal | None, currency: str | None) -> str:
 
 
 def when(time: datetime | None) -> str:
-    """A time to the minute, in UTC."""
-    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+    """A time to the minute, in the time zone of `show_times_in`."""
+    return "" if time is None else f"{time.astimezone(_zone):%Y-%m-%d %H:%M}"
 
 
-def day(time: datetime | None, zone: tzinfo = UTC) -> str:
-    """The day of a time in a time zone."""
-    return "" if time is None else f"{time.astimezone(zone):%Y-%m-%d}"
+def moment(time: datetime | None) -> str:
+    """The same with the name of the time zone."""
+    return "" if time is None else f"{when(time)} {_zone.key}"
+
+
+def day(time: datetime | None) -> str:
+    """The day of a time, in the time zone of `show_times_in`."""
+    return "" if time is None else f"{time.astimezone(_zone):%Y-%m-%d}"
+
+
+def zone() -> str:
+    """The name of the time zone in which times are shown."""
+    return _zone.key
+
+
+def show_times_in(name: str) -> None:
+    """Show the times of this command in the store's time zone; JSON and CSV stay in UTC."""
+    global _zone  # noqa: PLW0603  (of the process, like its standard output)
+    _zone = ZoneInfo(name)
 
 
 def ago(passed: timedelta) -> str:

@@ -84,6 +84,7 @@ def _examine() -> Iterator[Check]:
     yield credentials
     try:
         with open_warehouse(settings) as warehouse:
+            c.show_times_in(warehouse.timezone)
             checks = list(_check_warehouse(settings, warehouse))
             yield from checks
             # An answer that cannot be stored is not asked for.
@@ -228,11 +229,11 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
         yield Check(
             "Last sync",
             Verdict.WARNING,
-            f"{c.when(synced)} UTC, {c.ago(status.now - synced)}",
+            f"{c.moment(synced)}, {c.ago(status.now - synced)}",
             "Sync now with: bl sync. Sync every half hour with: bl up",
         )
     else:
-        yield Check("Last sync", Verdict.OK, f"{c.when(synced)} UTC, {c.ago(status.now - synced)}")
+        yield Check("Last sync", Verdict.OK, f"{c.moment(synced)}, {c.ago(status.now - synced)}")
 
 
 _MARKS = {Verdict.OK: ("ok", "green"), Verdict.WARNING: ("warning", "yellow"), Verdict.ERROR: ("error", "bold red")}

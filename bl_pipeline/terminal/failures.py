@@ -55,11 +55,13 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
     from bl_pipeline.warehouse.backup import BackupError
-    from bl_pipeline.warehouse.database import WarehouseError
+    from bl_pipeline.warehouse.database import NothingStored, OutdatedWarehouse, WarehouseError
     from bl_pipeline.warehouse.embedded import EmbeddedPostgresError
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)
+    if isinstance(error, NothingStored | OutdatedWarehouse):
+        return ExitCode.OTHER, str(error)
     if isinstance(error, WarehouseError):
         return ExitCode.UNREACHABLE, str(error)
     if isinstance(error, DemoError | BackupError | EmbeddedPostgresError):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,8 +54,8 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The orders, the latest first."""
-    from bl_pipeline.warehouse.database import open_warehouse
-    from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
+    from bl_pipeline.warehouse.orders_list import OrderFilter, OrderList, read_orders
     from bl_pipeline.warehouse.questions import QuestionError, one_of, parse_time
     from bl_pipeline.warehouse.stores import stores_with_orders
 
@@ -72,7 +73,10 @@ def orders(
             limit=limit,
             offset=offset,
         )
-        with open_warehouse(load_settings()) as warehouse, warehouse.engine.connect() as connection:
+        settings = load_settings()
+        found, others = OrderList(), list[str]()
+        with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+            c.show_times_in(warehouse.timezone)
             found = read_orders(connection, warehouse, wanted, _WORDS)
             others = stores_with_orders(connection) if not found.count else []
     except QuestionError as error:
@@ -83,9 +87,9 @@ def orders(
         c.show(orders_view(found, offset=offset, searched=wanted.search is not None))
     elif found.count:
         c.stderr().print(f"There are {c.plural(found.count, 'order')} like that, and --offset leaves them all out.")
-    elif others and warehouse.store not in others:
+    elif others and settings.bl_store not in others:
         c.stderr().print(
-            f"No orders of store {warehouse.store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
+            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
         )
     else:
         nothing_asked = wanted == OrderFilter(sort=sort, limit=limit, offset=offset)
@@ -124,7 +128,7 @@ def orders_view(found: OrderList, *, offset: int = 0, searched: bool = False) ->
             (
                 *([clean(row["platform"])] if several else []),
                 row["display_id"],
-                c.day(row["order_date"], found.zone),
+                c.day(row["order_date"]),
                 clean(row["buyer_name"] or row["buyer_username"]),
                 c.status_text(row["platform_status"], row["status"]),
                 c.status_text(row["status"], row["status"]),

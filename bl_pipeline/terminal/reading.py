@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.result import ExitCode
-from bl_pipeline.terminal.console import print_json, show, stderr
+from bl_pipeline.terminal.console import print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")]
@@ -19,12 +20,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text
 def status(as_json: Json = False) -> None:
     """How the warehouse stands: the indicator, orders, the last sync, API calls left."""
     settings = load_settings()
-    from bl_pipeline.status import read_status
+    from bl_pipeline.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view
-    from bl_pipeline.warehouse.database import open_warehouse
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
 
-    with open_warehouse(settings) as warehouse:
-        now = read_status(settings, warehouse)
+    try:
+        with read_warehouse(settings) as warehouse:
+            show_times_in(warehouse.timezone)
+            now = read_status(settings, warehouse)
+    except NothingStored:
+        now = status_of_nothing(settings)
     if as_json:
         print_json(now.as_dict())
     else:
@@ -48,10 +53,12 @@ def order(
     """One order in full: buyer, address, items, totals, history."""
     settings = load_settings()
     from bl_pipeline.terminal.views import order_view
-    from bl_pipeline.warehouse.database import open_warehouse
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.sales import read_order
 
-    with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+    found: dict[str, Any] | None = None
+    with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        show_times_in(warehouse.timezone)
         found = read_order(connection, warehouse, number)
     if found is None:
         raise Refused(
@@ -71,10 +78,12 @@ def errors(as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from bl_pipeline.terminal.views import errors_view
-    from bl_pipeline.warehouse.database import open_warehouse
-    from bl_pipeline.warehouse.state import failed_orders
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
+    from bl_pipeline.warehouse.state import FailedOrder, failed_orders
 
-    with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+    failed: list[FailedOrder] = []
+    with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        show_times_in(warehouse.timezone)
         failed = failed_orders(connection, warehouse)
     if as_json:
         print_json([asdict(entry) for entry in failed])

@@ -19,14 +19,15 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from bl_pipeline.settings import Settings
+from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import amount as exact
 from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
 from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
-from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
 from bl_pipeline.warehouse.questions import QuestionError, parse_day
 from bl_pipeline.warehouse.report_files import Report, ReportColumn
 from bl_pipeline.warehouse.report_labels import ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, label
-from bl_pipeline.warehouse.report_views import bring_up_to_date
+from bl_pipeline.warehouse.report_views import are_installed
 from bl_pipeline.warehouse.reports import BASES, ReportQuestion, ReportRows, find_report, read_report
 
 RANKED_ROWS = 15
@@ -130,10 +131,11 @@ class Wanted:
         # A list of single orders or lines may be a million long.
         latest = LATEST_ROWS if self.to_look_at and report.chart is None else None
         asked = ReportQuestion(since, until, self.currency, basis, total=True, latest=latest)
-        with open_warehouse(settings) as warehouse:
-            bring_up_to_date(warehouse.engine, report)
-            with warehouse.engine.connect() as connection:
-                rows = read_report(connection, warehouse, report, asked)
+        with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+            if not are_installed(connection):
+                raise OutdatedWarehouse("its reports are not those of the folder sql/")
+            c.show_times_in(warehouse.timezone)
+            rows = read_report(connection, warehouse, report, asked)
         return rows, whole_periods(report, since, until)
 
 
@@ -174,7 +176,7 @@ def _subtitle(rows: ReportRows) -> str:
         rows.report.question,
         f"By {basis[0].replace('_', ' ')}." if basis and basis[0] else "",
         f"Days in {rows.timezone}." if rows.report.period else "",
-        f"As of {rows.stored_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC." if rows.stored_at else "",
+        f"As of {c.moment(rows.stored_at)}." if rows.stored_at else "",
     ]
     return " ".join(filter(None, facts))
 
@@ -277,7 +279,7 @@ def _cell(value: Any, column: ReportColumn) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+        return c.when(value)
     if isinstance(value, date):
         return f"{value:%Y-%m}" if column.name == "month" else value.isoformat()
     return clean(label(column.name, value))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bl_pipeline.interruptions import interruption_behind
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
+from bl_pipeline.terminal.console import stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,31 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
             except RunError as error:
                 error.result = noted_result(session)
                 raise
+            if session.result.orders_created or session.result.orders_updated:
+                _store_large_reports(session)
+            if session.timezone_before:
+                stderr().print(timezone_changed(session.timezone_before, settings.bl_timezone))
             return session.result
+
+
+def _store_large_reports(session: SyncSession) -> None:
+    """Store the rows of large reports anew, as their assets do in the UI: a command that reads a report cannot."""
+    from bl_pipeline.warehouse.report_files import read_reports  # noqa: PLC0415
+    from bl_pipeline.warehouse.report_views import bring_up_to_date, is_large  # noqa: PLC0415
+
+    with session.warehouse.engine.connect() as connection:
+        if not is_large(connection):
+            return
+    for report in read_reports():
+        bring_up_to_date(session.warehouse.engine, report, always=report.stored_when_large)
+
+
+def timezone_changed(before: str, after: str) -> str:
+    """What a user reads when reports and lists have got another time zone."""
+    return (
+        f"Days in reports and times in lists are in {after} from now on; until now they were in {before}. "
+        "To change that: BL_TIMEZONE"
+    )
 
 
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:

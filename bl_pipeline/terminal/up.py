@@ -20,6 +20,7 @@ from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world
+from bl_pipeline.terminal.running import timezone_changed
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 
 HOST = "127.0.0.1"
@@ -123,12 +124,17 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+    from bl_pipeline.warehouse.report_views import set_timezone  # noqa: PLC0415
 
     home = dagster_home(settings)
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
     # Made and brought up to date before anybody comes; the instance also holds the embedded Postgres.
-    with open_warehouse(settings, for_writing=True):
+    with open_warehouse(settings, for_writing=True) as warehouse:
+        with warehouse.engine.begin() as connection:
+            before = set_timezone(connection, warehouse.store, settings.bl_timezone)
+        if before:
+            c.stderr().print(timezone_changed(before, settings.bl_timezone))
         instance = stack.enter_context(open_instance(settings))
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)

@@ -84,7 +84,7 @@ def status_view(status: Status) -> RenderableType:
         ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'line')}"),
         (
             "Last sync",
-            Text(f"{c.when(synced)} UTC, {c.ago(status.now - synced)}", "yellow" if overdue else "")
+            Text(f"{c.moment(synced)}, {c.ago(status.now - synced)}", "yellow" if overdue else "")
             if synced
             else Text("never", "yellow"),
         ),
@@ -97,7 +97,7 @@ def status_view(status: Status) -> RenderableType:
         ("API calls", calls_line(status.calls)),
     ]
     for full in status.open_full_syncs:
-        rows.append(("Full sync", f"open since {c.when(full.requested_at)} UTC"))
+        rows.append(("Full sync", f"open since {c.moment(full.requested_at)}"))
     return Group(head, Text(), c.facts(rows))
 
 
@@ -105,7 +105,7 @@ def calls_line(calls: Usage) -> str:
     """How the call budget stands."""
     line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"
     if calls.next_reset_at:
-        line = f"{line}; free again from {c.when(calls.next_reset_at)} UTC"
+        line = f"{line}; free again from {c.moment(calls.next_reset_at)}"
     if calls.dated_ahead:
         line = (
             f"{line}; {calls.dated_ahead:,} of these are dated in the future, because this machine's clock was ahead: "
@@ -116,7 +116,7 @@ def calls_line(calls: Usage) -> str:
 
 def _run_text(run: Run) -> Text:
     if run.status == RunStatus.STARTED:
-        return Text(f"{run.job} started {c.when(run.started_at)} UTC and has not ended")
+        return Text(f"{run.job} started {c.moment(run.started_at)} and has not ended")
     style = {RunStatus.SUCCEEDED: "green", RunStatus.FAILED: "red"}.get(RunStatus(run.status), "yellow")
     text = Text.assemble(f"{run.job} ", (run.status.replace("_", " "), style))
     counts = [
@@ -142,7 +142,7 @@ def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
         parts += [
             Text.assemble(
                 (f"BL-{clean(order.order_id)}", "bold"),
-                (f"  {c.when(order.failed_at)} UTC, {c.plural(order.attempts, 'attempt')}", "dim"),
+                (f"  {c.moment(order.failed_at)}, {c.plural(order.attempts, 'attempt')}", "dim"),
             ),
             Padding(Text("\n".join(map(clean, order.error.splitlines()))), (0, 0, 0, 2)),
         ]
@@ -182,11 +182,11 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
     paid = [
         clean(order["payment_status"]),
         clean(order["payment_method"]),
-        f"{c.when(order['paid_at'])} UTC" if order["paid_at"] else "",
+        c.moment(order["paid_at"]),
     ]
     shipped = [
         clean(order["shipping_method"]),
-        f"{c.when(order['shipped_at'])} UTC" if order["shipped_at"] else "",
+        c.moment(order["shipped_at"]),
         clean(order["tracking_number"]),
         clean(order["tracking_url"]),
     ]
@@ -196,9 +196,9 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         f"{c.amount(order['total_weight'])} g" if order["total_weight"] is not None else "",
     ]
     return [
-        ("Ordered", f"{c.when(order['order_date'])} UTC"),
-        ("First seen as", f"{c.when(first)} UTC" if first != order["order_date"] else ""),
-        ("Changed", f"{c.when(order['status_changed_at'])} UTC" if order["status_changed_at"] else ""),
+        ("Ordered", c.moment(order["order_date"])),
+        ("First seen as", c.moment(first) if first != order["order_date"] else ""),
+        ("Changed", c.moment(order["status_changed_at"])),
         ("Buyer", buyer),
         ("Address", _address(order["shipping_address"])),
         ("Payment", ", ".join(filter(None, paid))),
@@ -294,7 +294,7 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
     totals = c.amounts(entry["total"] for entry in history)
     return FittedTable(
         [
-            "Seen (UTC)",
+            f"Seen ({c.zone()})",
             Column("Status", least=6),
             Column("Group", least=8, optional=2),
             Column("Payment", least=6, optional=1),

@@ -21,7 +21,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.connections import open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
-from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports
+from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports, read_timezone
 
 PLATFORM = "bricklink"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,12 +39,34 @@ class PreconditionsFailed(WarehouseError):
         super().__init__("\n".join(f"{problem.finding}\n{problem.repair}" for problem in problems))
 
 
+class NothingStored(WarehouseError):
+    """There are no tables: nothing was ever synced into this warehouse."""
+
+    def __init__(self) -> None:
+        super().__init__("The warehouse is empty: nothing was synced yet. Fetch your sales with: bl sync")
+
+
+class OutdatedWarehouse(WarehouseError):
+    """An older release, or another sql/, has made the tables or views; a command that reads leaves them as they are."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            "The warehouse is not up to date with this release of bl_pipeline, so it cannot be read yet; a command "
+            "that reads changes nothing.\nBring it up to date with: bl doctor. The next bl sync or bl up does it too.\n"
+            f"({detail})"
+        )
+
+
 @dataclass(frozen=True)
 class Warehouse:
-    """One store's warehouse: an engine (SQLAlchemy, psycopg 3) and the store's key in every table."""
+    """One store's warehouse: an engine (SQLAlchemy, psycopg 3) and the store's key in every table.
+
+    `timezone` is where the store's days began and ended when it was opened.
+    """
 
     engine: Engine
     store: str
+    timezone: str = "UTC"
 
 
 @contextmanager
@@ -72,31 +94,68 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
     Raises WarehouseError if Postgres is not reached, refuses, or has tables of a newer release, and
     PreconditionsFailed if it is not what the pipeline relies on.
     """
-    with postgres_url(settings) as url:
-        # One connection a request in flight, one for the batch that is loaded, one to look.
-        engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True)
+    with postgres_url(settings) as url, _engine(settings, url) as engine:
         owners: list[str] = []
-        try:
-            try:
-                if settings.postgres_url and shares_sessions(engine):
-                    raise PreconditionsFailed([POOLER])
-                with engine.begin() as connection:
-                    owners = check_preconditions(connection, for_writing=for_writing).owners
-                    upgrade(connection)
-                    install_reports(connection, settings.bl_store, settings.explicit_timezone)
-            except ReportViewsError as error:
-                raise WarehouseError(str(error)) from None
-            except DBAPIError as error:
-                if isinstance(error.orig, ProtocolViolation):
-                    # Of a pooler that allows no transaction at all.
-                    raise PreconditionsFailed([POOLER]) from None
-                # Without a statement it is the connection that failed.
-                if error.statement is None or error.connection_invalidated:
-                    raise WarehouseError(unreachable(url, error.orig)) from None
-                raise WarehouseError(_unusable(url, error.orig, owners)) from None
-            yield Warehouse(engine, settings.bl_store)
-        finally:
-            engine.dispose()
+        with _clear_errors(url, owners):
+            if settings.postgres_url and shares_sessions(engine):
+                raise PreconditionsFailed([POOLER])
+            with engine.begin() as connection:
+                owners += check_preconditions(connection, for_writing=for_writing).owners
+                upgrade(connection)
+                install_reports(connection)
+                timezone = read_timezone(connection, settings.bl_store)
+        yield Warehouse(engine, settings.bl_store, timezone)
+
+
+@contextmanager
+def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The store's warehouse for a command that only reads: nothing is made or changed, Postgres itself sees to it.
+
+    Raises as `open_warehouse`, and NothingStored or OutdatedWarehouse if there are no tables that it could read.
+    """
+    if settings.postgres_url is None and not embedded.exists(settings.bl_home):
+        raise NothingStored
+    with postgres_url(settings) as url, _engine(settings, url) as engine:
+        engine = engine.execution_options(postgresql_readonly=True)  # noqa: PLW2901
+        with _clear_errors(url, []), engine.connect() as connection:
+            problems = look(connection).reading_problems()
+            if problems:
+                raise PreconditionsFailed(problems)
+            current, head = _current_revision(connection), _head(_migrations())
+            if current is None:
+                raise NothingStored
+            if current != head:
+                _refuse_newer(current)
+                raise OutdatedWarehouse(f"tables of revision {current}, this release has {head}")
+            timezone = read_timezone(connection, settings.bl_store)
+        yield Warehouse(engine, settings.bl_store, timezone)
+
+
+@contextmanager
+def _engine(settings: Settings, url: URL) -> Iterator[Engine]:
+    # One connection a request in flight, one for the batch that is loaded, one to look.
+    engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _clear_errors(url: URL, owners: list[str]) -> Iterator[None]:
+    """Around the opening: what Postgres refuses becomes a WarehouseError."""
+    try:
+        yield
+    except ReportViewsError as error:
+        raise WarehouseError(str(error)) from None
+    except DBAPIError as error:
+        if isinstance(error.orig, ProtocolViolation):
+            # Of a pooler that allows no transaction at all.
+            raise PreconditionsFailed([POOLER]) from None
+        # Without a statement it is the connection that failed.
+        if error.statement is None or error.connection_invalidated:
+            raise WarehouseError(unreachable(url, error.orig)) from None
+        raise WarehouseError(_unusable(url, error.orig, owners)) from None
 
 
 def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:
@@ -157,6 +216,14 @@ def _migrations() -> Config:
 
 def _head(config: Config) -> str | None:
     return ScriptDirectory.from_config(config).get_current_head()
+
+
+def _refuse_newer(current: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
+    if current is not None and current not in known:
+        raise WarehouseError(
+            f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
+        )
 
 
 def upgrade(connection: Connection) -> None:

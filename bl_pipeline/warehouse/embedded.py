@@ -97,6 +97,11 @@ def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
         ) from error
 
 
+def exists(home: Path) -> bool:
+    """Whether the embedded Postgres of this home has been made."""
+    return (Cluster(home.expanduser().resolve() / "postgres").data / "PG_VERSION").exists()
+
+
 def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:
     """After the last lease was closed, wait for the server's end; return at once where others hold it."""
     cluster = Cluster(home.expanduser().resolve() / "postgres")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,6 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.questions import QuestionError, one_of
-from bl_pipeline.warehouse.timezones import timezone_of
 
 SORTS = {
     "date": "order_date",
@@ -53,15 +52,14 @@ class OrderList:
     """Some of the orders that were asked for, and of all of these the number and the sums.
 
     `totals` is what the buyers pay, by currency. `without_revenue` is how many are cancelled or a problem. `platforms`
-    are those that the list has. Times of `rows` are UTC; `zone` is where the store's days begin.
+    are those that the list has. Times of `rows` are UTC.
     """
 
-    rows: Sequence[Mapping[str, Any]]
-    count: int
-    totals: Mapping[str, Decimal | None]
-    without_revenue: int
-    platforms: frozenset[str]
-    zone: ZoneInfo
+    rows: Sequence[Mapping[str, Any]] = ()
+    count: int = 0
+    totals: Mapping[str, Decimal | None] = field(default_factory=dict)
+    without_revenue: int = 0
+    platforms: frozenset[str] = frozenset()
 
 
 def read_orders(
@@ -72,8 +70,7 @@ def read_orders(
     `statuses` are words that are known, whether an order has them or not. Raises QuestionError for a word that nobody
     knows.
     """
-    zone = timezone_of(connection, warehouse)
-    where, values = _conditions(wanted, zone)
+    where, values = _conditions(wanted, ZoneInfo(warehouse.timezone))
     values["store"] = warehouse.store
     sums = connection.execute(
         text(
@@ -104,7 +101,6 @@ def read_orders(
         totals={row.currency: row.total for row in sums},
         without_revenue=sum(row.without_revenue for row in sums),
         platforms=frozenset(platform for row in sums for platform in row.platforms),
-        zone=zone,
     )
 
 

@@ -3,7 +3,7 @@
 A view works its rows out when it is read, so it is always as new as the sales. In a warehouse of very many
 orders that takes too long for some reports: their assets then store the rows in the schema `stored`, and the
 view reads them from there, until a sync ends: from then on it works them out again, slow and never outdated,
-until its asset or `bl report` has stored the new ones.
+until its asset or the end of `bl sync` has stored the new ones.
 """
 
 from __future__ import annotations
@@ -32,35 +32,39 @@ class ReportViewsError(Exception):
     """The views could not be made; the message says why and what to do."""
 
 
-def install_reports(connection: Connection, store: str, timezone: str | None) -> None:
-    """Make the views say what sql/ says, and note the store's time zone, in the caller's transaction.
+def install_reports(connection: Connection) -> None:
+    """Make the views say what sql/ says, in the caller's transaction; nothing is written if they do.
 
-    Without a time zone the store keeps the one it has, to begin with UTC. Nothing is written where all is as it
-    should be. Raises ReportViewsError.
+    Raises ReportViewsError.
     """
+    if are_installed(connection):
+        return
+    # Two processes may come at once: the second finds the work done.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
+    if not are_installed(connection):
+        reports = read_reports()
+        _make_all(connection, reports, digest(reports))
+
+
+def are_installed(connection: Connection) -> bool:
+    """Whether the views are those of sql/."""
     reports = read_reports()
-    wanted = digest(reports)
-    if not _is_installed(connection, reports, wanted):
-        # Two processes may come at once: the second finds the work done.
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
-        if not _is_installed(connection, reports, wanted):
-            _make_all(connection, reports, wanted)
-    if _note_timezone(connection, store, timezone):
-        # What is stored has the days of the old one.
-        _make_all(connection, reports, wanted)
+    return _is_installed(connection, reports, digest(reports))
 
 
-def _note_timezone(connection: Connection, store: str, timezone: str | None) -> bool:
-    """Whether the store had another one."""
-    held = connection.scalar(text("SELECT timezone FROM sync.stores WHERE store = :store"), {"store": store})
-    if held is not None and timezone in (None, held):
-        return False
-    wanted = timezone or "UTC"
+def set_timezone(connection: Connection, store: str, timezone: str) -> str | None:
+    """Let the store's days begin and end in this time zone, in the caller's transaction.
+
+    Returns the time zone that it had, None if it is the same or the store is new. Raises ReportViewsError.
+    """
+    before = _stored_timezone(connection, store)
+    if timezone == before:
+        return None
     try:
         with connection.begin_nested():
-            connection.execute(text("SELECT now() AT TIME ZONE :timezone"), {"timezone": wanted})
+            connection.execute(text("SELECT now() AT TIME ZONE :timezone"), {"timezone": timezone})
     except DBAPIError:
-        raise ReportViewsError(f"BL_TIMEZONE: this Postgres knows no time zone {wanted}.") from None
+        raise ReportViewsError(f"BL_TIMEZONE: this Postgres knows no time zone {timezone}.") from None
     connection.execute(
         text(
             """
@@ -68,9 +72,24 @@ def _note_timezone(connection: Connection, store: str, timezone: str | None) -> 
             ON CONFLICT (store) DO UPDATE SET timezone = excluded.timezone
             """
         ),
-        {"store": store, "timezone": wanted},
+        {"store": store, "timezone": timezone},
     )
-    return held is not None
+    if before is not None:
+        # What is stored has the days of the old one.
+        make_live(connection)
+    return before
+
+
+def read_timezone(connection: Connection, store: str) -> str:
+    """The time zone in which the store's days begin and end."""
+    return _stored_timezone(connection, store) or "UTC"
+
+
+def _stored_timezone(connection: Connection, store: str) -> str | None:
+    zone: str | None = connection.scalar(
+        text("SELECT timezone FROM sync.stores WHERE store = :store"), {"store": store}
+    )
+    return zone
 
 
 def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: str) -> bool:

@@ -13,7 +13,6 @@ from bl_pipeline.warehouse import report_views
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.questions import QuestionError, one_of
 from bl_pipeline.warehouse.report_files import SCHEMA, Report, ReportColumn, read_reports
-from bl_pipeline.warehouse.timezones import timezone_of
 
 BASES = ("order_date", "paid_date", "shipped_date")
 
@@ -119,7 +118,7 @@ def read_report(
         report=report,
         columns=columns,
         rows=rows,
-        timezone=timezone_of(connection, warehouse).key,
+        timezone=report_views.read_timezone(connection, warehouse.store),
         stored_at=None if report_views.is_outdated(connection, report) else report_views.stored_at(connection, report),
         store=warehouse.store,
         earlier=earlier,

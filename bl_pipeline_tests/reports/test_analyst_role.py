@@ -57,7 +57,7 @@ class Roles:
         with open_warehouse(self.settings) as warehouse, warehouse.engine.begin() as connection:
             connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
             connection.exec_driver_sql("DELETE FROM sync.report_views")
-            install_reports(connection, "main", None)
+            install_reports(connection)
 
 
 @pytest.fixture

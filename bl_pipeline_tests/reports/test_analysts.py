@@ -74,7 +74,7 @@ def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) 
     with kept.warehouse.engine.begin() as connection:
         connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
         connection.exec_driver_sql("DELETE FROM sync.report_views")
-        report_views.install_reports(connection, "main", None)
+        report_views.install_reports(connection)
     test_the_role_reads_every_report(reports_url)
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, text
 
 from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse import report_views
-from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.report_files import Report, ReportColumn, read_reports
 from bl_pipeline.warehouse.report_views import bring_up_to_date
 from bl_pipeline.warehouse.reports import find_report, read_report
 from bl_pipeline.warehouse.tables import metadata
-from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.conftest import MakeSettings, OpenSession, Sync
 
 MONTHS = find_report("revenue_by_month")
 
@@ -49,7 +51,7 @@ def swap(reports: list[Report], name: str, **changes: object) -> None:
 
 def test_nothing_is_written_where_all_is_as_it_should_be(warehouse: Warehouse) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection, "main", "UTC")
+        report_views.install_reports(connection)
         assert transaction_id(connection) is None
 
 
@@ -57,7 +59,7 @@ def test_a_changed_report_is_made_anew(warehouse: Warehouse, reports: list[Repor
     swap(reports, "unknown_statuses", sql=find_report("unknown_statuses").sql.replace("'unknown'", "'never'"))
     with warehouse.engine.begin() as connection:
         assert "never" not in definition(connection, "unknown_statuses")
-        report_views.install_reports(connection, "main", None)
+        report_views.install_reports(connection)
         assert "never" in definition(connection, "unknown_statuses")
 
 
@@ -71,14 +73,14 @@ def test_a_report_with_other_columns_takes_the_place_of_the_old_one(
         columns=(ReportColumn("store", None, "key"), ReportColumn("number", None, "one")),
     )
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection, "main", None)
+        report_views.install_reports(connection)
         assert list(connection.execute(text("SELECT * FROM reports.unknown_statuses")).keys()) == ["store", "number"]
 
 
 def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report]) -> None:
     reports[:] = [report for report in reports if report.name != "unknown_statuses"]
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection, "main", None)
+        report_views.install_reports(connection)
         assert connection.scalar(text("SELECT to_regclass('reports.unknown_statuses')")) is None
         assert connection.scalar(text("SELECT to_regclass('reports.revenue_by_month')")) is not None
 
@@ -87,7 +89,7 @@ def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report])
 def test_reports_that_a_backup_did_not_bring_back_are_made_anew(warehouse: Warehouse, lost: str) -> None:
     with warehouse.engine.begin() as connection:
         connection.execute(text(f"DROP {lost} CASCADE"))
-        report_views.install_reports(connection, "main", None)
+        report_views.install_reports(connection)
         assert "unknown" in definition(connection, "unknown_statuses")
         assert connection.scalar(text("SELECT to_regnamespace('stored') IS NOT NULL"))
 
@@ -100,30 +102,36 @@ def test_what_users_have_built_on_a_report_is_never_dropped(warehouse: Warehouse
     )
     with warehouse.engine.begin() as connection:
         with pytest.raises(report_views.ReportViewsError, match=r"view mine depends on view reports\.unknown_statuses"):
-            report_views.install_reports(connection, "main", None)
+            report_views.install_reports(connection)
         connection.rollback()
     with warehouse.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM public.mine")) == 0
 
 
-def test_the_time_zone_stays_until_another_one_is_set(make_settings: MakeSettings) -> None:
-    def zone(**settings: str) -> str | None:
-        with open_warehouse(make_settings(**settings)) as warehouse, warehouse.engine.connect() as connection:
-            found: str | None = connection.scalar(text("SELECT timezone FROM sync.stores"))
-            return found
+def test_a_sync_sets_the_time_zone_and_opening_does_not(
+    make_settings: MakeSettings, open_test_session: OpenSession
+) -> None:
+    """Unset, it is UTC again."""
 
-    assert zone() == "UTC"
-    assert zone(bl_timezone="Europe/Berlin") == "Europe/Berlin"
-    assert zone() == "Europe/Berlin"
-    assert zone(bl_timezone="UTC") == "UTC"
+    def zone(**settings: str) -> tuple[str | None, str]:
+        with open_warehouse(make_settings(bl_timezone="Asia/Tokyo")):
+            pass
+        session = open_test_session(make_settings(**settings))
+        session.begin(uuid4().hex, job="sync_orders")
+        session.close()
+        with session.warehouse.engine.connect() as connection:
+            return session.timezone_before, report_views.read_timezone(connection, "main")
+
+    assert zone() == (None, "UTC")
+    assert zone(bl_timezone="Europe/Berlin") == ("UTC", "Europe/Berlin")
+    assert zone(bl_timezone="Europe/Berlin") == (None, "Europe/Berlin")
+    assert zone() == ("Europe/Berlin", "UTC")
 
 
-def test_a_time_zone_that_postgres_does_not_know_is_told(make_settings: MakeSettings) -> None:
-    settings = make_settings().model_copy(update={"bl_timezone": "Mars/Olympus"})
-    settings.model_fields_set.add("bl_timezone")
-    unknown = pytest.raises(WarehouseError, match="BL_TIMEZONE: this Postgres knows no time zone Mars/Olympus")
-    with unknown, open_warehouse(settings):
-        pass
+def test_a_time_zone_that_postgres_does_not_know_is_named(settings: Settings, open_test_session: OpenSession) -> None:
+    session = open_test_session(settings.model_copy(update={"bl_timezone": "Mars/Olympus"}))
+    with pytest.raises(SettingsError, match="BL_TIMEZONE: this Postgres knows no time zone Mars/Olympus"):
+        session.begin(uuid4().hex, job="sync_orders")
 
 
 def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Warehouse) -> None:
@@ -271,7 +279,7 @@ def test_a_new_time_zone_does_away_with_stored_rows(
 ) -> None:
     with warehouse.engine.begin() as connection:
         report_views.refresh(connection, MONTHS)
-        report_views.install_reports(connection, "main", "Pacific/Auckland")
+        assert report_views.set_timezone(connection, warehouse.store, "Pacific/Auckland") == "UTC"
         rows = read_report(connection, warehouse, MONTHS)
         assert (rows.stored_at, rows.timezone) == (None, "Pacific/Auckland")
 

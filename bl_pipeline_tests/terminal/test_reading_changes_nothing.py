@@ -1,0 +1,140 @@
+"""A command that reads changes nothing: a dump of the whole database is the same before and after."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.warehouse import database
+from bl_pipeline.warehouse.binaries import installed
+from bl_pipeline.warehouse.connections import open_engine
+from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+
+READING = [
+    ["status"],
+    ["status", "--json"],
+    ["orders"],
+    ["orders", "--search", "x", "--json"],
+    ["order", "ID"],
+    ["errors"],
+    ["report"],
+    ["report", "revenue_by_month"],
+    ["report", "revenue_by_item", "--csv", "-"],
+    ["report", "revenue_by_country", "--json"],
+    ["report", "revenue_by_year", "--png", "picture.png"],
+]
+"""Every command that reads, in its ways."""
+TOKYO = {"BL_TIMEZONE": "Asia/Tokyo"}
+
+
+def dump() -> str:
+    """The whole database, all of its schemas and rows."""
+    (folder, _) = next(installed(None))
+    done = subprocess.run(
+        [str(folder / "pg_dump"), os.environ["BL_DATABASE_URL"]], capture_output=True, text=True, check=True
+    )
+    # A key against injection, new each time.
+    return re.sub(r"^\\(un)?restrict .*$", "", done.stdout, flags=re.MULTILINE)
+
+
+def migrated_to(revision: str) -> None:
+    """Tables as an older release has made them."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    engine = open_engine(os.environ["BL_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS sync"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_a_synced_store(synced_bl: Bl, store: Store) -> None:
+    """Planted: the time zone of any command noted with the store; a large report stored anew by who reads it."""
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute("UPDATE sync.report_views SET stored_at = now() - interval '1 year'")
+    before = dump()
+    assert "CREATE VIEW reports.revenue_by_month" in before
+    for arguments in READING:
+        words = [str(max(store.sales)) if word == "ID" else word for word in arguments]
+        expect(synced_bl(*words, **TOKYO), 0)
+        assert dump() == before, arguments
+    assert "Days in UTC" in synced_bl("report", "revenue_by_month").stdout
+
+
+def test_an_empty_database(bl: Bl, empty_database_url: str, isolated: pytest.MonkeyPatch) -> None:
+    """Planted: tables made by whoever comes first."""
+    isolated.setenv("BL_DATABASE_URL", empty_database_url)
+    before = dump()
+    for arguments in READING:
+        words = ["15646315" if word == "ID" else word for word in arguments]
+        # Without tables there is neither an order nor a report; the list of the reports comes from the files.
+        ended = int(arguments[0] == "order" or (arguments[0] == "report" and len(arguments) > 1))
+        result = expect(bl(*words), ended)
+        assert dump() == before, arguments
+        if arguments[0] == "report" and ended:
+            assert "nothing was synced yet. Fetch your sales with: bl sync" in result.stderr
+    status = told(bl("status", "--json"))
+    assert (status["indicator"], status["orders"], status["calls"]["used"]) == ("stale", 0, 0)
+    assert told(bl("orders", "--json")) == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "0004"])
+def test_a_warehouse_of_an_older_release(
+    revision: str, bl: Bl, empty_database_url: str, isolated: pytest.MonkeyPatch, server: SandboxServer
+) -> None:
+    """Planted: tables brought up to date by a command that reads."""
+    isolated.setenv("BL_DATABASE_URL", empty_database_url)
+    migrated_to(revision)
+    before = dump()
+    for arguments in READING:
+        words = ["15646315" if word == "ID" else word for word in arguments]
+        result = expect(bl(*words), 0 if arguments == ["report"] else 1)
+        assert dump() == before, arguments
+        if arguments != ["report"]:
+            assert "Bring it up to date with: bl doctor" in result.stderr
+    expect(bl("doctor"), 0)
+    expect(bl("status"), 0)
+
+
+def test_reports_of_another_release(synced_bl: Bl) -> None:
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute("UPDATE sync.report_views SET digest = 'other'")
+    before = dump()
+    assert "bl doctor" in expect(synced_bl("report", "revenue_by_month"), 1).stderr
+    assert dump() == before
+    expect(synced_bl("doctor"), 0)
+    expect(synced_bl("report", "revenue_by_month"), 0)
+
+
+def test_no_embedded_postgres_is_made_to_read_from(bl: Bl, isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "nowhere"
+    isolated.setenv("BL_DATABASE_URL", "")
+    isolated.setenv("BL_HOME", str(home))
+    assert "No sync of this store was complete yet" in expect(bl("status"), 0).stdout
+    assert not home.exists()
+
+
+def test_a_sync_sets_the_time_zone_and_says_so(bl: Bl, store: Store) -> None:
+    """Planted: a time zone that stays when the setting is gone; lists in UTC."""
+    assert "Days in" not in expect(bl("sync"), 0).stderr
+    result = expect(bl("sync", **TOKYO), 0)
+    assert (
+        "Days in reports and times in lists are in Asia/Tokyo from now on; until now they were in UTC." in result.stderr
+    )
+    assert "Days in Asia/Tokyo" in bl("report", "revenue_by_month").stdout
+    order_id = max(key for key, order in store.sales.items() if not order.is_purged)
+    assert "Asia/Tokyo" in expect(bl("order", str(order_id)), 0).stdout
+    assert "Asia/Tokyo" in expect(bl("status"), 0).stdout
+    assert told(bl("order", str(order_id), "--json"))["order_date"].endswith("+00:00")
+    assert "in UTC from now on" in expect(bl("sync"), 0).stderr
+    assert "UTC" in expect(bl("status"), 0).stdout
