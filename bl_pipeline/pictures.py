@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import cycle, pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bl_pipeline.warehouse.report_labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
@@ -32,6 +33,7 @@ LEGEND = 7
 MONTHS_LABELLED = 18
 SMALL_COLOURS = 24
 FEWEST_YEARS, FEWEST_MONTHS = 5, 12
+SIGNS_OF_TITLE = 68
 SIGNS_ACROSS = 120
 """Signs of small text that fit side by side across a picture."""
 
@@ -102,7 +104,9 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
         # A letter that the font lacks is drawn as a box, and is no news.
         warnings.simplefilter("ignore")
         figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")
-        figure.suptitle(title(rows), x=0.01, ha="left", weight="bold", size="large" if small else "x-large")
+        figure.suptitle(
+            fill(title(rows), SIGNS_OF_TITLE), x=0.01, ha="left", weight="bold", size="large" if small else "x-large"
+        )
         rest = [panel.name for panel in found[len(shown) :]]
         left_out = f" · not shown: {', '.join(rest)}" if rest else ""
         figure.supxlabel(caption(rows, amount) + left_out, x=0.01, ha="left", size="small", color=QUIET)

@@ -1,4 +1,4 @@
--- Orders in each status at the end of each month
+-- Orders by status at the end of the month
 --
 -- Question: How many orders were in each status at the end of each month, and what were they worth?
 -- Grain: store, month, status, currency
