@@ -12,7 +12,11 @@ from bl_pipeline.sync.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.warehouse import tables
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
-"""Months of order_date in UTC, the current one included."""
+"""Months of order_date in UTC, the current one included.
+
+They begin with BrickLink, not with the store's first order: the definitions are loaded by many processes, without the
+warehouse and at different times, and all must agree on the months.
+"""
 
 
 class SyncConfig(dg.Config):
