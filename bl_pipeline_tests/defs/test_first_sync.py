@@ -169,7 +169,7 @@ def test_a_run_is_stored_as_reported(sync: Sync, warehouse: Warehouse, clock: Cl
         "status": "succeeded", "listed_at": NOW, "orders_listed": 24, "orders_created": 24, "orders_updated": 0,
         "orders_skipped": 0, "orders_deferred": 0, "orders_failed": 0, "api_calls": 50,
         "duration_seconds": Decimal("0.000"), "stop_reason": None, "message": None,
-        "detected_by": {"new": 4, "backlog": 20},
+        "detected_by": {"new": 4, "backlog": 20}, "scope": "all", "cancel_requested_at": None,
     }  # fmt: skip
     assert Counter((call.method, call.outcome, call.run_id) for call in calls) == {("GET", "ok", run["run_id"]): 50}
     assert len({call.path for call in calls}) == 50
