@@ -18,6 +18,7 @@ CHECKS = {
     "order_items:items_match_subtotal",
     "orders:budget_is_kept",
     "orders:fees_match_their_parts",
+    "orders:fields_are_readable",
     "orders:listed_orders_are_held",
     "orders:loaded_orders_are_held",
     "orders:statuses_are_known",
