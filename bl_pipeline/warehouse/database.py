@@ -97,8 +97,7 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
     with postgres_url(settings) as url, _engine(settings, url) as engine:
         owners: list[str] = []
         with _clear_errors(url, owners):
-            if settings.postgres_url and shares_sessions(engine):
-                raise PreconditionsFailed([POOLER])
+            _refuse_poolers(settings, engine)
             with engine.begin() as connection:
                 owners += check_preconditions(connection, for_writing=for_writing).owners
                 upgrade(connection)
@@ -117,6 +116,8 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
         raise NothingStored
     with postgres_url(settings) as url, _engine(settings, url) as engine:
         engine = engine.execution_options(postgresql_readonly=True)  # noqa: PLW2901
+        with _clear_errors(url, []):
+            _refuse_poolers(settings, engine)
         with _clear_errors(url, []), engine.connect() as connection:
             problems = look(connection).reading_problems()
             if problems:
@@ -139,6 +140,12 @@ def _engine(settings: Settings, url: URL) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def _refuse_poolers(settings: Settings, engine: Engine) -> None:
+    # What is set for a session would not be set for the next statement.
+    if settings.postgres_url and shares_sessions(engine):
+        raise PreconditionsFailed([POOLER])
 
 
 @contextmanager
