@@ -25,7 +25,7 @@ from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
 from bl_pipeline.defs.session import SyncSession
 from bl_pipeline.defs.steps import SyncRequest
 from bl_pipeline.sandbox import SandboxOrder, Store, Wire
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
 from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
@@ -60,6 +60,9 @@ class Canned(BaseAdapter):
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+CREDENTIALS: dict[str, Any] = {name.lower(): "made-up" for name in CREDENTIAL_VARIABLES}
 
 
 class CannedSession(SyncSession):
@@ -111,7 +114,9 @@ def sync_answers(warehouse: Warehouse, mutations: list[Mutation | None]) -> Fuzz
         answers[f"/orders/{order.order_id}/items"] = envelope(items)
     answers["/orders?direction=in&filed=false"] = envelope(rows)
     answers["/orders?direction=in&filed=true"] = envelope([])
-    configured = load_settings(_env_file=None, bl_daily_call_limit=10**6, bl_call_reserve=0, bl_max_parallel_requests=2)
+    configured = load_settings(
+        **CREDENTIALS, _env_file=None, bl_daily_call_limit=10**6, bl_call_reserve=0, bl_max_parallel_requests=2
+    )
     session = CannedSession(configured, warehouse, SyncLock(warehouse), clock=Clock(NOW))
     session.answers = answers
     try:
@@ -305,7 +310,8 @@ def test_a_number_beyond_all_bounds_ends_nothing(empty_warehouse: Warehouse, num
         detail = envelope({**WIRE.detail(order), "something_new": "HERE"} if order is bad else WIRE.detail(order))
         answers[f"/orders/{order.order_id}"] = detail.replace(b'"HERE"', number.encode())
         answers[f"/orders/{order.order_id}/items"] = envelope(WIRE.items(order))
-    session = CannedSession(load_settings(_env_file=None), empty_warehouse, SyncLock(empty_warehouse), clock=Clock(NOW))
+    configured = load_settings(**CREDENTIALS, _env_file=None)
+    session = CannedSession(configured, empty_warehouse, SyncLock(empty_warehouse), clock=Clock(NOW))
     session.answers = answers
     try:
         result = run_steps(session, REQUEST)
