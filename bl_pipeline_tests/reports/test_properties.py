@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, text
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.report_files import read_reports
-from bl_pipeline.warehouse.tables import order_items, order_status_history, orders, stores
+from bl_pipeline.warehouse.report_views import set_timezone
+from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.reports.books import BOUNDARIES, ZONES
 
@@ -155,7 +156,7 @@ def test_they_do_on_postgres_15(postgres_15: Postgres) -> None:
 
 def check(connection: Connection, drawn: list[dict[str, Any]], zone: str) -> None:
     """Fill the warehouse, and see what the reports make of it."""
-    connection.execute(update(stores).values(timezone=zone))
+    set_timezone(connection, "main", zone)
     fill(connection, drawn)
     whole = read(connection, "revenue_by_month")
     counted = [sale for sale in drawn if sale["status"] not in {"cancelled", "problem"}]
