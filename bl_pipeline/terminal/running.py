@@ -65,9 +65,11 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
                 raise
             if session.result.orders_created or session.result.orders_updated:
                 _store_large_reports(session)
-            if session.timezone_before:
-                stderr().print(timezone_changed(session.timezone_before, settings.bl_timezone))
-            return session.result
+            result, timezone_before = session.result, session.timezone_before
+    # Before, standard error is not shown: Dagster writes there, too.
+    if timezone_before:
+        stderr().print(timezone_changed(timezone_before, settings.bl_timezone))
+    return result
 
 
 def _store_large_reports(session: SyncSession) -> None:
