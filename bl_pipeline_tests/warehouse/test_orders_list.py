@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -160,8 +161,7 @@ def test_number_and_sums_are_of_all_that_was_asked_for(synced: Sync, store: Stor
 
 
 def test_days_are_those_of_the_store(synced: Sync, warehouse: Warehouse) -> None:
-    with warehouse.engine.begin() as connection:
-        connection.execute(text("UPDATE sync.stores SET timezone = 'Asia/Tokyo'"))
+    warehouse = replace(warehouse, timezone="Asia/Tokyo")
     late, early = shown(warehouse, limit=2)
     zone = ZoneInfo("Asia/Tokyo")
     change(warehouse, late, order_date=datetime(2026, 12, 1, 0, 0, tzinfo=zone))
