@@ -81,10 +81,15 @@ def _settings(url: str, **fields: str) -> Any:
     return load_settings(_env_file=None, bl_database_url=url, bl_store="main", bl_timezone="UTC", **fields)
 
 
-@pytest.fixture(scope="session", params=ZONES)
-def zone(request: pytest.FixtureRequest, kept: Kept) -> str:
-    """The store's time zone, set in the warehouse."""
+@pytest.fixture(params=ZONES)
+def zone(request: pytest.FixtureRequest, kept: Kept) -> Iterator[str]:
+    """The store's time zone, set in the warehouse for one test: other tests of the worker read it too."""
     name: str = request.param
+    _set_zone(kept, name)
+    yield name
+    _set_zone(kept, "UTC")
+
+
+def _set_zone(kept: Kept, zone: str) -> None:
     with kept.warehouse.engine.begin() as connection:
-        connection.execute(text("UPDATE sync.stores SET timezone = :zone"), {"zone": name})
-    return name
+        connection.execute(text("UPDATE sync.stores SET timezone = :zone"), {"zone": zone})
