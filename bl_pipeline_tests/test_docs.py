@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import yaml  # type: ignore[import-untyped]
 from typer.core import TyperArgument
+from typer.exceptions import TyperException
 from typer.main import get_command
 
 from bl_pipeline.bricklink import ITEM_FIELDS, ORDER_FIELDS, Loss
 from bl_pipeline.cli import app
+from bl_pipeline.defs import defs
 from bl_pipeline.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -83,6 +88,39 @@ def test_commands_in_the_documents_exist(page: Path) -> None:
     """In code only: `bl` is no word of prose."""
     for form in re.findall(r"(?:`|^ *|\$ |\.venv/bin/)bl ((?:--)?[a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE):
         assert form in COMMANDS or form in WITHOUT_COMMAND, form
+
+
+def commands_in(page: Path) -> list[list[str]]:
+    """Every command of `bl` that a page tells to type, as its words; forms with brackets are no commands."""
+    text = page.read_text()
+    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?bl (.*)$", block, re.MULTILINE)]
+    written = [*lines, *re.findall(r"`(?:\.venv/bin/)?bl ([^`\n\[]+)`", text)]
+    return [shlex.split(line.replace("ID...", "ID").replace("ID", "15646315"), comments=True) for line in written]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_documents_are_accepted(page: Path) -> None:
+    """Their options and arguments, as the command line takes them apart."""
+    for name, *arguments in commands_in(page):
+        if name not in COMMANDS or (not arguments and any(p.required for p in COMMANDS[name].params)):
+            continue  # the name of a command in a sentence; whether it exists is tested above
+        try:
+            COMMANDS[name].make_context(name, list(arguments))
+        except TyperException as error:
+            pytest.fail(f"bl {name} {' '.join(arguments)}: {error.format_message()}")
+
+
+def test_the_run_config_in_the_documents_is_accepted() -> None:
+    """What is to be pasted into a Launchpad."""
+    found = [
+        block
+        for page in PAGES
+        for block in re.findall(r"^```yaml\n(ops:.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert found
+    for block in found:
+        assert dg.validate_run_config(defs.resolve_job_def("refresh_order"), yaml.safe_load(block))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
