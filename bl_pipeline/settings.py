@@ -31,6 +31,8 @@ CREDENTIAL_VARIABLES = (
     "BRICKLINK_TOKEN_SECRET",
 )
 
+MOST_CALLS = 1_000_000
+"""More API calls a day than BrickLink could answer: a larger number is a slip of the keyboard."""
 
 ENV_FILE = Path(".env")
 """In the working directory."""
@@ -166,11 +168,11 @@ class Settings(BaseSettings):
 
     bl_notify_urls: SecretStr | None = None
 
-    bl_daily_call_limit: int = Field(default=5000, ge=0)
-    bl_call_reserve: int = Field(default=250, ge=0)
-    bl_rechecks_per_day: int = Field(default=240, ge=0)
+    bl_daily_call_limit: int = Field(default=5000, ge=0, le=MOST_CALLS)
+    bl_call_reserve: int = Field(default=250, ge=0, le=MOST_CALLS)
+    bl_rechecks_per_day: int = Field(default=240, ge=0, le=MOST_CALLS)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
-    bl_request_timeout: float = Field(default=90, gt=0, allow_inf_nan=False)
+    bl_request_timeout: float = Field(default=90, gt=0, le=3600, allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(

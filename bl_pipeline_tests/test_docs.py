@@ -91,12 +91,22 @@ def test_commands_in_the_documents_exist(page: Path) -> None:
 
 
 def commands_in(page: Path) -> list[list[str]]:
-    """Every command of `bl` that a page tells to type, as its words; forms with brackets are no commands."""
+    """Every command of `bl` that a page says to type, as its words; forms with brackets are no commands."""
     text = page.read_text()
     blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?bl (.*)$", block, re.MULTILINE)]
-    written = [*lines, *re.findall(r"`(?:\.venv/bin/)?bl ([^`\n\[]+)`", text)]
+    written = [*lines, *re.findall(r"`(?:\.venv/bin/)?bl ([^`\n\[&]+)[`&]", text)]
     return [shlex.split(line.replace("ID...", "ID").replace("ID", "15646315"), comments=True) for line in written]
+
+
+def takes_a_value(name: str) -> set[str]:
+    """The options of a command that are followed by a value."""
+    return {
+        option
+        for parameter in COMMANDS[name].params
+        if not (isinstance(parameter, TyperArgument) or parameter.is_flag)
+        for option in parameter.opts
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -105,6 +115,8 @@ def test_commands_in_the_documents_are_accepted(page: Path) -> None:
     for name, *arguments in commands_in(page):
         if name not in COMMANDS or (not arguments and any(p.required for p in COMMANDS[name].params)):
             continue  # the name of a command in a sentence; whether it exists is tested above
+        if arguments and arguments[-1] in takes_a_value(name):
+            arguments.pop()  # the name of an option in a sentence
         try:
             COMMANDS[name].make_context(name, list(arguments))
         except TyperException as error:

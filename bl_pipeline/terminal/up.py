@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +24,7 @@ from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.terminal.running import timezone_changed
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
+from bl_pipeline.warehouse.embedded_server import FileLock
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
@@ -30,6 +33,10 @@ _LOG_LEVEL = "warning"
 
 class _Stop(BaseException):
     """A signal has asked to stop."""
+
+
+class _AlreadyUp(Exception):
+    """Another `bl up` uses this Dagster instance; the message says which."""
 
 
 def run_up(port: int, *, demo: bool) -> int:
@@ -54,7 +61,7 @@ def run_up(port: int, *, demo: bool) -> int:
     except (_Stop, KeyboardInterrupt):
         c.show("Stopped.")
         return ExitCode.DONE
-    except ServiceEnded as error:
+    except (ServiceEnded, _AlreadyUp) as error:
         c.complain(str(error))
         return ExitCode.OTHER
 
@@ -127,6 +134,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     from bl_pipeline.warehouse.report_views import set_timezone  # noqa: PLC0415
 
     home = dagster_home(settings)
+    _be_the_only_one(stack, home, port)
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
     # Made and brought up to date before anybody comes; the instance also holds the embedded Postgres.
@@ -165,6 +173,19 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
         c.show("Start the first sync there: Jobs > sync_orders > Materialize all.")
     c.show("Ctrl-C stops it.")
     services.watch()
+
+
+def _be_the_only_one(stack: ExitStack, home: Path, port: int) -> None:
+    """Lock the folder of the Dagster instance: with two daemons on it, each would launch the runs of the schedules."""
+    lock = FileLock(home / "up.lock")
+    stack.callback(lock.close)
+    if not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        pid, _, url = (home / "up.lock").read_text().strip().partition(" ")
+        raise _AlreadyUp(
+            f"Another bl up serves this store at {url}, process {pid}. Nothing was started.\n"
+            f"Use that one, or end it with: kill {pid}. Another store beside it needs a BL_HOME of its own."
+        )
+    lock.sign(f"{os.getpid()} http://{HOST}:{port}")
 
 
 def _answers(port: int) -> bool:

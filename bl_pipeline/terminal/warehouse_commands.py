@@ -30,8 +30,11 @@ def backup(file: BackupFile) -> None:
     settings = load_settings()
     from bl_pipeline.warehouse.backup import back_up
     from bl_pipeline.warehouse.database import postgres_url
+    from bl_pipeline.warehouse.new_file import remove_unfinished
 
     file = file.expanduser().absolute()
+    for unfinished in remove_unfinished(file.parent):
+        show(f"An earlier backup was ended before it was whole. What it had written was removed: {unfinished}")
     with postgres_url(settings) as url:
         manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
     show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")

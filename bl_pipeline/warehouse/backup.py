@@ -8,14 +8,12 @@ committed. Whatever fails, and whenever the process dies, the old data are there
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +27,7 @@ from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.binaries import installed, major
 from bl_pipeline.warehouse.database import known_revisions
 from bl_pipeline.warehouse.ledger import WINDOW
+from bl_pipeline.warehouse.new_file import new_file
 from bl_pipeline.warehouse.programs import Program, access, run_program
 from bl_pipeline.warehouse.report_views import STORED_SCHEMA
 
@@ -143,7 +142,11 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
                 stdout=subprocess.PIPE,
             )
         )
-        with _new_file(file) as written, zipfile.ZipFile(written, "w") as archive:
+        try:
+            written = stack.enter_context(new_file(file, check=lambda: _refuse_to_overwrite(file)))
+        except OSError as error:
+            raise BackupError(f"No file can be made in {file.parent}: {error.strerror}. No backup was made.") from None
+        with zipfile.ZipFile(written, "w") as archive:
             with archive.open(_DUMP, "w", force_zip64=True) as into:
                 shutil.copyfileobj(dump.stdout, into, _CHUNK)
             if dump.wait() != 0:
@@ -351,22 +354,3 @@ def _programs(binaries: Path | None, *, at_least: int) -> tuple[Path, str]:
 def _refuse_to_overwrite(file: Path) -> None:
     if file.exists() or file.is_symlink():
         raise BackupError(f"{file} is there already, and is left as it is. Give the name of a new file.")
-
-
-@contextmanager
-def _new_file(file: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name once it is whole and on the disk."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)  # mode 0600
-    except OSError as error:
-        raise BackupError(f"No file can be made in {file.parent}: {error.strerror}. No backup was made.") from None
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as written:
-            yield written
-            written.flush()
-            os.fsync(written.fileno())
-        _refuse_to_overwrite(file)
-        part.rename(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -98,10 +98,10 @@ class FileLock:
         """Unlock, and keep the file open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def sign(self, pid: int) -> None:
-        """Write the holder's process id into the file, for people who look for it."""
+    def sign(self, holder: str) -> None:
+        """Write into the file who holds the lock, such as a process id, for people who look for it."""
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{pid}\n".encode(), 0)
+        os.pwrite(self._fd, f"{holder}\n".encode(), 0)
 
     def is_in_place(self) -> bool:
         """Whether the path still leads to the file that is open here."""
@@ -353,7 +353,7 @@ def main(root: str, binaries: str, uid: str = "", gid: str = "") -> None:
             return
         time.sleep(0.02)
     if child := os.fork():
-        lock.sign(child)
+        lock.sign(str(child))
         os._exit(0)  # the child keeps the lock, and our caller has no child to wait for
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Keeper(cluster, Path(binaries), (int(uid), int(gid)) if uid else None).run()

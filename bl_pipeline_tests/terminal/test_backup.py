@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import subprocess
@@ -202,6 +203,31 @@ def test_killed_in_the_middle_nothing_is_changed(synced_bl: Bl, database_url: st
         ).fetchone() != (0,):
             pass
     assert everything(database_url) == before
+
+
+def test_what_a_killed_backup_has_left_is_removed(synced_bl: Bl, file: Path, tmp_path: Path) -> None:
+    """And not what another one is still writing. Planted: no removal; a removal without a look at the lock."""
+    folder, _ = next(installed(None))
+    (tmp_path / "bin").mkdir()
+    for program in ("initdb", "postgres", "pg_restore", "psql"):
+        (tmp_path / "bin" / program).symlink_to(folder / program)
+    endless = tmp_path / "bin" / "pg_dump"
+    endless.write_text("#!/bin/sh\nwhile echo dump; do sleep 0.1; done 2> /dev/null\n")
+    endless.chmod(0o755)
+    running = subprocess.Popen(
+        [*BL, "backup", str(tmp_path / "endless.zip")], env={**os.environ, "BL_POSTGRES_BIN": str(tmp_path / "bin")}
+    )
+    while not (unfinished := list(tmp_path.glob(".*.part"))):
+        assert running.poll() is None
+    assert str(unfinished[0]) not in expect(synced_bl("backup", str(file)), 0).stdout.replace("\n", "")
+    assert unfinished[0].exists()
+
+    running.kill()
+    running.wait()
+    said = expect(synced_bl("backup", str(tmp_path / "next.zip")), 0).stdout
+    assert "was ended before it was whole" in " ".join(said.split())
+    assert str(unfinished[0]) in said.replace("\n", "")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["backup.zip", "next.zip"]
 
 
 def test_views_of_others_are_named_and_not_dropped(synced_bl: Bl, database_url: str, file: Path) -> None:

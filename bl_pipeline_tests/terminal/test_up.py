@@ -82,7 +82,10 @@ def status() -> dict[str, Any]:
 def test_up_killed_in_the_middle_of_a_sync(
     up: tuple[subprocess.Popen[bytes], int], seller: Path, server: SandboxServer, tmp_path: Path
 ) -> None:
-    """kill -9 leaves neither a process nor a port nor a folder, and the next sync goes on with what was under way."""
+    """kill -9 leaves neither a process nor a port nor a folder, and the next sync goes on with what was under way.
+
+    A second `bl up` beside it is refused, on whatever port. Planted: without the lock it served too.
+    """
     process, port = up
     assert _listening(seller) == {("127.0.0.1", "python"), ("127.0.0.1", "postgres")}
     second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
@@ -90,6 +93,13 @@ def test_up_killed_in_the_middle_of_a_sync(
     assert second.stderr == (
         f"Error: Port {port} is in use by another bl up, process {process.pid}.\n"
         f"End it with: kill {process.pid}. Or choose another port: bl up --port {port + 1}\n"
+    )
+    second = subprocess.run([*BL, "up", "--port", str(free_port())], capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == (
+        f"Error: Another bl up serves this store at http://127.0.0.1:{port}, process {process.pid}. "
+        f"Nothing was started.\nUse that one, or end it with: kill {process.pid}. "
+        "Another store beside it needs a BL_HOME of its own.\n"
     )
     server.latency = 60.0
     assert ask(port, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
