@@ -30,6 +30,8 @@ FAULTS = [
     ("fees_match_their_parts", WARN, f"UPDATE sales.orders SET insurance = insurance + 0.0001 {OF_ORDER}"),
     ("listed_orders_are_held", WARN, f"DELETE FROM sales.orders {OF_ORDER}"),
     ("loaded_orders_are_held", ERROR, f"DELETE FROM sales.orders {OF_ORDER}"),
+    ("fields_are_readable", WARN, f"UPDATE sales.orders SET unreadable_fields = '{{remarks}}' {OF_ORDER}"),
+    ("fields_are_readable", WARN, f"UPDATE sales.order_items SET unreadable_fields = '{{item.no}}' WHERE {ONE_LINE}"),
     ("statuses_are_known", WARN, f"UPDATE sales.orders SET status = 'unknown' {OF_ORDER}"),
 ]
 

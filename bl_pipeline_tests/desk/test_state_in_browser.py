@@ -21,6 +21,7 @@ from bl_pipeline_tests.desk.desk import PATIENCE, Desk, serve_desk
 from bl_pipeline_tests.desk.test_browser import BROWSER, FLAGS, picture
 
 pytestmark = [
+    pytest.mark.full,  # eight commands beside a UI of its own: more than a minute
     pytest.mark.timeout(900),
     pytest.mark.skipif(BROWSER is None, reason="no browser is installed; on Debian: apt-get install chromium"),
 ]
@@ -39,7 +40,7 @@ def page() -> Iterator[Page]:
     """A browser's page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1480, "height": 900})
+        page = browser.new_page(viewport={"width": 1600, "height": 640})
         page.set_default_timeout(PATIENCE * 1000)
         expect.set_options(timeout=PATIENCE * 1000)
         yield page
@@ -63,7 +64,14 @@ def shows(desk: Desk, page: Page, word: str, reason: str, name: str) -> None:
     for label, value in {"indicator": word, "reason": reason}.items():
         row = page.get_by_role("row").filter(has=page.get_by_text(label, exact=True)).last
         expect(row).to_contain_text(value)
-    picture(page, name, page.get_by_text(reason[:20]))
+    hide = page.get_by_text("Hide navigation")
+    if hide.is_visible():
+        hide.click()  # makes room for the whole reason
+    cell = page.get_by_role("cell").filter(has_text=reason).first
+    picture(page, name, cell)
+    box, size = cell.bounding_box(), page.viewport_size
+    assert box and size
+    assert box["x"] + box["width"] <= size["width"], "the reason is cut off"
 
 
 def test_the_ui_shows_how_the_store_stands(own_desk: Desk, page: Page) -> None:

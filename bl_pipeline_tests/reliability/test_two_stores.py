@@ -1,6 +1,8 @@
 """A second store full of faults beside it: a store reads, does and reports the same as if it were alone.
 
-Both have the same order ids, so any query that forgets the store meets rows of the other one.
+Both have the same order ids, so a query that forgets the store meets rows of the other one. Every function of
+`warehouse` that is about one store is used, every report and every check; not the commands that print what these
+return, and not the functions of stores.py, which are about the names of all stores (test_store_names.py).
 """
 
 from __future__ import annotations
@@ -225,12 +227,15 @@ def code_run() -> Iterator[set[CodeType]]:
 
 
 def queries_by_store() -> dict[str, CodeType]:
-    """Every function of the warehouse that is about one store."""
+    """Every function of the warehouse that is about one store, as its parameters say."""
     found: dict[str, CodeType] = {}
     for module_info in pkgutil.iter_modules(bl_pipeline.warehouse.__path__):
+        if module_info.name == "stores":
+            continue
         module = importlib.import_module(f"bl_pipeline.warehouse.{module_info.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and "warehouse" in inspect.signature(function).parameters:
+            about = {"warehouse", "store"} & set(inspect.signature(function).parameters)
+            if function.__module__ == module.__name__ and about:
                 found[f"{module_info.name}.{name}"] = function.__code__
     return found
 

@@ -10,8 +10,9 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from bl_pipeline.sandbox import Store
+from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.terminal.console import amount
+from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 
 
@@ -122,6 +123,22 @@ def test_one_order_in_full(synced_bl: Bl, store: Store) -> None:
     missing = expect(synced_bl("order", "77"), 1)
     assert missing.stdout == ""
     assert "bl refresh 77" in missing.stderr
+
+
+def test_an_order_names_what_could_not_be_read(synced_bl: Bl, store: Store, server: SandboxServer) -> None:
+    """The fields of the order, then those of its lots. Planted: without those of the lots; without the line."""
+    order_id = next(order.order_id for order in store.sales.values() if order.lots and not order.is_purged)
+    assert "Not readable" not in expect(synced_bl("order", str(order_id)), 0).stdout
+    server.wire = EditedWire(
+        details={order_id: put("payment.date_paid", "soon")}, lots={order_id: put("0.0.item.no", 3001)}
+    )
+
+    expect(synced_bl("refresh", str(order_id)), 0)
+
+    (line,) = (
+        line for line in expect(synced_bl("order", str(order_id)), 0).stdout.splitlines() if "Not readable" in line
+    )
+    assert line.split(maxsplit=2)[2] == "payment.date_paid, items.item.no"
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "100", "120"])
