@@ -23,16 +23,17 @@ import psycopg
 import pytest
 
 from bl_pipeline.bricklink import RetryPolicy
+from bl_pipeline.postgres import embedded
+from bl_pipeline.records import RunStatus, StopReason, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
-from bl_pipeline.warehouse import embedded, runs
+from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from bl_pipeline.defs.session import Progress, SyncSession
+    from bl_pipeline.sync.session import Progress, SyncSession
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 _HOME = pytest.StashKey[Path]()
@@ -249,7 +250,7 @@ OpenSession = Callable[..., "SyncSession"]
 @pytest.fixture
 def open_test_session(settings: Settings, clock: Clock) -> Iterator[OpenSession]:
     """Open sessions on the test's clock, which wait for nothing; each is closed at the end of the test."""
-    from bl_pipeline.defs.session import open_session
+    from bl_pipeline.sync.session import open_session
 
     with ExitStack() as stack:
 
@@ -289,8 +290,8 @@ class Sync:
         **config: Any,
     ) -> SyncResult:
         """Run a job with this config; `last` is what Dagster says of it."""
-        from bl_pipeline.defs import defs
-        from bl_pipeline.defs.session import Unwatched, open_session
+        from bl_pipeline.definitions import defs
+        from bl_pipeline.sync.session import Unwatched, open_session
 
         asked: dict[str, Any] = {"config": config}
         run_config = {"ops": {"sync": asked} if job == "sync_orders" else asked} if config else None

@@ -23,7 +23,7 @@ from random import Random
 
 import psycopg
 
-from bl_pipeline.warehouse import embedded
+from bl_pipeline.postgres import embedded
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.mutants import Mutant, mutants_of
 

@@ -15,9 +15,9 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from bl_pipeline.bricklink import ITEM_FIELDS, ORDER_FIELDS, Loss
-from bl_pipeline.cli import app
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 from bl_pipeline.settings import Settings
+from bl_pipeline.terminal.cli import app
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from bl_pipeline.home import open_folder
+from bl_pipeline.postgres import embedded
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.warehouse import embedded
 from bl_pipeline_tests.terminal.conftest import BL, free_port
 
 USER = "daemon"

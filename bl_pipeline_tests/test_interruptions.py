@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bl_pipeline.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.terminal.failures import explain
 
 

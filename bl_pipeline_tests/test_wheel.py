@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from bl_pipeline.warehouse import embedded
+from bl_pipeline.postgres import embedded
 
 PROJECT = Path(__file__).parents[1]
 UV = str(Path(sys.executable).with_name("uv"))

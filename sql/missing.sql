@@ -54,8 +54,8 @@ CROSS JOIN LATERAL (
       AND i.platform_order_id = o.platform_order_id
       AND coalesce(i.currency, o.currency) = o.currency
 ) held
--- An items_key that is empty says that not all items could be read.
-WHERE o.total_count <> held.quantity OR (o.subtotal <> 0 AND held.lines = 0) OR s.items_key = ''
+-- An items_fingerprint that is empty says that not all items could be read.
+WHERE o.total_count <> held.quantity OR (o.subtotal <> 0 AND held.lines = 0) OR s.items_fingerprint = ''
 UNION ALL
 SELECT
     s.store,

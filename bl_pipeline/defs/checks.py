@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from bl_pipeline.sync.indicator import Indicator
+from bl_pipeline.rules.indicator import Indicator
 
 if TYPE_CHECKING:
-    from bl_pipeline.defs.session import SyncSession
+    from bl_pipeline.sync.session import SyncSession
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -91,7 +91,7 @@ def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iter
 
 
 def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResult:
-    from bl_pipeline.status import standing_after_runs  # noqa: PLC0415
+    from bl_pipeline.sync.status import standing_after_runs  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:
         stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())

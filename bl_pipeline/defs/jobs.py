@@ -7,8 +7,8 @@ from pydantic import Field
 
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
+from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.warehouse import tables
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
@@ -122,7 +122,7 @@ retry_failed_orders = sync_graph(
     description="Makes the tables of `sales` again from the answers as they were received, with no call.",
 )
 def rebuild_sales(context: dg.OpExecutionContext) -> None:
-    from bl_pipeline.defs.rebuild import rebuild as step  # noqa: PLC0415
+    from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
     session = context.resources.sync
     session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))

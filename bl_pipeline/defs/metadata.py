@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs.charts import chart
-from bl_pipeline.sync.changes import Plan
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.records import SyncResult
+from bl_pipeline.rules.changes import Plan
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-    from bl_pipeline.defs.rebuild import RebuildResult
+    from bl_pipeline.sync.rebuild import RebuildResult
     from bl_pipeline.warehouse.ledger import Usage
     from bl_pipeline.warehouse.runs import Run
 
@@ -109,7 +109,7 @@ def runs_table(runs: Sequence[Run]) -> dg.TableMetadataValue:
         {
             "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
             "job": "Materialize" if run.job.startswith("__") else run.job,
-            "status": run.status,
+            "status": str(run.status),
             "created": run.orders_created or 0,
             "updated": run.orders_updated or 0,
             "deferred": run.orders_deferred or 0,

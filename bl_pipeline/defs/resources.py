@@ -9,14 +9,14 @@ import dagster as dg
 from bl_pipeline.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from bl_pipeline.defs.session import SyncSession
+    from bl_pipeline.sync.session import SyncSession
 
 
 @dg.resource(description="The warehouse, the store's lock and the BrickLink API, from the settings.")
 def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
     """A SyncSession for as long as the run (or, with another executor, the step) lasts."""
-    from bl_pipeline.defs.session import open_session  # noqa: PLC0415
     from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
+    from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
 
     with ExitStack() as stack:

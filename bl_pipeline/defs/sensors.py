@@ -10,8 +10,8 @@ import dagster as dg
 from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.sync_graph import ASSETS
+from bl_pipeline.rules.indicator import STALE_AFTER
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.indicator import STALE_AFTER
 
 EVERY_FIVE_MINUTES = 300
 SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
@@ -54,9 +54,9 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 )
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
-    from bl_pipeline.defs.session import open_session  # noqa: PLC0415
     from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
-    from bl_pipeline.status import read_status  # noqa: PLC0415
+    from bl_pipeline.sync.session import open_session  # noqa: PLC0415
+    from bl_pipeline.sync.status import read_status  # noqa: PLC0415
 
     settings = load_settings()
     with open_session(settings) as session:

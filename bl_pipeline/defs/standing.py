@@ -7,14 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.defs import metadata
 from bl_pipeline.defs.checks import CHECK_KEYS, evaluate
-from bl_pipeline.defs.report import noted_result, sync_report
-from bl_pipeline.unforeseen import frames
+from bl_pipeline.records import SyncResult
+from bl_pipeline.sync.finishing import read_result
+from bl_pipeline.sync.status import standing_after_runs
+from bl_pipeline.sync.unforeseen import frames
+from bl_pipeline.warehouse import runs, trends
+from bl_pipeline.warehouse.ledger import ledger_key, read_usage
 
 if TYPE_CHECKING:
-    from bl_pipeline.defs.session import SyncSession
+    from bl_pipeline.sync.session import SyncSession
 
 ORDERS = dg.AssetKey("orders")
+
+
+def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
+    """What the UI shows of the `orders` asset; the indicator is the word `bl status` says once the run is over."""
+    warehouse, now = session.warehouse, session.clock()
+    with warehouse.engine.connect() as connection:
+        key = ledger_key(connection, session.settings, warehouse.store)
+        usage = read_usage(connection, key, session.budget, now)
+        created = trends.run_order_ids(connection, session.run_id, "created", limit=metadata.ORDERS_LINKED)
+        detected_by = runs.count_reasons(connection, session.run_id)
+        report = {
+            **standing_after_runs(session.settings, connection, warehouse, now).as_metadata,
+            **metadata.result_metadata(result),
+            "time_zone": session.settings.bl_timezone,
+            **metadata.usage_metadata(usage),
+            "calls_by_hour": metadata.calls_chart(trends.calls_by_hour(connection, key, now), usage),
+            "orders_by_day": metadata.orders_chart(trends.orders_by_day(connection, warehouse, now), now),
+            "last_runs": metadata.runs_table(runs.last_runs(connection, warehouse, limit=metadata.RUNS_SHOWN)),
+        }
+    if session.timezone_before:
+        report["time_zone_before"] = session.timezone_before
+    if created:
+        report["new_orders"] = metadata.order_links(created, total=result.orders_created)
+    if detected_by:
+        report["detected_by"] = metadata.detected_by_table(detected_by)
+    return report
 
 
 def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
@@ -23,7 +54,7 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
     What ended the run is what its user has to read, so a warehouse that cannot say more hides nothing here.
     """
     try:
-        show(context.log_event, session, sync_report(session, noted_result(session)))
+        show(context.log_event, session, sync_report(session, read_result(session)))
     except Exception as error:
         where = "\n".join(frames(error))
         context.log.warning("How the store stands could not be shown: %s at\n%s", type(error).__name__, where)
@@ -31,7 +62,7 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
 
 def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:
     """The same, if no step of the run is there to do it, as after an interruption between two steps."""
-    show(instance.report_runless_asset_event, session, sync_report(session, noted_result(session)))
+    show(instance.report_runless_asset_event, session, sync_report(session, read_result(session)))
 
 
 def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, Any]) -> None:
@@ -42,8 +73,6 @@ def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, 
 
 def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
     """Show how the store stands now, without a run of a sync to report."""
-    from bl_pipeline.status import standing_after_runs  # noqa: PLC0415
-
     with session.warehouse.engine.connect() as connection:
         stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
     show(log, session, stands.as_metadata)

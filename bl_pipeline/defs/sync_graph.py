@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
-from bl_pipeline.interruptions import Interrupted
-from bl_pipeline.sync.changes import EVERY_DATE, OrderDates
-from bl_pipeline.sync.result import RunStatus
+from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus
+from bl_pipeline.sync.interruptions import Interrupted
 
 if TYPE_CHECKING:
     # What a run needs is imported when it runs: the definitions are loaded by every process of Dagster.
-    from bl_pipeline.defs.session import SyncSession
-    from bl_pipeline.defs.steps import SyncRequest
+    from bl_pipeline.records import SyncRequest
+    from bl_pipeline.sync.session import SyncSession
 
 ASSETS = ("order_summaries", "order_changes", "orders", "order_items")
 API_POOL = "bricklink_api"
@@ -34,7 +33,7 @@ class RequestConfig(dg.Config):
 
     def request(self, context: dg.OpExecutionContext) -> "SyncRequest":
         """The request; a partitioned run is about the orders of its month."""
-        from bl_pipeline.defs.steps import SyncRequest  # noqa: PLC0415
+        from bl_pipeline.records import SyncRequest  # noqa: PLC0415
 
         dates = EVERY_DATE
         if context.has_partition_key:
@@ -70,8 +69,7 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: boo
     A run re-executed from the failure has no such step: what it left out is done here, for what another run was told
     and planned is no longer true.
     """
-    from bl_pipeline.defs import steps  # noqa: PLC0415
-    from bl_pipeline.defs.batch import fetch_batch  # noqa: PLC0415
+    from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
 
     session: SyncSession = context.resources.sync
     if session.run_id or session.attach(context.run_id):
@@ -79,10 +77,7 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: boo
     request = config.request(context)
     _begin(context, request)
     with _step(context, session):
-        steps.list_orders(session, request)
-        plan = steps.plan_changes(session, request) if planned else None
-        for number in steps.batch_numbers(plan):
-            fetch_batch(session, number, include_items=request.include_items)
+        catch_up(session, request, planned=planned)
     return session
 
 
@@ -107,9 +102,8 @@ def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[No
 
 def _end(context: dg.OpExecutionContext, session: "SyncSession") -> dict[str, Any]:
     """Note the end of the run; its report. Raises dg.Failure if what stopped the run has to be repaired first."""
-    from bl_pipeline.defs.report import sync_report  # noqa: PLC0415
-    from bl_pipeline.defs.standing import show  # noqa: PLC0415
-    from bl_pipeline.defs.steps import finish  # noqa: PLC0415
+    from bl_pipeline.defs.standing import show, sync_report  # noqa: PLC0415
+    from bl_pipeline.sync.finishing import finish  # noqa: PLC0415
 
     with _step(context, session):
         session.result = result = finish(session)
@@ -133,12 +127,12 @@ def _end_if_failed(context: dg.OpExecutionContext, session: "SyncSession") -> No
     description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each order.",
 )
 def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
-    from bl_pipeline.defs.steps import list_orders as step  # noqa: PLC0415
+    from bl_pipeline.sync import listing  # noqa: PLC0415
 
     request = config.request(context)
     session = _begin(context, request)
     with _step(context, session):
-        listed = step(session, request)
+        listed = listing.list_orders(session, request)
     _end_if_failed(context, session)
     yield dg.Output(
         None,
@@ -158,14 +152,13 @@ def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
 def plan_changes(
     context: dg.OpExecutionContext, config: RequestConfig
 ) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
-    from bl_pipeline.defs.steps import batch_numbers  # noqa: PLC0415
-    from bl_pipeline.defs.steps import plan_changes as step  # noqa: PLC0415
+    from bl_pipeline.sync import planning  # noqa: PLC0415
 
     session = _join(context, config, planned=False)
     with _step(context, session):
-        plan = step(session, config.request(context))
+        plan = planning.plan_changes(session, config.request(context))
     _end_if_failed(context, session)
-    for number in batch_numbers(plan):
+    for number in planning.batch_numbers(plan):
         yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
     yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
 
@@ -178,7 +171,7 @@ def plan_changes(
     description="Fetches one batch of orders and their items, lands the answers and loads them.",
 )
 def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
-    from bl_pipeline.defs.batch import fetch_batch  # noqa: PLC0415
+    from bl_pipeline.sync.fetching import fetch_batch  # noqa: PLC0415
 
     key = context.get_mapping_key()
     assert key is not None

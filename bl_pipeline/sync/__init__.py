@@ -1,1 +1,1 @@
-"""What to fetch and what it means: pure functions on plain data and DataFrames."""
+"""The engine: one sync, step by step; `run_sync` is all of them. It knows no orchestrator."""

@@ -1,1 +1,1 @@
-"""What `bl` shows and how it runs things; bl_pipeline.cli has the commands."""
+"""What `bl` shows and how it runs things; bl_pipeline.terminal.cli has the commands."""

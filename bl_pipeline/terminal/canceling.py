@@ -72,7 +72,7 @@ def cancel(as_json: Json = False) -> None:
 
 def cancel_store(warehouse: Warehouse, *, sleep: Callable[[float], None] = time.sleep) -> Canceled:
     """Ask the running sync to stop, wait for its end, and withdraw the open full syncs."""
-    from bl_pipeline.sync.result import RunStatus
+    from bl_pipeline.records import RunStatus
     from bl_pipeline.warehouse import runs
     from bl_pipeline.warehouse.cancellation import request_cancel
     from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs

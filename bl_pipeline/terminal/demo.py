@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 from sqlalchemy import Connection
 
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.records import SyncResult
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world
 from bl_pipeline.terminal.orders import orders_view

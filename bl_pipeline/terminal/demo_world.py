@@ -26,8 +26,8 @@ import psycopg
 from psycopg import sql
 
 from bl_pipeline.home import open_folder
+from bl_pipeline.postgres import embedded
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.database import WarehouseError
 
 _PREFIX = "bl_demo_"

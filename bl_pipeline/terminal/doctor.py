@@ -22,10 +22,10 @@ from bl_pipeline.bricklink import (
     PermissionDenied,
     RetryPolicy,
 )
+from bl_pipeline.records import ExitCode
+from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
-from bl_pipeline.status import read_status, where
-from bl_pipeline.sync.indicator import FRESH_FOR
-from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.sync.status import read_status, where
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
 from bl_pipeline.warehouse import stores

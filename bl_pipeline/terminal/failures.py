@@ -15,11 +15,11 @@ import typer
 from typer.exceptions import TyperException
 
 from bl_pipeline.home import who_owns
-from bl_pipeline.interruptions import interruption_behind
+from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.sync.interruptions import interruption_behind
+from bl_pipeline.sync.unforeseen import LOG, frames
 from bl_pipeline.terminal.console import clean, complain, stderr
-from bl_pipeline.unforeseen import LOG, frames
 
 _NO_ROOM = {"53100", "53200"}
 """SQLSTATE of a full disk, and of no memory."""
@@ -52,11 +52,11 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     import psycopg
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+    from bl_pipeline.postgres.embedded import EmbeddedPostgresError
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
     from bl_pipeline.warehouse.backup import BackupError
     from bl_pipeline.warehouse.database import NothingStored, OutdatedWarehouse, WarehouseError
-    from bl_pipeline.warehouse.embedded import EmbeddedPostgresError
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)

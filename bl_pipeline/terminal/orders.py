@@ -11,8 +11,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bl_pipeline.rules.statuses import PURGED, STATUSES, UNKNOWN
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.statuses import PURGED, STATUSES, UNKNOWN
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.encoding import readable
@@ -54,9 +54,9 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The orders, the latest first."""
+    from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.orders_list import OrderFilter, OrderList, read_orders
-    from bl_pipeline.warehouse.questions import QuestionError, one_of, parse_time
     from bl_pipeline.warehouse.stores import stores_with_orders
 
     try:

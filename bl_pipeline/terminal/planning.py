@@ -11,14 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.bricklink import BrickLinkError
-from bl_pipeline.defs.rebuild import RebuildResult, rebuild
-from bl_pipeline.defs.session import Progress, SyncSession, open_session
-from bl_pipeline.defs.steps import SyncRequest, forecast_sync
-from bl_pipeline.defs.stops import stop_for
+from bl_pipeline.records import Reason, SyncRequest, SyncResult
+from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.changes import Reason
-from bl_pipeline.sync.forecast import Forecast
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.sync.planning import forecast_sync
+from bl_pipeline.sync.rebuild import RebuildResult, rebuild
+from bl_pipeline.sync.session import Progress, SyncSession, open_session
+from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.running import LockHeld, RunError
 from bl_pipeline.warehouse.ledger import BudgetExhausted
@@ -52,9 +51,9 @@ def make_forecast(settings: Settings, *, full: bool) -> Forecast:
         try:
             return forecast_sync(session, SyncRequest(full_sync=full))
         except (BrickLinkError, BudgetExhausted) as error:
-            reason, message = stop_for(error, session.clock(), listing=True)
-            refused = RunError(message)
-            refused.exit_code = SyncResult(stop_reason=reason).exit_code
+            stop = stop_for(error, session.clock(), listing=True)
+            refused = RunError(stop.message)
+            refused.exit_code = SyncResult(stop_reason=stop.reason).exit_code
             raise refused from None
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal.console import print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 
@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text
 def status(as_json: Json = False) -> None:
     """How the warehouse stands: the indicator, orders, the last sync, API calls left."""
     settings = load_settings()
-    from bl_pipeline.status import read_status, status_of_nothing
+    from bl_pipeline.sync.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
 
@@ -75,18 +75,18 @@ def order(
 def errors(as_json: Json = False) -> None:
     """The orders that failed, and why."""
     settings = load_settings()
-    from dataclasses import asdict
-
+    from bl_pipeline.records import FailedOrder
     from bl_pipeline.terminal.views import errors_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
-    from bl_pipeline.warehouse.state import FailedOrder, failed_orders
+    from bl_pipeline.warehouse.state import failed_orders
 
+    columns = ("order_id", "error", "error_class", "failed_at", "attempts")
     failed: list[FailedOrder] = []
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         failed = failed_orders(connection, warehouse)
     if as_json:
-        print_json([asdict(entry) for entry in failed])
+        print_json([{name: getattr(order, name) for name in columns} for order in failed])
     elif failed:
         show(errors_view(failed))
         stderr().print("Try these again with: bl retry", style="dim")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal.console import plural, print_json, show, stderr
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
@@ -38,9 +38,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
+    from bl_pipeline.reports.files import read_reports
+    from bl_pipeline.reports.questions import QuestionError
     from bl_pipeline.terminal import reports
-    from bl_pipeline.warehouse.questions import QuestionError
-    from bl_pipeline.warehouse.report_files import read_reports
 
     if (csv_file is not None) + (png_file is not None) + as_json > 1:
         raise Refused("Ask for one of --csv, --png and --json at a time.")

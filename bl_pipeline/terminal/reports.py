@@ -18,17 +18,17 @@ from typing import IO, Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from bl_pipeline.reports.files import Report, ReportColumn
+from bl_pipeline.reports.labels import ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, label
+from bl_pipeline.reports.questions import QuestionError, parse_day
+from bl_pipeline.reports.reading import BASES, ReportQuestion, ReportRows, find_report, read_report
+from bl_pipeline.reports.views import are_installed
 from bl_pipeline.settings import Settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import amount as exact
 from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
 from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
-from bl_pipeline.warehouse.questions import QuestionError, parse_day
-from bl_pipeline.warehouse.report_files import Report, ReportColumn
-from bl_pipeline.warehouse.report_labels import ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, label
-from bl_pipeline.warehouse.report_views import are_installed
-from bl_pipeline.warehouse.reports import BASES, ReportQuestion, ReportRows, find_report, read_report
 
 RANKED_ROWS = 15
 """Of a ranking, so many are shown, and the rest in one line."""
@@ -135,7 +135,7 @@ class Wanted:
             if not are_installed(connection):
                 raise OutdatedWarehouse("its reports are not those of the folder sql/")
             c.show_times_in(warehouse.timezone)
-            rows = read_report(connection, warehouse, report, asked)
+            rows = read_report(connection, warehouse.store, report, asked)
         return rows, whole_periods(report, since, until)
 
 
@@ -314,7 +314,7 @@ def save_csv(rows: ReportRows, path: Path) -> None:
 
 def save_png(rows: ReportRows, path: Path) -> None:
     """The report's chart into a PNG file. Raises QuestionError where there is none."""
-    from bl_pipeline.pictures import can_draw, draw  # noqa: PLC0415  (half a second, and only who draws needs it)
+    from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415  (half a second, and only who draws needs it)
 
     if rows.report.chart is None:
         raise QuestionError(f"{rows.report.name} has no picture; look at its rows without --png.")

@@ -11,15 +11,15 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bl_pipeline.interruptions import interruption_behind
+from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import ExitCode, SyncResult
+from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.terminal.console import stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bl_pipeline.defs.session import Progress, SyncSession
+    from bl_pipeline.sync.session import Progress, SyncSession
 
 
 class RunError(Exception):
@@ -46,8 +46,8 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
     settings.credential_values()
     with _quiet_dagster():
         # Dagster takes seconds to import: only those who run a job wait for it.
-        from bl_pipeline.defs.report import noted_result  # noqa: PLC0415
-        from bl_pipeline.defs.session import open_session  # noqa: PLC0415
+        from bl_pipeline.sync.finishing import read_result  # noqa: PLC0415
+        from bl_pipeline.sync.session import open_session  # noqa: PLC0415
 
         with open_session(settings) as session:
             if not session.lock.try_acquire():
@@ -61,7 +61,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
                 if session.result is None:
                     raise RunError("The run ended without a report; the Dagster UI has its log: bl up")
             except RunError as error:
-                error.result = noted_result(session)
+                error.result = read_result(session)
                 raise
             if session.result.orders_created or session.result.orders_updated:
                 _store_large_reports(session)
@@ -74,8 +74,8 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
 
 def _store_large_reports(session: SyncSession) -> None:
     """Store the rows of large reports anew, as their assets do in the UI: a command that reads a report cannot."""
-    from bl_pipeline.warehouse.report_files import read_reports  # noqa: PLC0415
-    from bl_pipeline.warehouse.report_views import bring_up_to_date, is_large  # noqa: PLC0415
+    from bl_pipeline.reports.files import read_reports  # noqa: PLC0415
+    from bl_pipeline.reports.views import bring_up_to_date, is_large  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:
         if not is_large(connection):
@@ -95,7 +95,7 @@ def timezone_changed(before: str, after: str) -> str:
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:
     import dagster as dg  # noqa: PLC0415
 
-    from bl_pipeline.defs import defs  # noqa: PLC0415
+    from bl_pipeline.definitions import defs  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
     from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
 

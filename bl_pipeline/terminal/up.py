@@ -17,14 +17,14 @@ from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
+from bl_pipeline.postgres.keeper import FileLock
 from bl_pipeline.project import PROJECT
+from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, SettingsError, load_settings
-from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline.terminal.running import timezone_changed
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
-from bl_pipeline.warehouse.embedded_server import FileLock
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
@@ -130,8 +130,8 @@ def _signals_stop() -> Iterator[None]:
 def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> NoReturn:
     from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
+    from bl_pipeline.reports.views import set_timezone  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
-    from bl_pipeline.warehouse.report_views import set_timezone  # noqa: PLC0415
 
     home = dagster_home(settings)
     _be_the_only_one(stack, home, port)
@@ -158,7 +158,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     # a folder that is closed to other accounts, so no web page reaches it.
     services.start(
         "Dagster's code server",
-        *("dagster", "code-server", "start", "--socket", str(code), "--module-name", "bl_pipeline.defs"),
+        *("dagster", "code-server", "start", "--socket", str(code), "--module-name", "bl_pipeline.definitions"),
         *("--location-name", "bl_pipeline", "--log-level", _LOG_LEVEL),
     )
     # It waits for the code server by itself, once it has imported Dagster, which takes as long.

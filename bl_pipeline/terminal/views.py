@@ -11,15 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bl_pipeline.status import Status
-from bl_pipeline.sync.indicator import FRESH_FOR, Indicator
-from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
+from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
+from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
+from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.runs import Run
-from bl_pipeline.warehouse.state import FailedOrder
 
 ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
 """An order's page at BrickLink, for who is logged in there as the seller."""

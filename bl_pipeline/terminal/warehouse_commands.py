@@ -49,7 +49,7 @@ def restore(
 ) -> None:
     """Put a backup in the place of the warehouse, and check its counts and sums."""
     settings = load_settings()
-    from bl_pipeline.status import where
+    from bl_pipeline.sync.status import where
     from bl_pipeline.warehouse import backup
     from bl_pipeline.warehouse.connections import open_engine
     from bl_pipeline.warehouse.database import check_preconditions, open_warehouse, postgres_url
@@ -93,7 +93,7 @@ def _contents(manifest: Manifest) -> str:
 def upgrade_postgres() -> None:
     """Bring the data of the embedded Postgres to the newest version of Postgres there is."""
     settings = load_settings()
-    from bl_pipeline.warehouse.embedded_upgrade import upgrade_embedded
+    from bl_pipeline.postgres.upgrade import upgrade_embedded
 
     if settings.postgres_url is not None:
         raise Refused("BL_DATABASE_URL is set, so the embedded Postgres is not used. Nothing was changed.")

@@ -23,13 +23,13 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
+from bl_pipeline.postgres.binaries import installed, major
+from bl_pipeline.postgres.programs import Program, access, run_program
+from bl_pipeline.reports.views import STORED_SCHEMA
 from bl_pipeline.warehouse import tables
-from bl_pipeline.warehouse.binaries import installed, major
 from bl_pipeline.warehouse.database import known_revisions
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
-from bl_pipeline.warehouse.programs import Program, access, run_program
-from bl_pipeline.warehouse.report_views import STORED_SCHEMA
 
 SCHEMAS = (*tables.SCHEMAS, STORED_SCHEMA, "dagster")
 """What a backup has in it: the warehouse, and the history of its runs."""

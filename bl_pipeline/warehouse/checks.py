@@ -21,7 +21,7 @@ _WITH_ITEMS = f"""
     JOIN ({_ITEMS}) i USING (store, platform, platform_order_id)
     JOIN sync.order_state s USING (store, platform, platform_order_id)
     -- Items of an earlier content of the order are known to differ, and fetched again unless purged.
-    WHERE s.items_key = s.order_key
+    WHERE s.items_fingerprint = s.order_fingerprint
 """
 
 _NOT_IN_SALES = """
@@ -67,12 +67,12 @@ OFFENDING_ORDERS = {
         SELECT platform_order_id FROM sales.orders
         WHERE store = :store AND status = 'unknown' AND platform_status <> 'PURGED'
     """,
-    # An items_key that is empty says that not all items could be read.
+    # An items_fingerprint that is empty says that not all items could be read.
     "items_are_held": """
         SELECT platform_order_id FROM sales.orders o LEFT JOIN sync.order_state s
             USING (store, platform, platform_order_id)
         WHERE store = :store AND platform_status <> 'PURGED' AND (
-            s.items_key = '' OR total_count > 0 AND NOT EXISTS (
+            s.items_fingerprint = '' OR total_count > 0 AND NOT EXISTS (
                 SELECT FROM sales.order_items i
                 WHERE (i.store, i.platform, i.platform_order_id) = (o.store, o.platform, o.platform_order_id)
             )

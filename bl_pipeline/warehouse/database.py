@@ -17,11 +17,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.home import open_folder
+from bl_pipeline.postgres import embedded
+from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse import embedded
 from bl_pipeline.warehouse.connections import open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
-from bl_pipeline.warehouse.report_views import ReportViewsError, install_reports, read_timezone
 
 PLATFORM = "bricklink"
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from bl_pipeline.warehouse.report_files import Report, read_reports
+from bl_pipeline.reports.files import Report, read_reports
 from bl_pipeline.warehouse.tables import metadata
 
 FILE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.records import FullSync, OrderDates
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFullSync:
-    """A full sync that is not complete. Dates are of orders: from, up to but not including `orders_before`."""
-
-    full_sync_id: int
-    requested_at: datetime
-    include_items: bool
-    orders_from: datetime | None
-    orders_before: datetime | None
 
 
 def request_full_sync(
@@ -26,8 +15,7 @@ def request_full_sync(
     warehouse: Warehouse,
     *,
     include_items: bool,
-    orders_from: datetime | None,
-    orders_before: datetime | None,
+    dates: OrderDates,
     now: datetime,
 ) -> None:
     """Record a request; one of the same extent that is not complete goes on instead, and fetches nothing twice."""
@@ -49,13 +37,13 @@ def request_full_sync(
             "store": warehouse.store,
             "now": now,
             "include_items": include_items,
-            "orders_from": orders_from,
-            "orders_before": orders_before,
+            "orders_from": dates.start,
+            "orders_before": dates.before,
         },
     )
 
 
-def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[OpenFullSync]:
+def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[FullSync]:
     """The full syncs that are not complete, the oldest first."""
     rows = connection.execute(
         text(
@@ -66,7 +54,10 @@ def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[OpenFu
         ),
         {"store": warehouse.store},
     )
-    return [OpenFullSync(*row) for row in rows]
+    return [
+        FullSync(row.requested_at, row.include_items, OrderDates(row.orders_from, row.orders_before), row.full_sync_id)
+        for row in rows
+    ]
 
 
 def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> None:
@@ -93,7 +84,7 @@ def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datet
     )
 
 
-def withdraw_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> list[OpenFullSync]:
+def withdraw_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> list[FullSync]:
     """Withdraw the full syncs that are not complete, and return them: no later run goes on with them."""
     withdrawn = open_full_syncs(connection, warehouse)
     connection.execute(

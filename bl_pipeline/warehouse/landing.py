@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -23,19 +23,19 @@ class Document:
     order_id: str
     kind: Kind
     body: bytes
-    listed_hash: str | None
+    listed_fingerprint: str | None
     listed_status_changed_at: datetime | None
     fetched_at: datetime
 
 
 _COLUMNS = """
-    d.document_id, d.platform_order_id, d.kind, d.body::text, d.listed_hash, d.listed_status_changed_at, d.fetched_at
+    d.document_id, d.platform_order_id AS order_id, d.kind, d.body::text AS body, d.listed_fingerprint,
+    d.listed_status_changed_at, d.fetched_at
 """
 
 
-def _document(row: Sequence[Any]) -> Document:
-    document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at = row
-    return Document(document_id, order_id, kind, body.encode(), listed_hash, listed_status_changed_at, fetched_at)
+def _document(row: Row[Any]) -> Document:
+    return Document(**{**row._mapping, "body": row.body.encode()})
 
 
 class UnstorableAnswer(Exception):
@@ -49,7 +49,7 @@ def land(
     order_id: str,
     kind: Kind,
     body: bytes,
-    listed_hash: str | None,
+    listed_fingerprint: str | None,
     listed_status_changed_at: datetime | None,
     fetched_at: datetime,
 ) -> Document:
@@ -63,10 +63,10 @@ def land(
                 text(
                     """
                     INSERT INTO landing.documents (
-                        store, platform, platform_order_id, kind, body, listed_hash, listed_status_changed_at,
+                        store, platform, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at,
                         fetched_at, run_id
                     ) VALUES (
-                        :store, :platform, :order_id, :kind, CAST(CAST(:body AS text) AS json), :listed_hash,
+                        :store, :platform, :order_id, :kind, CAST(CAST(:body AS text) AS json), :listed_fingerprint,
                         :listed_status_changed_at, :fetched_at, :run_id
                     ) RETURNING document_id
                     """
@@ -77,7 +77,7 @@ def land(
                     "order_id": order_id,
                     "kind": kind,
                     "body": body.decode(),
-                    "listed_hash": listed_hash,
+                    "listed_fingerprint": listed_fingerprint,
                     "listed_status_changed_at": listed_status_changed_at,
                     "fetched_at": fetched_at,
                     "run_id": run_id,
@@ -89,7 +89,7 @@ def land(
         # None of these errors is chained: each would show the answer, and with it the buyer's address.
         raise UnstorableAnswer("The answer is no JSON in UTF-8 that Postgres can store.") from None
     assert document_id is not None
-    return Document(document_id, order_id, kind, body, listed_hash, listed_status_changed_at, fetched_at)
+    return Document(document_id, order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at)
 
 
 def not_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, list[Document]]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, text
 
+from bl_pipeline.records import OrderState
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
 
@@ -23,30 +23,6 @@ _TRACKED = (
     "platform_status", "payment_status", "order_date", "paid_at", "shipped_at", "total", "final_total", "credit",
     "coupon", "currency", "is_filed",
 )  # fmt: skip
-
-
-UNREADABLE = ""
-"""The items_key of stored items that are not those of the order, as these could not be read, or not all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What the warehouse holds of one order once the load is committed; goes to sync.order_state.
-
-    Items fields are None where the load leaves the items as they are.
-    """
-
-    order_id: str
-    order_date: datetime
-    status: str
-    listed_hash: str
-    listed_status_changed_at: datetime | None
-    order_document_id: int
-    order_key: str
-    order_fetched_at: datetime
-    items_document_id: int | None = None
-    items_fetched_at: datetime | None = None
-    items_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +40,20 @@ def load(
     order_rows: pd.DataFrame,
     item_rows: pd.DataFrame,
     items_replaced: Sequence[str],
-    loaded: Iterable[Loaded],
+    states: Iterable[OrderState],
 ) -> Written:
     """Merge a batch, in the caller's transaction; each order at most once in it.
 
     `order_rows` are the orders, `item_rows` the items of the orders in `items_replaced`, both with the columns of
-    the `sales` tables except the store and the platform. `loaded` is the state of all orders of the batch.
+    the `sales` tables except the store and the platform. `states` are those of all
+    orders of the batch, as they will be.
     A row that is stored as it should be is not written.
     """
     other_items = _merge_items(connection, warehouse, item_rows, items_replaced)
     created, updated = _merge_orders(connection, warehouse, order_rows, other_items)
     updated |= _add_history(connection)
     connection.execute(text("DROP TABLE staged_orders"))
-    _save_states(connection, warehouse, loaded)
+    _save_states(connection, warehouse, states)
     return Written(created, updated - created)
 
 
@@ -235,31 +212,33 @@ def _values(column: pd.Series[Any]) -> list[Any]:
     return values
 
 
-def _save_states(connection: Connection, warehouse: Warehouse, loaded: Iterable[Loaded]) -> None:
-    rows = [{"store": warehouse.store, "platform": PLATFORM, **asdict(order)} for order in loaded]
+def _save_states(connection: Connection, warehouse: Warehouse, states: Iterable[OrderState]) -> None:
+    rows = [{"store": warehouse.store, "platform": PLATFORM, **asdict(state)} for state in states]
     if not rows:
         return
     connection.execute(
         text(
             """
             INSERT INTO sync.order_state AS s (
-                store, platform, platform_order_id, order_date, listed_hash, listed_status,
-                listed_status_changed_at, first_listed_at, held_hash, held_status_changed_at, order_document_id,
-                order_key, order_fetched_at, items_document_id, items_fetched_at, items_key
+                store, platform, platform_order_id, order_date, listed_fingerprint, listed_status,
+                listed_status_changed_at, first_listed_at, stored_fingerprint, stored_status_changed_at,
+                order_document_id, order_fingerprint, order_fetched_at, items_document_id, items_fetched_at,
+                items_fingerprint
             ) VALUES (
-                :store, :platform, :order_id, :order_date, :listed_hash, :status,
-                :listed_status_changed_at, :order_fetched_at, :listed_hash, :listed_status_changed_at,
-                :order_document_id, :order_key, :order_fetched_at, :items_document_id, :items_fetched_at, :items_key
+                :store, :platform, :order_id, :order_date, :listed_fingerprint, :listed_status,
+                :listed_status_changed_at, :order_fetched_at, :stored_fingerprint, :stored_status_changed_at,
+                :order_document_id, :order_fingerprint, :order_fetched_at, :items_document_id,
+                :items_fetched_at, :items_fingerprint
             )
             ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET
-                held_hash = excluded.held_hash,
-                held_status_changed_at = excluded.held_status_changed_at,
+                stored_fingerprint = excluded.stored_fingerprint,
+                stored_status_changed_at = excluded.stored_status_changed_at,
                 order_document_id = excluded.order_document_id,
-                order_key = excluded.order_key,
+                order_fingerprint = excluded.order_fingerprint,
                 order_fetched_at = excluded.order_fetched_at,
                 items_document_id = coalesce(excluded.items_document_id, s.items_document_id),
                 items_fetched_at = coalesce(excluded.items_fetched_at, s.items_fetched_at),
-                items_key = coalesce(excluded.items_key, s.items_key),
+                items_fingerprint = coalesce(excluded.items_fingerprint, s.items_fingerprint),
                 error = NULL, error_class = NULL, failed_at = NULL, attempts = 0
             -- Replaying what was loaded before moves nothing.
             WHERE greatest(excluded.order_document_id, excluded.items_document_id)

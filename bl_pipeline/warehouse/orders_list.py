@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.reports.questions import QuestionError, one_of
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
-from bl_pipeline.warehouse.questions import QuestionError, one_of
 
 SORTS = {
     "date": "order_date",

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.warehouse.binaries import OLDEST
+from bl_pipeline.postgres.binaries import OLDEST
 
 DAGSTER_SCHEMA = "dagster"
 _READ = ("sync", "sales", "reports", "stored")

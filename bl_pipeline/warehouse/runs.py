@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.records import Fetch, Outcome, Reason, RunStatus, Stop, StopReason
 from bl_pipeline.warehouse.database import Warehouse
 
 DIED = "The process ended without a word; the next run goes on from what was stored."
@@ -21,17 +23,6 @@ _OF_THE_CONNECTION = "coalesce(stop_reason IN ('credentials', 'unreachable', 'se
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedOrder:
-    """One order of a run's plan, and the batch in which it is fetched."""
-
-    order_id: str
-    batch_number: int
-    reason: str
-    fetch_order: bool
-    force_items: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """One row of sync.runs: times in UTC, counts in orders."""
 
@@ -39,7 +30,7 @@ class Run:
     job: str
     started_at: datetime
     finished_at: datetime | None
-    status: str
+    status: RunStatus
     orders_listed: int | None
     orders_created: int | None
     orders_updated: int | None
@@ -48,7 +39,7 @@ class Run:
     orders_failed: int | None
     api_calls: int | None
     duration_seconds: float | None
-    stop_reason: str | None
+    stop_reason: StopReason | None
     message: str | None
 
 
@@ -107,7 +98,7 @@ def last_listed_at(connection: Connection, warehouse: Warehouse) -> datetime | N
     return listed_at
 
 
-def stop_run(connection: Connection, run_id: str, *, reason: str, message: str) -> None:
+def stop_run(connection: Connection, run_id: str, stop: Stop) -> None:
     """Stop a run before its end; the first reason stays."""
     connection.execute(
         text(
@@ -116,22 +107,22 @@ def stop_run(connection: Connection, run_id: str, *, reason: str, message: str) 
             WHERE run_id = :run_id AND stop_reason IS NULL
             """
         ),
-        {"run_id": run_id, "reason": reason, "message": message},
+        {"run_id": run_id, "reason": stop.reason, "message": stop.message},
     )
 
 
-def read_stop(connection: Connection, run_id: str) -> tuple[str, str] | None:
-    """What stopped the run, and the message; None where nothing did."""
+def read_stop(connection: Connection, run_id: str) -> Stop | None:
+    """What stopped the run; None if nothing did."""
     row = connection.execute(
         text("SELECT stop_reason, message FROM sync.runs WHERE run_id = :run_id AND stop_reason IS NOT NULL"),
         {"run_id": run_id},
     ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else Stop(StopReason(row.stop_reason), row.message)
 
 
 def save_plan(
-    connection: Connection, run_id: str, planned: Iterable[PlannedOrder], deferred: Iterable[PlannedOrder],
-    unknown: Iterable[PlannedOrder] = (), *, skipped: int
+    connection: Connection, run_id: str, planned: Iterable[Fetch], deferred: Iterable[Fetch],
+    unknown: Iterable[Fetch] = (), *, skipped: int
 ) -> None:  # fmt: skip
     """Store what a run fetches, what it defers, and what it cannot know; `skipped` orders are unchanged."""
     connection.execute(text("DELETE FROM sync.run_orders WHERE run_id = :run_id"), {"run_id": run_id})
@@ -149,8 +140,8 @@ def save_plan(
         for position, (order, outcome) in enumerate(
             [
                 *((order, None) for order in planned),
-                *((order, "deferred") for order in deferred),
-                *((order, "failed") for order in unknown),
+                *((order, Outcome.DEFERRED) for order in deferred),
+                *((order, Outcome.FAILED) for order in unknown),
             ],
             start=1,
         )
@@ -174,7 +165,7 @@ def save_plan(
     )
 
 
-def count_planned_calls(connection: Connection, warehouse: Warehouse, reason: str, *, since: datetime) -> int:
+def count_planned_calls(connection: Connection, warehouse: Warehouse, reason: Reason, *, since: datetime) -> int:
     """Calls that runs since then have planned for this reason: one for the order, one if its items are wanted too."""
     return (
         connection.scalar(
@@ -191,23 +182,23 @@ def count_planned_calls(connection: Connection, warehouse: Warehouse, reason: st
     )
 
 
-def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[PlannedOrder]:
+def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[Fetch]:
     """The orders of one batch that are not done yet, most urgent first."""
     rows = connection.execute(
         text(
             """
-            SELECT platform_order_id, batch_number, reason, fetch_order, force_items FROM sync.run_orders
+            SELECT platform_order_id AS order_id, batch_number, reason, fetch_order, force_items FROM sync.run_orders
             WHERE run_id = :run_id AND batch_number = :batch_number AND outcome IS NULL
             ORDER BY position
             """
         ),
         {"run_id": run_id, "batch_number": batch_number},
     )
-    return [PlannedOrder(*row) for row in rows]
+    return [Fetch(**{**row._mapping, "reason": Reason(row.reason)}) for row in rows]
 
 
-def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, str]) -> None:
-    """Note how planned orders went: created, updated, skipped or failed."""
+def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, Outcome]) -> None:
+    """Note how planned orders went, by order id."""
     if outcomes:
         connection.execute(
             text(
@@ -220,18 +211,18 @@ def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, st
         )
 
 
-def count_outcomes(connection: Connection, run_id: str) -> dict[str, int]:
+def count_outcomes(connection: Connection, run_id: str) -> Counter[Outcome]:
     """Planned orders by outcome; those without one were left undone, so they count as deferred."""
     rows = connection.execute(
         text(
             """
-            SELECT coalesce(outcome, 'deferred'), count(*) FROM sync.run_orders
+            SELECT coalesce(outcome, 'deferred') AS outcome, count(*) AS orders FROM sync.run_orders
             WHERE run_id = :run_id GROUP BY 1
             """
         ),
         {"run_id": run_id},
     )
-    return {row[0]: row[1] for row in rows}
+    return Counter({Outcome(row.outcome): row.orders for row in rows})
 
 
 def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
@@ -239,13 +230,13 @@ def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
     rows = connection.execute(
         text(
             """
-            SELECT reason, count(*) FROM sync.run_orders
+            SELECT reason, count(*) AS orders FROM sync.run_orders
             WHERE run_id = :run_id AND outcome IN ('created', 'updated') GROUP BY 1 ORDER BY 1
             """
         ),
         {"run_id": run_id},
     )
-    return {row[0]: row[1] for row in rows}
+    return {row.reason: row.orders for row in rows}
 
 
 def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> list[dict[str, str]]:
@@ -326,13 +317,22 @@ def _read_runs(connection: Connection, where: str, values: Mapping[str, object],
             f"""
             SELECT run_id, job, started_at, finished_at, status, orders_listed, orders_created, orders_updated,
                 orders_skipped, orders_deferred, orders_failed, api_calls,
-                CAST(duration_seconds AS double precision), stop_reason, message
+                CAST(duration_seconds AS double precision) AS duration_seconds, stop_reason, message
             FROM sync.runs WHERE {where} ORDER BY started_at DESC LIMIT :limit
             """
         ),
         {**values, "limit": limit},
     )
-    return [Run(*row) for row in rows]
+    return [
+        Run(
+            **{
+                **row._mapping,
+                "status": RunStatus(row.status),
+                "stop_reason": StopReason(row.stop_reason) if row.stop_reason else None,
+            }
+        )
+        for row in rows
+    ]
 
 
 def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
@@ -354,16 +354,16 @@ def finish_run(
     connection: Connection,
     run_id: str,
     *,
-    status: str,
-    counts: Mapping[str, int],
+    status: RunStatus,
+    counts: Counter[Outcome],
     api_calls: int,
     detected_by: Mapping[str, int],
     now: datetime,
-    stop: tuple[str, str] | None = None,
+    stop: Stop | None = None,
 ) -> timedelta:
     """Note the end of a run, and return how long it took; `counts` are orders by outcome."""
     if stop is not None:
-        stop_run(connection, run_id, reason=stop[0], message=stop[1])
+        stop_run(connection, run_id, stop)
     started_at = connection.scalar(
         text(
             """
@@ -378,11 +378,11 @@ def finish_run(
             "run_id": run_id,
             "status": status,
             "now": now,
-            "created": counts.get("created", 0),
-            "updated": counts.get("updated", 0),
-            "skipped": counts.get("skipped", 0),
-            "deferred": counts.get("deferred", 0),
-            "failed": counts.get("failed", 0),
+            "created": counts[Outcome.CREATED],
+            "updated": counts[Outcome.UPDATED],
+            "skipped": counts[Outcome.SKIPPED],
+            "deferred": counts[Outcome.DEFERRED],
+            "failed": counts[Outcome.FAILED],
             "api_calls": api_calls,
             "detected_by": json.dumps(dict(detected_by)),
         },

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 
 PROJECT = Path(__file__).parents[2]
 REPOSITORY = defs.get_repository_def()
@@ -67,7 +67,7 @@ def test_the_location_has_one_name_wherever_it_is_loaded() -> None:
 LOAD = """
 import warnings
 warnings.simplefilter("error")
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 dg_repository = defs.get_repository_def()
 dg_repository.load_all_definitions()
 print(sorted(dg_repository.job_names))

@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import PASSING, WRONG_TYPES, Fault, SandboxServer, Store
-from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
@@ -92,8 +92,9 @@ def test_an_order_that_fails_again_and_again_is_tried_ever_more_rarely(
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from bl_pipeline.defs import batch, defs
-from bl_pipeline.defs.session import open_session
+from bl_pipeline.definitions import defs
+from bl_pipeline.sync import fetching
+from bl_pipeline.sync.session import open_session
 from bl_pipeline.settings import load_settings
 from datetime import datetime
 import dagster as dg
@@ -102,9 +103,9 @@ def die(*_args, **_more):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[1] == "load":
-    batch.load_prepared = die
+    fetching.load_prepared = die
 elif sys.argv[1] == "items":
-    batch.BrickLinkClient.order_items = die
+    fetching.BrickLinkClient.order_items = die
 with open_session(load_settings()) as session, dg.DagsterInstance.ephemeral() as instance:
     session.clock = lambda: datetime.fromisoformat(sys.argv[2])
     defs.resolve_job_def("sync_orders").execute_in_process(resources={"sync": session}, instance=instance)

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync
 from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders

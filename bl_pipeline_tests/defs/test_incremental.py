@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
 from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders, versions

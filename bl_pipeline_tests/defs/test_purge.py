@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
+from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, Wire
-from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders

@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.expected import assert_in_step
@@ -29,7 +29,7 @@ BROKEN = {
 
 
 def sync_orders() -> dg.JobDefinition:
-    from bl_pipeline.defs import defs
+    from bl_pipeline.definitions import defs
 
     return defs.resolve_job_def("sync_orders")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
-from bl_pipeline.sync.result import StopReason, SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import StopReason
+from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import SettingsError, load_settings
-from bl_pipeline.status import read_status
-from bl_pipeline.sync.indicator import Indicator
-from bl_pipeline.sync.result import StopReason
+from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.stores import rename_store
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
@@ -53,7 +53,8 @@ def test_a_new_name_with_another_key_of_the_same_store_stops_after_the_lists(
 def test_a_plan_under_a_new_name_stops_too(
     synced: Sync, server: SandboxServer, open_test_session: OpenSession, make_settings: MakeSettings
 ) -> None:
-    from bl_pipeline.defs.steps import SyncRequest, forecast_sync
+    from bl_pipeline.records import SyncRequest
+    from bl_pipeline.sync.planning import forecast_sync
 
     synced()
     server.clear_requests()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bl_pipeline.records import StopReason
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.sync.result import StopReason
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 
 MAY = "2026-05-01"

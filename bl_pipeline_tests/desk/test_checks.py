@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs import defs
-from bl_pipeline.defs.session import open_session
+from bl_pipeline.definitions import defs
+from bl_pipeline.rules.statuses import PURGED, STATUSES
 from bl_pipeline.sandbox import Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.statuses import PURGED, STATUSES
+from bl_pipeline.sync.session import open_session
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from statistics import median
 
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 from bl_pipeline.defs.jobs import MONTHS
 
 ASSETS = {"order_changes", "order_items", "order_summaries", "orders"}
@@ -44,7 +44,7 @@ SENSORS = {
     "sync_incomplete": "RUNNING",
 }
 EMPTY = "import dagster as dg; defs = dg.Definitions(); defs.get_repository_def()"
-OURS = "from bl_pipeline.defs import defs; defs.get_repository_def()"
+OURS = "from bl_pipeline.definitions import defs; defs.get_repository_def()"
 SECONDS = "import os; times = os.times(); print(times.user + times.system)"
 
 

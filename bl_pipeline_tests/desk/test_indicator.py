@@ -10,10 +10,10 @@ from dagster._serdes import serialize_value
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.charts import SHOWN_IN_PLACE, bars
+from bl_pipeline.records import SyncResult
+from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.status import read_status, standing_after_runs
-from bl_pipeline.sync.indicator import Indicator
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.sync.status import read_status, standing_after_runs
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import Usage

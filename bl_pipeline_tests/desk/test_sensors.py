@@ -125,7 +125,7 @@ def test_an_unforeseen_failure_is_told_without_secrets(
 ) -> None:
     """Catches a library's error that quotes what it was given."""
     secrets = [*as_set.credential_values(), database_url, inbox.url, "hook-password"]
-    isolated.setattr("bl_pipeline.defs.session.SyncSession.usage", lambda _self: _fail(" and ".join(secrets)))
+    isolated.setattr("bl_pipeline.sync.session.SyncSession.usage", lambda _self: _fail(" and ".join(secrets)))
 
     sync()
     evaluate_run_failed(sync)
@@ -271,7 +271,7 @@ def test_no_second_sync_is_scheduled_behind_a_waiting_one(as_set: Settings) -> N
             _job("sync_orders"),
             status=dg.DagsterRunStatus.QUEUED,
             remote_job_origin=origin,
-            job_code_origin=ReconstructableRepository.for_module("bl_pipeline.defs", "defs")
+            job_code_origin=ReconstructableRepository.for_module("bl_pipeline.definitions", "defs")
             .get_reconstructable_job("sync_orders")
             .get_python_origin(),
         )

@@ -15,11 +15,10 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, event, text
 
 from bl_pipeline.bricklink import RetryPolicy
-from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, Clock, sandbox_settings

@@ -19,19 +19,18 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from bl_pipeline.bricklink import RetryPolicy
-from bl_pipeline.defs import steps
-from bl_pipeline.defs.batch import fetch_batch
-from bl_pipeline.defs.session import SyncSession, open_session
-from bl_pipeline.defs.steps import SyncRequest, finish, list_orders, plan_changes
+from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.sync.planning import BATCH_SIZE
+from bl_pipeline.sync.run import run_sync
+from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.expected import Row, dump
 from bl_pipeline_tests.waiting import PATIENCE
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 # The server imports this once; each child is then there within milliseconds, and single-threaded at its start.
-_PROCESSES.set_forkserver_preload([__name__, "bl_pipeline.defs"])
+_PROCESSES.set_forkserver_preload([__name__, "bl_pipeline.definitions"])
 
 EVERYTHING = SyncRequest()
 
@@ -48,29 +47,14 @@ PROVENANCE = {
 
 def run_steps(session: SyncSession, request: SyncRequest = EVERYTHING, *, batch_size: int | None = None) -> SyncResult:
     """One run as Dagster runs it, step by step, but without its overhead."""
-    usual = steps.BATCH_SIZE
-    steps.BATCH_SIZE = batch_size or usual
-    try:
-        session.begin(uuid4().hex, job="sync_orders")
-        with session.step():
-            list_orders(session, request)
-        with session.step():
-            plan = plan_changes(session, request)
-        for number in steps.batch_numbers(plan):
-            with session.step():
-                fetch_batch(session, number, include_items=request.include_items)
-        with session.step():
-            session.result = finish(session)
-    finally:
-        steps.BATCH_SIZE = usual
-    return session.result
+    return run_sync(session, request, run_id=uuid4().hex, batch_size=batch_size or BATCH_SIZE)
 
 
 def run_job(session: SyncSession, job: str = "sync_orders", **config: Any) -> str:
     """One run by Dagster itself, with a history that is forgotten; returns Dagster's word for how it ended."""
     import dagster as dg
 
-    from bl_pipeline.defs import defs
+    from bl_pipeline.definitions import defs
 
     asked = {"config": config}
     with dg.DagsterInstance.ephemeral() as instance:

@@ -15,9 +15,9 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import ExitCode, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import ExitCode, StopReason, SyncResult
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, read_usage
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings

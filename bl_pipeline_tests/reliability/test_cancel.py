@@ -166,7 +166,7 @@ def test_ctrl_c_in_the_terminal(
     slow_from(server, 9)
     environment = {**os.environ, **settings.as_environment(), "DAGSTER_HOME": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", "from bl_pipeline.cli import main; main()", "sync", "--json"],
+        [sys.executable, "-c", "from bl_pipeline.terminal.cli import main; main()", "sync", "--json"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     ) as process:  # fmt: skip
         try:

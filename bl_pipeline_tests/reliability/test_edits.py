@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bl_pipeline.defs.rebuild import rebuild
 from bl_pipeline.sandbox import Lot, SandboxOrder
+from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on

@@ -8,14 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs import loading
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncRequest, SyncResult
+from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import PASSING, Fault, SandboxServer, Store, Wire
-from bl_pipeline.sync import normalise
-from bl_pipeline.sync.result import ExitCode, RunStatus, SyncResult
+from bl_pipeline.sync import loading
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.state import FailedOrder
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 from bl_pipeline_tests.expected import assert_in_step, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, check_signatures, new_world

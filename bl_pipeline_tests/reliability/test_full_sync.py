@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import ExitCode, OrderDates, SyncRequest, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.sync.changes import OrderDates
-from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders

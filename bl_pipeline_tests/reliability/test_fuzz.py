@@ -22,11 +22,10 @@ from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
-from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxOrder, Store, Wire
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
-from bl_pipeline.sync.result import ExitCode, SyncResult
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import CallLedger
@@ -98,7 +97,7 @@ class Fuzzed(NamedTuple):
     result: SyncResult
     orders: dict[str, Row]
     items: dict[str, list[Row]]
-    failed: dict[str, state.FailedOrder]
+    failed: dict[str, FailedOrder]
 
 
 def sync_answers(warehouse: Warehouse, mutations: list[Mutation | None]) -> Fuzzed:

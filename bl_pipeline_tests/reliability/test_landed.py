@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bl_pipeline.defs.rebuild import rebuild
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest
 from bl_pipeline.sandbox import Fault, Wire
+from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, dump, item_rows, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, landed, new_world, session_on

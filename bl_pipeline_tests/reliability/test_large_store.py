@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import ExitCode
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.reliability.processes import run_steps, session_at

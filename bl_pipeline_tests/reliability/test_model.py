@@ -24,10 +24,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import ExitCode, SyncRequest, SyncResult
 from bl_pipeline.sandbox import PASSING, Fault, NotPossibleError, RecordedRequest, SandboxServer, Wire
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
 from bl_pipeline_tests.expected import (

@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs.rebuild import RebuildResult, rebuild
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
+from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync, sandbox_settings
 from bl_pipeline_tests.expected import Row, as_json, dump, stored_items
@@ -297,8 +297,8 @@ def test_what_a_killed_run_left_is_neither_lost_nor_half_there(
 
 def test_the_job_takes_the_lock_and_reports(synced: Sync, warehouse: Warehouse, server: SandboxServer) -> None:
     """Through Dagster: `rebuild` as the UI and `bl rebuild` run it."""
-    from bl_pipeline.defs import defs
-    from bl_pipeline.defs.session import open_session
+    from bl_pipeline.definitions import defs
+    from bl_pipeline.sync.session import open_session
 
     before = sales(warehouse)
     server.clear_requests()

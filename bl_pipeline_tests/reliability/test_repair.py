@@ -7,11 +7,10 @@ from typing import Literal
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs.rebuild import rebuild
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store, Wire
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.result import SyncResult
+from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.expected import Row, stored_items, stored_orders, versions

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.interruptions import Interrupted
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, OpenSession, Sync

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import Order
-from bl_pipeline.defs import loading
+from bl_pipeline.records import ExitCode
+from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.sync import normalise
-from bl_pipeline.sync.result import ExitCode
+from bl_pipeline.sync import loading
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 

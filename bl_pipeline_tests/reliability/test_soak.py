@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.records import ExitCode
 from bl_pipeline.sandbox import Fault, SandboxServer
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.result import ExitCode
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
 from bl_pipeline_tests.expected import as_read, item_rows, items_as_read, order_row, stored_items, stored_orders

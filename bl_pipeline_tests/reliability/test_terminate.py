@@ -30,7 +30,7 @@ def _terminated_after(settings: Settings, step: str) -> None:
     import dagster as dg
     from dagster._utils.interrupts import setup_interrupt_handlers
 
-    from bl_pipeline.defs import defs
+    from bl_pipeline.definitions import defs
 
     os.environ.update(settings.as_environment())
     setup_interrupt_handlers()
@@ -60,7 +60,7 @@ def test_a_run_terminated_between_two_steps_is_noted(settings: Settings, warehou
 
 
 def _sync_in_the_terminal(settings: Settings) -> None:
-    from bl_pipeline.defs.session import Unwatched
+    from bl_pipeline.sync.session import Unwatched
     from bl_pipeline.terminal.running import Canceled, run_job
 
     os.environ.update(settings.as_environment())

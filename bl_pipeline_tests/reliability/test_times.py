@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from bl_pipeline.bricklink import read_summaries
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest, SyncResult
+from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire
 from bl_pipeline.sandbox.api import as_bytes
-from bl_pipeline.sync.result import SyncResult
-from bl_pipeline.sync.summaries import merge_lists
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import assert_in_step, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, new_world

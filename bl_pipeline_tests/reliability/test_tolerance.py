@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs.rebuild import RebuildResult, rebuild
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest, SyncResult
+from bl_pipeline.reports.files import read_reports
 from bl_pipeline.sandbox import SandboxOrder, Wire
-from bl_pipeline.sync.result import ExitCode, SyncResult
+from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.checks import find_offenders, unreadable_fields
-from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, assert_in_step, dump, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
@@ -74,7 +73,7 @@ def rows(world: World, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(text(query)).mappings()]
 
 
-def failed(world: World) -> dict[str, state.FailedOrder]:
+def failed(world: World) -> dict[str, FailedOrder]:
     with world.warehouse.engine.connect() as connection:
         return {order.order_id: order for order in state.failed_orders(connection, world.warehouse)}
 

@@ -22,25 +22,16 @@ import pytest
 from sqlalchemy import Connection, text
 
 import bl_pipeline.warehouse
-from bl_pipeline.defs.rebuild import rebuild
-from bl_pipeline.defs.steps import SyncRequest, forecast_sync
+from bl_pipeline.records import SyncRequest
+from bl_pipeline.reports import files, reading
+from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Fault
-from bl_pipeline.status import read_status, standing_after_runs
-from bl_pipeline.warehouse import (
-    cancellation,
-    checks,
-    full_syncs,
-    orders_list,
-    report_files,
-    reports,
-    runs,
-    sales,
-    state,
-    trends,
-)
+from bl_pipeline.sync.planning import forecast_sync
+from bl_pipeline.sync.rebuild import rebuild
+from bl_pipeline.sync.status import read_status, standing_after_runs
+from bl_pipeline.warehouse import cancellation, checks, full_syncs, orders_list, runs, sales, state, trends
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline.warehouse.questions import QuestionError
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import NOW, Postgres
 from bl_pipeline_tests.expected import as_json
@@ -65,7 +56,7 @@ FAULTS = (
     "UPDATE sales.order_status_history SET platform_status = 'RECEIVED', status = 'shipped', credit = 9, "
     "document_id = document_id + 100000, observed_at = observed_at - interval '9 days' WHERE store = 'other'",
     "UPDATE sync.order_state SET failed_at = '2026-06-15', error = 'planted', error_class = 'Planted', attempts = 7, "
-    "listed_hash = 'planted' WHERE store = 'other'",
+    "listed_fingerprint = 'planted' WHERE store = 'other'",
     "UPDATE sync.runs SET status = 'failed', stop_reason = 'credentials', message = 'planted', "
     "started_at = started_at + interval '3 hours', finished_at = finished_at + interval '3 hours', "
     "listed_at = listed_at + interval '1 minute' WHERE store = 'other'",
@@ -109,11 +100,11 @@ def rows_of_other(connection: Connection) -> dict[str, list[Any]]:
 
 def refused(connection: Connection, warehouse: Warehouse) -> list[str]:
     """What is said of words that the store does not have: it names those that it has."""
-    month = reports.find_report("revenue_by_month")
+    month = reading.find_report("revenue_by_month")
     messages = []
     for ask in (
         lambda: orders_list.read_orders(connection, warehouse, orders_list.OrderFilter(status="NONE")),
-        lambda: reports.read_report(connection, warehouse, month, reports.ReportQuestion(currency="XXX")),
+        lambda: reading.read_report(connection, warehouse.store, month, reading.ReportQuestion(currency="XXX")),
     ):
         with pytest.raises(QuestionError) as caught:
             ask()
@@ -145,11 +136,11 @@ def everything_read(world: World) -> dict[str, Any]:
             "standing": standing_after_runs(world.settings, connection, warehouse, now),
             "by day": trends.orders_by_day(connection, warehouse, now),
             "reports": {
-                report.name: reports.read_report(connection, warehouse, report).dicts()
-                for report in report_files.read_reports()
+                report.name: reading.read_report(connection, warehouse.store, report).dicts()
+                for report in files.read_reports()
             },
             "report rows": {
-                report.name: reports.count_rows(connection, warehouse, report) for report in report_files.read_reports()
+                report.name: reading.count_rows(connection, warehouse.store, report) for report in files.read_reports()
             },
         }
     status = read_status(world.settings, warehouse, now).as_dict()

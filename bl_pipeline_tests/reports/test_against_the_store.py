@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bl_pipeline.warehouse.report_files import read_reports
-from bl_pipeline.warehouse.reports import find_report
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.reading import find_report
 from bl_pipeline_tests.reports.accounts import Row
 from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.reports.expected import REPORTS

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from bl_pipeline.postgres.binaries import installed
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.views import install_reports
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.warehouse.binaries import installed
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline.warehouse.report_files import read_reports
-from bl_pipeline.warehouse.report_views import install_reports
 from bl_pipeline_tests.conftest import Postgres
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "analyst-role.sql"

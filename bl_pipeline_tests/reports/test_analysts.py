@@ -16,11 +16,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.warehouse import report_views
-from bl_pipeline.warehouse.binaries import candidates
+from bl_pipeline.postgres.binaries import candidates
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.reading import find_report
 from bl_pipeline.warehouse.dictionary import FILE, dictionary
-from bl_pipeline.warehouse.report_files import read_reports
-from bl_pipeline.warehouse.reports import find_report
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -75,7 +75,7 @@ def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) 
     with kept.warehouse.engine.begin() as connection:
         connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
         connection.exec_driver_sql("DELETE FROM sync.report_views")
-        report_views.install_reports(connection)
+        views.install_reports(connection)
     test_the_role_reads_every_report(reports_url)
 
 
@@ -84,11 +84,11 @@ def test_the_role_reads_what_is_stored(reports_url: str, kept: Kept, monkeypatch
     with psycopg.connect(reports_url, autocommit=True) as connection:
         live = connection.execute("SELECT * FROM revenue_by_month").fetchall()
         with monkeypatch.context() as large, kept.warehouse.engine.begin() as owner:
-            large.setattr(report_views, "STORED_ABOVE", 10)
-            assert report_views.refresh(owner, months)
+            large.setattr(views, "STORED_ABOVE", 10)
+            assert views.refresh(owner, months)
         assert sorted(map(str, connection.execute("SELECT * FROM revenue_by_month"))) == sorted(map(str, live))
         with kept.warehouse.engine.begin() as owner:
-            assert report_views.refresh(owner, months) is None
+            assert views.refresh(owner, months) is None
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from bl_pipeline.defs import defs
-from bl_pipeline.defs.reports import report_assets
-from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.warehouse import report_views
+from bl_pipeline.definitions import defs
+from bl_pipeline.defs.report_assets import report_assets
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline_tests.reports.conftest import Kept
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
@@ -130,7 +130,7 @@ def test_metadata_tells_of_no_buyer(shown: dict[str, Metadata], kept: Kept) -> N
 def test_a_large_report_is_stored_by_its_asset(
     kept: Kept, dagster_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_views, "STORED_ABOVE", 10)
+    monkeypatch.setattr(views, "STORED_ABOVE", 10)
     session = SyncSession(settings=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
     months = [asset for asset in report_assets() if asset.key == dg.AssetKey("revenue_by_month")]
 
@@ -151,7 +151,7 @@ def test_reading_the_code_location_imports_neither_pandas_nor_matplotlib() -> No
     import sys
 
     code = (
-        "import sys, bl_pipeline.defs\n"
+        "import sys, bl_pipeline.definitions\n"
         "print([name for name in ('pandas', 'matplotlib', 'PIL', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,11 +8,11 @@ import time
 import pytest
 from sqlalchemy import Connection, text
 
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import Report, read_reports
+from bl_pipeline.reports.reading import count_rows
 from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse import report_views
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline.warehouse.report_files import Report, read_reports
-from bl_pipeline.warehouse.reports import count_rows
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.reports.million import fill
 
@@ -42,9 +42,9 @@ def test_each_report_is_read_within_two_seconds(postgres: Postgres, capsys: pyte
         for report in read_reports():
             started = time.perf_counter()
             with warehouse.engine.begin() as connection:
-                report_views.refresh(connection, report)
+                views.refresh(connection, report)
             with warehouse.engine.begin() as connection:
-                rows = count_rows(connection, warehouse, report)
+                rows = count_rows(connection, warehouse.store, report)
                 refreshed = time.perf_counter() - started
                 figures.append((report.name, rows, refreshed, seconds_to_read(connection, report)))
     with capsys.disabled():

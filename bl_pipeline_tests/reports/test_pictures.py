@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bl_pipeline.pictures import (
+from bl_pipeline.reports.files import Report, read_reports
+from bl_pipeline.reports.pictures import (
     BARS,
     can_draw,
     caption,
@@ -24,8 +25,7 @@ from bl_pipeline.pictures import (
     title,
     year_labels,
 )
-from bl_pipeline.warehouse.report_files import Report, read_reports
-from bl_pipeline.warehouse.reports import ReportRows, find_report
+from bl_pipeline.reports.reading import ReportRows, find_report
 
 CHARTED = [report for report in read_reports() if report.chart]
 

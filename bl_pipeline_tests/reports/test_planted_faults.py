@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bl_pipeline.warehouse import report_views
-from bl_pipeline.warehouse.report_files import FOLDER, parse_report
-from bl_pipeline.warehouse.reports import find_report
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import FOLDER, parse_report
+from bl_pipeline.reports.reading import find_report
 from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.reports.expected import REPORTS
 from bl_pipeline_tests.reports.test_against_the_store import by_grain
@@ -76,7 +76,7 @@ def test_a_planted_fault_is_found(name: str, right: str, wrong: str, kept: Kept)
     assert right in source
     with kept.warehouse.engine.connect() as connection:
         connection.exec_driver_sql("UPDATE sync.stores SET timezone = %s", (ZONE,))
-        report_views._make(connection, parse_report(name, source.replace(right, wrong)))
+        views._make(connection, parse_report(name, source.replace(right, wrong)))
         shown = [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM reports.{name}").mappings()]
         expected = REPORTS[name](kept.expected(ZONE))
         connection.rollback()

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, text
 
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.views import set_timezone
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.report_files import read_reports
-from bl_pipeline.warehouse.report_views import set_timezone
 from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.reports.books import BOUNDARIES, ZONES

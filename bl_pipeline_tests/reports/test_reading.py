@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from bl_pipeline.warehouse.questions import QuestionError, parse_day
-from bl_pipeline.warehouse.reports import ReportQuestion, ReportRows, find_report, read_report
+from bl_pipeline.reports.questions import QuestionError, parse_day
+from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -121,7 +121,7 @@ def test_only_the_own_store_is_read(synced: Sync) -> None:
         open_warehouse(synced.settings.model_copy(update={"bl_store": "other"})) as warehouse,
         warehouse.engine.connect() as connection,
     ):
-        assert not read_report(connection, warehouse, find_report("revenue_by_month")).rows
+        assert not read_report(connection, warehouse.store, find_report("revenue_by_month")).rows
 
 
 def test_orders_left_by_a_sync_are_missing_and_say_why(sync: Sync) -> None:
@@ -132,7 +132,7 @@ def test_orders_left_by_a_sync_are_missing_and_say_why(sync: Sync) -> None:
         include_items=False, settings=sync.settings.model_copy(update={"bl_daily_call_limit": 30, "bl_call_reserve": 0})
     )
     with open_warehouse(sync.settings) as warehouse, warehouse.engine.connect() as connection:
-        rows = read_report(connection, warehouse, find_report("missing"))
+        rows = read_report(connection, warehouse.store, find_report("missing"))
     found = Counter(zip(rows.values("missing"), rows.values("reason"), strict=True))
     assert found["order", "not_fetched"] > 0
     assert found["items", "not_fetched"] > 0

@@ -7,9 +7,9 @@ import re
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.sync.statuses import NOT_REVENUE, OPEN
-from bl_pipeline.warehouse.report_files import FOLDER, Report, ReportFileError, parse_report, read_reports
-from bl_pipeline.warehouse.reports import find_report
+from bl_pipeline.reports.files import FOLDER, Report, ReportFileError, parse_report, read_reports
+from bl_pipeline.reports.reading import find_report
+from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN
 from bl_pipeline_tests.reports.conftest import Kept
 
 REPORTS = read_reports()

@@ -9,15 +9,15 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, text
 
-from bl_pipeline.defs.rebuild import rebuild
-from bl_pipeline.defs.session import SyncSession
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import Report, ReportColumn, read_reports
+from bl_pipeline.reports.reading import find_report, read_report
+from bl_pipeline.reports.views import bring_up_to_date
 from bl_pipeline.settings import Settings, SettingsError
-from bl_pipeline.warehouse import report_views
+from bl_pipeline.sync.rebuild import rebuild
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline.warehouse.report_files import Report, ReportColumn, read_reports
-from bl_pipeline.warehouse.report_views import bring_up_to_date
-from bl_pipeline.warehouse.reports import find_report, read_report
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import MakeSettings, OpenSession, Sync
 
@@ -39,7 +39,7 @@ def definition(connection: Connection, name: str) -> str:
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
     """What sql/ says, to be changed."""
     said = list(read_reports())
-    monkeypatch.setattr(report_views, "read_reports", lambda: tuple(said))
+    monkeypatch.setattr(views, "read_reports", lambda: tuple(said))
     return said
 
 
@@ -51,7 +51,7 @@ def swap(reports: list[Report], name: str, **changes: object) -> None:
 
 def test_nothing_is_written_where_all_is_as_it_should_be(warehouse: Warehouse) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection)
+        views.install_reports(connection)
         assert transaction_id(connection) is None
 
 
@@ -59,7 +59,7 @@ def test_a_changed_report_is_made_anew(warehouse: Warehouse, reports: list[Repor
     swap(reports, "unknown_statuses", sql=find_report("unknown_statuses").sql.replace("'unknown'", "'never'"))
     with warehouse.engine.begin() as connection:
         assert "never" not in definition(connection, "unknown_statuses")
-        report_views.install_reports(connection)
+        views.install_reports(connection)
         assert "never" in definition(connection, "unknown_statuses")
 
 
@@ -73,14 +73,14 @@ def test_a_report_with_other_columns_takes_the_place_of_the_old_one(
         columns=(ReportColumn("store", None, "key"), ReportColumn("number", None, "one")),
     )
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection)
+        views.install_reports(connection)
         assert list(connection.execute(text("SELECT * FROM reports.unknown_statuses")).keys()) == ["store", "number"]
 
 
 def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report]) -> None:
     reports[:] = [report for report in reports if report.name != "unknown_statuses"]
     with warehouse.engine.begin() as connection:
-        report_views.install_reports(connection)
+        views.install_reports(connection)
         assert connection.scalar(text("SELECT to_regclass('reports.unknown_statuses')")) is None
         assert connection.scalar(text("SELECT to_regclass('reports.revenue_by_month')")) is not None
 
@@ -89,7 +89,7 @@ def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report])
 def test_reports_that_a_backup_did_not_bring_back_are_made_anew(warehouse: Warehouse, lost: str) -> None:
     with warehouse.engine.begin() as connection:
         connection.execute(text(f"DROP {lost} CASCADE"))
-        report_views.install_reports(connection)
+        views.install_reports(connection)
         assert "unknown" in definition(connection, "unknown_statuses")
         assert connection.scalar(text("SELECT to_regnamespace('stored') IS NOT NULL"))
 
@@ -101,8 +101,8 @@ def test_what_users_have_built_on_a_report_is_never_dropped(warehouse: Warehouse
         reports, "unknown_statuses", sql="SELECT store FROM sync.stores", columns=(ReportColumn("store", None, "key"),)
     )
     with warehouse.engine.begin() as connection:
-        with pytest.raises(report_views.ReportViewsError, match=r"view mine depends on view reports\.unknown_statuses"):
-            report_views.install_reports(connection)
+        with pytest.raises(views.ReportViewsError, match=r"view mine depends on view reports\.unknown_statuses"):
+            views.install_reports(connection)
         connection.rollback()
     with warehouse.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM public.mine")) == 0
@@ -120,7 +120,7 @@ def test_a_sync_sets_the_time_zone_and_opening_does_not(
         session.begin(uuid4().hex, job="sync_orders")
         session.close()
         with session.warehouse.engine.connect() as connection:
-            return session.timezone_before, report_views.read_timezone(connection, "main")
+            return session.timezone_before, views.read_timezone(connection, "main")
 
     assert zone() == (None, "UTC")
     assert zone(bl_timezone="Europe/Berlin") == ("UTC", "Europe/Berlin")
@@ -163,7 +163,7 @@ def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Wareh
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Any warehouse with more than ten orders is large."""
-    monkeypatch.setattr(report_views, "STORED_ABOVE", 10)
+    monkeypatch.setattr(views, "STORED_ABOVE", 10)
     return monkeypatch
 
 
@@ -172,30 +172,32 @@ def test_in_a_large_warehouse_a_report_is_stored_and_says_the_same(
 ) -> None:
     stored = [report for report in read_reports() if report.stored_when_large]
     with warehouse.engine.begin() as connection:
-        live = {report.name: read_report(connection, warehouse, report).rows for report in stored}
+        live = {report.name: read_report(connection, warehouse.store, report).rows for report in stored}
         assert any(live.values())
         for report in stored:
-            assert report_views.refresh(connection, report) is not None
-            shown = read_report(connection, warehouse, report)
+            assert views.refresh(connection, report) is not None
+            shown = read_report(connection, warehouse.store, report)
             assert shown.rows == live[report.name]
-            assert shown.stored_at == report_views.stored_at(connection, report)
+            assert shown.stored_at == views.stored_at(connection, report)
             assert "stored." in definition(connection, report.name)
     with warehouse.engine.begin() as connection:
-        assert report_views.refresh(connection, MONTHS) is not None, "a second time, over the first"
+        assert views.refresh(connection, MONTHS) is not None, "a second time, over the first"
 
 
 def test_a_stored_report_holds_until_a_sync_has_ended(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
+        views.refresh(connection, MONTHS)
         connection.execute(text("UPDATE sales.orders SET status = 'cancelled'"))
-        assert read_report(connection, warehouse, MONTHS).rows
+        assert read_report(connection, warehouse.store, MONTHS).rows
         connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
-        assert not read_report(connection, warehouse, MONTHS).rows, "nobody has refreshed it, and it is not outdated"
-        assert read_report(connection, warehouse, MONTHS).stored_at is None
+        assert not read_report(connection, warehouse.store, MONTHS).rows, (
+            "nobody has refreshed it, and it is not outdated"
+        )
+        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
         connection.execute(text("UPDATE sales.orders SET status = 'completed'"))
-        assert read_report(connection, warehouse, MONTHS).rows
+        assert read_report(connection, warehouse.store, MONTHS).rows
 
 
 def test_an_outdated_report_is_refreshed(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,7 @@ def test_an_outdated_report_is_refreshed(synced: Sync, warehouse: Warehouse, lar
     assert second
     assert second > first
     with warehouse.engine.connect() as connection:
-        assert read_report(connection, warehouse, MONTHS).stored_at == second
+        assert read_report(connection, warehouse.store, MONTHS).stored_at == second
 
 
 def test_a_reader_of_two_reports_is_in_nobodys_way(
@@ -215,7 +217,7 @@ def test_a_reader_of_two_reports_is_in_nobodys_way(
 ) -> None:
     """Each refresh waits for readers of its view only while it has changed no other."""
     changed: list[str] = []
-    make = report_views.refresh
+    make = views.refresh
 
     def watched(connection: Connection, report: Report) -> datetime | None:
         assert transaction_id(connection) is None, f"{changed[-1]} is not committed yet"
@@ -225,7 +227,7 @@ def test_a_reader_of_two_reports_is_in_nobodys_way(
     bring_up_to_date(warehouse.engine, find_report("revenue_orders"), always=True)
     bring_up_to_date(warehouse.engine, find_report("revenue_dates"), always=True)
     sync_ends(warehouse)
-    large.setattr(report_views, "refresh", watched)
+    large.setattr(views, "refresh", watched)
     bring_up_to_date(warehouse.engine, MONTHS, always=True)
     assert changed == ["revenue_orders", "revenue_dates", "revenue_by_month"]
 
@@ -244,7 +246,7 @@ def test_what_is_not_run_of_a_stored_report_costs_nothing(
         return {line.split(" on ")[1].split()[0] for line in plan if "Scan on" in line and "never" not in line}
 
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
+        views.refresh(connection, MONTHS)
         assert "revenue_by_month" in tables_read()
         assert "orders" not in tables_read()
         connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
@@ -254,11 +256,11 @@ def test_what_is_not_run_of_a_stored_report_costs_nothing(
 
 def test_a_rebuild_does_away_with_stored_rows(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
+        views.refresh(connection, MONTHS)
         connection.execute(text("UPDATE sync.runs SET finished_at = now() - interval '1 day'"))
     rebuild(SyncSession(settings=synced.settings, warehouse=warehouse, lock=SyncLock(warehouse)))
     with warehouse.engine.connect() as connection:
-        assert read_report(connection, warehouse, MONTHS).stored_at is None
+        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
         assert "stored." not in definition(connection, MONTHS.name)
 
 
@@ -266,21 +268,21 @@ def test_a_report_is_live_again_once_the_warehouse_is_not_large(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
-        large.setattr(report_views, "STORED_ABOVE", 1000)
-        assert report_views.refresh(connection, MONTHS) is None
+        views.refresh(connection, MONTHS)
+        large.setattr(views, "STORED_ABOVE", 1000)
+        assert views.refresh(connection, MONTHS) is None
         assert "stored." not in definition(connection, MONTHS.name)
         assert connection.scalar(text("SELECT to_regclass('stored.revenue_by_month')")) is None
-        assert read_report(connection, warehouse, MONTHS).stored_at is None
+        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
 
 
 def test_a_new_time_zone_does_away_with_stored_rows(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     with warehouse.engine.begin() as connection:
-        report_views.refresh(connection, MONTHS)
-        assert report_views.set_timezone(connection, warehouse.store, "Pacific/Auckland") == "UTC"
-        rows = read_report(connection, warehouse, MONTHS)
+        views.refresh(connection, MONTHS)
+        assert views.set_timezone(connection, warehouse.store, "Pacific/Auckland") == "UTC"
+        rows = read_report(connection, warehouse.store, MONTHS)
         assert (rows.stored_at, rows.timezone) == (None, "Pacific/Auckland")
 
 
@@ -291,13 +293,13 @@ def test_a_report_that_rests_on_a_stored_one_refreshes_that_first(
     for report in (single, monthly):
         bring_up_to_date(warehouse.engine, report, always=True)
     with warehouse.engine.begin() as connection:
-        assert read_report(connection, warehouse, monthly).rows
+        assert read_report(connection, warehouse.store, monthly).rows
         connection.execute(text("UPDATE sales.order_status_history SET credit = 0, coupon = 0"))
     sync_ends(warehouse)
     newest = bring_up_to_date(warehouse.engine, monthly)
     with warehouse.engine.connect() as connection:
-        assert not read_report(connection, warehouse, monthly).rows
-        below = report_views.stored_at(connection, single)
+        assert not read_report(connection, warehouse.store, monthly).rows
+        below = views.stored_at(connection, single)
         assert newest
         assert below
         assert below <= newest
@@ -305,5 +307,5 @@ def test_a_report_that_rests_on_a_stored_one_refreshes_that_first(
 
 def test_what_is_not_to_be_stored_is_not(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
     with warehouse.engine.begin() as connection:
-        assert report_views.refresh(connection, find_report("open_orders_by_age")) is None
+        assert views.refresh(connection, find_report("open_orders_by_age")) is None
         assert "stored." not in definition(connection, "open_orders_by_age")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from bl_pipeline.cli import app
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.terminal.cli import app
 from bl_pipeline.terminal.console import amount
 from bl_pipeline.terminal.tables import bar
-from bl_pipeline.warehouse.report_files import read_reports
 from bl_pipeline_tests.reports.conftest import Kept
 
 Report = Callable[..., Result]

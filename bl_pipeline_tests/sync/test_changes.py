@@ -10,22 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bl_pipeline.sync.changes import (
-    EVERY_DATE,
-    Fetch,
-    FullSync,
-    OrderDates,
-    OrderState,
-    Plan,
-    Reason,
-    Wanted,
-    changed_orders,
-    items_needed,
-    plan,
-    plan_calls,
-    retry_due,
-)
-from bl_pipeline.sync.summaries import ListedOrder
+from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderDates, OrderState, Reason, SyncRequest
+from bl_pipeline.rules.changes import Plan, changed_orders, full_sync_wants, items_needed, plan, plan_calls, retry_due
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -34,15 +20,15 @@ OLD = NOW - 90 * DAY
 HELD = OrderState(
     order_id="1",
     order_date=OLD,
-    listed_hash="h",
+    listed_fingerprint="h",
     listed_status="COMPLETED",
     listed_status_changed_at=OLD,
     listed_filed=False,
-    held_hash="h",
-    held_status_changed_at=OLD,
-    order_key="k",
+    stored_fingerprint="h",
+    stored_status_changed_at=OLD,
+    order_fingerprint="k",
     order_fetched_at=NOW - DAY,
-    items_key="k",
+    items_fingerprint="k",
     items_fetched_at=NOW - DAY,
     status="completed",
 )
@@ -52,7 +38,7 @@ FULL = FullSync(requested_at=NOW)
 
 
 def reason(state: OrderState, **wanted: Any) -> Reason | None:
-    fetches = changed_orders({state.order_id: state}, Wanted(**wanted), NOW)
+    fetches = changed_orders({state.order_id: state}, SyncRequest(**wanted), NOW)
     return fetches[0].reason if fetches else None
 
 
@@ -67,18 +53,18 @@ def reason(state: OrderState, **wanted: Any) -> Reason | None:
         (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD + timedelta(milliseconds=1)), {}),
         (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD - DAY), {}),
         (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=None), {}),
-        (Reason.STATUS_CHANGED, replace(HELD, held_status_changed_at=None), {}),
-        (None, replace(HELD, listed_status_changed_at=None, held_status_changed_at=None), {}),
-        (Reason.CONTENT_CHANGED, replace(HELD, listed_hash="other"), {}),
-        (Reason.CONTENT_CHANGED, replace(HELD, listed_hash="other", is_listed=False), {}),
+        (Reason.STATUS_CHANGED, replace(HELD, stored_status_changed_at=None), {}),
+        (None, replace(HELD, listed_status_changed_at=None, stored_status_changed_at=None), {}),
+        (Reason.CONTENT_CHANGED, replace(HELD, listed_fingerprint="other"), {}),
+        (Reason.CONTENT_CHANGED, replace(HELD, listed_fingerprint="other", is_listed=False), {}),
         (Reason.FAILED_BEFORE, FAILED, {}),
         (Reason.FAILED_BEFORE, replace(UNSEEN, failed_at=NOW - DAY, attempts=1), {}),
         (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW - 7 * DAY), {}),
         (None, replace(FAILED, attempts=40, failed_at=NOW - 6 * DAY), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, items_fetched_at=None, items_key=None), {}),
-        (None, replace(HELD, items_fetched_at=None, items_key=None), {"include_items": False}),
-        (None, replace(HELD, items_fetched_at=None, items_key=None, listed_status="PURGED"), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, items_key="earlier"), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, items_fetched_at=None, items_fingerprint=None), {}),
+        (None, replace(HELD, items_fetched_at=None, items_fingerprint=None), {"include_items": False}),
+        (None, replace(HELD, items_fetched_at=None, items_fingerprint=None, listed_status="PURGED"), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, items_fingerprint="earlier"), {}),
         (Reason.FULL_SYNC, HELD, {"full_syncs": [FULL]}),
         (None, replace(HELD, order_fetched_at=NOW, items_fetched_at=NOW), {"full_syncs": [FULL]}),
         (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(start=NOW - DAY))]}),
@@ -107,9 +93,9 @@ def test_the_same_moment_in_another_zone_is_no_change() -> None:
     in_utc = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     in_berlin = datetime(2026, 3, 29, 3, 30, tzinfo=berlin)
 
-    assert reason(replace(HELD, held_status_changed_at=in_utc, listed_status_changed_at=in_berlin)) is None
+    assert reason(replace(HELD, stored_status_changed_at=in_utc, listed_status_changed_at=in_berlin)) is None
     assert (
-        reason(replace(HELD, held_status_changed_at=in_utc, listed_status_changed_at=in_utc.replace(tzinfo=berlin)))
+        reason(replace(HELD, stored_status_changed_at=in_utc, listed_status_changed_at=in_utc.replace(tzinfo=berlin)))
         == Reason.STATUS_CHANGED
     )
 
@@ -117,12 +103,12 @@ def test_the_same_moment_in_another_zone_is_no_change() -> None:
 def state(order_id: str, kind: str, *, changed: timedelta = timedelta(0)) -> OrderState:
     kinds = {
         "new": replace(UNSEEN, order_date=NOW),
-        "status": replace(HELD, held_status_changed_at=None),
-        "content": replace(HELD, held_hash="earlier"),
+        "status": replace(HELD, stored_status_changed_at=None),
+        "content": replace(HELD, stored_fingerprint="earlier"),
         "failed": FAILED,
         "backlog": UNSEEN,
         "purged": replace(UNSEEN, listed_status="PURGED"),
-        "items": replace(HELD, items_key="earlier"),
+        "items": replace(HELD, items_fingerprint="earlier"),
         "full": HELD,
     }
     return replace(kinds[kind], order_id=order_id, listed_status_changed_at=OLD + changed) if kind not in {
@@ -136,7 +122,7 @@ def test_the_most_urgent_come_first() -> None:
     states["soonest"] = state("soonest", "backlog", changed=-9 * DAY)
     states["failed"] = replace(FAILED, order_id="failed")
 
-    order = [fetch.order_id for fetch in changed_orders(states, Wanted(full_syncs=[FULL]), NOW)]
+    order = [fetch.order_id for fetch in changed_orders(states, SyncRequest(full_syncs=[FULL]), NOW)]
 
     assert order == ["content", "new", "status", "failed", "soonest", "backlog", "items", "purged", "full"]
 
@@ -144,7 +130,7 @@ def test_the_most_urgent_come_first() -> None:
 def test_ties_are_broken_the_same_way_each_time() -> None:
     states = {order_id: replace(UNSEEN, order_id=order_id) for order_id in ("30", "100", "20")}
 
-    assert [fetch.order_id for fetch in changed_orders(states, Wanted(), NOW)] == ["100", "20", "30"]
+    assert [fetch.order_id for fetch in changed_orders(states, SyncRequest(), NOW)] == ["100", "20", "30"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +151,7 @@ def test_least_calls(fetch: Fetch, least: int, least_without_items: int) -> None
 
 
 def test_items_only_are_asked_for_where_just_they_are_missing() -> None:
-    (fetch,) = changed_orders({"1": replace(HELD, items_key="earlier")}, Wanted(), NOW)
+    (fetch,) = changed_orders({"1": replace(HELD, items_fingerprint="earlier")}, SyncRequest(), NOW)
     assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
 
 
@@ -187,14 +173,15 @@ def test_what_a_full_sync_wants_again(
 ) -> None:
     """What was fetched before the request: the order, or its items, unless they are purged. Planted: == PURGED."""
     state = replace(HELD, listed_status=listed_status, order_fetched_at=order_at, items_fetched_at=items_at)
-    assert replace(FULL, include_items=include_items).wants(state) is wanted
+    assert full_sync_wants(replace(FULL, include_items=include_items), state) is wanted
 
 
 def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
     states = {"1": HELD, "2": replace(HELD, order_id="2", listed_status="PURGED")}
 
-    forced = {fetch.order_id: fetch.force_items for fetch in changed_orders(states, Wanted(full_syncs=[FULL]), NOW)}
-    without = changed_orders(states, Wanted(full_syncs=[replace(FULL, include_items=False)]), NOW)
+    fetches = changed_orders(states, SyncRequest(full_syncs=[FULL]), NOW)
+    forced = {fetch.order_id: fetch.force_items for fetch in fetches}
+    without = changed_orders(states, SyncRequest(full_syncs=[replace(FULL, include_items=False)]), NOW)
 
     assert forced == {"1": True, "2": False}
     assert [fetch.force_items for fetch in without] == [False, False]
@@ -213,7 +200,7 @@ def test_the_plan_ends_where_the_calls_do(calls_left: int, fetched: int) -> None
 def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_left: int) -> None:
     states = {str(number): state(str(number), kind) for number, kind in enumerate(kinds)}
 
-    planned = plan(states, Wanted(full_syncs=[FULL]), calls_left, NOW)
+    planned = plan(states, SyncRequest(full_syncs=[FULL]), calls_left, NOW)
 
     assert sorted(fetch.order_id for fetch in [*planned.fetches, *planned.deferred]) == sorted(states)
     assert sum(fetch.least_calls(include_items=True) for fetch in planned.fetches[:-1]) <= calls_left
@@ -225,10 +212,10 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
         (None, False, False, True),
         (HELD, False, False, False),
         (HELD, False, True, True),
-        (replace(HELD, items_key="earlier"), False, False, True),
-        (replace(HELD, items_key="earlier"), True, False, False),
-        (replace(HELD, items_fetched_at=None, items_key=None), False, False, True),
-        (replace(HELD, items_fetched_at=None, items_key=None), True, False, True),
+        (replace(HELD, items_fingerprint="earlier"), False, False, True),
+        (replace(HELD, items_fingerprint="earlier"), True, False, False),
+        (replace(HELD, items_fetched_at=None, items_fingerprint=None), False, False, True),
+        (replace(HELD, items_fetched_at=None, items_fingerprint=None), True, False, True),
     ],
 )
 def test_items_are_fetched_only_where_they_can_have_changed(
@@ -244,7 +231,7 @@ LISTED = ListedOrder("1", OLD, "COMPLETED", OLD, False, "h")
     ("changes", "same"),
     [
         ({}, True),
-        ({"content_hash": "other"}, False),
+        ({"fingerprint": "other"}, False),
         ({"status_changed_at": None}, False),
         ({"status": "PURGED"}, False),
         ({"is_filed": True}, False),
@@ -277,7 +264,7 @@ RECHECKABLE = replace(HELD, status="shipped", order_fetched_at=NOW - 2 * DAY)
         (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=23)), False),
         (replace(RECHECKABLE, status="completed"), False),
         (replace(RECHECKABLE, status="completed", order_fetched_at=NOW - 30 * DAY), True),
-        (replace(RECHECKABLE, listed_status="PURGED", held_hash="h"), False),
+        (replace(RECHECKABLE, listed_status="PURGED", stored_fingerprint="h"), False),
         (replace(RECHECKABLE, is_listed=False), False),
         (replace(RECHECKABLE, failed_at=NOW, attempts=9), False),
         (replace(RECHECKABLE, order_fetched_at=None), False),
@@ -286,7 +273,7 @@ RECHECKABLE = replace(HELD, status="shipped", order_fetched_at=NOW - 2 * DAY)
 @pytest.mark.parametrize("include_items", [True, False])
 def test_recheck(state: OrderState, due: bool, include_items: bool) -> None:
     """The items of an open order are looked at too."""
-    planned = plan({"1": state}, Wanted(rechecks=5, include_items=include_items), 100, NOW)
+    planned = plan({"1": state}, SyncRequest(rechecks=5, include_items=include_items), 100, NOW)
 
     fetch = Fetch("1", Reason.RECHECK, force_items=include_items and state.status == "shipped")
     assert planned == Plan([fetch] if due else [], [])
@@ -295,19 +282,19 @@ def test_recheck(state: OrderState, due: bool, include_items: bool) -> None:
 @pytest.mark.parametrize(
     ("wanted", "calls_left", "rechecked"),
     [
-        (Wanted(rechecks=4), 100, ["1", "2"]),
-        (Wanted(rechecks=3), 100, ["1", "4"]),  # one call is left: enough for an order that is over
-        (Wanted(rechecks=1), 100, ["4"]),
-        (Wanted(rechecks=3, include_items=False), 100, ["1", "2", "3"]),
-        (Wanted(rechecks=0), 100, []),
-        (Wanted(rechecks=9), 10, ["1", "2"]),  # 2 may go to the new order, half of the rest is kept
-        (Wanted(rechecks=9), 3, []),
-        (Wanted(rechecks=9, only_failed=True), 100, []),
-        (Wanted(rechecks=9, order_ids=["9"]), 100, []),
-        (Wanted(rechecks=9, dates=OrderDates(before=NOW)), 100, []),
+        (SyncRequest(rechecks=4), 100, ["1", "2"]),
+        (SyncRequest(rechecks=3), 100, ["1", "4"]),  # one call is left: enough for an order that is over
+        (SyncRequest(rechecks=1), 100, ["4"]),
+        (SyncRequest(rechecks=3, include_items=False), 100, ["1", "2", "3"]),
+        (SyncRequest(rechecks=0), 100, []),
+        (SyncRequest(rechecks=9), 10, ["1", "2"]),  # 2 may go to the new order, half of the rest is kept
+        (SyncRequest(rechecks=9), 3, []),
+        (SyncRequest(rechecks=9, only_failed=True), 100, []),
+        (SyncRequest(rechecks=9, order_ids=("9",)), 100, []),
+        (SyncRequest(rechecks=9, dates=OrderDates(before=NOW)), 100, []),
     ],
 )
-def test_rechecks_take_only_what_is_to_spare(wanted: Wanted, calls_left: int, rechecked: list[str]) -> None:
+def test_rechecks_take_only_what_is_to_spare(wanted: SyncRequest, calls_left: int, rechecked: list[str]) -> None:
     states = {
         order_id: replace(RECHECKABLE, order_id=order_id, order_fetched_at=NOW - days * DAY)
         for order_id, days in [("3", 2), ("2", 3), ("1", 4)]

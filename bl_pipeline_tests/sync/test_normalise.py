@@ -19,12 +19,12 @@ from bl_pipeline.bricklink import (
     read_items,
     read_order,
 )
-from bl_pipeline.sync import frames
-from bl_pipeline.sync.normalise import (
+from bl_pipeline.rules import frames
+from bl_pipeline.rules.normalise import (
     NotNormalisable,
     item_rows,
+    order_fingerprint,
     order_items_frame,
-    order_key,
     order_row,
     orders_frame,
 )
@@ -282,13 +282,13 @@ def test_frames_without_rows_have_their_columns() -> None:
 
 
 @pytest.mark.parametrize("field", ["subtotal", "total_count", "unique_count", "total_weight"])
-def test_the_order_key_moves_with_all_that_items_can_move(field: str) -> None:
+def test_the_order_fingerprint_moves_with_all_that_items_can_move(field: str) -> None:
     content = answer("order")
-    before = order_key(read_order(json.dumps(content)))
+    before = order_fingerprint(read_order(json.dumps(content)))
     content["remarks"], content["status"], content["cost"]["shipping"] = "new", "SHIPPED", "9.0000"
-    assert order_key(read_order(json.dumps(content))) == before
+    assert order_fingerprint(read_order(json.dumps(content))) == before
 
     holder = content["cost"] if field == "subtotal" else content
     holder[field] = 77 if isinstance(holder[field], int) else "77.0000"
 
-    assert order_key(read_order(json.dumps(content))) != before
+    assert order_fingerprint(read_order(json.dumps(content))) != before

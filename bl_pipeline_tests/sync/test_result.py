@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bl_pipeline.sync.indicator import Facts, Indicator, LastRun, standing
-from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
+from bl_pipeline.records import RunStatus, StopReason, SyncResult
+from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, standing
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ERRORS = [{"order_id": "1", "error": "x"}]

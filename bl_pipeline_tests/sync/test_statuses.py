@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bl_pipeline.sync.statuses import NOT_REVENUE, OPEN, STATUSES, is_known, normalise_status
+from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN, STATUSES, is_known, normalise_status
 from bl_pipeline_tests.expected import STATUS
 
 DOCUMENTED = [

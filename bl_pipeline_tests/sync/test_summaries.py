@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bl_pipeline.bricklink import OrderSummary, UnreadableSummary, read_summaries
-from bl_pipeline.sync.summaries import ListedOrder, content_hash, merge_lists
+from bl_pipeline.records import ListedOrder
+from bl_pipeline.rules.summaries import fingerprint, merge_lists
 
 ANSWERS = Path(__file__).parent / "answers"
 
@@ -56,7 +57,7 @@ def test_each_row_is_an_order(name: str) -> None:
 
     assert unreadable == []
     assert [without_hash(order) for order in listed.values()] == [without_hash(order) for order in LISTED[name]]
-    assert len({order.content_hash for order in listed.values()}) == len(rows)
+    assert len({order.fingerprint for order in listed.values()}) == len(rows)
 
 
 def without_hash(order: ListedOrder) -> tuple[Any, ...]:
@@ -84,7 +85,7 @@ def without_hash(order: ListedOrder) -> tuple[Any, ...]:
         (("something_new",), "whatever", False),
     ],
 )
-def test_the_content_hash_moves_with_what_the_list_says(path: tuple[str, ...], value: Any, moves: bool) -> None:
+def test_the_fingerprint_moves_with_what_the_list_says(path: tuple[str, ...], value: Any, moves: bool) -> None:
     (row,) = answer("list_vat_flag")
     (before,), _ = read_summaries(json.dumps([row]))
     holder = row
@@ -94,7 +95,7 @@ def test_the_content_hash_moves_with_what_the_list_says(path: tuple[str, ...], v
 
     (after,), _ = read_summaries(json.dumps([row]))
 
-    hashes = [content_hash(each, is_filed=bool(each.is_filed)) for each in (before, after)]
+    hashes = [fingerprint(each, is_filed=bool(each.is_filed)) for each in (before, after)]
     assert (hashes[0] != hashes[1]) is moves
 
 
@@ -112,7 +113,7 @@ def test_the_list_an_old_row_stands_in_says_whether_it_is_filed() -> None:
     rows, _ = rows_of("list_2014")
     assert rows[0].is_filed is None
     assert [order.is_filed for order in merge_lists([], rows).values()] == [True]
-    assert merge_lists(rows, [])["2201001"].content_hash != merge_lists([], rows)["2201001"].content_hash
+    assert merge_lists(rows, [])["2201001"].fingerprint != merge_lists([], rows)["2201001"].fingerprint
 
 
 def test_a_row_of_which_only_the_id_can_be_read_is_an_order_all_the_same() -> None:

@@ -18,9 +18,9 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from bl_pipeline.cli import app
+from bl_pipeline.postgres import embedded
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.warehouse import embedded
+from bl_pipeline.terminal.cli import app
 from bl_pipeline_tests.conftest import NOW, Postgres
 
 NOWHERE = "postgresql://someone:hunter2@127.0.0.1:1/nothing"
@@ -36,7 +36,7 @@ FIELDS = [
     "last_synced_at",
     "duration_seconds",
 ]
-BL = [sys.executable, "-c", "from bl_pipeline.cli import main; main()"]
+BL = [sys.executable, "-c", "from bl_pipeline.terminal.cli import main; main()"]
 
 Bl = Callable[..., Result]
 

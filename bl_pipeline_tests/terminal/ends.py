@@ -92,7 +92,7 @@ def _main(arguments: tuple[str, ...], environment: Mapping[str, str], folder: Pa
     if plant:
         module, _, name = plant.partition(":")
         setattr(importlib.import_module(module), name, _broken)
-    from bl_pipeline.cli import main
+    from bl_pipeline.terminal.cli import main
 
     main()
 

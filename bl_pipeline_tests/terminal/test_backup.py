@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bl_pipeline.warehouse.binaries import installed
+from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import psycopg
 
-from bl_pipeline.warehouse.binaries import installed
+from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl
 from bl_pipeline_tests.terminal.test_backup import everything

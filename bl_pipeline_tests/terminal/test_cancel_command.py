@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.standing import newest_event
 from bl_pipeline.sandbox import SandboxServer, Store

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
+from bl_pipeline.postgres import embedded
 from bl_pipeline.terminal.demo_world import demo_world
-from bl_pipeline.warehouse import embedded
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 from bl_pipeline_tests.waiting import wait_until
 

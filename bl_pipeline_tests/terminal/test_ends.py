@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bl_pipeline.cli import app
+from bl_pipeline.postgres import embedded
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse import embedded
+from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.conftest import _HOME, Postgres
 from bl_pipeline_tests.expected import assert_in_step
@@ -56,14 +56,15 @@ WRITING = [
 READING = [("status", "sync.runs"), ("doctor", "sync.runs"), ("report", "sales.orders")]
 OFTEN = ("refresh", "retry", "status")
 PLANTS = [
-    *(("sync", f"bl_pipeline.defs.{place}") for place in (
-        "steps:list_orders", "steps:plan_changes", "batch:fetch_batch", "steps:finish", "metadata:plan_metadata",
+    *(("sync", f"bl_pipeline.{place}") for place in (
+        "sync.listing:list_orders", "sync.planning:plan_changes", "sync.fetching:fetch_batch", "sync.finishing:finish",
+        "defs.metadata:plan_metadata",
     )),
-    ("refresh", "bl_pipeline.defs.batch:fetch_batch"),
-    ("retry", "bl_pipeline.defs.steps:plan_changes"),
-    ("plan", "bl_pipeline.defs.steps:plan_fetches"),
-    ("rebuild", "bl_pipeline.defs.rebuild:load_prepared"),
-    ("status", "bl_pipeline.status:read_status"),
+    ("refresh", "bl_pipeline.sync.fetching:fetch_batch"),
+    ("retry", "bl_pipeline.sync.planning:plan_changes"),
+    ("plan", "bl_pipeline.sync.planning:plan_fetches"),
+    ("rebuild", "bl_pipeline.sync.rebuild:load_prepared"),
+    ("status", "bl_pipeline.sync.status:read_status"),
     ("doctor", "bl_pipeline.warehouse.sales:count_rows"),
     ("report", "bl_pipeline.terminal.reports:report_view"),
 ]  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
+from bl_pipeline.records import Reason
+from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.sync.changes import Reason
-from bl_pipeline.sync.forecast import Forecast
 from bl_pipeline.terminal.planning import forecast_view
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock

@@ -13,9 +13,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
+from bl_pipeline.postgres.binaries import installed
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse import database
-from bl_pipeline.warehouse.binaries import installed
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 

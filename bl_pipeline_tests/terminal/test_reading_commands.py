@@ -33,7 +33,8 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
 def test_status_is_quick_as_it_does_without_dagster() -> None:
     script = (
         "import sys\n"
-        "import bl_pipeline.cli, bl_pipeline.status, bl_pipeline.terminal.views, bl_pipeline.warehouse.database\n"
+        "import bl_pipeline.terminal.cli, bl_pipeline.sync.status\n"
+        "import bl_pipeline.terminal.views, bl_pipeline.warehouse.database\n"
         "print([name for name in ('dagster', 'pandas', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -21,14 +21,14 @@ import psycopg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from bl_pipeline.defs import defs
+from bl_pipeline.definitions import defs
 from bl_pipeline.defs.checks import CHECK_KEYS
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.sensors import sync_incomplete
 from bl_pipeline.defs.standing import ORDERS, newest_event
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
-from bl_pipeline.status import read_status
+from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 

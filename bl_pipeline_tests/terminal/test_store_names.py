@@ -33,8 +33,8 @@ def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: Sandbox
 def test_two_stores_cannot_become_one(synced_bl: Bl, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "INSERT INTO sync.order_state (store, platform, platform_order_id, order_date, listed_hash, listed_status, "
-            "first_listed_at) VALUES ('other', 'bricklink', '1', now(), '', 'PAID', now())"
+            "INSERT INTO sync.order_state (store, platform, platform_order_id, order_date, listed_fingerprint, "
+            "listed_status, first_listed_at) VALUES ('other', 'bricklink', '1', now(), '', 'PAID', now())"
         )
     refused = expect(synced_bl("rename-store", "main", "other"), 2)
     assert "two stores cannot become one" in " ".join(refused.stderr.split())

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bl_pipeline.cli import app
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import FIELDS, NOWHERE, Bl, expect, only_message, only_message_of_run, told

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from bl_pipeline.bricklink import Order
-from bl_pipeline.defs import loading
+from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Store
-from bl_pipeline.sync import normalise
+from bl_pipeline.sync import loading
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect
 
@@ -52,7 +52,7 @@ def test_orders_that_meet_a_fault_of_ours_say_where(bl: Bl, store: Store, monkey
     said, logged = result.stderr, dagsters_log()
     for text in (said, logged):
         assert text.count("ZeroDivisionError, which nobody foresaw, at") == 1
-        assert "bl_pipeline/defs/loading.py:" in text
+        assert "bl_pipeline/sync/loading.py:" in text
         assert "bl_pipeline_tests/terminal/test_unforeseen.py:" in text
         assert "in broken" in text
         assert "and 1 more" in text

@@ -15,15 +15,15 @@ from typing import Any
 
 import psycopg
 
-from bl_pipeline.warehouse import embedded
-from bl_pipeline.warehouse.embedded import Lease
-from bl_pipeline.warehouse.embedded_server import Cluster
+from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.embedded import Lease
+from bl_pipeline.postgres.keeper import Cluster
 from bl_pipeline_tests.waiting import wait_until
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from bl_pipeline.warehouse.embedded import acquire
+from bl_pipeline.postgres.embedded import acquire
 lease = acquire(Path(sys.argv[1]))
 {more}
 print(lease.url, flush=True)

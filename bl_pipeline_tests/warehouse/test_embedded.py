@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bl_pipeline.warehouse import embedded
-from bl_pipeline.warehouse.binaries import candidates
-from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire
-from bl_pipeline.warehouse.embedded_server import as_account
+from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.binaries import candidates
+from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
+from bl_pipeline.postgres.keeper import as_account
 from bl_pipeline_tests.waiting import wait_until
 from bl_pipeline_tests.warehouse.clusters import (
     answers,

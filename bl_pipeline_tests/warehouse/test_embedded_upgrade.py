@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bl_pipeline.postgres.binaries import installed, major
+from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
+from bl_pipeline.postgres.upgrade import upgrade_embedded
 from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse.binaries import installed, major
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire
-from bl_pipeline.warehouse.embedded_upgrade import upgrade_embedded
 from bl_pipeline_tests.waiting import wait_until
 from bl_pipeline_tests.warehouse.clusters import ask, cluster, is_stopped, new_home
 

@@ -16,7 +16,7 @@ NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: Kind = "order") -> Document:
     return land(
-        warehouse, run_id="run", order_id=order_id, kind=kind, body=body, listed_hash="h",
+        warehouse, run_id="run", order_id=order_id, kind=kind, body=body, listed_fingerprint="h",
         listed_status_changed_at=None, fetched_at=NOW,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_only_what_is_newer_than_what_is_loaded_waits(warehouse: Warehouse) -> N
         connection.execute(
             text(
                 """
-                INSERT INTO sync.order_state (store, platform, platform_order_id, order_date, listed_hash,
+                INSERT INTO sync.order_state (store, platform, platform_order_id, order_date, listed_fingerprint,
                     listed_status, first_listed_at, order_document_id, items_document_id)
                 VALUES ('main', 'bricklink', '1', :now, 'h', 'PAID', :now, :order, :items)
                 """

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
+import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import bl_pipeline.warehouse
-from bl_pipeline.defs.steps import SyncRequest
+from bl_pipeline.records import SyncRequest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Clock, Sync
+from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
 from bl_pipeline_tests.expected import dump
 from bl_pipeline_tests.reliability.processes import run_steps, session_at
 
 
 def back_to_0002(connection: Connection) -> None:
-    """Undo what migration 0003 does: keys without currency and date, digests of the answers."""
+    """Undo 0008, and what 0003 does: keys without currency and date, digests of the answers."""
+    for schema, table, before, after, _comment in scripts().get_revision("0008").module.COLUMNS:
+        connection.execute(text(f"ALTER TABLE {schema}.{table} RENAME {after} TO {before}"))
     keys = connection.execute(text("SELECT platform_order_id, order_key, items_key FROM sync.order_state")).all()
     for order_id, *pair in keys:
         shortened = [None if key is None else json.dumps(json.loads(key)[:4]) for key in pair]
@@ -34,11 +39,14 @@ def back_to_0002(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE sync.order_state ADD order_digest text, ADD items_digest text"))
 
 
+def scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(bl_pipeline.warehouse.__file__).parent / "migrations"))
+
+
 def migrate(connection: Connection, revision: str) -> None:
     """Apply one migration."""
-    scripts = ScriptDirectory(str(Path(bl_pipeline.warehouse.__file__).parent / "migrations"))
     with Operations.context(MigrationContext.configure(connection)):
-        scripts.get_revision(revision).module.upgrade()
+        scripts().get_revision(revision).module.upgrade()
 
 
 def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since(
@@ -64,9 +72,36 @@ def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since
 
     with warehouse.engine.begin() as connection:
         migrate(connection, "0003")
+        migrate(connection, "0008")
     assert dump(warehouse, "sync.order_state") == before
     with session_at(settings, clock) as session:
         result = run_steps(session)
 
     assert result.success
     assert [request.path for request in server.requests if request.path != "/orders"] == [f"/orders/{moved}/items"]
+
+
+@pytest.mark.parametrize("release", ["0007"])
+def test_a_warehouse_of_an_earlier_release_is_upgraded_and_synced(
+    release: str, server: SandboxServer, store: Store, empty_database_url: str, clock: Clock
+) -> None:
+    """What it has stays as it is, and the next sync asks for what has changed and no more.
+
+    `releases/` has dumps of warehouses as releases made them, of the store of the fixture `store` after one sync.
+    Planted: a migration that loses stored_fingerprint, which fetches every order again.
+    """
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        dumped = gzip.decompress((Path(__file__).parent / "releases" / f"{release}.sql.gz").read_bytes())
+        connection.execute(dumped)
+    changed = next(order.order_id for order in store.sales.values() if not order.is_purged)
+    store.set_payment_status(changed, "Bounced")
+    clock.advance(hours=1)
+    settings = sandbox_settings(server, empty_database_url)
+
+    with session_at(settings, clock) as session:
+        orders = dump(session.warehouse, "sales.orders")["sales.orders"]
+        result = run_steps(session)
+
+    assert len(orders) == len(store.sales) == result.orders_processed
+    assert (result.success, result.orders_updated) == (True, 1)
+    assert [request.path for request in server.requests] == ["/orders", "/orders", f"/orders/{changed}"]

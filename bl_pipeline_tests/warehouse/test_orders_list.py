@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, read_orders
-from bl_pipeline.warehouse.questions import QuestionError
 from bl_pipeline_tests.conftest import NOW, Sync
 from bl_pipeline_tests.expected import order_row
 

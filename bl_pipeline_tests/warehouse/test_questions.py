@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from bl_pipeline.warehouse.questions import QuestionError, one_of, parse_time
+from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from bl_pipeline.rules import frames
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync import frames
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse, upgrade

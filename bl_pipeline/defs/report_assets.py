@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from bl_pipeline.warehouse.report_files import SCHEMA, Report, read_reports
+from bl_pipeline.reports.files import SCHEMA, Report, read_reports
 
 if TYPE_CHECKING:
-    from bl_pipeline.defs.session import SyncSession
-    from bl_pipeline.warehouse.report_files import ReportColumn
-    from bl_pipeline.warehouse.reports import ReportRows
+    from bl_pipeline.reports.files import ReportColumn
+    from bl_pipeline.reports.reading import ReportRows
+    from bl_pipeline.sync.session import SyncSession
 
 GROUP = "reports"
 PREVIEW_ROWS = 12
@@ -57,19 +57,19 @@ def _report_asset(report: Report) -> dg.AssetsDefinition:
 
 def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
     """Refresh the report where it is stored, and say what is in it. Reports name orders, but no buyers."""
-    from bl_pipeline.pictures import can_draw, draw  # noqa: PLC0415
-    from bl_pipeline.warehouse import report_views  # noqa: PLC0415
-    from bl_pipeline.warehouse.reports import BASES, ReportQuestion, count_rows, read_report  # noqa: PLC0415
+    from bl_pipeline.reports import views  # noqa: PLC0415
+    from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415
+    from bl_pipeline.reports.reading import BASES, ReportQuestion, count_rows, read_report  # noqa: PLC0415
 
     warehouse = session.warehouse
-    stored_at = report_views.bring_up_to_date(warehouse.engine, report, always=True)
+    stored_at = views.bring_up_to_date(warehouse.engine, report, always=True)
     asked = ReportQuestion(
         basis=BASES[0] if report.has("basis") else None, total=True, latest=None if report.chart else PREVIEW_ROWS
     )
     with warehouse.engine.connect() as connection:
-        types = report_views.column_types(connection, report)
-        count = count_rows(connection, warehouse, report)
-        rows = read_report(connection, warehouse, report, asked)
+        types = views.column_types(connection, report)
+        count = count_rows(connection, warehouse.store, report)
+        rows = read_report(connection, warehouse.store, report, asked)
     metadata: dict[str, Any] = {
         "dagster/row_count": count,
         "dagster/column_schema": dg.TableSchema(

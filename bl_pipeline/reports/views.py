@@ -14,7 +14,7 @@ from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from bl_pipeline.warehouse.report_files import SCHEMA, Report, digest, read_reports
+from bl_pipeline.reports.files import SCHEMA, Report, digest, read_reports
 
 STORED_ABOVE = 20_000
 """With more orders than this in the warehouse, the reports that allow it are stored: the slowest takes a second."""

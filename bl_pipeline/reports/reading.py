@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.warehouse import report_views
-from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.questions import QuestionError, one_of
-from bl_pipeline.warehouse.report_files import SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.reports import views
+from bl_pipeline.reports.files import SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.reports.questions import QuestionError, one_of
 
 BASES = ("order_date", "paid_date", "shipped_date")
 
@@ -74,16 +73,14 @@ def find_report(name: str) -> Report:
     return found[one_of(name, "report", found)]
 
 
-def read_report(
-    connection: Connection, warehouse: Warehouse, report: Report, asked: ReportQuestion | None = None
-) -> ReportRows:
+def read_report(connection: Connection, store: str, report: Report, asked: ReportQuestion | None = None) -> ReportRows:
     """The store's rows of a report, sorted: by time, or the largest first where they are added up.
 
     Raises QuestionError where the report has no such column, or where nothing was ever sold in that currency.
     """
     asked = asked or ReportQuestion()
     where, values = _conditions(report, asked)
-    values["store"] = warehouse.store
+    values["store"] = store
     columns = report.columns
     backwards = False
     if asked.total and report.adds_up:
@@ -109,7 +106,7 @@ def read_report(
     source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
     rows = [tuple(row) for row in connection.execute(text(f"SELECT {select} {source} {order}{limit}"), values)]
     if not rows and asked.currency:
-        _check_currency(connection, warehouse, asked.currency)
+        _check_currency(connection, store, asked.currency)
     earlier = 0
     if backwards:
         rows.reverse()
@@ -118,9 +115,9 @@ def read_report(
         report=report,
         columns=columns,
         rows=rows,
-        timezone=report_views.read_timezone(connection, warehouse.store),
-        stored_at=None if report_views.is_outdated(connection, report) else report_views.stored_at(connection, report),
-        store=warehouse.store,
+        timezone=views.read_timezone(connection, store),
+        stored_at=None if views.is_outdated(connection, report) else views.stored_at(connection, report),
+        store=store,
         earlier=earlier,
         period=_period(connection, report, columns, rows, source, values),
     )
@@ -145,10 +142,10 @@ def _period(
     return ends[0], ends[1]
 
 
-def count_rows(connection: Connection, warehouse: Warehouse, report: Report) -> int:
+def count_rows(connection: Connection, store: str, report: Report) -> int:
     """How many rows the store's report has."""
     count: int | None = connection.scalar(
-        text(f"SELECT count(*) FROM {SCHEMA}.{report.name} WHERE store = :store"), {"store": warehouse.store}
+        text(f"SELECT count(*) FROM {SCHEMA}.{report.name} WHERE store = :store"), {"store": store}
     )
     return count or 0
 
@@ -179,11 +176,11 @@ def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, A
     return " AND ".join(conditions), values
 
 
-def _check_currency(connection: Connection, warehouse: Warehouse, currency: str) -> None:
+def _check_currency(connection: Connection, store: str, currency: str) -> None:
     """Raise QuestionError where the store has orders, and none in this currency."""
     known = connection.scalars(
         text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store"),
-        {"store": warehouse.store},
+        {"store": store},
     ).all()
     if known:
         one_of(currency, "currency", known)

@@ -22,10 +22,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bl_pipeline.warehouse.binaries import install_advice, installed, major
-from bl_pipeline.warehouse.embedded import EmbeddedPostgresError, acquire, has_keeper, serve, wait_until_stopped
-from bl_pipeline.warehouse.embedded_server import HOST, NAME, Cluster, FileLock
-from bl_pipeline.warehouse.programs import access, run_program
+from bl_pipeline.postgres.binaries import install_advice, installed, major
+from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire, has_keeper, serve, wait_until_stopped
+from bl_pipeline.postgres.keeper import HOST, NAME, Cluster, FileLock
+from bl_pipeline.postgres.programs import access, run_program
 
 STOP_TIMEOUT = 60.0
 IN_USE_TIMEOUT = 10.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from threading import Event, Thread
 
 from bl_pipeline.bricklink import (
@@ -15,10 +16,15 @@ from bl_pipeline.bricklink import (
     RateLimited,
     ServiceDown,
 )
-from bl_pipeline.defs.loading import (
-    Answers,
-    Failure,
-    Prepared,
+from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
+from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER, items_needed
+from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
+from bl_pipeline.rules.statuses import PURGED
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.loading import (
+    FetchedOrder,
+    PreparedOrder,
     failure,
     failures_of_items,
     load_prepared,
@@ -26,24 +32,16 @@ from bl_pipeline.defs.loading import (
     prepare,
     read_landed_order,
 )
-from bl_pipeline.defs.session import CANCEL_SEEN_WITHIN, SyncSession
-from bl_pipeline.defs.steps import order_state, stop
-from bl_pipeline.defs.stops import stop_for
-from bl_pipeline.interruptions import Interrupted
-from bl_pipeline.settings import SettingsError
-from bl_pipeline.sync.changes import RECHECK_OPEN_AFTER, Reason, items_needed
-from bl_pipeline.sync.normalise import NotNormalisable, order_key
-from bl_pipeline.sync.statuses import PURGED
+from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
+from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse import landing, runs, state
 from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
 from bl_pipeline.warehouse.ledger import BudgetExhausted
-from bl_pipeline.warehouse.runs import PlannedOrder
-from bl_pipeline.warehouse.state import StateRow
 
 _STOPS = (BudgetExhausted, CredentialsRefused, RateLimited, ServiceDown)
 
 
-def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> dict[str, int]:
+def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> Counter[Outcome]:
     """Fetch and load the orders of one batch that are not done yet; returns orders by outcome.
 
     An order that fails is noted and the others go on. What stops everything is noted with the run, and what
@@ -52,7 +50,7 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
     """
     with session.warehouse.engine.connect() as connection:
         if runs.read_stop(connection, session.run_id):
-            return {}
+            return Counter()
         planned = runs.read_batch(connection, session.run_id, batch_number)
         order_ids = [order.order_id for order in planned]
         states = state.read_states(connection, session.warehouse, order_ids)
@@ -63,23 +61,23 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
 
 def _fetch_all(
     session: SyncSession,
-    planned: list[PlannedOrder],
-    states: Mapping[str, StateRow],
+    planned: list[Fetch],
+    states: Mapping[str, OrderState],
     landed: Mapping[str, list[Document]],
     *,
     include_items: bool,
-) -> tuple[list[Answers], list[Failure]]:
-    fetched: list[Answers] = []
-    failures: list[Failure] = []
+) -> tuple[list[FetchedOrder], list[FailedOrder]]:
+    fetched: list[FetchedOrder] = []
+    failures: list[FailedOrder] = []
     stopped = Event()
     try:
         client = session.client(session.run_id)
     except SettingsError as error:
-        stop(session, *stop_for(error, session.clock()))
+        session.stop(stop_for(error, session.clock()))
         return [], []
     with client:
 
-        def fetch(order: PlannedOrder) -> Answers | None:
+        def fetch(order: Fetch) -> FetchedOrder | None:
             # Once one order has shown that no call will succeed, the others make none.
             if stopped.is_set() or session.canceled.is_set():
                 return None
@@ -96,13 +94,13 @@ def _fetch_all(
                 try:
                     answers = future.result()
                 except _STOPS as error:
-                    stop(session, *stop_for(error, session.clock()))
+                    session.stop(stop_for(error, session.clock()))
                 except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
                     failures.append(failure(futures[future], error))
                 else:
                     if answers is not None:
                         fetched.append(answers)
-                        session.progress.fetched(answers.order_id)
+                        session.progress.fetched(futures[future])
         except Exception:
             # Broken: no further order, but the calls under way are spent, and their answers land.
             stopped.set()
@@ -116,7 +114,9 @@ def _fetch_all(
     return fetched, failures
 
 
-def _as_they_come(session: SyncSession, futures: Iterable[Future[Answers | None]]) -> Iterator[Future[Answers | None]]:
+def _as_they_come(
+    session: SyncSession, futures: Iterable[Future[FetchedOrder | None]]
+) -> Iterator[Future[FetchedOrder | None]]:
     """The futures as they are done. Raises Interrupted as soon as the run was canceled, whatever is under way."""
     left = set(futures)
     while left:
@@ -126,17 +126,17 @@ def _as_they_come(session: SyncSession, futures: Iterable[Future[Answers | None]
 
 
 def _in_threads(
-    count: int, fetch: Callable[[PlannedOrder], Answers | None], planned: Iterable[PlannedOrder]
-) -> dict[Future[Answers | None], str]:
+    count: int, fetch: Callable[[Fetch], FetchedOrder | None], planned: Iterable[Fetch]
+) -> dict[Future[FetchedOrder | None], str]:
     """Fetch the orders on so many threads; the order id by the future of its answers.
 
     Unlike an executor's, these threads keep no process: an answer may take minutes, and whoever cancels a run does
     not wait for it.
     """
-    futures: dict[Future[Answers | None], str] = {}
-    waiting: deque[tuple[Future[Answers | None], PlannedOrder]] = deque()
+    futures: dict[Future[FetchedOrder | None], str] = {}
+    waiting: deque[tuple[Future[FetchedOrder | None], Fetch]] = deque()
     for order in planned:
-        future: Future[Answers | None] = Future()
+        future: Future[FetchedOrder | None] = Future()
         futures[future] = order.order_id
         waiting.append((future, order))
 
@@ -165,27 +165,27 @@ class _Fetcher:
         self,
         session: SyncSession,
         client: BrickLinkClient,
-        planned: PlannedOrder,
-        row: StateRow,
+        planned: Fetch,
+        state: OrderState,
         landed: list[Document],
     ) -> None:
         self._session = session
         self._client = client
         self._planned = planned
-        self._row = row
+        self._state = state
         self._documents = landed
 
-    def fetch(self, *, include_items: bool) -> Answers:
-        order_id = self._row.order_id
+    def fetch(self, *, include_items: bool) -> FetchedOrder:
+        order_id = self._state.order_id
         document = self._order_document()
         order = read_landed_order(document)
         purged = order.status == PURGED
         needed = include_items and items_needed(
-            order_state(self._row), order_key(order), purged=purged, force=self._planned.force_items
+            self._state, order_fingerprint(order), purged=purged, force=self._planned.force_items
         )
         landed_since = any(landed.document_id > document.document_id for landed in self._documents)
         if not needed or landed_since:
-            return Answers(order_id, self._documents)
+            return FetchedOrder(self._documents)
         try:
             # An order without any piece may be answered without data, like one whose items are gone.
             answer = self._client.order_items(order_id, purged=purged or order.total_count == 0)
@@ -194,10 +194,10 @@ class _Fetcher:
             raise
         except (BrickLinkError, UnstorableAnswer) as error:
             if purged and isinstance(error, OrderError):
-                return Answers(order_id, self._documents, items_asked_at=self._session.clock())
+                return FetchedOrder(self._documents, items_asked_at=self._session.clock())
             # The order itself counts all the same.
-            return Answers(order_id, self._documents, items_failure=failure(order_id, error))
-        return Answers(order_id, self._documents)
+            return FetchedOrder(self._documents, items_failure=failure(order_id, error))
+        return FetchedOrder(self._documents)
 
     def _order_document(self) -> Document:
         landed = [document for document in self._documents if document.kind == "order"]
@@ -205,23 +205,23 @@ class _Fetcher:
         if only_items_landed or not self._planned.fetch_order:
             # Items belong to the order before them: without it they would not be loaded, and may be the last there are.
             with self._session.warehouse.engine.connect() as connection:
-                self._documents.insert(0, landing.read_document(connection, self._row.order_document_id))
+                self._documents.insert(0, landing.read_document(connection, self._state.order_document_id))
         if landed and self._is_current(landed[-1]):
             return landed[-1]
         if not self._planned.fetch_order:
             return self._documents[0]
-        return self._land("order", self._client.order(self._row.order_id).raw)
+        return self._land("order", self._client.order(self._state.order_id).raw)
 
     def _is_current(self, document: Document) -> bool:
         age = self._session.clock() - document.fetched_at
         return (
             # Whoever asks for an order by its id wants it from BrickLink, and what failed is not tried twice.
             self._planned.reason != Reason.REQUESTED
-            # Nor does an old answer tell what no list shows.
+            # A re-check and a full sync look for what no list shows: an older answer does not have it.
             and (self._planned.reason not in (Reason.RECHECK, Reason.FULL_SYNC) or age < RECHECK_OPEN_AFTER)
-            and self._row.failed_at is None
-            and document.listed_hash == self._row.listed_hash
-            and document.listed_status_changed_at == self._row.listed_status_changed_at
+            and self._state.failed_at is None
+            and document.listed_fingerprint == self._state.listed_fingerprint
+            and document.listed_status_changed_at == self._state.listed_status_changed_at
         )
 
     def _land(self, kind: Kind, body: bytes) -> Document:
@@ -231,11 +231,11 @@ class _Fetcher:
         document = landing.land(
             self._session.warehouse,
             run_id=self._session.run_id,
-            order_id=self._row.order_id,
+            order_id=self._state.order_id,
             kind=kind,
             body=body,
-            listed_hash=self._row.listed_hash,
-            listed_status_changed_at=self._row.listed_status_changed_at,
+            listed_fingerprint=self._state.listed_fingerprint,
+            listed_status_changed_at=self._state.listed_status_changed_at,
             fetched_at=self._session.clock(),
         )
         self._documents.append(document)
@@ -243,13 +243,12 @@ class _Fetcher:
 
 
 def _load(
-    session: SyncSession, fetched: list[Answers], failures: list[Failure], states: Mapping[str, StateRow]
-) -> dict[str, int]:
-    ready: list[list[Prepared]] = []
-    for answers in fetched:
-        before = states[answers.order_id]
-        prepared = prepare(answers, before.status, before.items_key)
-        if isinstance(prepared, Failure):
+    session: SyncSession, fetched: list[FetchedOrder], failures: list[FailedOrder], states: Mapping[str, OrderState]
+) -> Counter[Outcome]:
+    ready: list[list[PreparedOrder]] = []
+    for order in fetched:
+        prepared = prepare(order, states[order.documents[0].order_id])
+        if isinstance(prepared, FailedOrder):
             failures.append(prepared)
         else:
             ready.append(prepared)
@@ -259,18 +258,13 @@ def _load(
         outcomes = dict(loaded.outcomes)
         failures += [*loaded.failures, *failures_of_items(ready, loaded)]
         for failed in failures:
-            outcomes[failed.order_id] = "failed"
+            outcomes[failed.order_id] = Outcome.FAILED
+            attempts = states[failed.order_id].attempts + 1
             state.mark_failed(
-                connection,
-                session.warehouse,
-                failed.order_id,
-                error=failed.error,
-                error_class=failed.error_class,
-                attempts=states[failed.order_id].attempts + 1,
-                now=session.clock(),
+                connection, session.warehouse, replace(failed, attempts=attempts, failed_at=session.clock())
             )
         runs.save_outcomes(connection, session.run_id, outcomes)
     log_unforeseen(failures)
-    for order_id, went in outcomes.items():
-        session.progress.done(order_id, went)
-    return dict(Counter(outcomes.values()))
+    for order_id, outcome in outcomes.items():
+        session.progress.done(order_id, outcome)
+    return Counter(outcomes.values())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bl_pipeline.bricklink import UnreadableLot
-from bl_pipeline.sync.frames import ORDER_ITEMS, ORDERS, frame
+from bl_pipeline.rules.frames import ORDER_ITEMS, ORDERS, frame
 
 if TYPE_CHECKING:
     from bl_pipeline.bricklink import Address, Lots, Order, OrderItem
@@ -32,7 +32,7 @@ class NotNormalisable(ValueError):
     """An order that cannot become a right row; the message says why, and shows no value of it."""
 
 
-def order_key(order: Order) -> str:
+def order_fingerprint(order: Order) -> str:
     """What an order says of its items as a whole, as JSON: the items can only have changed if this has.
 
     Besides the sums, in their currency, it is date_ordered in UTC: an added batch and an approved removal reset it,

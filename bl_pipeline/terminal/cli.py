@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.result import ExitCode, SyncResult
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.encoding import never_fail

@@ -5,26 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bl_pipeline.bricklink import OrderSummary, UnreadableSummary
+from bl_pipeline.records import ListedOrder
 
 
-@dataclass(frozen=True, slots=True)
-class ListedOrder:
-    """One sale as the lists show it. Times are UTC; status_changed_at is None where the list has none."""
-
-    order_id: str
-    order_date: datetime
-    status: str
-    status_changed_at: datetime | None
-    is_filed: bool
-    content_hash: str
-
-
-def content_hash(row: OrderSummary, *, is_filed: bool) -> str:
-    """Digest of all a list row says of an order but the time its status changed.
+def fingerprint(row: OrderSummary, *, is_filed: bool) -> str:
+    """Fingerprint of all that a list row says of an order but the time its status changed.
 
     Amounts as the buyer sees them are left out: an exchange rate that moves is no change to the order.
     """
@@ -69,6 +57,6 @@ def merge_lists(
                 status=row.status,
                 status_changed_at=row.date_status_changed,
                 is_filed=is_filed,
-                content_hash=content_hash(row, is_filed=is_filed),
+                fingerprint=fingerprint(row, is_filed=is_filed),
             )
     return merged

@@ -8,12 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bl_pipeline.records import FullSync, RunStatus, StopReason
+from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Standing, standing
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.indicator import Facts, Indicator, LastRun, Standing, standing
-from bl_pipeline.sync.result import RunStatus, StopReason
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse, place
-from bl_pipeline.warehouse.full_syncs import OpenFullSync
 from bl_pipeline.warehouse.ledger import Budget, Usage, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
@@ -33,7 +32,7 @@ class Status:
     last_run: Run | None
     failed_orders: int
     calls: Usage
-    open_full_syncs: list[OpenFullSync]
+    open_full_syncs: list[FullSync]
     now: datetime
 
     def as_dict(self) -> dict[str, Any]:

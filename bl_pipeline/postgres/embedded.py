@@ -26,9 +26,9 @@ from pathlib import Path
 
 import psycopg
 
-from bl_pipeline.warehouse import embedded_server
-from bl_pipeline.warehouse.binaries import OLDEST, WHEEL, install_advice, installed, major, run_as, version_of
-from bl_pipeline.warehouse.embedded_server import HOST, NAME, Account, Cluster, FileLock
+from bl_pipeline.postgres import keeper
+from bl_pipeline.postgres.binaries import OLDEST, WHEEL, install_advice, installed, major, run_as, version_of
+from bl_pipeline.postgres.keeper import HOST, NAME, Account, Cluster, FileLock
 
 UNPRIVILEGED = "nobody"
 START_TIMEOUT = 120.0  # recovery after a crash may take a while; a start that fails is noticed at once
@@ -183,10 +183,10 @@ def _launch(cluster: Cluster, binaries: Path | None) -> None:
     elif not cluster.password.exists():
         _renew_password(cluster, folder, account)
     # By path, and with -P: neither the package nor its neighbours are imported.
-    keeper = [sys.executable, "-P", embedded_server.__file__, str(cluster.root), str(folder)]
+    command = [sys.executable, "-P", keeper.__file__, str(cluster.root), str(folder)]
     log = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        run_as(None, keeper + [str(number) for number in account or ()], output=log)
+        run_as(None, command + [str(number) for number in account or ()], output=log)
     finally:
         os.close(log)
 

@@ -9,26 +9,25 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bl_pipeline.bricklink import BrickLinkError
-from bl_pipeline.defs.loading import (
-    Answers,
-    Failure,
-    Prepared,
+from bl_pipeline.records import FailedOrder, OrderState, Outcome
+from bl_pipeline.reports.views import make_live
+from bl_pipeline.rules.changes import items_needed
+from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
+from bl_pipeline.rules.statuses import PURGED
+from bl_pipeline.sync.loading import (
+    UNREADABLE,
+    FetchedOrder,
+    PreparedOrder,
     failures_of_items,
     load_prepared,
     log_unforeseen,
     prepare,
     read_landed_order,
 )
-from bl_pipeline.defs.session import SyncSession
-from bl_pipeline.defs.steps import order_state
-from bl_pipeline.sync.changes import items_needed
-from bl_pipeline.sync.normalise import NotNormalisable, order_key
-from bl_pipeline.sync.statuses import PURGED
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import UNREADABLE, clear_sales
-from bl_pipeline.warehouse.report_views import make_live
-from bl_pipeline.warehouse.state import StateRow
+from bl_pipeline.warehouse.load import clear_sales
 
 ORDERS_AT_A_TIME = 500
 
@@ -41,8 +40,8 @@ class RebuildResult:
     """
 
     orders: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    lost: list[Failure] = field(default_factory=list)
+    failures: list[FailedOrder] = field(default_factory=list)
+    lost: list[FailedOrder] = field(default_factory=list)
     undone: bool = False
 
     @property
@@ -95,66 +94,60 @@ def _replay(
     connection: Connection,
     session: SyncSession,
     order_ids: Sequence[str],
-    states: dict[str, StateRow],
+    states: dict[str, OrderState],
     result: RebuildResult,
 ) -> None:
-    ready: list[list[Prepared]] = []
+    ready: list[list[PreparedOrder]] = []
     for order_id, documents in landing.all_landed(connection, session.warehouse, order_ids).items():
         complete = _complete(documents, states.get(order_id))
         if not complete:
             continue
         row = states.get(order_id)
-        prepared = prepare(Answers(order_id, complete), None, None)
+        prepared = prepare(FetchedOrder(complete), None)
         if _loses(prepared, row) and (loaded := _loaded(complete, row)):
             # An answer that no sync could read is no reason to lose the better ones before it.
-            prepared = prepare(Answers(order_id, loaded), None, None)
+            prepared = prepare(FetchedOrder(loaded), None)
         if failed := _loses(prepared, row):
             result.lost.append(failed)
-        if isinstance(prepared, Failure):
+        if isinstance(prepared, FailedOrder):
             result.failures.append(prepared)
         else:
             ready.append(prepared)
-        session.progress.done(order_id, "failed" if isinstance(prepared, Failure) else "rebuilt")
+        session.progress.done(order_id, Outcome.FAILED if isinstance(prepared, FailedOrder) else Outcome.UPDATED)
     load = load_prepared(connection, session.warehouse, ready)
     result.lost += [failed for failed in load.failures if _is_stored(states.get(failed.order_id))]
     result.failures += [*load.failures, *failures_of_items(ready, load)]
     result.orders += len(load.outcomes)
 
 
-def _loses(prepared: list[Prepared] | Failure, row: StateRow | None) -> Failure | None:
+def _loses(prepared: list[PreparedOrder] | FailedOrder, row: OrderState | None) -> FailedOrder | None:
     """What is stored of the order now and would not be afterwards, as a failure."""
-    if isinstance(prepared, Failure):
+    if isinstance(prepared, FailedOrder):
         return prepared if _is_stored(row) else None
     failed = prepared[-1].failure if prepared else None
     # Items that no sync could read cannot be lost.
-    return failed if failed and row and row.items_fetched_at and row.items_key != UNREADABLE else None
+    return failed if failed and row and row.items_fetched_at and row.items_fingerprint != UNREADABLE else None
 
 
-def _is_stored(row: StateRow | None) -> bool:
+def _is_stored(row: OrderState | None) -> bool:
     return row is not None and row.order_document_id is not None
 
 
-def _loaded(documents: list[Document], row: StateRow | None) -> list[Document]:
+def _loaded(documents: list[Document], row: OrderState | None) -> list[Document]:
     """The answers up to the last one that a sync has loaded."""
-    return [document for document in documents if document.document_id <= _loaded_until(row)]
+    return [document for document in documents if row and document.document_id <= row.loaded_document_id]
 
 
-def _loaded_until(row: StateRow | None) -> int:
-    return max(row.order_document_id or 0, row.items_document_id or 0) if row else 0
-
-
-def _complete(documents: list[Document], row: StateRow | None) -> list[Document]:
+def _complete(documents: list[Document], row: OrderState | None) -> list[Document]:
     """The answers without those at the end that were not loaded and lack their items: the next sync asks for these."""
     order = next(document for document in reversed(documents) if document.kind == "order")
-    if order.document_id <= _loaded_until(row) or documents[-1].document_id > order.document_id:
+    if (row and order.document_id <= row.loaded_document_id) or documents[-1].document_id > order.document_id:
         return documents
     try:
         resource = read_landed_order(order)
     except (BrickLinkError, NotNormalisable):
         return documents
-    needed = items_needed(
-        order_state(row) if row else None, order_key(resource), purged=resource.status == PURGED, force=False
-    )
+    needed = items_needed(row, order_fingerprint(resource), purged=resource.status == PURGED, force=False)
     return [document for document in documents if document is not order] if needed else documents
 
 

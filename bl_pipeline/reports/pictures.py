@@ -17,13 +17,13 @@ from itertools import cycle, pairwise
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bl_pipeline.warehouse.report_labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
+from bl_pipeline.reports.labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bl_pipeline.warehouse.report_files import ChartSpec, ReportColumn
-    from bl_pipeline.warehouse.reports import ReportRows
+    from bl_pipeline.reports.files import ChartSpec, ReportColumn
+    from bl_pipeline.reports.reading import ReportRows
 
 HOURS = "hours"
 PANELS = 3

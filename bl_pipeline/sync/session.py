@@ -14,16 +14,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
-from bl_pipeline.interruptions import Interrupted, interruption_behind
+from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
+from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError
-from bl_pipeline.sync.result import RunStatus, StopReason, SyncResult
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.warehouse import runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
 from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, hash_key, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline.warehouse.report_views import ReportViewsError, set_timezone
 from bl_pipeline.warehouse.sales import count_rows
 
 CANCEL_SEEN_WITHIN = 1
@@ -39,8 +39,8 @@ class Progress(Protocol):
     def fetched(self, order_id: str) -> None:
         """An order's answers have come; they are stored, and loaded with those of its batch."""
 
-    def done(self, order_id: str, outcome: str) -> None:
-        """An order is done: created, updated, skipped or failed."""
+    def done(self, order_id: str, outcome: Outcome) -> None:
+        """An order is done, and this is how it went."""
 
 
 class Unwatched:
@@ -52,7 +52,7 @@ class Unwatched:
     def fetched(self, order_id: str) -> None:
         """Ignored."""
 
-    def done(self, order_id: str, outcome: str) -> None:
+    def done(self, order_id: str, outcome: Outcome) -> None:
         """Ignored."""
 
 
@@ -175,11 +175,16 @@ class SyncSession:
         self.run_id = run_id
         return True
 
+    def stop(self, stop: Stop) -> None:
+        """Note that the run cannot go on; the first reason stays."""
+        with self.warehouse.engine.begin() as connection:
+            runs.stop_run(connection, self.run_id, stop)
+
     def has_failed(self) -> bool:
         """Whether something has stopped the run that is no end of the budget."""
         with self.warehouse.engine.connect() as connection:
             stopped = runs.read_stop(connection, self.run_id)
-        return stopped is not None and stopped[0] != StopReason.BUDGET
+        return stopped is not None and stopped.reason is not StopReason.BUDGET
 
     def count_rows(self) -> tuple[int, int]:
         """Rows of sales.orders and of sales.order_items."""
@@ -214,7 +219,7 @@ class SyncSession:
         # A warehouse that is gone cannot take the note; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
             run = runs.read_run(connection, self.run_id)
-            if run is None or run.status != RunStatus.STARTED:
+            if run is None or run.status is not RunStatus.STARTED:
                 return False
             runs.finish_run(
                 connection,
@@ -226,7 +231,7 @@ class SyncSession:
                 now=self.clock(),
                 stop=None
                 if status is RunStatus.CANCELED
-                else (StopReason.ERROR, "The run failed; its log in Dagster says why."),
+                else Stop(StopReason.ERROR, "The run failed; its log in Dagster says why."),
             )
             return True
         return False

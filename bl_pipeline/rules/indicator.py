@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bl_pipeline.sync.result import RunStatus, StopReason
+from bl_pipeline.records import RunStatus, StopReason
 
 FRESH_FOR = timedelta(hours=1)
 """With a run every half hour, more than this means that one was missed: worth a warning, not yet stale."""

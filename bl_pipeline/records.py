@@ -1,0 +1,313 @@
+"""The records that the rooms hand to each other: one for each thing, and the words for how it stands.
+
+Times are UTC and aware. An order's id is BrickLink's number as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Reason(StrEnum):
+    """Why an order is fetched, in order of priority."""
+
+    REQUESTED = "requested"
+    NEW = "new"
+    STATUS_CHANGED = "status_changed"
+    CONTENT_CHANGED = "content_changed"
+    FAILED_BEFORE = "failed_before"
+    BACKLOG = "backlog"
+    ITEMS_MISSING = "items_missing"
+    FULL_SYNC = "full_sync"
+    RECHECK = "recheck"
+
+
+class Outcome(StrEnum):
+    """How an order of a run's plan went."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+
+
+class StopReason(StrEnum):
+    """What stopped a run before everything was done."""
+
+    BUDGET = "budget"
+    CREDENTIALS = "credentials"
+    UNREACHABLE = "unreachable"
+    SETTINGS = "settings"
+    ERROR = "error"
+
+
+class RunStatus(StrEnum):
+    """How a run stands or ended."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    STOPPED_AT_BUDGET = "stopped_at_budget"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class ExitCode:
+    """Exit codes of `bl`, in the order of precedence if several apply."""
+
+    DONE = 0
+    OTHER = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    BUDGET = 4
+    CREDENTIALS = 5
+    UNREACHABLE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDates:
+    """Orders by their order_date: from, up to but not including `before`; None is no limit."""
+
+    start: datetime | None = None
+    before: datetime | None = None
+
+    def __contains__(self, order_date: datetime) -> bool:
+        return (self.start is None or self.start <= order_date) and (self.before is None or order_date < self.before)
+
+
+EVERY_DATE = OrderDates()
+
+
+@dataclass(frozen=True, slots=True)
+class FullSync:
+    """A requested full sync that is still open: what was fetched of these orders before the request is fetched again.
+
+    `full_sync_id` is its row in sync.full_syncs, None if it is not stored.
+    """
+
+    requested_at: datetime
+    include_items: bool = True
+    dates: OrderDates = EVERY_DATE
+    full_sync_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What a run is asked for.
+
+    `order_ids`: just these, whatever their state; None is every order. `only_failed`: just those that failed
+    before. `full_sync`: fetch again whatever was fetched before now, only of `dates` if these are given.
+    The planning adds `full_syncs`, those that are open, and `rechecks`: so many calls may look at orders though
+    nothing calls for it, if every other one can be fetched.
+    """
+
+    include_filed: bool = True
+    include_items: bool = True
+    full_sync: bool = False
+    order_ids: tuple[str, ...] | None = None
+    only_failed: bool = False
+    dates: OrderDates = EVERY_DATE
+    full_syncs: Sequence[FullSync] = ()
+    rechecks: int = 0
+
+    @property
+    def of_all_orders(self) -> bool:
+        """Whether the run, if nothing stops it, brings every order in step."""
+        return self.order_ids is None and not self.only_failed and self.dates == EVERY_DATE
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOrder:
+    """One sale as BrickLink's lists show it; `status_changed_at` is None if the list has none.
+
+    `fingerprint` is of all that the row says, but for `status_changed_at`: see rules/summaries.py.
+    """
+
+    order_id: str
+    order_date: datetime
+    status: str
+    status_changed_at: datetime | None
+    is_filed: bool
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """What the warehouse knows of one order: a row of sync.order_state, and the status of the stored order.
+
+    `listed_` is what the lists say now, `stored_` what they said when the stored order was fetched.
+    `order_fingerprint` is what the stored order says of its items as a whole, `items_fingerprint` what the order said
+    when the stored items were fetched: they differ if the items may have changed since. The document ids are of
+    landing.documents. `attempts` counts failures in a row. `status` is the normalised status, None if no order is
+    stored.
+    """
+
+    order_id: str
+    order_date: datetime
+    listed_fingerprint: str
+    listed_status: str
+    listed_status_changed_at: datetime | None
+    listed_filed: bool | None = None
+    is_listed: bool = True
+    stored_fingerprint: str | None = None
+    stored_status_changed_at: datetime | None = None
+    order_document_id: int | None = None
+    order_fingerprint: str | None = None
+    order_fetched_at: datetime | None = None
+    items_fingerprint: str | None = None
+    items_document_id: int | None = None
+    items_fetched_at: datetime | None = None
+    failed_at: datetime | None = None
+    attempts: int = 0
+    status: str | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """The warehouse has the order."""
+        return self.stored_fingerprint is not None
+
+    @property
+    def failed(self) -> bool:
+        """The last attempt at the order failed."""
+        return self.failed_at is not None
+
+    @property
+    def loaded_document_id(self) -> int:
+        """The newest document that was loaded of the order or its items; 0 if none was."""
+        return max(self.order_document_id or 0, self.items_document_id or 0)
+
+    def listed_as(self, listed: ListedOrder) -> bool:
+        """Whether the list still says what it said before."""
+        return (
+            self.is_listed
+            and self.listed_fingerprint == listed.fingerprint
+            and self.listed_status_changed_at == listed.status_changed_at
+            and self.listed_status == listed.status
+            and self.listed_filed == listed.is_filed
+            and self.order_date == listed.order_date
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One order to fetch: the order itself (else only its items), and its items whatever the order says.
+
+    `batch_number` is the batch of the run in which it is fetched, from 1; 0 if it has none yet.
+    """
+
+    order_id: str
+    reason: Reason
+    fetch_order: bool = True
+    force_items: bool = False
+    batch_number: int = 0
+
+    def least_calls(self, *, include_items: bool) -> int:
+        """Calls it takes at least; an order whose items turn out changed takes one more."""
+        wants_items = self.force_items or not self.fetch_order or self.reason in (Reason.NEW, Reason.BACKLOG)
+        return int(self.fetch_order) + int(include_items and wants_items)
+
+    def most_calls(self, *, include_items: bool) -> int:
+        """Calls it takes at most, if its items turn out changed."""
+        return int(self.fetch_order) + int(include_items)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOrder:
+    """An order that could not be fetched, read or stored, and why; the message shows no value of the order.
+
+    `frames` say in which lines an unforeseen error was raised. `failed_at` and `attempts`, the failures in a row, are
+    those of sync.order_state, once it is noted there.
+    """
+
+    order_id: str
+    error: str
+    error_class: str
+    frames: tuple[str, ...] = ()
+    failed_at: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What stopped a run before everything was done, and the message that its user reads."""
+
+    reason: StopReason
+    message: str
+
+
+_EXIT_CODES = {
+    StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
+    StopReason.UNREACHABLE: ExitCode.UNREACHABLE,
+    StopReason.BUDGET: ExitCode.BUDGET,
+    StopReason.SETTINGS: ExitCode.USAGE,
+    StopReason.ERROR: ExitCode.OTHER,
+}
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What one sync did.
+
+    Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are order_id and error of
+    each order that failed. `last_synced_at` is the end of the last run that brought the warehouse in step with the
+    lists.
+    """
+
+    orders_created: int = 0
+    orders_updated: int = 0
+    orders_skipped: int = 0
+    orders_deferred: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+    api_calls: int = 0
+    last_synced_at: datetime | None = None
+    duration_seconds: float = 0.0
+    stop_reason: StopReason | None = None
+    message: str | None = None
+
+    @property
+    def orders_processed(self) -> int:
+        """Orders that are in step now."""
+        return self.orders_created + self.orders_updated + self.orders_skipped
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `bl`; if several apply, the gravest."""
+        if self.stop_reason is not None:
+            return _EXIT_CODES[self.stop_reason]
+        if self.orders_deferred:
+            return ExitCode.BUDGET
+        return ExitCode.SOME_FAILED if self.errors else ExitCode.DONE
+
+    @property
+    def success(self) -> bool:
+        """Everything was done."""
+        return self.exit_code == ExitCode.DONE
+
+    @property
+    def run_status(self) -> RunStatus:
+        """How a run with this result ended."""
+        return {
+            ExitCode.DONE: RunStatus.SUCCEEDED,
+            ExitCode.SOME_FAILED: RunStatus.COMPLETED_WITH_ERRORS,
+            ExitCode.BUDGET: RunStatus.STOPPED_AT_BUDGET,
+        }.get(self.exit_code, RunStatus.FAILED)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The SyncResult under its public names, ready for JSON."""
+        return {
+            "success": self.success,
+            "orders_processed": self.orders_processed,
+            "orders_created": self.orders_created,
+            "orders_updated": self.orders_updated,
+            "orders_skipped": self.orders_skipped,
+            "orders_deferred": self.orders_deferred,
+            "errors": self.errors,
+            "api_calls": self.api_calls,
+            "last_synced_at": self.last_synced_at.isoformat() if self.last_synced_at else None,
+            "duration_seconds": round(self.duration_seconds, 3),
+        }

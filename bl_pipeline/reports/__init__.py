@@ -1,0 +1,1 @@
+"""Reports: their files in sql/, the views made of them, how they are read, and their pictures."""

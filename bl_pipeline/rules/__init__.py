@@ -1,0 +1,1 @@
+"""What an order means and what to fetch: pure functions on plain data and DataFrames."""

@@ -1,0 +1,225 @@
+"""Which orders to fetch, why, and in what order: computed afresh from stored state, so no cursor can break."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderState, Reason, SyncRequest
+from bl_pipeline.rules.statuses import OPEN, PURGED
+
+RECENT = timedelta(days=30)
+"""Never fetched but younger than this is a new order; older is a backlog."""
+
+PURGE_AFTER = timedelta(days=183)
+"""BrickLink purges an order's items about six months after its last change of status."""
+
+RETRY_AT_ONCE = 3
+"""So many failures in a row are tried again by the very next run; then the waits grow."""
+
+LONGEST_RETRY_WAIT = timedelta(days=7)
+
+RECHECK_OPEN_AFTER = timedelta(hours=24)
+RECHECK_AFTER = timedelta(days=30)
+"""How long after it was last fetched an order, open or not, is worth a look that no list calls for."""
+
+
+_TIER = {
+    Reason.REQUESTED: 0,
+    Reason.NEW: 1,
+    Reason.STATUS_CHANGED: 1,
+    Reason.CONTENT_CHANGED: 1,
+    Reason.FAILED_BEFORE: 2,
+    Reason.BACKLOG: 3,
+    Reason.ITEMS_MISSING: 3,
+    Reason.FULL_SYNC: 4,
+    Reason.RECHECK: 5,
+}
+
+
+def items_are_stale(state: OrderState) -> bool:
+    """Whether the stored items were never fetched, or belong to an earlier content of the order."""
+    never = state.items_fetched_at is None
+    return state.is_stored and (never or state.items_fingerprint != state.order_fingerprint)
+
+
+def full_sync_wants(full_sync: FullSync, state: OrderState) -> bool:
+    """Whether the order, or its items if they are asked for, has not been fetched since the request."""
+    if state.order_date not in full_sync.dates:
+        return False
+    # Lost items cannot have changed: a purged order's are asked for once, when it is new.
+    fetched = [state.order_fetched_at]
+    if full_sync.include_items and state.listed_status != PURGED:
+        fetched.append(state.items_fetched_at)
+    return any(time is None or time < full_sync.requested_at for time in fetched)
+
+
+def purge_due(state: OrderState) -> datetime:
+    """When BrickLink may purge the order's items."""
+    return (state.listed_status_changed_at or state.order_date) + PURGE_AFTER
+
+
+def retry_due(state: OrderState) -> datetime:
+    """When an order that failed is worth a call again: at once for a few times, then ever more rarely."""
+    assert state.failed_at is not None
+    beyond = state.attempts - RETRY_AT_ONCE
+    if beyond < 0:
+        return state.failed_at
+    return state.failed_at + min(timedelta(hours=2 ** min(beyond, 10)), LONGEST_RETRY_WAIT)
+
+
+def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | None:
+    if request.only_failed:
+        return Reason.FAILED_BEFORE if state.failed else None
+    if state.failed:
+        # A failure in the future is of a clock that has been set back: its wait would be of any length.
+        due = retry_due(state) <= now or state.failed_at is None or state.failed_at > now
+        return Reason.FAILED_BEFORE if due else None
+    if not state.is_stored:
+        return Reason.NEW if now - state.order_date < RECENT else Reason.BACKLOG
+    if state.stored_status_changed_at != state.listed_status_changed_at:
+        return Reason.STATUS_CHANGED
+    if state.stored_fingerprint != state.listed_fingerprint:
+        return Reason.CONTENT_CHANGED
+    if request.include_items and state.listed_status != PURGED and items_are_stale(state):
+        return Reason.ITEMS_MISSING
+    if any(full_sync_wants(full_sync, state) for full_sync in request.full_syncs):
+        return Reason.FULL_SYNC
+    return None
+
+
+def _fetches(states: Mapping[str, OrderState], request: SyncRequest, now: datetime) -> Iterator[Fetch]:
+    if request.order_ids:
+        for order_id in request.order_ids:
+            items = request.include_items and states[order_id].listed_status != PURGED
+            yield Fetch(order_id, Reason.REQUESTED, force_items=items)
+        return
+    for order_id, state in states.items():
+        reason = _reason(state, request, now) if state.order_date in request.dates else None
+        if reason is not None:
+            full_syncs = [full_sync for full_sync in request.full_syncs if full_sync_wants(full_sync, state)]
+            yield Fetch(
+                order_id,
+                reason,
+                fetch_order=reason is not Reason.ITEMS_MISSING or bool(full_syncs),
+                # Whatever else calls for the order, the full sync is to be done with it afterwards.
+                force_items=state.listed_status != PURGED and any(full_sync.include_items for full_sync in full_syncs),
+            )
+
+
+def changed_orders(states: Mapping[str, OrderState], request: SyncRequest, now: datetime) -> list[Fetch]:
+    """The orders to fetch, most urgent first.
+
+    New and changed come before failed ones, these before a backlog, a full sync last; within each the order
+    that BrickLink purges soonest goes first, and what is purged already goes last.
+    """
+
+    def urgency(fetch: Fetch) -> tuple[int, bool, datetime, str]:
+        state = states[fetch.order_id]
+        return _TIER[fetch.reason], state.listed_status == PURGED, purge_due(state), fetch.order_id
+
+    return sorted(_fetches(states, request, now), key=urgency)
+
+
+def orders_to_recheck(
+    states: Mapping[str, OrderState], changes: Collection[Fetch], request: SyncRequest, calls: int, now: datetime
+) -> list[Fetch]:
+    """Orders that nothing calls for, but that may have changed in ways no list shows; the longest unverified first.
+
+    Open orders come before those that are over, and their items are looked at too: a seller may still change them.
+    What is purged cannot change. All of them together take so many calls at most.
+    """
+    planned = {fetch.order_id for fetch in changes}
+
+    def since_verified(state: OrderState) -> timedelta | None:
+        if state.order_id in planned or state.order_fetched_at is None or state.failed or not state.is_listed:
+            return None
+        if state.listed_status == PURGED:
+            return None
+        wait = RECHECK_OPEN_AFTER if state.status in OPEN else RECHECK_AFTER
+        since = now - state.order_fetched_at
+        return since if since >= wait else None
+
+    due = [(state, since) for state in states.values() if (since := since_verified(state)) is not None]
+    due.sort(key=lambda entry: (entry[0].status not in OPEN, -entry[1], entry[0].order_id))
+    rechecks: list[Fetch] = []
+    for state, _ in due:
+        fetch = Fetch(state.order_id, Reason.RECHECK, force_items=request.include_items and state.status in OPEN)
+        cost = fetch.least_calls(include_items=request.include_items)
+        if cost <= calls:
+            rechecks.append(fetch)
+            calls -= cost
+    return rechecks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run fetches, and what it leaves for the next for want of calls."""
+
+    fetches: list[Fetch]
+    deferred: list[Fetch]
+
+
+def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) -> Plan:
+    """Cut the changes where the calls end.
+
+    The cut is an estimate from below, so that no call is left unused: the ledger is what keeps the budget.
+    """
+    spent = 0
+    for position, fetch in enumerate(changes):
+        if spent >= calls_left:
+            return Plan(changes[:position], changes[position:])
+        spent += fetch.least_calls(include_items=include_items)
+    return Plan(changes, [])
+
+
+def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int, now: datetime) -> Plan:
+    """What a run fetches: what is called for, within the calls left, and from what is to spare some re-checks."""
+    changes = changed_orders(states, request, now)
+    called_for = plan_calls(changes, calls_left, include_items=request.include_items)
+    if called_for.deferred or request.order_ids or request.only_failed or request.dates != EVERY_DATE:
+        return called_for
+    # Half of what is left when every change has taken the order and its items: the day may bring more changes.
+    to_spare = (calls_left - sum(fetch.most_calls(include_items=True) for fetch in changes)) // 2
+    rechecks = orders_to_recheck(states, changes, request, min(request.rechecks, to_spare), now)
+    return Plan(called_for.fetches + rechecks, [])
+
+
+def items_needed(state: OrderState | None, order_fingerprint: str, *, purged: bool, force: bool) -> bool:
+    """Whether an order's items must be fetched, now that the order itself has been.
+
+    `order_fingerprint` is what the fetched order says of its items: they cannot have changed if it has not.
+    """
+    if force or state is None or state.items_fetched_at is None:
+        return True
+    return not purged and state.items_fingerprint != order_fingerprint
+
+
+def as_listed(states: Mapping[str, OrderState], listed: Mapping[str, ListedOrder]) -> dict[str, OrderState]:
+    """The stored states as they will be once what the lists say has been stored."""
+    merged = dict(states)
+    for order_id, order in listed.items():
+        fresh = OrderState(
+            order_id=order_id,
+            order_date=order.order_date,
+            listed_fingerprint=order.fingerprint,
+            listed_status=order.status,
+            listed_status_changed_at=order.status_changed_at,
+            listed_filed=order.is_filed,
+        )
+        known = states.get(order_id)
+        merged[order_id] = (
+            fresh
+            if known is None
+            else replace(
+                known,
+                order_date=fresh.order_date,
+                listed_fingerprint=fresh.listed_fingerprint,
+                listed_status=fresh.listed_status,
+                listed_status_changed_at=fresh.listed_status_changed_at,
+                listed_filed=fresh.listed_filed,
+                is_listed=True,
+            )
+        )
+    return merged

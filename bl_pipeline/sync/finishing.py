@@ -1,0 +1,73 @@
+"""The last step of a sync: note how the run ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bl_pipeline.records import Outcome, RunStatus, StopReason, SyncResult
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.warehouse import full_syncs, runs
+from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
+
+
+def finish(session: SyncSession) -> SyncResult:
+    """Note the end of the run and report it."""
+    warehouse, run_id, now = session.warehouse, session.run_id, session.clock()
+    with warehouse.engine.begin() as connection:
+        run = runs.read_run(connection, run_id)
+        assert run is not None
+        counts = runs.count_outcomes(connection, run_id)
+        counts[Outcome.SKIPPED] += run.orders_skipped or 0
+        errors = runs.run_errors(connection, warehouse, run_id)
+        counts[Outcome.FAILED] = len(errors)
+        calls = count_run_calls(connection, run_id)
+        if counts[Outcome.DEFERRED]:
+            key = ledger_key(connection, session.settings, warehouse.store)
+            usage = read_usage(connection, key, session.budget, now)
+            # Orders that failed may have left calls of those that were kept for them: the next run can go on at once.
+            free_at = usage.next_reset_at or (now if usage.left else None)
+            runs.stop_run(connection, run_id, stop_for(BudgetExhausted(free_at), now))
+        stopped = runs.read_stop(connection, run_id)
+        full_syncs.complete_full_syncs(connection, warehouse, now)
+        result = SyncResult(
+            orders_created=counts[Outcome.CREATED],
+            orders_updated=counts[Outcome.UPDATED],
+            orders_skipped=counts[Outcome.SKIPPED],
+            orders_deferred=counts[Outcome.DEFERRED],
+            errors=errors,
+            api_calls=calls,
+            stop_reason=stopped.reason if stopped else None,
+            message=stopped.message if stopped else None,
+        )
+        elapsed = runs.finish_run(
+            connection,
+            run_id,
+            status=result.run_status,
+            counts=counts,
+            api_calls=calls,
+            detected_by=runs.count_reasons(connection, run_id),
+            now=now,
+        )
+        last_synced_at = runs.last_synced_at(connection, warehouse)
+    return replace(result, last_synced_at=last_synced_at, duration_seconds=elapsed.total_seconds())
+
+
+def read_result(session: SyncSession) -> SyncResult:
+    """What sync.runs has of a run that did not come to its end: never a success."""
+    with session.warehouse.engine.connect() as connection:
+        run = runs.read_run(connection, session.run_id)
+        if run is None:
+            return SyncResult(stop_reason=StopReason.ERROR)
+        return SyncResult(
+            orders_created=run.orders_created or 0,
+            orders_updated=run.orders_updated or 0,
+            orders_skipped=run.orders_skipped or 0,
+            orders_deferred=run.orders_deferred or 0,
+            errors=runs.run_errors(connection, session.warehouse, session.run_id),
+            api_calls=run.api_calls or 0,
+            last_synced_at=runs.last_synced_at(connection, session.warehouse),
+            duration_seconds=run.duration_seconds or 0.0,
+            stop_reason=run.stop_reason or StopReason.ERROR,
+            message=run.message or ("Canceled." if run.status is RunStatus.CANCELED else None),
+        )

@@ -1,0 +1,103 @@
+"""The first step of a sync: ask BrickLink's lists of orders and store what they say of each sale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError
+from bl_pipeline.records import EVERY_DATE, ListedOrder, OrderState, Stop, StopReason, SyncRequest
+from bl_pipeline.rules.summaries import merge_lists
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.warehouse import runs, state
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+
+LISTS_FRESH_FOR = timedelta(hours=1)
+"""A backfill runs once per month of orders: the lists asked by its first run serve the others."""
+
+
+def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
+    """Ask BrickLink's lists and store what they say of each sale; the number of sales, None where not asked."""
+    with session.warehouse.engine.connect() as connection:
+        known = state.read_states(connection, session.warehouse)
+        listed_at = runs.last_listed_at(connection, session.warehouse)
+    if not _needs_lists(request, known, listed_at, session.clock()):
+        return None
+    try:
+        session.check_store()
+    except SettingsError as error:
+        session.stop(stop_for(error, session.clock()))
+        return None
+    usage = session.usage()
+    lists_wanted = 2 if request.include_filed else 1
+    if usage.left < lists_wanted:
+        session.stop(stop_for(BudgetExhausted(usage.next_reset_at), session.clock()))
+        return None
+    try:
+        with session.client(session.run_id) as client:
+            listed = ask_lists(client, include_filed=request.include_filed)
+        session.check_store(listed)
+    except (BrickLinkError, BudgetExhausted, SettingsError) as error:
+        session.stop(stop_for(error, session.clock(), listing=True))
+        return None
+    if not listed and request.include_filed and any(known_order.is_listed for known_order in known.values()):
+        message = (
+            f"BrickLink lists no orders at all, but the warehouse has {len(known)}. Nothing was changed. Check that "
+            "the credentials are those of this store (BL_STORE), and try again later."
+        )
+        session.stop(Stop(StopReason.ERROR, message))
+        return None
+    _save_lists(session, known, listed, include_filed=request.include_filed, of_all=request.of_all_orders)
+    return len(listed)
+
+
+def _needs_lists(
+    request: SyncRequest, known: Mapping[str, OrderState], listed_at: datetime | None, now: datetime
+) -> bool:
+    if request.only_failed:
+        return False
+    if request.order_ids is not None:
+        return any(order_id not in known for order_id in request.order_ids)
+    if request.dates != EVERY_DATE:
+        # Lists asked in the future were asked before the clock was set back.
+        return listed_at is None or not timedelta(0) <= now - listed_at <= LISTS_FRESH_FOR
+    return True
+
+
+def ask_lists(client: BrickLinkClient, *, include_filed: bool) -> dict[str, ListedOrder]:
+    """The sales in BrickLink's list of unfiled orders, and in that of filed ones, by order id."""
+    # One after the other: where the first is refused, the second call is spared.
+    unfiled, unreadable = client.orders(filed=False).read()
+    if not include_filed:
+        return merge_lists([*unfiled, *unreadable], [])
+    filed, unreadable_filed = client.orders(filed=True).read()
+    return merge_lists([*unfiled, *unreadable], [*filed, *unreadable_filed])
+
+
+def _save_lists(
+    session: SyncSession,
+    known: Mapping[str, OrderState],
+    listed: Mapping[str, ListedOrder],
+    *,
+    include_filed: bool,
+    of_all: bool,
+) -> None:
+    now = session.clock()
+    moved = [
+        order for order in listed.values() if order.order_id not in known or not known[order.order_id].listed_as(order)
+    ]
+    gone = [
+        order.order_id
+        for order in known.values()
+        if order.is_listed and order.order_id not in listed and (include_filed or not order.listed_filed)
+    ]
+    with session.warehouse.engine.begin() as connection:
+        state.save_listed(connection, session.warehouse, moved, now)
+        # Without the filed list, an order gone from the other may just have been filed.
+        if gone and include_filed:
+            state.save_unlisted(connection, session.warehouse, gone)
+        runs.save_orders_listed(
+            connection, session.run_id, len(listed) if of_all else None, listed_at=now if include_filed else None
+        )

@@ -1,0 +1,126 @@
+"""The second step of a sync: decide which orders to fetch, within the call budget, and store the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import ceil
+
+from bl_pipeline.records import Fetch, FullSync, OrderState, Reason, Stop, StopReason, SyncRequest
+from bl_pipeline.rules.changes import Plan, as_listed
+from bl_pipeline.rules.changes import plan as plan_fetches
+from bl_pipeline.rules.forecast import Forecast, forecast
+from bl_pipeline.sync.listing import ask_lists
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.warehouse import full_syncs, runs, state
+from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
+
+BATCH_SIZE = 50
+"""Orders a batch: enough to keep its threads busy to the end, few enough for one transaction."""
+
+
+def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
+    """The request with the full syncs that are still open, and with the re-checks that the day has left."""
+    with session.warehouse.engine.connect() as connection:
+        open_full_syncs = full_syncs.open_full_syncs(connection, session.warehouse)
+        rechecked = runs.count_planned_calls(
+            connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW
+        )
+    return replace(
+        request,
+        # Without items this run could not do what such a full sync asks for.
+        full_syncs=[each for each in open_full_syncs if request.include_items or not each.include_items],
+        rechecks=max(session.settings.bl_rechecks_per_day - rechecked, 0),
+    )
+
+
+def plan_changes(session: SyncSession, request: SyncRequest, *, batch_size: int = BATCH_SIZE) -> Plan | None:
+    """Decide what to fetch and what to defer, and store it; None where the run was stopped before."""
+    with session.warehouse.engine.begin() as connection:
+        stopped = runs.read_stop(connection, session.run_id)
+        # Where not even the lists could be asked, the next run that has calls goes on with the full sync.
+        if request.full_sync and (stopped is None or stopped.reason is StopReason.BUDGET):
+            full_syncs.request_full_sync(
+                connection,
+                session.warehouse,
+                include_items=request.include_items,
+                dates=request.dates,
+                now=session.clock(),
+            )
+        if stopped:
+            return None
+        known = state.read_states(connection, session.warehouse)
+        run = runs.read_run(connection, session.run_id)
+    if request.order_ids == ():
+        session.stop(Stop(StopReason.ERROR, "Which orders? Give at least one number in order_ids, such as 15646315."))
+        return None
+    unknown = [order_id for order_id in request.order_ids or () if order_id not in known]
+    request = replace(request, order_ids=_known(request.order_ids, known))
+    if request.order_ids == ():
+        plan = Plan([], [])
+    else:
+        plan = plan_fetches(known, complete_request(session, request), session.usage().left, session.clock())
+    asked = run is not None and run.orders_listed is not None
+    skipped = _count_unchanged(known, plan, request) if asked else 0
+    _save_plan(session, plan, unknown=unknown, skipped=skipped, batch_size=batch_size)
+    session.progress.planned(len(plan.fetches))
+    return plan
+
+
+def batch_numbers(plan: Plan | None, *, batch_size: int = BATCH_SIZE) -> range:
+    """The numbers of the batches a plan is fetched in, from 1."""
+    fetches = len(plan.fetches) if plan else 0
+    return range(1, ceil(fetches / batch_size) + 1)
+
+
+def _known(order_ids: tuple[str, ...] | None, known: Mapping[str, OrderState]) -> tuple[str, ...] | None:
+    return None if order_ids is None else tuple(order_id for order_id in order_ids if order_id in known)
+
+
+def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
+    to_fetch = {fetch.order_id for fetch in [*plan.fetches, *plan.deferred]}
+    return sum(
+        order.is_listed
+        and not order.failed
+        and order.order_id not in to_fetch
+        and order.order_date in request.dates
+        and (request.include_filed or not order.listed_filed)
+        for order in known.values()
+    )
+
+
+def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skipped: int, batch_size: int) -> None:
+    planned = [replace(fetch, batch_number=position // batch_size + 1) for position, fetch in enumerate(plan.fetches)]
+    # One that no list has belongs to no batch: it has failed before it was asked for.
+    failed = [Fetch(order_id, Reason.REQUESTED) for order_id in unknown]
+    with session.warehouse.engine.begin() as connection:
+        runs.save_plan(connection, session.run_id, planned, plan.deferred, failed, skipped=skipped)
+
+
+def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
+    """Ask the lists, and say what a sync would fetch now; nothing is stored but the calls.
+
+    Raises BrickLinkError, BudgetExhausted or SettingsError where the lists cannot be asked.
+    """
+    session.check_store()
+    usage = session.usage()
+    lists_wanted = 2 if request.include_filed else 1
+    if usage.left < lists_wanted:
+        raise BudgetExhausted(usage.next_reset_at)
+    with session.client("plan") as client:
+        listed = ask_lists(client, include_filed=request.include_filed)
+    session.check_store(listed)
+    with session.warehouse.engine.connect() as connection:
+        known = state.read_states(connection, session.warehouse)
+    request = complete_request(session, request)
+    if request.full_sync:
+        asked = FullSync(session.clock(), request.include_items, request.dates)
+        request = replace(request, full_syncs=[*request.full_syncs, asked])
+    usage = session.usage()
+    return forecast(
+        plan_fetches(as_listed(known, listed), request, usage.left, session.clock()),
+        orders_listed=len(listed),
+        calls_left=usage.left,
+        calls_a_day=session.budget.allowed,
+        include_items=request.include_items,
+    )
