@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --no-deps --require-hashes -r requirements.lock
 
-.PHONY: setup demo up test test-full test-lowest mutants lint format lock
+.PHONY: setup demo up test test-all test-full test-lowest mutants lint format lock
 
 setup: .venv/ready
 
@@ -32,6 +32,10 @@ up: setup
 test: setup lint
 	@$(BIN)/python -m pytest
 
+# Every test but the long variants: kills, whole stores' lives, real browsers, other terminals and databases too.
+test-all: setup lint
+	@$(BIN)/python -m pytest -m "not full"
+
 test-full: setup lint
 	@$(BIN)/python -m pytest -m "full or not full"
 
@@ -39,7 +43,7 @@ test-full: setup lint
 test-lowest: setup
 	@$(PYTHON) -m venv --clear .venv/lowest
 	@$(BIN)/uv pip install --quiet --system-certs --python .venv/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
-	@.venv/lowest/bin/python -m pytest -m "not full and not slow" bl_pipeline_tests/bricklink bl_pipeline_tests/sync \
+	@.venv/lowest/bin/python -m pytest -m "not full and not slow" bl_pipeline_tests/bricklink bl_pipeline_tests/rules bl_pipeline_tests/sync \
 		bl_pipeline_tests/warehouse bl_pipeline_tests/defs bl_pipeline_tests/reports bl_pipeline_tests/terminal
 
 # Plants small faults and says which no test notices; for hours without a sample: make mutants MUTANTS="--sample 20 sql"

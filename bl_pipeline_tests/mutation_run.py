@@ -28,17 +28,24 @@ from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.mutants import Mutant, mutants_of
 
 PROJECT = Path(__file__).parent.parent
-WHERE = ("bl_pipeline/sync", "bl_pipeline/warehouse", "bl_pipeline/defs", "bl_pipeline/bricklink", "sql")
+WHERE = (
+    "bl_pipeline/rules", "bl_pipeline/sync", "bl_pipeline/warehouse", "bl_pipeline/defs", "bl_pipeline/bricklink",
+    "sql",
+)  # fmt: skip
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 TESTS = {
-    "bl_pipeline/sync/": [
-        "sync", "defs/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
+    "bl_pipeline/rules/": [
+        "rules", "defs/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
     ],
     "bl_pipeline/bricklink/": ["bricklink", "reliability/test_fuzz.py"],
     "bl_pipeline/warehouse/": [
         "reliability/test_two_stores.py", "reliability/test_repair.py", "defs/test_incremental.py",
         "defs/test_purge.py", "reliability/test_run_rows.py", "reliability/test_full_sync.py",
         "defs/test_failures.py", "warehouse",
+    ],
+    "bl_pipeline/sync/": [
+        "reliability/test_two_stores.py", "reliability/test_run_rows.py", "sync", "reliability/test_rebuild.py",
+        "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
     ],
     "bl_pipeline/defs/": [
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
@@ -115,7 +122,20 @@ def is_noticed(folder: Path, path: Path, mutant: Mutant, server: Postgres, timeo
     target = folder / path.relative_to(PROJECT)
     right = target.read_bytes()
     target.write_bytes(mutant.apply(right))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests_for(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not full",
+        *tests_for(path),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(folder), "BL_TEST_POSTGRES": server.admin_url}
     try:
         run = subprocess.run(command, cwd=folder, env=environment, timeout=timeout, check=False, capture_output=True)

@@ -21,6 +21,8 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import SettingsError
 from bl_pipeline_tests.terminal.conftest import BL, free_port
 
+pytestmark = pytest.mark.slow
+
 USER = "daemon"
 as_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can be two accounts, by setpriv"

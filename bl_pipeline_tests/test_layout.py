@@ -50,11 +50,12 @@ def part(name: str) -> str:
 
 
 # What each room may import of bl_pipeline beside itself, from the ground up.
-GROUND = {"settings", "home", "project", "guard", "records"}
+GROUND = {"settings", "home", "project", "guard", "records", "columns"}
 ALLOWED: dict[str, set[str]] = {
     "project": set(),
     "guard": set(),
     "records": set(),
+    "columns": set(),
     "settings": {"guard"},
     "home": {"settings"},
     "sandbox": {"guard"},
@@ -177,7 +178,7 @@ SELF_EXPLANATORY = {
 """What their names, or the class that they come from, say already."""
 
 
-MONEY_PARTS = ("rules", "sync", "warehouse", "bricklink", "defs", "records", "settings")
+MONEY_PARTS = ("rules", "sync", "warehouse", "bricklink", "defs", "records", "columns", "settings")
 
 
 def floats(path: Path) -> Iterator[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bl_pipeline_tests import mutation_run
 from bl_pipeline_tests.mutants import mutants_of
+
+pytestmark = pytest.mark.slow
 
 PYTHON = b"""
 def pick(rows: list[int], most: int = 3) -> bool:

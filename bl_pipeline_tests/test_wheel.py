@@ -22,6 +22,8 @@ import pytest
 
 from bl_pipeline.postgres import embedded
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[1]
 UV = str(Path(sys.executable).with_name("uv"))
 PATIENCE = 240.0

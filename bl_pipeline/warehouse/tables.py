@@ -6,6 +6,8 @@ Money is numeric(19,4) in the row's currency, time is timestamptz in UTC, every 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,6 +22,9 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
+
+from bl_pipeline import columns
+from bl_pipeline.columns import Kind
 
 metadata = MetaData(
     naming_convention={
@@ -51,11 +56,25 @@ def _flag(name: str, comment: str, *, null: bool = True) -> Column[bool]:
     return Column(name, Boolean, nullable=null, comment=comment)
 
 
-def _unreadable(of: str) -> Column[list[str]]:
+_TYPES: dict[Kind, Any] = {
+    Kind.TEXT: Text,
+    Kind.HTML: Text,
+    Kind.MONEY: Numeric(19, 4),
+    Kind.WEIGHT: Numeric(19, 4),
+    Kind.RATE: Numeric(19, 4),
+    Kind.TIME: TIMESTAMP(timezone=True),
+    Kind.COUNT: BigInteger,
+    Kind.NUMBER: Integer,
+    Kind.FLAG: Boolean,
+    Kind.TEXTS: ARRAY(Text),
+    Kind.JSON: JSONB,
+}
+
+
+def _column(column: columns.Column, *, key: bool = False) -> Column[Any]:
+    """A column of `sales`, which columns.py declares."""
     return Column(
-        "unreadable_fields",
-        ARRAY(Text),
-        comment=f"Fields of the {of} that could not be read as expected: null here, or as text; null if there are none",
+        column.name, _TYPES[column.kind], nullable=column.null and not key, primary_key=key, comment=column.comment
     )
 
 
@@ -89,70 +108,7 @@ orders = Table(
     "orders",
     metadata,
     *_order_key(),
-    _text("display_id", "The order's id as people see it: BL-<id>", null=False),
-    _time("order_date", "date_ordered; a batch added to the order resets it", null=False),
-    _time("first_order_date", "order_date as first seen", null=False),
-    _time("status_changed_at", "date_status_changed"),
-    _text("buyer_name", "Full name of the addressee"),
-    _text("buyer_username", "The buyer's BrickLink username"),
-    _text("buyer_email", "The buyer's e-mail address"),
-    _count("buyer_order_count", "Orders this buyer has placed in the store, as BrickLink counts"),
-    _text("status", "pending, processing, shipped, completed, on_hold, problem, cancelled or unknown", null=False),
-    _text("platform_status", "The status in BrickLink's own word, empty if it cannot be read", null=False),
-    _text("payment_status", "None, Sent, Received, Clearing, Returned, Bounced or Completed"),
-    _text("payment_method", "Payment method in BrickLink's words"),
-    _text("payment_currency", "ISO 4217 code of the currency the buyer pays in"),
-    _time("paid_at", "payment.date_paid"),
-    _money("subtotal", "Sum of the items, cost.subtotal"),
-    _money("shipping", "Shipping charged, cost.shipping"),
-    _money("fees", "total - subtotal - shipping: everything that is neither items nor shipping"),
-    _money("total", "What the order comes to, cost.grand_total"),
-    _money("final_total", "The total less the tax BrickLink collects itself, cost.final_total"),
-    Column(
-        "currency", Text, nullable=False, comment="ISO 4217 code of every amount not named disp_, cost.currency_code"
-    ),
-    _money("insurance", "Part of fees: insurance charged"),
-    _money("etc1", "Part of fees: additional charge 1"),
-    _money("etc2", "Part of fees: additional charge 2"),
-    _money("tax", "Part of fees: sales tax, cost.salesTax"),
-    _money("credit", "Taken off fees: credit given to the buyer"),
-    _money("coupon", "Taken off fees: coupon used by the buyer"),
-    _money("vat_rate", "VAT rate in per cent"),
-    _money("vat_amount", "VAT contained in the total"),
-    _flag("sales_tax_collected_by_bricklink", "BrickLink collects the sales tax and pays it on"),
-    _flag("vat_collected_by_bricklink", "BrickLink collects the VAT and pays it on"),
-    _text("disp_currency", "ISO 4217 code of the disp_ amounts: what the buyer saw"),
-    _money("disp_subtotal", "subtotal as the buyer saw it, in disp_currency, rounded by BrickLink"),
-    _money("disp_shipping", "shipping as the buyer saw it, in disp_currency"),
-    _money("disp_total", "total as the buyer saw it, in disp_currency"),
-    _money("disp_final_total", "final_total as the buyer saw it, in disp_currency"),
-    _money("disp_insurance", "insurance as the buyer saw it, in disp_currency"),
-    _money("disp_etc1", "etc1 as the buyer saw it, in disp_currency"),
-    _money("disp_etc2", "etc2 as the buyer saw it, in disp_currency"),
-    _money("disp_credit", "credit as the buyer saw it, in disp_currency"),
-    _money("disp_coupon", "coupon as the buyer saw it, in disp_currency"),
-    _money("disp_vat_amount", "vat_amount as the buyer saw it, in disp_currency"),
-    _count("shipping_method_id", "BrickLink's id of the shipping method"),
-    _text("shipping_method", "Name of the shipping method"),
-    _text("tracking_number", "Tracking number"),
-    _text("tracking_url", "Tracking link"),
-    _time("shipped_at", "shipping.date_shipped"),
-    _text("country_code", "Country of the address, ISO 3166-1 alpha-2 (GB, where BrickLink says UK)"),
-    Column("shipping_address", JSONB, comment="The address: name, lines, city, state, postal code, country, phone"),
-    _count("total_count", "Pieces in the order"),
-    _count("unique_count", "Lots in the order"),
-    Column("total_weight", Numeric(19, 4), comment="Weight of the items in grams"),
-    _flag("is_filed", "The seller has filed the order away"),
-    _flag("is_invoiced", "The seller has sent an invoice"),
-    _flag("require_insurance", "The buyer asked for insurance"),
-    _flag("drive_thru_sent", "The seller has sent a Drive Thru message"),
-    _text("remarks", "The seller's remarks on the order"),
-    _text("seller_username", "The seller's BrickLink username"),
-    _text("store_name", "The store's name at BrickLink"),
-    _unreadable("order"),
-    _count("order_document_id", "landing.documents: the order as received", null=False),
-    _count("items_document_id", "landing.documents: its items as received"),
-    _time("fetched_at", "When the order was received", null=False),
+    *(_column(column) for column in columns.ORDERS if column.name != "platform_order_id"),
     Index("ix_orders_order_date", "store", "order_date"),
     schema="sales",
     comment="One row per sale, as last received",
@@ -162,30 +118,11 @@ order_items = Table(
     "order_items",
     metadata,
     *_order_key(),
-    Column("batch_number", Integer, primary_key=True, comment="Batch of the order, from 1"),
-    Column("line_number", Integer, primary_key=True, comment="Line within the batch, from 1"),
-    _count("inventory_id", "Id of the lot in the store's inventory"),
-    _text("item_number", "Catalogue number, item.no; null for a custom item, which has none"),
-    _text("item_name", "Catalogue name, unescaped from HTML"),
-    _text("item_type", "PART, SET, MINIFIG, BOOK, GEAR, CATALOG, INSTRUCTION, UNSORTED_LOT or ORIGINAL_BOX"),
-    _count("category_id", "BrickLink's id of the category"),
-    _count("color_id", "BrickLink's id of the colour, 0 where there is none"),
-    _text("color_name", "Name of the colour"),
-    _count("quantity", "Pieces"),
-    _text("condition", "N new or U used"),
-    _text("completeness", "Of sets: C complete, B incomplete, S sealed"),
-    _money("unit_price", "Final price of one piece, unit_price_final"),
-    _money("list_unit_price", "Price of one piece before discounts, unit_price"),
-    _money("total_price", "unit_price x quantity"),
-    _text("currency", "ISO 4217 code of the prices"),
-    _money("disp_unit_price", "unit_price as the buyer saw it, in disp_currency"),
-    _money("disp_list_unit_price", "list_unit_price as the buyer saw it, in disp_currency"),
-    _text("disp_currency", "ISO 4217 code of the disp_ amounts"),
-    _money("order_cost", "order_cost, undocumented by BrickLink"),
-    Column("weight", Numeric(19, 4), comment="Weight of one piece in grams"),
-    _text("description", "Description the buyer saw, unescaped from HTML"),
-    _text("remarks", "The seller's own remarks on the lot, unescaped from HTML"),
-    _unreadable("lot"),
+    *(
+        _column(column, key=column.kind is Kind.NUMBER)
+        for column in columns.ORDER_ITEMS
+        if column.name != "platform_order_id"
+    ),
     schema="sales",
     comment="One row per line of a sale; outlives BrickLink's purge",
 )

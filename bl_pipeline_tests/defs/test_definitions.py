@@ -14,6 +14,8 @@ import pytest
 
 from bl_pipeline.definitions import defs
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 REPOSITORY = defs.get_repository_def()
 

@@ -20,6 +20,8 @@ from bl_pipeline_tests.conftest import NOW, Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 
 

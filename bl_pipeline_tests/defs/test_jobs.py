@@ -13,6 +13,8 @@ from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import order_row, stored_orders
 
+pytestmark = pytest.mark.slow
+
 AS_SHOWN = "Give the order's number as BrickLink shows it."
 
 

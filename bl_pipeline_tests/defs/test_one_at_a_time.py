@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from sqlalchemy import text
 
 from bl_pipeline.sandbox import SandboxServer, Store
@@ -12,6 +13,8 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_waits_for_the_lock_and_never_succeeds_without_its_work(

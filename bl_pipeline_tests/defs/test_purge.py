@@ -12,6 +12,8 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders
 
+pytestmark = pytest.mark.slow
+
 PurgedItems = Literal["empty", "absent", "not_found"]
 ANSWERS: tuple[PurgedItems, ...] = ("empty", "absent", "not_found")
 

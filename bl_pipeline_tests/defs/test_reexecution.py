@@ -15,6 +15,8 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.expected import assert_in_step
 
+pytestmark = pytest.mark.slow
+
 BREAK = """
 CREATE FUNCTION sync.break() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$;
 CREATE TRIGGER planted BEFORE {event} FOR EACH ROW {condition} EXECUTE FUNCTION sync.break();

@@ -17,6 +17,8 @@ from bl_pipeline.warehouse.stores import rename_store
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
 from bl_pipeline_tests.expected import dump
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_new_name_for_a_key_that_is_known_stops_before_any_call(
     sync: Sync, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings

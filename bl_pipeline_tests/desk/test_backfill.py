@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bl_pipeline.records import StopReason
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline_tests.conftest import MakeSettings, Sync
+
+pytestmark = pytest.mark.slow
 
 MAY = "2026-05-01"
 

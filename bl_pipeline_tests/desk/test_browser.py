@@ -37,7 +37,7 @@ LOW: ViewportSize = {"width": 1280, "height": 500}
 PICTURES = os.environ.get("BL_SCREENSHOTS")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphql_sync.py"
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

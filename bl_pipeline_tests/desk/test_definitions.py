@@ -8,8 +8,12 @@ import sys
 from datetime import UTC, datetime
 from statistics import median
 
+import pytest
+
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.jobs import MONTHS
+
+pytestmark = pytest.mark.slow
 
 ASSETS = {"order_changes", "order_items", "order_summaries", "orders"}
 CHECKS = {

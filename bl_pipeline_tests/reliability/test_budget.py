@@ -25,6 +25,8 @@ from bl_pipeline_tests.expected import stored_orders
 from bl_pipeline_tests.reliability.processes import barrier, contents, run_steps, session_at, start
 from bl_pipeline_tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(hours=24)
 LISTS = 2
 ORDERS = 5

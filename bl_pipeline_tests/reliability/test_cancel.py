@@ -35,6 +35,8 @@ from bl_pipeline_tests.reliability.processes import (
 )
 from bl_pipeline_tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLOW = 240.0
 """Seconds an answer takes; nothing here may wait for one."""
 AT_ONCE = 120.0

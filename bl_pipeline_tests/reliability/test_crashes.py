@@ -31,6 +31,8 @@ from bl_pipeline_tests.reliability.processes import (
 )
 from bl_pipeline_tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 BATCH = 4
 LATER = timedelta(minutes=30)
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")

@@ -18,6 +18,8 @@ from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
 
+pytestmark = pytest.mark.slow
+
 Lots = list[list[Lot]]
 """The batches of an order."""
 

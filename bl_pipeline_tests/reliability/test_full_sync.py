@@ -18,6 +18,8 @@ from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.processes import Task, run_and_kill, run_steps, session_at
 
+pytestmark = pytest.mark.slow
+
 FULL = SyncRequest(full_sync=True)
 SYNC = SyncRequest()
 ORDERS = 16

@@ -36,6 +36,8 @@ from bl_pipeline_tests.reliability.driving import truncate
 from bl_pipeline_tests.reliability.mutations import DETAIL, LOT, NASTY, Mutation
 from bl_pipeline_tests.reliability.processes import run_steps
 
+pytestmark = pytest.mark.slow
+
 STORE = Store.grow(orders=60, seed=21, now=NOW, filed=0, purged=0, currencies=("EUR", "USD"))
 SALES = [order for order in STORE.sales.values() if order.lots]
 WIRE = Wire()

@@ -13,6 +13,8 @@ from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, dump, item_rows, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, landed, new_world, session_on
 
+pytestmark = pytest.mark.slow
+
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 
 

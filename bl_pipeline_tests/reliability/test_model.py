@@ -51,6 +51,8 @@ from bl_pipeline_tests.reliability.driving import (
     truncate,
 )
 
+pytestmark = pytest.mark.slow
+
 FAULTS = (*PASSING, Fault.DATA_ABSENT, Fault.DATA_NULL, Fault.WRONG_TYPE, Fault.FORBIDDEN, Fault.UNAUTHORIZED)
 STATUSES = ("PROCESSING", "READY", "PAID-PENDING", "OCR", "NPB", "NSS", "AWAITING PICKUP")
 # What no list shows, so that only a re-check finds it.

@@ -27,6 +27,8 @@ from bl_pipeline_tests.reliability.processes import (
 )
 from bl_pipeline_tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 
 

@@ -23,6 +23,8 @@ from bl_pipeline_tests.reliability.driving import (
     check_signatures,
 )
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS = (Fault.UNAUTHORIZED, Fault.UNAUTHORIZED_HTTP, Fault.IP_MISMATCH)
 # The faults that end a run are rare, as in life, or the soak would be one of first calls only.
 KINDS = (*(fault for fault in Fault if fault not in CREDENTIALS),) * 3 + CREDENTIALS

@@ -19,6 +19,8 @@ from bl_pipeline_tests.expected import assert_in_step
 from bl_pipeline_tests.reliability.processes import Task, start
 from bl_pipeline_tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def runs_of(warehouse: Warehouse) -> list[Run]:
     with warehouse.engine.connect() as connection:

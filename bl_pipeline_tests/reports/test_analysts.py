@@ -24,6 +24,8 @@ from bl_pipeline.warehouse.dictionary import FILE, dictionary
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.reports.conftest import Kept
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "analysts.md").read_text()
 # Roles are the server's, and the workers share it: each needs its own.

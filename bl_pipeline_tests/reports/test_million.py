@@ -16,6 +16,8 @@ from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.reports.million import fill
 
+pytestmark = pytest.mark.slow
+
 MOST_SECONDS = 2.0
 
 

@@ -11,6 +11,8 @@ from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.reports.expected import REPORTS
 from bl_pipeline_tests.reports.test_against_the_store import by_grain
 
+pytestmark = pytest.mark.slow
+
 ZONE = "Europe/Berlin"
 
 FAULTS = [

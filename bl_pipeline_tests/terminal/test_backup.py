@@ -19,6 +19,8 @@ from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 
+pytestmark = pytest.mark.slow
+
 SCHEMAS = ("landing", "sales", "sync", "stored", "dagster")
 Everything = dict[str, list[Any]]
 

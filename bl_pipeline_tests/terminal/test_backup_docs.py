@@ -9,11 +9,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import pytest
 
 from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl
 from bl_pipeline_tests.terminal.test_backup import everything
+
+pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "operating.md").read_text()

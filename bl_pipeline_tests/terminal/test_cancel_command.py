@@ -21,6 +21,8 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 from bl_pipeline_tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLOW = 60.0
 """Seconds an answer takes; nothing here waits for one."""
 NOTHING = {"run_id": None, "ended": False, "full_syncs_withdrawn": 0}

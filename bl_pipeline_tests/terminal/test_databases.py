@@ -19,6 +19,8 @@ from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 from bl_pipeline_tests.warehouse.bouncer import bouncer
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "default_transaction_isolation": ["repeatable read", "serializable", "read uncommitted"],
     "datestyle": ["German, DMY", "SQL, DMY", "Postgres, MDY"],

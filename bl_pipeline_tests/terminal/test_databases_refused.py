@@ -29,6 +29,8 @@ from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 from bl_pipeline_tests.warehouse.bouncer import bouncer
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "hunter2-do-not-show"
 
 

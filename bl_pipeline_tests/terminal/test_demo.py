@@ -20,6 +20,8 @@ from bl_pipeline.terminal.demo_world import demo_world
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 from bl_pipeline_tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "graphql_sync.py"
 SELLERS = {
     "BL_DATABASE_URL": "postgresql://seller:hunter2@127.0.0.1:1/nowhere",

@@ -16,6 +16,8 @@ from bl_pipeline.sandbox import Store
 from bl_pipeline.terminal.encoding import plain
 from bl_pipeline_tests.terminal.conftest import BL, Bl
 
+pytestmark = pytest.mark.slow
+
 NAME = "Chloé Łukasz 大阪 😀"
 
 

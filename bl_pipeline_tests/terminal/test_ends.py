@@ -21,6 +21,7 @@ from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.conftest import _HOME, Postgres
 from bl_pipeline_tests.expected import assert_in_step
+from bl_pipeline_tests.postgres.clusters import answers_at, cluster
 from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, told
 from bl_pipeline_tests.terminal.ends import (
     Process,
@@ -31,7 +32,8 @@ from bl_pipeline_tests.terminal.ends import (
     stopped_at,
 )
 from bl_pipeline_tests.waiting import wait_until
-from bl_pipeline_tests.warehouse.clusters import answers_at, cluster
+
+pytestmark = pytest.mark.slow
 
 ORDER = max(key for key, order in grow_store().sales.items() if not order.is_purged)
 """An order that failed before, so that there is something to retry."""

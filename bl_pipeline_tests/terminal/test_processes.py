@@ -15,6 +15,8 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline_tests.terminal.conftest import BL, FIELDS, Bl, expect, told
 from bl_pipeline_tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLOW = 240.0
 """Seconds an answer takes; nothing here may wait for one."""
 

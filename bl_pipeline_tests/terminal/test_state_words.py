@@ -32,6 +32,8 @@ from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 
+pytestmark = pytest.mark.slow
+
 IN_STEP = dg.AssetCheckKey(ORDERS, "store_is_in_step")
 SMALL = {"BL_DAILY_CALL_LIMIT": "10", "BL_CALL_RESERVE": "0"}
 WRONG = {"BRICKLINK_TOKEN_SECRET": "wrong"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: SandboxServer) -> None:

@@ -20,6 +20,8 @@ from bl_pipeline.sync import loading
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect
 
+pytestmark = pytest.mark.slow
+
 
 def break_normalisation(monkeypatch: pytest.MonkeyPatch, order_ids: set[int]) -> None:
     """A defect whose own message shows a value."""

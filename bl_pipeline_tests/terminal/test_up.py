@@ -22,6 +22,8 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.terminal import watcher
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 200.0
 LAUNCH = (
     'mutation {launchRun(executionParams: {selector: {repositoryLocationName: "bl_pipeline", '

@@ -27,12 +27,12 @@ KEY = ["store", "platform"]
 )
 def test_frames_have_the_columns_of_their_table(schema: pa.Schema, table: sa.Table) -> None:
     kinds: dict[pa.DataType, Any] = {
-        frames.MONEY: sa.Numeric,
-        frames.TIME: sa.TIMESTAMP,
-        frames.TEXTS: sa.ARRAY,
-        frames.TEXT: (sa.Text, sa.dialects.postgresql.JSONB),
-        frames.COUNT: sa.BigInteger,
-        frames.FLAG: sa.Boolean,
+        pa.decimal128(19, 4): sa.Numeric,
+        pa.timestamp("us", tz="UTC"): sa.TIMESTAMP,
+        pa.list_(pa.string()): sa.ARRAY,
+        pa.string(): (sa.Text, sa.dialects.postgresql.JSONB),
+        pa.int64(): sa.BigInteger,
+        pa.bool_(): sa.Boolean,
         pa.int32(): sa.Integer,
     }
 

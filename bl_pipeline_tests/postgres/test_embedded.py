@@ -23,8 +23,7 @@ from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.binaries import candidates
 from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
 from bl_pipeline.postgres.keeper import as_account
-from bl_pipeline_tests.waiting import wait_until
-from bl_pipeline_tests.warehouse.clusters import (
+from bl_pipeline_tests.postgres.clusters import (
     answers,
     ask,
     cluster,
@@ -38,6 +37,9 @@ from bl_pipeline_tests.warehouse.clusters import (
     postmaster,
     tell,
 )
+from bl_pipeline_tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 IS_ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="is about what root does")

@@ -1,0 +1,142 @@
+"""The columns of sales.orders and sales.order_items: one line for each, from which all else follows.
+
+The tables, the DataFrames, how an answer becomes a row, the comments in Postgres and docs/data-dictionary.md are made
+of these lines. To add a column: a field in bricklink/resources.py, a line here, a migration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a column holds; the value says in which unit or form."""
+
+    TEXT = "text as BrickLink sends it"
+    HTML = "text that BrickLink escapes as HTML, stored plain"
+    MONEY = "an exact amount in the currency of the row, or of disp_currency, with four decimals"
+    WEIGHT = "grams, with four decimals"
+    RATE = "per cent, with four decimals"
+    TIME = "a moment in UTC, to the microsecond"
+    COUNT = "an id or a number, 64 bits"
+    NUMBER = "a place in the answer, from 1"
+    FLAG = "yes or no"
+    TEXTS = "a list of texts"
+    JSON = "an object"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `sales`.
+
+    `source` is the field of the resource in bricklink/resources.py, with dots, such as `cost.subtotal`; None if
+    rules/normalise.py works the value out. `null` says whether the column may be empty.
+    """
+
+    name: str
+    kind: Kind
+    comment: str
+    source: str | None = None
+    null: bool = True
+
+
+# One line each, however long: that is how they are read, compared and added.
+# ruff: noqa: E501
+# fmt: off
+ORDERS = (
+    Column("platform_order_id", Kind.TEXT, "The order's id at the platform"),
+    Column("display_id", Kind.TEXT, "The order's id as people see it: BL-<id>", null=False),
+    Column("order_date", Kind.TIME, "date_ordered; a batch added to the order resets it", "date_ordered", null=False),
+    Column("first_order_date", Kind.TIME, "order_date as first seen", "date_ordered", null=False),
+    Column("status_changed_at", Kind.TIME, "date_status_changed", "date_status_changed"),
+    Column("buyer_name", Kind.HTML, "Full name of the addressee", "shipping.address.name.full"),
+    Column("buyer_username", Kind.TEXT, "The buyer's BrickLink username", "buyer_name"),
+    Column("buyer_email", Kind.TEXT, "The buyer's e-mail address", "buyer_email"),
+    Column("buyer_order_count", Kind.COUNT, "Orders this buyer has placed in the store, as BrickLink counts", "buyer_order_count"),
+    Column("status", Kind.TEXT, "pending, processing, shipped, completed, on_hold, problem, cancelled or unknown", null=False),
+    Column("platform_status", Kind.TEXT, "The status in BrickLink's own word, empty if it cannot be read", "status", null=False),
+    Column("payment_status", Kind.TEXT, "None, Sent, Received, Clearing, Returned, Bounced or Completed", "payment.status"),
+    Column("payment_method", Kind.HTML, "Payment method in BrickLink's words", "payment.method"),
+    Column("payment_currency", Kind.TEXT, "ISO 4217 code of the currency the buyer pays in", "payment.currency_code"),
+    Column("paid_at", Kind.TIME, "payment.date_paid", "payment.date_paid"),
+    Column("subtotal", Kind.MONEY, "Sum of the items, cost.subtotal", "cost.subtotal"),
+    Column("shipping", Kind.MONEY, "Shipping charged, cost.shipping", "cost.shipping"),
+    Column("fees", Kind.MONEY, "total - subtotal - shipping: everything that is neither items nor shipping"),
+    Column("total", Kind.MONEY, "What the order comes to, cost.grand_total", "cost.grand_total"),
+    Column("final_total", Kind.MONEY, "The total less the tax BrickLink collects itself, cost.final_total", "cost.final_total"),
+    Column("currency", Kind.TEXT, "ISO 4217 code of every amount not named disp_, cost.currency_code", "cost.currency_code", null=False),
+    Column("insurance", Kind.MONEY, "Part of fees: insurance charged", "cost.insurance"),
+    Column("etc1", Kind.MONEY, "Part of fees: additional charge 1", "cost.etc1"),
+    Column("etc2", Kind.MONEY, "Part of fees: additional charge 2", "cost.etc2"),
+    Column("tax", Kind.MONEY, "Part of fees: sales tax, cost.salesTax", "cost.sales_tax"),
+    Column("credit", Kind.MONEY, "Taken off fees: credit given to the buyer", "cost.credit"),
+    Column("coupon", Kind.MONEY, "Taken off fees: coupon used by the buyer", "cost.coupon"),
+    Column("vat_rate", Kind.RATE, "VAT rate in per cent", "cost.vat_rate"),
+    Column("vat_amount", Kind.MONEY, "VAT contained in the total", "cost.vat_amount"),
+    Column("sales_tax_collected_by_bricklink", Kind.FLAG, "BrickLink collects the sales tax and pays it on", "sales_tax_collected_by_bl"),
+    Column("vat_collected_by_bricklink", Kind.FLAG, "BrickLink collects the VAT and pays it on", "vat_collected_by_bl"),
+    Column("disp_currency", Kind.TEXT, "ISO 4217 code of the disp_ amounts: what the buyer saw", "disp_cost.currency_code"),
+    Column("disp_subtotal", Kind.MONEY, "subtotal as the buyer saw it, in disp_currency, rounded by BrickLink", "disp_cost.subtotal"),
+    Column("disp_shipping", Kind.MONEY, "shipping as the buyer saw it, in disp_currency", "disp_cost.shipping"),
+    Column("disp_total", Kind.MONEY, "total as the buyer saw it, in disp_currency", "disp_cost.grand_total"),
+    Column("disp_final_total", Kind.MONEY, "final_total as the buyer saw it, in disp_currency", "disp_cost.final_total"),
+    Column("disp_insurance", Kind.MONEY, "insurance as the buyer saw it, in disp_currency", "disp_cost.insurance"),
+    Column("disp_etc1", Kind.MONEY, "etc1 as the buyer saw it, in disp_currency", "disp_cost.etc1"),
+    Column("disp_etc2", Kind.MONEY, "etc2 as the buyer saw it, in disp_currency", "disp_cost.etc2"),
+    Column("disp_credit", Kind.MONEY, "credit as the buyer saw it, in disp_currency", "disp_cost.credit"),
+    Column("disp_coupon", Kind.MONEY, "coupon as the buyer saw it, in disp_currency", "disp_cost.coupon"),
+    Column("disp_vat_amount", Kind.MONEY, "vat_amount as the buyer saw it, in disp_currency", "disp_cost.vat_amount"),
+    Column("shipping_method_id", Kind.COUNT, "BrickLink's id of the shipping method", "shipping.method_id"),
+    Column("shipping_method", Kind.HTML, "Name of the shipping method", "shipping.method"),
+    Column("tracking_number", Kind.TEXT, "Tracking number", "shipping.tracking_no"),
+    Column("tracking_url", Kind.TEXT, "Tracking link", "shipping.tracking_link"),
+    Column("shipped_at", Kind.TIME, "shipping.date_shipped", "shipping.date_shipped"),
+    Column("country_code", Kind.TEXT, "Country of the address, ISO 3166-1 alpha-2 (GB, where BrickLink says UK)"),
+    Column("shipping_address", Kind.JSON, "The address: name, lines, city, state, postal code, country, phone"),
+    Column("total_count", Kind.COUNT, "Pieces in the order", "total_count"),
+    Column("unique_count", Kind.COUNT, "Lots in the order", "unique_count"),
+    Column("total_weight", Kind.WEIGHT, "Weight of the items in grams", "total_weight"),
+    Column("is_filed", Kind.FLAG, "The seller has filed the order away", "is_filed"),
+    Column("is_invoiced", Kind.FLAG, "The seller has sent an invoice", "is_invoiced"),
+    Column("require_insurance", Kind.FLAG, "The buyer asked for insurance", "require_insurance"),
+    Column("drive_thru_sent", Kind.FLAG, "The seller has sent a Drive Thru message", "drive_thru_sent"),
+    Column("remarks", Kind.HTML, "The seller's remarks on the order", "remarks"),
+    Column("seller_username", Kind.TEXT, "The seller's BrickLink username", "seller_name"),
+    Column("store_name", Kind.HTML, "The store's name at BrickLink", "store_name"),
+    Column("unreadable_fields", Kind.TEXTS, "Fields of the order that could not be read as expected: null here, or as text; null if there are none"),
+    Column("order_document_id", Kind.COUNT, "landing.documents: the order as received", null=False),
+    Column("items_document_id", Kind.COUNT, "landing.documents: its items as received"),
+    Column("fetched_at", Kind.TIME, "When the order was received", null=False),
+)
+"""A row of sales.orders, without store and platform."""
+
+ORDER_ITEMS = (
+    Column("platform_order_id", Kind.TEXT, "The order's id at the platform"),
+    Column("batch_number", Kind.NUMBER, "Batch of the order, from 1"),
+    Column("line_number", Kind.NUMBER, "Line within the batch, from 1"),
+    Column("inventory_id", Kind.COUNT, "Id of the lot in the store's inventory", "inventory_id"),
+    Column("item_number", Kind.TEXT, "Catalogue number, item.no; null for a custom item, which has none", "item.no"),
+    Column("item_name", Kind.HTML, "Catalogue name, unescaped from HTML", "item.name"),
+    Column("item_type", Kind.TEXT, "PART, SET, MINIFIG, BOOK, GEAR, CATALOG, INSTRUCTION, UNSORTED_LOT or ORIGINAL_BOX", "item.type"),
+    Column("category_id", Kind.COUNT, "BrickLink's id of the category", "item.category_id"),
+    Column("color_id", Kind.COUNT, "BrickLink's id of the colour, 0 where there is none", "color_id"),
+    Column("color_name", Kind.HTML, "Name of the colour", "color_name"),
+    Column("quantity", Kind.COUNT, "Pieces", "quantity"),
+    Column("condition", Kind.TEXT, "N new or U used", "new_or_used"),
+    Column("completeness", Kind.TEXT, "Of sets: C complete, B incomplete, S sealed", "completeness"),
+    Column("unit_price", Kind.MONEY, "Final price of one piece, unit_price_final", "unit_price_final"),
+    Column("list_unit_price", Kind.MONEY, "Price of one piece before discounts, unit_price", "unit_price"),
+    Column("total_price", Kind.MONEY, "unit_price x quantity"),
+    Column("currency", Kind.TEXT, "ISO 4217 code of the prices", "currency_code"),
+    Column("disp_unit_price", Kind.MONEY, "unit_price as the buyer saw it, in disp_currency", "disp_unit_price_final"),
+    Column("disp_list_unit_price", Kind.MONEY, "list_unit_price as the buyer saw it, in disp_currency", "disp_unit_price"),
+    Column("disp_currency", Kind.TEXT, "ISO 4217 code of the disp_ amounts", "disp_currency_code"),
+    Column("order_cost", Kind.MONEY, "order_cost, undocumented by BrickLink", "order_cost"),
+    Column("weight", Kind.WEIGHT, "Weight of one piece in grams", "weight"),
+    Column("description", Kind.HTML, "Description the buyer saw, unescaped from HTML", "description"),
+    Column("remarks", Kind.HTML, "The seller's own remarks on the lot, unescaped from HTML", "remarks"),
+    Column("unreadable_fields", Kind.TEXTS, "Fields of the lot that could not be read as expected: null here, or as text; null if there are none"),
+)
+"""A row of sales.order_items, without store and platform."""
+# fmt: on
