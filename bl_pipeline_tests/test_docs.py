@@ -21,7 +21,10 @@ from bl_pipeline.terminal.cli import app
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
-PAGES = [*(PROJECT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")), *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    *(PROJECT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((PROJECT / "docs").glob("*.md")),
+]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 WITHOUT_COMMAND = {option for parameter in get_command(app).params for option in parameter.opts}
 TEST_VARIABLES = {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15", "BL_TEST_EXAMPLES"}
