@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from html.entities import html5
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -107,36 +106,28 @@ _CONVERT: dict[Kind, Callable[[Any], Any]] = {
 
 
 def _row_reader(columns: Sequence[Column]) -> Callable[[Any, dict[str, Any]], tuple[Any, ...]]:
-    """What makes a row of a resource: each column from its source, and those without one from the values given.
-
-    Sources of one object, such as all of `cost`, are read at once, which is several times faster.
-    """
-    grouped: dict[str, list[tuple[Column, str]]] = {}
-    for column in columns:
+    """What makes a row of a resource: each column from its source, and those without one from the values given."""
+    given = [(position, column.name) for position, column in enumerate(columns) if column.source is None]
+    by_parent: dict[str, list[tuple[int, str, Callable[[Any], Any] | None]]] = {}
+    for position, column in enumerate(columns):
         if column.source is not None:
             parent, _, field = column.source.rpartition(".")
-            grouped.setdefault(parent, []).append((column, field))
-    # One getter of several fields gives a tuple; the second field of a group of one is not used.
-    groups = [
-        (
-            parent.split(".") if parent else [],
-            attrgetter(*(field for _, field in members), members[0][1]),
-            [(column.name, _CONVERT.get(column.kind)) for column, _ in members],
-        )
-        for parent, members in grouped.items()
-    ]
-    names = [column.name for column in columns]
+            by_parent.setdefault(parent, []).append((position, field, _CONVERT.get(column.kind)))
+    groups = [(parent.split(".") if parent else [], members) for parent, members in by_parent.items()]
 
     def read(resource: Any, values: dict[str, Any]) -> tuple[Any, ...]:
-        for parents, fields, members in groups:
+        row: list[Any] = [None] * len(columns)
+        for position, name in given:
+            row[position] = values[name]
+        for parents, members in groups:
             holder = resource
             for parent in parents:
                 holder = getattr(holder, parent) if holder is not None else None
-            if holder is None:
-                continue
-            for (name, convert), value in zip(members, fields(holder), strict=False):
-                values[name] = convert(value) if convert and value is not None else value
-        return tuple(map(values.get, names))
+            if holder is not None:
+                for position, field, convert in members:
+                    value = getattr(holder, field)
+                    row[position] = value if value is None or convert is None else convert(value)
+        return tuple(row)
 
     return read
 
