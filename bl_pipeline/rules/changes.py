@@ -16,13 +16,13 @@ PURGE_AFTER = timedelta(days=183)
 """BrickLink purges an order's items about six months after its last change of status."""
 
 RETRY_AT_ONCE = 3
-"""So many failures in a row are tried again by the very next run; then the waits grow."""
+"""Up to this many failures in a row, the next run tries again; then the waits grow."""
 
 LONGEST_RETRY_WAIT = timedelta(days=7)
 
 RECHECK_OPEN_AFTER = timedelta(hours=24)
 RECHECK_AFTER = timedelta(days=30)
-"""How long after it was last fetched an order, open or not, is worth a look that no list calls for."""
+"""How long after it was last fetched an order is re-checked, open or not, though no list shows a change."""
 
 
 _TIER = {
@@ -61,7 +61,7 @@ def purge_due(state: OrderState) -> datetime:
 
 
 def retry_due(state: OrderState) -> datetime:
-    """When an order that failed is worth a call again: at once for a few times, then ever more rarely."""
+    """When an order that failed is tried again: at once for a few times, then after growing waits."""
     assert state.failed_at is not None
     beyond = state.attempts - RETRY_AT_ONCE
     if beyond < 0:
@@ -70,10 +70,18 @@ def retry_due(state: OrderState) -> datetime:
 
 
 def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | None:
+    """Why the order is fetched, or None if it is not; the first that applies.
+
+    1. It failed before: only this if the request is `only_failed`. Until its wait is over it is not fetched at all.
+    2. It is not stored yet: NEW, or BACKLOG if it is older than RECENT.
+    3. The list shows another time of its status, then another content, than was stored.
+    4. Its items are wanted, not purged, and missing or of an earlier content.
+    5. An open full sync wants it.
+    """
     if request.only_failed:
         return Reason.FAILED_BEFORE if state.failed else None
     if state.failed:
-        # A failure in the future is of a clock that has been set back: its wait would be of any length.
+        # A failure in the future: the clock was set back since. Its wait could be of any length.
         due = retry_due(state) <= now or state.failed_at is None or state.failed_at > now
         return Reason.FAILED_BEFORE if due else None
     if not state.is_stored:
@@ -90,6 +98,11 @@ def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | 
 
 
 def _fetches(states: Mapping[str, OrderState], request: SyncRequest, now: datetime) -> Iterator[Fetch]:
+    """What to fetch of each order, in no certain order; `states` is by order id.
+
+    Orders requested by id are fetched whatever their state; KeyError if one is not in `states`. Of the others, those
+    in the request's dates that have a `_reason`.
+    """
     if request.order_ids:
         for order_id in request.order_ids:
             items = request.include_items and states[order_id].listed_status != PURGED
@@ -103,13 +116,13 @@ def _fetches(states: Mapping[str, OrderState], request: SyncRequest, now: dateti
                 order_id,
                 reason,
                 fetch_order=reason is not Reason.ITEMS_MISSING or bool(full_syncs),
-                # Whatever else calls for the order, the full sync is to be done with it afterwards.
+                # Whatever the reason: after this fetch the full sync must not need the order again.
                 force_items=state.listed_status != PURGED and any(full_sync.include_items for full_sync in full_syncs),
             )
 
 
 def changed_orders(states: Mapping[str, OrderState], request: SyncRequest, now: datetime) -> list[Fetch]:
-    """The orders to fetch, most urgent first.
+    """The orders to fetch, most urgent first; `states` is by order id.
 
     New and changed come before failed ones, these before a backlog, a full sync last; within each the order
     that BrickLink purges soonest goes first, and what is purged already goes last.
@@ -125,10 +138,10 @@ def changed_orders(states: Mapping[str, OrderState], request: SyncRequest, now: 
 def orders_to_recheck(
     states: Mapping[str, OrderState], changes: Collection[Fetch], request: SyncRequest, calls: int, now: datetime
 ) -> list[Fetch]:
-    """Orders that nothing calls for, but that may have changed in ways no list shows; the longest unverified first.
+    """Orders without a reason to fetch them that may have changed in ways no list shows; the longest unchecked first.
 
-    Open orders come before those that are over, and their items are looked at too: a seller may still change them.
-    What is purged cannot change. All of them together take so many calls at most.
+    Open orders come before finished ones, and their items are fetched too: a seller may still change them.
+    What is purged cannot change. All of them together take at most `calls` calls.
     """
     planned = {fetch.order_id for fetch in changes}
 
@@ -155,16 +168,16 @@ def orders_to_recheck(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run fetches, and what it leaves for the next for want of calls."""
+    """What a run fetches, and what it leaves for the next run because no calls are left."""
 
     fetches: list[Fetch]
     deferred: list[Fetch]
 
 
 def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) -> Plan:
-    """Cut the changes where the calls end.
+    """Cut the changes at the point at which the calls are used up.
 
-    The cut is an estimate from below, so that no call is left unused: the ledger is what keeps the budget.
+    The estimate is a low one, so that no call is left unused: the ledger is what keeps the budget.
     """
     spent = 0
     for position, fetch in enumerate(changes):
@@ -175,19 +188,22 @@ def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) ->
 
 
 def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int, now: datetime) -> Plan:
-    """What a run fetches: what is called for, within the calls left, and from what is to spare some re-checks."""
+    """What a run fetches: the changes, within the calls left, and some re-checks with calls that are not needed.
+
+    `states` is by order id.
+    """
     changes = changed_orders(states, request, now)
-    called_for = plan_calls(changes, calls_left, include_items=request.include_items)
-    if called_for.deferred or request.order_ids or request.only_failed or request.dates != EVERY_DATE:
-        return called_for
-    # Half of what is left when every change has taken the order and its items: the day may bring more changes.
+    planned = plan_calls(changes, calls_left, include_items=request.include_items)
+    if planned.deferred or request.order_ids or request.only_failed or request.dates != EVERY_DATE:
+        return planned
+    # Half of the calls that are left after all changes, items included: more changes may come during the day.
     to_spare = (calls_left - sum(fetch.most_calls(include_items=True) for fetch in changes)) // 2
     rechecks = orders_to_recheck(states, changes, request, min(request.rechecks, to_spare), now)
-    return Plan(called_for.fetches + rechecks, [])
+    return Plan(planned.fetches + rechecks, [])
 
 
 def items_needed(state: OrderState | None, order_fingerprint: str, *, purged: bool, force: bool) -> bool:
-    """Whether an order's items must be fetched, now that the order itself has been.
+    """Whether an order's items must be fetched, after the order itself was fetched.
 
     `order_fingerprint` is what the fetched order says of its items: they cannot have changed if it has not.
     """

@@ -14,9 +14,9 @@ CALLS_FOR_LISTS_A_DAY = 96
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a sync would fetch. Counts are orders, except the calls; `days` is 0 where all of it fits now.
+    """What a sync would fetch. Counts are orders, except the calls; `days` is 0 if all of it fits now.
 
-    How many calls it takes hangs on how many of the changed orders have changed items.
+    How many calls it takes depends on how many of the changed orders have changed items.
     """
 
     orders_listed: int
@@ -30,7 +30,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: int, include_items: bool) -> Forecast:
-    """The forecast of a plan; `days` is None where the budget will never do."""
+    """The forecast of a plan; `days` is None if the budget will never be enough."""
     fetches = [*plan.fetches, *plan.deferred]
     most = sum(fetch.most_calls(include_items=include_items) for fetch in fetches)
     left_for_later = most - calls_left

@@ -38,7 +38,7 @@ ORDER_ITEMS = _schema(columns.ORDER_ITEMS)
 
 
 def frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
-    """Rows in the schema's order as a DataFrame on Arrow, where decimals stay exact.
+    """Rows in the schema's order as a DataFrame on Arrow, so that decimals stay exact.
 
     Raises pyarrow.ArrowInvalid if a value does not fit its column exactly.
     """

@@ -1,4 +1,4 @@
-"""One word for how the warehouse stands, with its reason: the same wherever it is shown."""
+"""The indicator of the warehouse's state, one word with its reason: the same wherever it is shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STALE_AFTER = timedelta(hours=24)
 
 
 class Indicator(StrEnum):
-    """How the warehouse stands against the store."""
+    """How the warehouse compares with the store."""
 
     SYNCED = "synced"
     STALE = "stale"
@@ -26,7 +26,7 @@ class Indicator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The word, and its reason: what happened, what it means, what to do. Times in the reason are UTC, and say so."""
+    """The indicator, and its reason: what happened, what it means, what to do. Times in the reason are marked UTC."""
 
     indicator: Indicator
     reason: str
@@ -39,7 +39,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """How the last run ended that says something of the store; a died one is `FAILED`. Times are UTC."""
+    """How the run ended from which the indicator comes; `FAILED` if its process died. Times are UTC."""
 
     job: str
     started_at: datetime
@@ -51,10 +51,10 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the word comes from. Counts are of orders and of full syncs; times are UTC.
+    """What the indicator comes from. Counts are of orders and of full syncs; times are UTC.
 
-    `connected`: credentials are set. `syncing`: the store's lock is taken. `judged_by`: the run that counts, None if
-    there is none. `canceled`: the latest run was canceled.
+    `connected`: credentials are set. `syncing`: the store's lock is taken. `judged_by`: the run from which the
+    indicator comes, None if there is none. `canceled`: the latest run was canceled.
     """
 
     now: datetime
@@ -68,7 +68,7 @@ class Facts:
 
 
 def standing(facts: Facts) -> Standing:
-    """The word for this moment, and why."""
+    """The indicator at this moment, and why."""
     word, reason = _judge(facts)
     more = [reason]
     if facts.canceled and word is not Indicator.SYNCING:
@@ -94,7 +94,7 @@ def _judge(facts: Facts) -> tuple[Indicator, str]:
             f"{_orders(facts.failed_orders)} could not be fetched or read; all others are as they were last seen. "
             "See why with: bl errors. Try again with: bl retry"
         )
-    # A sync in the future was noted by a clock that was ahead: it says nothing of how old the warehouse is.
+    # A sync in the future was stored while a clock was ahead: it does not show how old the warehouse is.
     old = synced is None or abs(facts.now - synced) > STALE_AFTER
     if unset or (old and not facts.connected):
         return Indicator.NOT_CONNECTED, (

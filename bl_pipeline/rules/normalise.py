@@ -30,14 +30,14 @@ _COUNTRY = {"UK": "GB"}
 
 
 class NotNormalisable(ValueError):
-    """An order that cannot become a right row; the message says why, and shows no value of it."""
+    """An order that cannot become a correct row; the message says why, and shows no value of the order."""
 
 
 def order_fingerprint(order: Order) -> str:
     """What an order says of its items as a whole, as JSON: the items can only have changed if this has.
 
     Besides the sums, in their currency, it is date_ordered in UTC: an added batch and an approved removal reset it,
-    and equal sums can hide a lot that took the place of another. Migrations write this text too.
+    and equal sums can hide a lot that replaced another. Migrations write this text too.
     """
     ordered = order.date_ordered.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
     sums = [order.cost.subtotal, order.total_count, order.unique_count, order.total_weight]
@@ -49,7 +49,7 @@ def _money(text: str | None) -> Decimal | None:
 
 
 def _plain(text: str | None) -> str | None:
-    """Text without HTML entities. BrickLink escapes some of it twice; a third level would be the author's own."""
+    """Text without HTML entities. BrickLink escapes some of it twice; a third level was written by the author."""
     if text is None:
         return None
     return _storable(_unescaped(_unescaped(text)) if "&" in text else text)
@@ -147,7 +147,7 @@ def order_row(
     """One row of sales.orders, its values in the order of `columns.ORDERS`.
 
     `status` is the normalised one.
-    Raises NotNormalisable where an amount does not fit the warehouse.
+    Raises NotNormalisable if an amount does not fit the warehouse.
     """
     cost = order.cost
     address = order.shipping.address if order.shipping else None
@@ -187,7 +187,7 @@ class ItemRows:
 
 
 def item_rows(order_id: str, batches: Lots, *, total_count: int | None) -> ItemRows:
-    """The rows of the lots that can be read; the others cost only themselves.
+    """The rows of the lots that can be read; one that cannot be read is left out, and `fault` says so.
 
     Raises NotNormalisable if none can be read, or if there are none though the order counts some.
     """

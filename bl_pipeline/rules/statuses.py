@@ -41,7 +41,7 @@ def normalise_status(platform_status: str, *, previous: str | None, paid: bool) 
     """The normalised status of an order.
 
     `previous` is the status stored so far (None for a new order), `paid` whether the order has a payment date.
-    A purged order keeps the last status known, else it is completed where it was paid, else unknown.
+    A purged order keeps the last status known, else it is completed if it was paid, else unknown.
     """
     if platform_status == PURGED:
         return previous or ("completed" if paid else UNKNOWN)

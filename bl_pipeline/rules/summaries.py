@@ -1,4 +1,4 @@
-"""The two order lists as one, each row reduced to what tells a changed order from an unchanged one."""
+"""The two order lists as one, each row reduced to a fingerprint that shows whether the order has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bl_pipeline.records import ListedOrder
 
 
 def fingerprint(row: OrderSummary, *, is_filed: bool) -> str:
-    """Fingerprint of all that a list row says of an order but the time its status changed.
+    """Fingerprint of all that a list row says of an order, except the time when its status changed.
 
     Amounts as the buyer sees them are left out: an exchange rate that moves is no change to the order.
     """
@@ -39,7 +39,7 @@ def merge_lists(
 ) -> dict[str, ListedOrder]:
     """Both lists by order id.
 
-    An order filed (or taken out of the file) between the two calls may stand in both: the filed list was
+    An order filed (or taken out of the file) between the two calls may be in both: the filed list was
     asked last, so it is right. A row of which only the id can be read is listed too, with a status of "" and
     a time of 1970: the order itself may well be readable.
     """
