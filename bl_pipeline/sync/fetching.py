@@ -44,9 +44,9 @@ _STOPS = (BudgetExhausted, CredentialsRefused, RateLimited, ServiceDown)
 def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> Counter[Outcome]:
     """Fetch and load the orders of one batch that are not done yet; returns orders by outcome.
 
-    An order that fails is noted and the others go on. What stops everything is noted with the run, and what
-    was fetched before it is loaded all the same. Canceled, it raises at once: what has landed is loaded by the
-    next run.
+    A failed order is noted, and the others go on. If something stops the run, that is noted with the run, and what
+    was fetched before is still loaded. Raises Interrupted at once if the run was canceled: the next run loads what
+    has landed.
     """
     with session.warehouse.engine.connect() as connection:
         if runs.read_stop(connection, session.run_id):
@@ -102,13 +102,13 @@ def _fetch_all(
                         fetched.append(answers)
                         session.progress.fetched(futures[future])
         except Exception:
-            # Broken: no further order, but the calls under way are spent, and their answers land.
+            # An error of our own: no further order, but the calls under way are spent, and their answers land.
             stopped.set()
             wait(futures)
             session.canceled.set()
             raise
         except BaseException:
-            # Canceled: no waiting for slow answers.
+            # Canceled: do not wait for slow answers.
             session.canceled.set()
             raise
     return fetched, failures
@@ -128,10 +128,10 @@ def _as_they_come(
 def _in_threads(
     count: int, fetch: Callable[[Fetch], FetchedOrder | None], planned: Iterable[Fetch]
 ) -> dict[Future[FetchedOrder | None], str]:
-    """Fetch the orders on so many threads; the order id by the future of its answers.
+    """Fetch the orders on `count` threads; returns the order id by the future of its answers.
 
-    Unlike an executor's, these threads keep no process: an answer may take minutes, and whoever cancels a run does
-    not wait for it.
+    Unlike an executor's, these threads do not keep the process alive: an answer may take minutes, and whoever cancels
+    a run does not wait for it.
     """
     futures: dict[Future[FetchedOrder | None], str] = {}
     waiting: deque[tuple[Future[FetchedOrder | None], Fetch]] = deque()
@@ -148,7 +148,7 @@ def _in_threads(
                 return
             try:
                 answers = fetch(order)
-            except BaseException as error:  # it is raised where the future is asked
+            except BaseException as error:  # raised again by future.result()
                 future.set_exception(error)
             else:
                 future.set_result(answers)
@@ -176,6 +176,13 @@ class _Fetcher:
         self._documents = landed
 
     def fetch(self, *, include_items: bool) -> FetchedOrder:
+        """The order's documents, oldest first: landed before, and landed now, with its items if they are needed.
+
+        At most two calls. Raises what stops the run (`_STOPS`), and BrickLinkError, NotNormalisable or
+        UnstorableAnswer if the order itself cannot be fetched or read. If only its items cannot be fetched, it raises
+        nothing: `items_failure` has the reason, or, if they are refused because they are purged, `items_asked_at` is
+        the time at which they were asked for.
+        """
         order_id = self._state.order_id
         document = self._order_document()
         order = read_landed_order(document)
@@ -195,15 +202,20 @@ class _Fetcher:
         except (BrickLinkError, UnstorableAnswer) as error:
             if purged and isinstance(error, OrderError):
                 return FetchedOrder(self._documents, items_asked_at=self._session.clock())
-            # The order itself counts all the same.
+            # The order itself is loaded without its items.
             return FetchedOrder(self._documents, items_failure=failure(order_id, error))
         return FetchedOrder(self._documents)
 
     def _order_document(self) -> Document:
+        """The order's document to load: landed before if it is still current, stored if only the items are to be
+        fetched, else fetched and landed now (one call; raises as the client and `_land` do).
+
+        Puts the stored order's document first if items would otherwise have no order before them.
+        """
         landed = [document for document in self._documents if document.kind == "order"]
         only_items_landed = bool(self._documents) and self._documents[0].kind == "items"
         if only_items_landed or not self._planned.fetch_order:
-            # Items belong to the order before them: without it they would not be loaded, and may be the last there are.
+            # Items belong to the order before them: without it they would not be loaded, though no newer ones may come.
             with self._session.warehouse.engine.connect() as connection:
                 self._documents.insert(0, landing.read_document(connection, self._state.order_document_id))
         if landed and self._is_current(landed[-1]):
@@ -215,9 +227,9 @@ class _Fetcher:
     def _is_current(self, document: Document) -> bool:
         age = self._session.clock() - document.fetched_at
         return (
-            # Whoever asks for an order by its id wants it from BrickLink, and what failed is not tried twice.
+            # An order requested by its id is always fetched, and an answer that failed is not used again.
             self._planned.reason != Reason.REQUESTED
-            # A re-check and a full sync look for what no list shows: an older answer does not have it.
+            # A re-check and a full sync look for changes that no list shows: an older answer may lack them.
             and (self._planned.reason not in (Reason.RECHECK, Reason.FULL_SYNC) or age < RECHECK_OPEN_AFTER)
             and self._state.failed_at is None
             and document.listed_fingerprint == self._state.listed_fingerprint

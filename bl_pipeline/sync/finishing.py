@@ -25,7 +25,7 @@ def finish(session: SyncSession) -> SyncResult:
         if counts[Outcome.DEFERRED]:
             key = ledger_key(connection, session.settings, warehouse.store)
             usage = read_usage(connection, key, session.budget, now)
-            # Orders that failed may have left calls of those that were kept for them: the next run can go on at once.
+            # Calls that were kept for failed orders may be left: the next run can go on at once.
             free_at = usage.next_reset_at or (now if usage.left else None)
             runs.stop_run(connection, run_id, stop_for(BudgetExhausted(free_at), now))
         stopped = runs.read_stop(connection, run_id)
@@ -54,7 +54,7 @@ def finish(session: SyncSession) -> SyncResult:
 
 
 def read_result(session: SyncSession) -> SyncResult:
-    """What sync.runs has of a run that did not come to its end: never a success."""
+    """What sync.runs says of a run that did not reach its end: never a success."""
     with session.warehouse.engine.connect() as connection:
         run = runs.read_run(connection, session.run_id)
         if run is None:

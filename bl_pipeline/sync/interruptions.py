@@ -1,4 +1,4 @@
-"""What ends a run from outside: Ctrl-C, Terminate, and the errors that these leave behind them."""
+"""What ends a run from outside: Ctrl-C, Terminate, and the errors that these cause."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ class Interrupted(BaseException):
 
 
 def interruption_behind(error: BaseException) -> BaseException | None:
-    """The interruption an error is, or hides: a library that clears up after one may fail at that. None without one.
+    """The interruption that an error is, or hides, as a library may fail while it cleans up after one; else None.
 
-    SQLAlchemy, say, cannot take back a connection that is interrupted while it is tested.
+    SQLAlchemy, for example, cannot return a connection to its pool that was interrupted while it was tested.
     """
     behind: BaseException | None = error
     # Dagster raises an error again while it handles its own wrapper of it: such a chain is a circle.

@@ -19,7 +19,7 @@ LISTS_FRESH_FOR = timedelta(hours=1)
 
 
 def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
-    """Ask BrickLink's lists and store what they say of each sale; the number of sales, None where not asked."""
+    """Ask BrickLink's lists and store what they say of each sale; the number of sales, None if not asked."""
     with session.warehouse.engine.connect() as connection:
         known = state.read_states(connection, session.warehouse)
         listed_at = runs.last_listed_at(connection, session.warehouse)
@@ -56,19 +56,24 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
 def _needs_lists(
     request: SyncRequest, known: Mapping[str, OrderState], listed_at: datetime | None, now: datetime
 ) -> bool:
+    """Whether the run must ask BrickLink's lists (two calls), or the stored states are enough.
+
+    Not for orders that failed, nor for requested orders that are all known. For part of the dates only if the lists
+    were last asked (`listed_at`, None if never) more than LISTS_FRESH_FOR ago. `known` is by order id.
+    """
     if request.only_failed:
         return False
     if request.order_ids is not None:
         return any(order_id not in known for order_id in request.order_ids)
     if request.dates != EVERY_DATE:
-        # Lists asked in the future were asked before the clock was set back.
+        # If the lists were asked in the future, the clock was set back since.
         return listed_at is None or not timedelta(0) <= now - listed_at <= LISTS_FRESH_FOR
     return True
 
 
 def ask_lists(client: BrickLinkClient, *, include_filed: bool) -> dict[str, ListedOrder]:
     """The sales in BrickLink's list of unfiled orders, and in that of filed ones, by order id."""
-    # One after the other: where the first is refused, the second call is spared.
+    # One after the other: if the first is refused, the second call is saved.
     unfiled, unreadable = client.orders(filed=False).read()
     if not include_filed:
         return merge_lists([*unfiled, *unreadable], [])
@@ -84,6 +89,12 @@ def _save_lists(
     include_filed: bool,
     of_all: bool,
 ) -> None:
+    """Store in one transaction what the lists say, and note with the run how many sales they have.
+
+    `known` and `listed` are by order id. Only orders of which the lists say something new are written. Orders that
+    are in no list any more are marked as not listed, if both lists were asked (`include_filed`); what is stored of
+    them stays. `of_all`: the run is about all orders, else it does not note the number.
+    """
     now = session.clock()
     moved = [
         order for order in listed.values() if order.order_id not in known or not known[order.order_id].listed_as(order)

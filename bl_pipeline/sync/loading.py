@@ -29,8 +29,8 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Written, load
 
-# COPY speaks to psycopg itself, so its refusals are not SQLAlchemy's. The others are of values that neither Arrow nor
-# the driver can turn into what a column has: ArrowInvalid and UnicodeEncodeError are ValueErrors.
+# COPY uses psycopg itself, so its errors are not SQLAlchemy's. The others are of values that Arrow or the driver cannot
+# convert to the column's type: ArrowInvalid and UnicodeEncodeError are ValueErrors.
 _REFUSALS = (
     DataError,
     IntegrityError,
@@ -43,12 +43,12 @@ _REFUSALS = (
 
 
 def log_unforeseen(failures: Iterable[FailedOrder]) -> None:
-    """Log where the errors were raised that nobody foresaw, for whoever repairs them."""
+    """Log the places at which errors were raised that nobody foresaw, for whoever repairs them."""
     log_failed_orders((failed.order_id, failed.error_class, failed.frames) for failed in failures if failed.frames)
 
 
 UNREADABLE = ""
-"""The items_fingerprint if the stored items are not those of the order, as these, or some, could not be read."""
+"""The items_fingerprint if the stored items are not those of the order, because some could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def unreadable(order_id: str) -> str:
 
 
 def read_landed_order(document: Document) -> Order:
-    """The order in a landed answer. Raises InvalidResource, or NotNormalisable where it is another order."""
+    """The order in a landed answer. Raises InvalidResource, or NotNormalisable if it is another order."""
     order = read_order(document.body)
     if str(order.order_id) != document.order_id:
         raise NotNormalisable("order_id: the answer is about another order")
@@ -104,10 +104,10 @@ def read_landed_order(document: Document) -> Order:
 
 
 def prepare(fetched: FetchedOrder, before: OrderState | None) -> list[PreparedOrder] | FailedOrder:
-    """Read and normalise an order's documents, one state after the other, so that no state seen is missing later.
+    """Read and normalise an order's documents, one state after the other, so that the history has each state.
 
-    `before` is the order's state now, None if nothing is stored of it. Only the last document has to be right: an
-    earlier one that cannot be read has been followed by a better one.
+    `before` is the order's state now, None if nothing is stored of it. Only the last document has to be readable: an
+    earlier one that is not was followed by a better one.
     """
     prepared: list[PreparedOrder] = []
     failed: FailedOrder | None = None
@@ -128,7 +128,7 @@ def prepare(fetched: FetchedOrder, before: OrderState | None) -> list[PreparedOr
 
 
 def _without_items(prepared: PreparedOrder, before: OrderState | None, why: FailedOrder) -> PreparedOrder:
-    """An order without its items: those that are stored stay. If they are of another content, it is noted."""
+    """An order without its items: the stored ones stay. If they are of another content, the state says so."""
     state = prepared.state
     if state.listed_status != PURGED and not _has_items_of(before, state.order_fingerprint):
         state = replace(state, items_fingerprint=UNREADABLE)
@@ -153,7 +153,7 @@ def _prepare_or_fail(
     except (BrickLinkError, NotNormalisable) as error:
         return failure(document.order_id, error)
     except Exception as error:
-        # Nobody foresaw it. It has landed, so it would end every next run too, and no order would be loaded.
+        # Nobody foresaw it. The answer has landed, so the error would end every next run too, and load no order.
         message = (
             "The answer cannot be made a row of the warehouse, by a fault of bl_pipeline itself. It is kept, and every "
             "sync tries again. Please report this with the lines of the run's log that name the order"
@@ -162,7 +162,12 @@ def _prepare_or_fail(
 
 
 def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document | None]]:
-    """Each order with the items fetched for it; an order whose items were fetched again comes again."""
+    """Each order with the items fetched after it: `documents`, oldest first, as pairs of an order and its items.
+
+    o1 i1 o2 i2 i2' o3  ->  (o1, i1) (o2, i2) (o2, i2') (o3, None)
+
+    An order whose items were fetched twice comes twice. Items before the first order are left out.
+    """
     order: Document | None = None
     paired = True
     for document in documents:
@@ -216,7 +221,7 @@ def _prepare(
         status=status,
     )
     if fault:
-        # Not fetched, as far as the plan is concerned: unless all are stored, they are asked for again.
+        # For the plan they count as not fetched: unless all are stored, they are asked for again.
         state = state if items is None else replace(state, items_fingerprint=UNREADABLE)
     elif items_document or items_asked_at:
         state = replace(
@@ -269,12 +274,12 @@ def load_prepared(
 ) -> LoadResult:
     """Load the states of a batch of orders, in the caller's transaction.
 
-    An order that Postgres refuses is left out, the others are loaded.
+    An order that Postgres refuses is left out, and is among the result's failures; the others are loaded.
     """
     result = LoadResult()
     try:
         with connection.begin_nested():
-            # A load has each order once: the first state of all orders, then the second of those that have one, ...
+            # COPY and merge can have each order once: load every order's first state, then every second one, ...
             for nth_states in zip_longest(*orders):
                 prepared = [order for order in nth_states if order is not None]
                 written = _load(connection, warehouse, prepared)
@@ -287,7 +292,7 @@ def load_prepared(
                         result.outcomes.setdefault(order_id, Outcome.SKIPPED)
     except _REFUSALS as error:
         if len(orders) == 1:
-            # Of Postgres's words only the class: the detail may show a value of the order.
+            # Only the class of Postgres's error: its text may show a value of the order.
             order_id = orders[0][0].state.order_id
             refusal = type(getattr(error, "orig", error)).__name__
             return LoadResult(failures=[FailedOrder(order_id, "The warehouse cannot store a value of it", refusal)])

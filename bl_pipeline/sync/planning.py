@@ -16,11 +16,11 @@ from bl_pipeline.warehouse import full_syncs, runs, state
 from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
 
 BATCH_SIZE = 50
-"""Orders a batch: enough to keep its threads busy to the end, few enough for one transaction."""
+"""Orders per batch: enough to keep its threads busy, few enough for one transaction."""
 
 
 def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
-    """The request with the full syncs that are still open, and with the re-checks that the day has left."""
+    """The request with the full syncs that are still open, and with the re-checks that are left of the day's."""
     with session.warehouse.engine.connect() as connection:
         open_full_syncs = full_syncs.open_full_syncs(connection, session.warehouse)
         rechecked = runs.count_planned_calls(
@@ -35,10 +35,10 @@ def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
 
 
 def plan_changes(session: SyncSession, request: SyncRequest, *, batch_size: int = BATCH_SIZE) -> Plan | None:
-    """Decide what to fetch and what to defer, and store it; None where the run was stopped before."""
+    """Decide what to fetch and what to defer, and store it; None if the run was stopped before."""
     with session.warehouse.engine.begin() as connection:
         stopped = runs.read_stop(connection, session.run_id)
-        # Where not even the lists could be asked, the next run that has calls goes on with the full sync.
+        # Although the lists could not be asked: the next run that has calls goes on with the full sync.
         if request.full_sync and (stopped is None or stopped.reason is StopReason.BUDGET):
             full_syncs.request_full_sync(
                 connection,
@@ -91,7 +91,7 @@ def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncR
 
 def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skipped: int, batch_size: int) -> None:
     planned = [replace(fetch, batch_number=position // batch_size + 1) for position, fetch in enumerate(plan.fetches)]
-    # One that no list has belongs to no batch: it has failed before it was asked for.
+    # An order that is in no list is in no batch: it has failed already.
     failed = [Fetch(order_id, Reason.REQUESTED) for order_id in unknown]
     with session.warehouse.engine.begin() as connection:
         runs.save_plan(connection, session.run_id, planned, plan.deferred, failed, skipped=skipped)
@@ -100,7 +100,7 @@ def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skip
 def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
     """Ask the lists, and say what a sync would fetch now; nothing is stored but the calls.
 
-    Raises BrickLinkError, BudgetExhausted or SettingsError where the lists cannot be asked.
+    Raises BrickLinkError, BudgetExhausted or SettingsError if the lists cannot be asked.
     """
     session.check_store()
     usage = session.usage()

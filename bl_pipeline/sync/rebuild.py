@@ -68,7 +68,7 @@ class RebuildResult:
 def rebuild(session: SyncSession) -> RebuildResult:
     """Empty the store's `sales` tables and fill them from `landing`, in one transaction.
 
-    The caller holds the store's lock. Answers are replayed in the order they came, so history is the same too.
+    The caller has the store's lock. Answers are replayed in the order they came, so history is the same too.
     If an order that the warehouse has, or its items, cannot be read any more, the whole rebuild is undone: better no
     rebuild than a lost order.
     """
@@ -105,7 +105,7 @@ def _replay(
         row = states.get(order_id)
         prepared = prepare(FetchedOrder(complete), None)
         if _loses(prepared, row) and (loaded := _loaded(complete, row)):
-            # An answer that no sync could read is no reason to lose the better ones before it.
+            # If no sync could read an answer, the readable ones before it must not be lost.
             prepared = prepare(FetchedOrder(loaded), None)
         if failed := _loses(prepared, row):
             result.lost.append(failed)

@@ -15,8 +15,9 @@ def run_sync(
 ) -> SyncResult:
     """List, plan, fetch batch by batch, and finish; waits for the store's lock if another sync has it.
 
-    `run_id` and `job` name the run in sync.runs; `batch_size` is in orders. What cannot go on, such as a budget that
-    is used up, is in the result. Raises Interrupted if the run was canceled, and what nobody foresaw as it was raised.
+    `run_id` and `job` name the run in sync.runs; `batch_size` is in orders. What stops the run, such as a budget that
+    is used up, is in the result. Raises Interrupted if the run was canceled; an error that nobody foresaw is raised
+    as it is.
     """
     session.begin(run_id, job=job, of_all_orders=request.of_all_orders)
     with session.step():
@@ -34,8 +35,7 @@ def run_sync(
 def catch_up(session: SyncSession, request: SyncRequest, *, planned: bool) -> None:
     """Do at once what earlier steps of a run would have done: its lists, and if `planned` its plan and its batches.
 
-    A run that is re-executed from its failure begins in the middle, and what another run has planned is not true
-    any more.
+    A run that is re-executed from its failure begins in the middle, and the plan of the failed run is outdated.
     """
     list_orders(session, request)
     if planned:

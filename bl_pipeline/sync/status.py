@@ -1,4 +1,4 @@
-"""How the warehouse stands, read at one moment."""
+"""The status of the warehouse, read at one moment."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def status_of_nothing(settings: Settings) -> Status:
 
 
 def standing_after_runs(settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
-    """The word and the reason that the runs that have ended leave behind, whether or not another is running."""
+    """The indicator and its reason after the runs that have ended, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)
     facts = _facts(settings, connection, warehouse, now, latest, syncing=syncing)
     return standing(replace(facts, syncing=False))
@@ -100,8 +100,8 @@ def _look(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, boo
     """The latest run, and whether one is under way."""
     before = runs.last_runs(connection, warehouse, limit=1)
     syncing = is_syncing(connection, warehouse.store)
-    # Read after the lock: a run that has just ended has noted its end before it gave the lock back. One that
-    # has begun since has the lock by now.
+    # Read after the lock: a run that has just ended noted its end before it released the lock. One that has begun
+    # since has the lock by now.
     latest = runs.last_runs(connection, warehouse, limit=1)
     begun = latest[:1] and latest[0].run_id not in {run.run_id for run in before}
     return latest[0] if latest else None, syncing or (bool(begun) and latest[0].status == RunStatus.STARTED)
@@ -128,7 +128,7 @@ def _facts(
 def _last_run(run: Run) -> LastRun:
     died = run.status == RunStatus.STARTED
     return LastRun(
-        # What the UI's button runs has a name of Dagster's own.
+        # The runs of the UI's button have a name that Dagster gives them.
         job="Materialize" if run.job.startswith("__") else run.job,
         started_at=run.started_at,
         status=RunStatus.FAILED if died else RunStatus(run.status),

@@ -42,8 +42,8 @@ def stop_for(error: Exception, now: datetime, *, listing: bool = False) -> Stop:
 
 
 def rate_limit_message(error: RateLimited, now: datetime) -> str:
-    """What a user reads when BrickLink itself says that it is enough."""
-    # It does not say when its day ends; no day is longer than ours.
+    """What a user reads when BrickLink itself says that its call limit is reached."""
+    # BrickLink does not say when its day ends, but it is within our 24 hours.
     wait, word = (WINDOW, "at the latest ") if error.retry_after is None else (timedelta(seconds=error.retry_after), "")
     return _with_details(
         f"{error.message}\n"

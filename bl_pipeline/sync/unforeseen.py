@@ -1,4 +1,4 @@
-"""Errors of our own code that nobody foresaw: where they happened, for whoever repairs them, and no value at all."""
+"""Errors of our own code that nobody foresaw: their places in the code, for whoever repairs them; no values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from bl_pipeline.project import PROJECT
 
 LOG = logging.getLogger(__name__)
-"""dagster.yaml hands what is logged here on to the run's log; `bl` prints it on standard error."""
+"""dagster.yaml sends what is logged here to the run's log; `bl` prints it on standard error."""
 
 
 def frames(error: BaseException) -> tuple[str, ...]:
@@ -23,11 +23,11 @@ def frames(error: BaseException) -> tuple[str, ...]:
 def log_failed_orders(met: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
     """Log, once for each place, which orders met an error there; order id, class and frames of each are given."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for order_id, error_class, where in met:
-        places.setdefault((error_class, where), []).append(order_id)
-    for (error_class, where), order_ids in places.items():
+    for order_id, error_class, calls in met:
+        places.setdefault((error_class, calls), []).append(order_id)
+    for (error_class, calls), order_ids in places.items():
         others = f" and {len(order_ids) - 1} more" if len(order_ids) > 1 else ""
-        lines = "".join(f"\n  {line}" for line in where)
+        lines = "".join(f"\n  {line}" for line in calls)
         LOG.error("Order %s%s: %s, which nobody foresaw, at%s", order_ids[0], others, error_class, lines)
 
 
