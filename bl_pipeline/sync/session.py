@@ -31,10 +31,10 @@ CANCEL_SEEN_WITHIN = 1
 
 
 class Progress(Protocol):
-    """Who watches a sync."""
+    """What is called as a sync makes progress, to show it."""
 
     def planned(self, total: int) -> None:
-        """So many orders are to be fetched."""
+        """`total` orders are to be fetched."""
 
     def fetched(self, order_id: str) -> None:
         """An order's answers have come; they are stored, and loaded with those of its batch."""
@@ -44,7 +44,7 @@ class Progress(Protocol):
 
 
 class Unwatched:
-    """Nobody watches."""
+    """Shows no progress."""
 
     def planned(self, total: int) -> None:
         """Ignored."""
@@ -63,7 +63,7 @@ def utc_now() -> datetime:
 
 @dataclass
 class SyncSession:
-    """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that time can be a test's.
+    """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that a test can set the time.
 
     Make it with `open_session`. `run_id` is empty until `begin` was called, `result` None until the run ended.
     `timezone_before` is the time zone that the reports had, if the run has changed it.
@@ -88,7 +88,7 @@ class SyncSession:
         return Budget(self.settings.bl_daily_call_limit, self.settings.bl_call_reserve)
 
     def usage(self) -> Usage:
-        """How the call budget stands."""
+        """How much of the call budget is used."""
         with self.warehouse.engine.connect() as connection:
             key = ledger_key(connection, self.settings, self.warehouse.store)
             return read_usage(connection, key, self.budget, self.clock())
@@ -139,14 +139,14 @@ class SyncSession:
             self.check_canceled()
 
     def take_lock(self, waiting: Callable[[], None]) -> None:
-        """Take the store's lock, unless it is held already; `waiting` is called once where another sync holds it."""
-        if not self.lock.held:
+        """Take the store's lock, unless it is taken already; `waiting` is called once if another sync has it."""
+        if not self.lock.taken:
             self.lock.acquire(waiting=waiting, sleep=time.sleep)
 
     def begin(
         self, run_id: str, *, job: str, of_all_orders: bool = True, waiting: Callable[[], None] = lambda: None
     ) -> None:
-        """Take the store's lock, waiting for it if need be, and note the start of the run and what it is about."""
+        """Take the store's lock, wait for it if necessary, and note the start of the run and what it is about."""
         self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
@@ -164,9 +164,9 @@ class SyncSession:
             raise SettingsError(str(error)) from None
 
     def attach(self, run_id: str) -> bool:
-        """Join a run that another process has begun, as with an executor that runs each step by itself.
+        """Join a run that another process has begun: some executors run each step in a process of its own.
 
-        False, and nothing done, where no process has.
+        Returns False, and does nothing, if no process has begun it.
         """
         with self.warehouse.engine.connect() as connection:
             if runs.read_run(connection, run_id) is None:
@@ -181,7 +181,7 @@ class SyncSession:
             runs.stop_run(connection, self.run_id, stop)
 
     def has_failed(self) -> bool:
-        """Whether something has stopped the run that is no end of the budget."""
+        """Whether something other than the budget has stopped the run."""
         with self.warehouse.engine.connect() as connection:
             stopped = runs.read_stop(connection, self.run_id)
         return stopped is not None and stopped.reason is not StopReason.BUDGET
@@ -193,7 +193,7 @@ class SyncSession:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Around each step: what ends it before its time ends the run, and is noted."""
+        """Around each step: an error or an interruption that ends it ends the run, and is noted."""
         try:
             self.check_canceled()
             yield
@@ -207,16 +207,16 @@ class SyncSession:
             raise interruption from None
 
     def cancel(self) -> bool:
-        """Note that the run was canceled, if it has begun and not ended; whether it was noted by this."""
+        """Note that the run was canceled, if it has begun and not ended; returns whether this call noted it."""
         self.canceled.set()
         return self._note_end(RunStatus.CANCELED)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self.lock.release()
 
     def _note_end(self, status: RunStatus) -> bool:
-        # A warehouse that is gone cannot take the note; the next run marks this one as dead.
+        # If the warehouse is gone, nothing can be stored; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
             run = runs.read_run(connection, self.run_id)
             if run is None or run.status is not RunStatus.STARTED:

@@ -1,1 +1,1 @@
-"""The warehouse in Postgres: tables, migrations, bulk load, queries, call ledger, embedded server."""
+"""The warehouse in Postgres: tables, migrations, bulk load, queries, call ledger, backup."""

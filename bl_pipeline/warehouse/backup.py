@@ -1,4 +1,4 @@
-"""The whole warehouse as one file, and back: a zip with a plain dump of pg_dump in it, and what it contains.
+"""The whole warehouse as one file, and back: a zip of a plain dump of pg_dump, and a manifest of what it contains.
 
 `pg_dump` and the manifest see one snapshot, so a backup is whole while syncs go on. A restore is one transaction: the
 old schemas are dropped, the dump is loaded, and its counts and sums are compared with the manifest before it is
@@ -214,10 +214,11 @@ def look_at_target(url: URL) -> Target:
 
 
 def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
-    """Put the backup in the place of the warehouse at `url`, and check its counts and sums; returns what was checked.
+    """Replace the warehouse at `url` by the backup, and check its counts and sums; returns what was checked.
 
-    Calls of the last day that the backup does not know stay in the ledger: they are spent. The caller has seen that no
-    sync runs, and that what is there may go. Raises BackupError, and has changed nothing, if anything fails.
+    Calls of the last day that the backup does not know stay in the ledger: they are spent. The caller has checked that
+    no sync runs, and that what is there may be replaced. Raises BackupError, and has changed nothing, if anything
+    fails.
     """
     manifest = read_manifest(file)
     folder, _ = _programs(binaries, at_least=major(manifest.dumped_with))
@@ -294,7 +295,7 @@ def _after(manifest: Manifest, *, keeps_calls: bool) -> str:
 
 
 def _feed(archive: zipfile.ZipFile, reader: Program) -> Any:
-    """Give pg_restore the dump, from a thread; call what is returned, afterwards, for what was wrong with the file."""
+    """Write the dump to pg_restore, in a thread; call the returned function afterwards for what was wrong with it."""
     wrong: list[str] = []
 
     def feed() -> None:
@@ -320,7 +321,7 @@ def _feed(archive: zipfile.ZipFile, reader: Program) -> Any:
 
 
 def _relay(script: IO[bytes], psql: Program) -> None:
-    """Hand on the script, but for a setting of its head that a server before 17 does not know."""
+    """Copy the script, without a setting at its start that a server before 17 does not know."""
     for line in script:
         if line.startswith(b"SET transaction_timeout"):
             break

@@ -1,4 +1,4 @@
-"""What `bl cancel` asks of a run, in whatever process the run is: a time in its row, which the run looks for."""
+"""How `bl cancel` stops a run, whatever process the run is in: it sets a time in the run's row, which the run reads."""
 
 from __future__ import annotations
 

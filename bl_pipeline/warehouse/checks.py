@@ -1,4 +1,4 @@
-"""What must be true of the warehouse, each as a query for the orders of which it is not."""
+"""What must be true of the warehouse: for each check a query for the orders that break it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from bl_pipeline.warehouse.database import Warehouse
 
 MOST_ORDER_IDS = 100
-"""So many of the offending orders are named."""
+"""At most this many of the offending orders are named."""
 
 _ITEMS = """
     SELECT store, platform, platform_order_id, sum(total_price) AS price, sum(quantity) AS pieces, count(*) AS lots,
@@ -38,7 +38,7 @@ _UNREADABLE = """
 """
 
 OFFENDING_ORDERS = {
-    # Prices are rounded to 4 decimals, so each piece may be out by half of the last one.
+    # Prices are rounded to 4 decimals, so the price of each piece may be wrong by half of the last one.
     "items_match_subtotal": f"""
         SELECT platform_order_id FROM ({_WITH_ITEMS}) o
         WHERE store = :store AND (abs(price - subtotal) > 0.00005 * pieces OR currencies <> ARRAY[currency])
@@ -92,7 +92,7 @@ class Offenders:
 
 
 def find_offenders(connection: Connection, warehouse: Warehouse, check: str) -> Offenders:
-    """The orders of which a check is not true."""
+    """The orders that break a check."""
     rows = connection.execute(
         text(
             f"""

@@ -16,7 +16,7 @@ _LOCK_TIMEOUT = "10min"
 _SETTINGS = {
     # Counting calls and adding one is right only if a statement sees what was committed while it waited for a lock.
     "default_transaction_isolation": "read committed",
-    # The drivers read dates, times and intervals in these forms only, and bytes quickest in this one.
+    # The drivers read dates, times and intervals only in these forms, and bytes fastest in this one.
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
@@ -26,7 +26,7 @@ _SETTINGS = {
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
     "array_nulls": "on",
-    # A savepoint must be able to take an error back.
+    # A savepoint must be able to undo an error.
     "exit_on_error": "off",
     # With the kernel's own keepalive Postgres would keep the lock of a machine that lost its power for two hours.
     "tcp_keepalives_idle": "60",
@@ -40,13 +40,13 @@ _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
     "idle_in_transaction_session_timeout": "0",
     # The lock of a sync is kept by a session that is idle meanwhile.
     "idle_session_timeout": "0",
-    # No lock of ours is kept so long: whoever keeps one has forgotten it, and a command must end.
+    # No lock of ours is kept for this long: a session that keeps one hangs, and a command must end.
     "lock_timeout": _LOCK_TIMEOUT,
 }
 
 
 def _statement(search_path: str, *, version: int, asked: str) -> str:
-    """The statement that sets it all, in one round trip. It is right, and quick, under any settings before it.
+    """The statement that sets all of them, in one round trip. It works whatever the settings were before.
 
     `version` is the server's number, such as 150004; `asked` the options that the user gave in the URL.
     """
@@ -77,7 +77,7 @@ def pin_sessions(engine: Engine, search_path: str = "public") -> None:
 
     def pin(connection: Any, _record: object) -> None:
         info = connection.info
-        # Both drivers; in a transaction the settings would be taken back with it.
+        # For both drivers; in a transaction, a rollback would undo the settings.
         autocommit, connection.autocommit = connection.autocommit, True
         with connection.cursor() as cursor:
             cursor.execute(_statement(search_path, version=info.server_version, asked=info.options or ""))

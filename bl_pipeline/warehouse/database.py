@@ -61,7 +61,7 @@ class OutdatedWarehouse(WarehouseError):
 class Warehouse:
     """One store's warehouse: an engine (SQLAlchemy, psycopg 3) and the store's key in every table.
 
-    `timezone` is where the store's days began and ended when it was opened.
+    `timezone` is the time zone of the store's days when it was opened.
     """
 
     engine: Engine
@@ -108,7 +108,7 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
 
 @contextmanager
 def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The store's warehouse for a command that only reads: nothing is made or changed, Postgres itself sees to it.
+    """The store's warehouse for a command that only reads: nothing is made or changed, and Postgres itself refuses it.
 
     Raises as `open_warehouse`, and NothingStored or OutdatedWarehouse if there are no tables that it could read.
     """
@@ -134,7 +134,7 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 @contextmanager
 def _engine(settings: Settings, url: URL) -> Iterator[Engine]:
-    # One connection a request in flight, one for the batch that is loaded, one to look.
+    # One connection for each request under way, one for the batch that is loaded, one to read.
     engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True)
     try:
         yield engine
@@ -143,7 +143,7 @@ def _engine(settings: Settings, url: URL) -> Iterator[Engine]:
 
 
 def _refuse_poolers(settings: Settings, engine: Engine) -> None:
-    # What is set for a session would not be set for the next statement.
+    # What we set for a session would not be set for the next statement.
     if settings.postgres_url and shares_sessions(engine):
         raise PreconditionsFailed([POOLER])
 
@@ -157,7 +157,7 @@ def _clear_errors(url: URL, owners: list[str]) -> Iterator[None]:
         raise WarehouseError(str(error)) from None
     except DBAPIError as error:
         if isinstance(error.orig, ProtocolViolation):
-            # Of a pooler that allows no transaction at all.
+            # From a pooler that allows no transaction at all.
             raise PreconditionsFailed([POOLER]) from None
         # Without a statement it is the connection that failed.
         if error.statement is None or error.connection_invalidated:
@@ -166,7 +166,7 @@ def _clear_errors(url: URL, owners: list[str]) -> Iterator[None]:
 
 
 def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:
-    """How the database is set up. Raises PreconditionsFailed if that does not do.
+    """How the database is set up. Raises PreconditionsFailed if the pipeline cannot work with it.
 
     Whoever only reads needs no right to write, unless the tables have to be made or changed first.
     """
@@ -204,7 +204,7 @@ def _unusable(url: URL, error: BaseException | None, owners: list[str]) -> str:
 
 
 def place(url: URL) -> str:
-    """Where a Postgres is, as host:port/database."""
+    """The address of a Postgres, as host:port/database."""
     # The host of a Unix socket is a parameter.
     return f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database}"
 

@@ -18,7 +18,7 @@ def request_full_sync(
     dates: OrderDates,
     now: datetime,
 ) -> None:
-    """Record a request; one of the same extent that is not complete goes on instead, and fetches nothing twice."""
+    """Record a request; if one for the same orders is not complete, that one goes on, and fetches nothing twice."""
     connection.execute(
         text(
             """

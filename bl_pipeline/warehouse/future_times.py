@@ -1,4 +1,4 @@
-"""Times that lie in the future: a clock was ahead when they were written, and would otherwise rule for as long."""
+"""Times that are in the future because a clock was ahead: without a correction they would count until then."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _CORRECTIONS = (
 
 
 def correct_future_times(connection: Connection, warehouse: Warehouse, key: str | None, now: datetime) -> None:
-    """Let what was noted in the future be of now: calls of the API key (by its hash), the store's runs, open full
-    syncs, and when orders were fetched.
+    """Set stored times that are in the future to `now`: of calls of the API key (by its hash), of the store's runs,
+    of open full syncs, and when orders were fetched.
 
-    An order whose last failure lies in the future is tried again anyway.
+    An order whose last failure is in the future is tried again anyway.
     """
     correct_future_calls(connection, key, now)
     for statement in _CORRECTIONS:

@@ -1,4 +1,4 @@
-"""Answers as received: written before anything is made of them, never changed."""
+"""Answers as received: stored before they are read, never changed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def land(
 ) -> Document:
     """Commit one answer.
 
-    Raises UnstorableAnswer where Postgres refuses it.
+    Raises UnstorableAnswer if Postgres refuses it.
     """
     try:
         with warehouse.engine.begin() as connection:
@@ -95,7 +95,7 @@ def land(
 def not_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, list[Document]]:
     """What has landed of these orders since they were last loaded, oldest first, by order id.
 
-    A run that died, or an answer that could not be read, has left it.
+    It is there if a run has died, or if an answer could not be read.
     """
     rows = connection.execute(
         text(

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Engine, text
 from bl_pipeline.settings import Settings
 
 WINDOW = timedelta(hours=24)
-"""BrickLink does not say when its day begins: any 24 hours hold every calendar day."""
+"""BrickLink does not say when its day begins. A limit for any 24 hours keeps the limit of every day."""
 
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""By so much the clocks of two machines may differ. A time beyond that is of a clock that was ahead."""
+"""The clocks of two machines may differ by this much. A time further in the future is of a clock that was ahead."""
 
 _CORRECTION_HOLDS = timedelta(days=30)
 
@@ -36,7 +36,7 @@ class BudgetExhausted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Calls allowed in any 24 hours, and of these how many are left for other tools on the same key."""
+    """The limit of calls in any 24 hours, and how many of these are reserved for other tools with the same key."""
 
     limit: int
     reserve: int
@@ -49,7 +49,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How the budget stands. `next_reset_at` (UTC) is when enough calls for a sync are free: None when they are."""
+    """How much of the budget is used. `next_reset_at` (UTC) is when enough calls for a sync are free, None if now."""
 
     used: int
     left: int
@@ -61,7 +61,7 @@ class Usage:
 
 
 def hash_key(connection: Connection, consumer_key: str) -> str:
-    """The name of an API key in the ledger."""
+    """The hash by which the ledger knows an API key."""
     salt = connection.scalar(text("SELECT salt FROM sync.api_key_salt"))
     return hashlib.blake2b(consumer_key.encode(), key=str(salt).encode(), digest_size=16).hexdigest()
 
@@ -95,10 +95,10 @@ class CallLedger:
     def begin(self, method: str, path: str, now: datetime) -> int:
         """Count an attempt that is about to be sent, and return its call id.
 
-        Raises BudgetExhausted, and counts nothing, where no call is left.
+        Raises BudgetExhausted, and counts nothing, if no call is left.
         """
         with self._engine.begin() as connection:
-            # Counting and adding must be one step for all processes, or two would share the last call.
+            # Counting and adding must be one step for all processes: else two could use the same last call.
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :key, 0))"),
                 {"key": self._key},
@@ -126,7 +126,7 @@ class CallLedger:
             return int(call_id)
 
     def end(self, call_id: int, outcome: str, now: datetime) -> None:
-        """Say how the attempt went."""
+        """Store how the attempt ended."""
         with self._engine.begin() as connection:
             connection.execute(
                 text("UPDATE sync.api_calls SET finished_at = :now, outcome = :outcome WHERE call_id = :call_id"),
@@ -134,8 +134,8 @@ class CallLedger:
             )
 
 
-# A call dated in the future counts as made when a run first saw it, so for a day from then. That correction does not
-# hold if it was made by a clock that was itself far behind: then the call has the right date.
+# A call dated in the future counts as made when a run first saw it, so for a day from then. That correction is ignored
+# if the run's own clock was far behind when it made the correction: then the call has the right date.
 _COUNTED = """
     SELECT started_at, counts_from FROM sync.api_calls CROSS JOIN LATERAL (
         SELECT CASE
@@ -152,9 +152,9 @@ def _counted(key: str | None, now: datetime) -> dict[str, object]:
 
 
 def read_usage(connection: Connection, key: str | None, budget: Budget, now: datetime) -> Usage:
-    """How many calls of the API key (by its hash) the last 24 hours hold, how many are left, and when enough are free.
+    """The calls of the API key (by its hash) in the last 24 hours, how many are left, and when enough are free.
 
-    Without a key only those count whose key is not known.
+    Without a key only the calls count whose key is not known.
     """
     values = _counted(key, now)
     used, ahead = connection.execute(
@@ -165,7 +165,7 @@ def read_usage(connection: Connection, key: str | None, budget: Budget, now: dat
     needed = min(CALLS_WORTH_STARTING, budget.allowed)
     next_reset_at: datetime | None = None
     if left < needed:
-        # When the call that stands in the way, counted from the oldest, is 24 hours old.
+        # Enough calls are free when the last of the oldest ones that must expire is 24 hours old.
         oldest = connection.scalar(
             text(f"SELECT counts_from FROM ({_COUNTED}) counted ORDER BY 1 OFFSET :offset LIMIT 1"),
             {**values, "offset": used - budget.allowed + needed - 1},

@@ -27,7 +27,7 @@ _TRACKED = (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The ids of the orders that were stored for the first time, and of those of which something was written."""
+    """The ids of the orders that were stored for the first time, and of those that were changed."""
 
     created: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
 def _merge_items(
     connection: Connection, warehouse: Warehouse, rows: pd.DataFrame, items_replaced: Sequence[str]
 ) -> set[str]:
-    """Replace the items of the orders whose stored items are others; returns the ids of these orders."""
+    """Replace the items of the orders whose stored items differ; returns the ids of these orders."""
     if not items_replaced:
         return set()
     connection.execute(text("CREATE TEMP TABLE staged_items (LIKE sales.order_items) ON COMMIT DROP"))
@@ -134,7 +134,7 @@ def _merge_orders(
 
 
 def _add_history(connection: Connection) -> set[str]:
-    """Add the states in which the staged orders were not seen before; returns the ids of the orders."""
+    """Add to the history the staged orders whose state differs from the last one; returns their ids."""
     names = [column.name for column in order_status_history.columns]
     values = {"document_id": "stored.order_document_id", "observed_at": "stored.fetched_at"}
     written = connection.scalars(
@@ -207,7 +207,7 @@ def _copy(connection: Connection, warehouse: Warehouse, target: str, table: Tabl
 
 
 def _values(column: pd.Series[Any]) -> list[Any]:
-    # By way of Arrow: decimals stay Decimal, times stay aware, and what is absent is None, not NaN.
+    # Through Arrow: decimals stay Decimal, times stay aware, and what is absent is None, not NaN.
     values: list[Any] = column.array.__arrow_array__().to_pylist()
     return values
 

@@ -17,7 +17,7 @@ from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 _KEY = "hashtextextended('bl_pipeline.sync:' || {store}, 0)"
 _PARAMETER = _KEY.format(store="CAST(%(store)s AS text)")
 _END_TIMEOUT = 10.0
-"""Seconds in which Postgres ends a session whose client is gone; it takes milliseconds unless the server is stuck."""
+"""Seconds to wait until Postgres has ended a closed session; it takes milliseconds unless the server is stuck."""
 
 
 class SyncLock:
@@ -29,27 +29,30 @@ class SyncLock:
         self._backend = 0
 
     @property
-    def held(self) -> bool:
+    def taken(self) -> bool:
         """Whether this object has taken the lock."""
         return self._session is not None
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free."""
+        """Take the lock if it is free; returns whether it is taken now. Raises DBAPIError or psycopg.Error."""
         session = self._open_session()
         try:
-            # Asked of Postgres: the id that a connection pooler gives its clients is one of its own.
+            # Asked of Postgres: a connection pooler gives its clients ids of its own.
             asked = session.execute(f"SELECT pg_try_advisory_lock({_PARAMETER}), pg_backend_pid()", self._store)
             taken, self._backend = asked.fetchone() or (False, 0)
             if taken:
                 self._session = session
         finally:
-            # Also if the statement was interrupted: nobody would free what it may have taken.
-            if not self.held:
+            # Also if the statement was interrupted: else nobody would release the lock that it may have taken.
+            if not self.taken:
                 session.close()
-        return self.held
+        return self.taken
 
     def acquire(self, *, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
-        """Take the lock, and wait for it while another sync has it; `waiting` is called once if so."""
+        """Take the lock, and wait for it while another sync has it; `waiting` is called once if so.
+
+        `sleep` takes seconds. Raises as `try_acquire`.
+        """
         if self.try_acquire():
             return
         waiting()
@@ -59,7 +62,7 @@ class SyncLock:
     def check(self) -> None:
         """Raise WarehouseError if the lock was lost with its session: another sync may be running."""
         if self._session is None:
-            raise WarehouseError("The sync does not hold its lock.")
+            raise WarehouseError("The sync does not have its lock.")
         try:
             self._session.execute("SELECT 1")
         except psycopg.Error as error:
@@ -70,16 +73,16 @@ class SyncLock:
             ) from None
 
     def release(self) -> None:
-        """Give the lock back; nothing happens if it was not taken.
+        """Release the lock; nothing happens if it was not taken.
 
-        When this returns, it is free for every other session, also after an interruption that comes meanwhile; only
-        a server that is gone or stuck is not waited for.
+        When this returns, the lock is free for every other session, also if an interruption comes meanwhile. For a
+        server that is gone or stuck it does not wait.
         """
         if self._session is None:
             return
         session, freed = self._session, False
         try:
-            # Not in a session that was interrupted in the middle of a statement: it takes no other one.
+            # A session that was interrupted in the middle of a statement takes no other one.
             if session.info.transaction_status is TransactionStatus.IDLE:
                 with suppress(psycopg.Error):
                     session.execute(f"SELECT pg_advisory_unlock({_PARAMETER})", self._store)
@@ -95,7 +98,7 @@ class SyncLock:
         return {"store": self._warehouse.store}
 
     def _open_session(self) -> psycopg.Connection[Any]:
-        """A session that is no part of the pool, so that closing it really ends it, and with it the lock."""
+        """A session outside the pool, so that closing it really ends it, and the lock with it."""
         pooled = self._warehouse.engine.raw_connection()
         session = pooled.dbapi_connection
         assert isinstance(session, psycopg.Connection)
@@ -104,7 +107,7 @@ class SyncLock:
         return session
 
     def _wait_for_end_of_session(self) -> None:
-        """Closing a session frees its lock only some moments later, when Postgres has noticed."""
+        """A closed session's lock becomes free some moments later, when Postgres has noticed."""
         until = time.monotonic() + _END_TIMEOUT
         locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = :pid")
         # A server that is gone has no locks.
@@ -115,7 +118,7 @@ class SyncLock:
 
 def is_syncing(connection: Connection, store: str) -> bool:
     """Whether a sync of the store is running now, in whatever process."""
-    # An advisory bigint lock shows in pg_locks as its two halves, objsubid 1.
+    # pg_locks shows an advisory lock with a bigint key as two halves, and objsubid 1.
     return bool(
         connection.scalar(
             text(

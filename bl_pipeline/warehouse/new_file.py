@@ -1,4 +1,4 @@
-"""A file that gets its name once it is whole and on the disk, and the removal of those that never became whole."""
+"""A file that gets its name when it is complete and on the disk; and the removal of those that were never completed."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def new_file(file: Path, check: Callable[[], None]) -> Iterator[IO[bytes]]:
 
 
 def remove_unfinished(folder: Path) -> list[Path]:
-    """Remove what processes that were killed have left of their new files, and return what was removed.
+    """Remove the incomplete files that killed processes have left, and return what was removed.
 
-    Whoever writes one has a lock on it, which the kernel releases when that process ends, however it ends.
+    A process that writes one has a lock on it, which the kernel releases when the process ends, however it ends.
     """
     removed = []
     for part in sorted(folder.glob(f"{_PREFIX}*{_SUFFIX}")):

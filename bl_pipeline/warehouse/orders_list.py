@@ -1,4 +1,4 @@
-"""The list of orders: which ones, in which order, how many there are and what they come to."""
+"""The list of orders: which ones, in which order, how many there are and their sums."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class OrderFilter:
 
 @dataclass(frozen=True, slots=True)
 class OrderList:
-    """Some of the orders that were asked for, and of all of these the number and the sums.
+    """Some of the orders that were asked for, and the number and the sums of all of them.
 
     `totals` is what the buyers pay, by currency. `without_revenue` is how many are cancelled or a problem. `platforms`
     are those that the list has. Times of `rows` are UTC.
@@ -147,7 +147,7 @@ def _plain(value: str) -> str:
 def _order(sort: str) -> str:
     name, way = sort.removeprefix("-"), "DESC" if sort.startswith("-") else "ASC"
     by = SORTS[one_of(name, "order to sort by", SORTS)]
-    # The order's id makes it certain: pages of a list neither repeat an order nor leave one out.
+    # With the order's id the sort order is unique: pages of a list neither repeat an order nor leave one out.
     return f"{by.format(way='ASC')} {way} NULLS LAST, order_date {way}, platform_order_id {way}"
 
 

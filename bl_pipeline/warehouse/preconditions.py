@@ -48,9 +48,9 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How a database is set up, as far as the pipeline depends on it.
+    """The setup of a database, as far as the pipeline depends on it.
 
-    `version` is Postgres's number, such as 150004. `read_only_by` says where default_transaction_read_only was set:
+    `version` is Postgres's number, such as 150004. `read_only_by` says how default_transaction_read_only was set:
     None if it is off, else a source as in pg_settings. `unicode_locale` says whether the database's locale allows
     UTF8. `schemas` are those of ours that exist; `owners` are other users that own something in them.
     """
@@ -69,7 +69,7 @@ class Server:
     owners: list[str] = field(default_factory=list)
 
     def reading_problems(self) -> list[Problem]:
-        """What stands against any command."""
+        """What prevents every command."""
         problems = []
         if self.version // 10000 < OLDEST:
             problems.append(
@@ -104,7 +104,7 @@ class Server:
         return problems
 
     def writing_problems(self) -> list[Problem]:
-        """What stands against a sync, or against making the tables."""
+        """What prevents a sync, or the making of the tables."""
         if self.standby:
             return [
                 Problem(

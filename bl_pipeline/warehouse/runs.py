@@ -14,7 +14,7 @@ from bl_pipeline.records import Fetch, Outcome, Reason, RunStatus, Stop, StopRea
 from bl_pipeline.warehouse.database import Warehouse
 
 DIED = "The process ended without a word; the next run goes on from what was stored."
-"""The message of a run whose process was killed, or lost its power."""
+"""The message of a run whose process was killed, or whose machine lost its power."""
 
 UNKNOWN_ORDER = "BrickLink lists no such sale of this store. Give the order's number as BrickLink shows it."
 """The error of an order that was asked for by its number and is in no list."""
@@ -48,7 +48,7 @@ def start_run(
 ) -> None:
     """Note that a run has started, and mark as failed the runs that dead processes left as started.
 
-    The caller holds the store's lock, so no other run is alive.
+    The caller has the store's lock, so no other run is alive.
     """
     connection.execute(
         text(
@@ -81,8 +81,8 @@ def start_run(
 
 
 def save_orders_listed(connection: Connection, run_id: str, count: int | None, *, listed_at: datetime | None) -> None:
-    """Note how many orders BrickLink's lists held (None where the run is about some orders only), and when both were
-    asked (None where only one was).
+    """Note how many orders BrickLink's lists had (None if the run is about some orders only), and when both were
+    asked (None if only one was).
     """
     connection.execute(
         text("UPDATE sync.runs SET orders_listed = :count, listed_at = :listed_at WHERE run_id = :run_id"),
@@ -198,7 +198,7 @@ def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[F
 
 
 def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, Outcome]) -> None:
-    """Note how planned orders went, by order id."""
+    """Note the outcomes of planned orders, by order id."""
     if outcomes:
         connection.execute(
             text(
@@ -278,7 +278,7 @@ def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> lis
 
 
 def read_run(connection: Connection, run_id: str) -> Run | None:
-    """One run; None where it is not known."""
+    """One run; None if it is not known."""
     rows = _read_runs(connection, "run_id = :run_id", {"run_id": run_id}, limit=1)
     return rows[0] if rows else None
 
@@ -289,10 +289,10 @@ def last_runs(connection: Connection, warehouse: Warehouse, *, limit: int) -> li
 
 
 def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) -> Run | None:
-    """The latest run that says how the store stands; None if there is none.
+    """The latest run from which the store's indicator comes; None if there is none.
 
-    These are runs about all orders, save canceled ones, and the runs that have met a fault of the connection. Such a
-    fault is over once a later run has made calls and succeeded. A started run counts only if no sync is running
+    These are runs about all orders, except canceled ones, and the runs that had a fault of the connection. Such a
+    fault is over when a later run has made calls and succeeded. A started run counts only if no sync is running
     (`syncing`): then it has died.
     """
     rows = _read_runs(
@@ -336,7 +336,7 @@ def _read_runs(connection: Connection, where: str, values: Mapping[str, object],
 
 
 def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | None:
-    """The end of the last run that asked the lists and did all they called for, save orders that failed."""
+    """The end of the last run that asked the lists and fetched every change, except orders that failed."""
     finished_at: datetime | None = connection.scalar(
         text(
             """

@@ -24,7 +24,7 @@ def count_rows(connection: Connection, warehouse: Warehouse) -> tuple[int, int]:
 
 
 def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:
-    """One order in full with its `items` and `status_history`; None where it is not in the warehouse."""
+    """One order in full with its `items` and `status_history`; None if it is not in the warehouse."""
     values = {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
     where = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
     order = connection.execute(text(f"SELECT * FROM sales.orders {where}"), values).mappings().one_or_none()

@@ -1,4 +1,4 @@
-"""sync.order_state: per order what the list said, what the warehouse holds, and what failed."""
+"""sync.order_state: per order what the list said, what is stored, and what failed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_states(
 
 
 def save_listed(connection: Connection, warehouse: Warehouse, listed: Iterable[ListedOrder], now: datetime) -> None:
-    """Store what the list says of orders that are new in it, or of which it says something else than before."""
+    """Store what the list says of orders that are new in it, or of which it now says something else."""
     rows = [
         {
             "store": warehouse.store,
@@ -79,7 +79,7 @@ def save_listed(connection: Connection, warehouse: Warehouse, listed: Iterable[L
 
 
 def save_unlisted(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> None:
-    """Note that orders have gone from the lists; what is stored of them stays."""
+    """Note that orders are not in the lists any more; what is stored of them stays."""
     connection.execute(
         text(
             """
@@ -94,7 +94,7 @@ def save_unlisted(connection: Connection, warehouse: Warehouse, order_ids: Colle
 def mark_failed(connection: Connection, warehouse: Warehouse, failed: FailedOrder) -> None:
     """Note that an order could not be fetched, read or stored; what is stored of it stays as it is.
 
-    `failed_at` and `attempts` are to be set: so many have failed in a row, this one included.
+    `failed_at` and `attempts` must be set; `attempts` is the number of failures in a row, this one included.
     """
     connection.execute(
         text(

@@ -64,9 +64,9 @@ def same_store_message(store: str, other: str) -> str:
 def rename_store(connection: Connection, old: str, new: str) -> int:
     """Give all rows of a store the new name, in the caller's transaction; returns how many orders that are.
 
-    The caller holds the locks of both names, and has checked that only `old` has orders.
+    The caller has the locks of both names, and has checked that only `old` has orders.
     """
-    # The settings of the new name are of a store without orders.
+    # The new name's row in sync.stores is of a store without orders.
     connection.execute(text("DELETE FROM sync.stores WHERE store = :new"), {"new": new})
     tables = connection.execute(
         text(

@@ -1,4 +1,4 @@
-"""Numbers over time, for charts: API calls by the hour, orders by the day; and which orders a run was about."""
+"""Numbers over time, for charts: API calls by the hour, orders by the day."""
 
 from __future__ import annotations
 

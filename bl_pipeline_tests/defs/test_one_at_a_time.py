@@ -28,7 +28,7 @@ def test_a_run_waits_for_the_lock_and_never_succeeds_without_its_work(
     try:
         with ThreadPoolExecutor(1) as pool:
             run = pool.submit(synced)
-            while not run.done() and other.held:
+            while not run.done() and other.taken:
                 assert server.requests == []
             result = run.result()
     finally:

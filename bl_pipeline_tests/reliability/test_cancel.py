@@ -232,7 +232,7 @@ def test_a_waiting_run_can_be_canceled(settings: Settings, warehouse: Warehouse,
 
     assert waiting.exitcode == 7
     assert server.requests == []
-    assert lock.held
+    assert lock.taken
     lock.release()
 
 
@@ -246,7 +246,7 @@ def test_another_store_does_not_wait(settings: Settings, warehouse: Warehouse) -
         second.release()
     lock.release()
     lock.release()
-    assert not lock.held
+    assert not lock.taken
 
 
 def test_a_run_that_loses_its_lock_loads_nothing_more(

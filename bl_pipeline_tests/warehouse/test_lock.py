@@ -39,9 +39,9 @@ def test_only_one_holds_the_lock(warehouse: Warehouse) -> None:
     assert not syncing(warehouse)
 
     assert first.try_acquire()
-    assert first.held
+    assert first.taken
     assert not second.try_acquire()
-    assert not second.held
+    assert not second.taken
     assert syncing(warehouse)
 
     first.release()
@@ -105,7 +105,7 @@ def test_the_lock_is_free_however_its_holder_was_interrupted(warehouse: Warehous
         lock.check() if statement == "check" else lock.release()
     lock.release()
 
-    assert not lock.held
+    assert not lock.taken
     assert session.closed
     assert not syncing(warehouse)
     assert other.try_acquire()
@@ -133,7 +133,7 @@ def test_a_lock_whose_taking_is_interrupted_is_not_kept(
         lock.try_acquire()
 
     assert opened[0].closed
-    assert not lock.held
+    assert not lock.taken
 
 
 def test_a_server_that_is_gone_is_not_waited_for(postgres: Postgres, database_url: str) -> None:
@@ -148,7 +148,7 @@ def test_a_server_that_is_gone_is_not_waited_for(postgres: Postgres, database_ur
 
         lock.release()
 
-        assert not lock.held
+        assert not lock.taken
 
 
 def test_each_store_has_a_lock_of_its_own(warehouse: Warehouse) -> None:
@@ -181,7 +181,7 @@ def test_the_lock_of_a_killed_process_is_free(warehouse: Warehouse, database_url
 def test_a_lock_lost_with_its_connection_is_noticed(warehouse: Warehouse) -> None:
     """Catches a sync that goes on beside another after the server has dropped it."""
     lock = SyncLock(warehouse)
-    with pytest.raises(WarehouseError, match="does not hold its lock"):
+    with pytest.raises(WarehouseError, match="does not have its lock"):
         lock.check()
     assert lock.try_acquire()
     with warehouse.engine.begin() as connection:
@@ -210,7 +210,7 @@ def test_who_waits_gets_the_lock_when_it_is_free(warehouse: Warehouse) -> None:
     waiter.acquire(waiting=lambda: told.append("waiting"), sleep=wait)
 
     assert told == ["waiting", "slept 1", "slept 1", "slept 1"]
-    assert waiter.held
+    assert waiter.taken
     waiter.release()
 
 

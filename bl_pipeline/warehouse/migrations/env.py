@@ -13,6 +13,6 @@ context.configure(
     include_schemas=True,
     include_name=lambda name, kind, _parents: kind != "schema" or name in SCHEMAS,
     version_table_schema="sync",
-    transactional_ddl=False,  # the caller's transaction holds it all
+    transactional_ddl=False,  # all in the caller's transaction
 )
 context.run_migrations()

@@ -30,7 +30,7 @@ def upgrade() -> None:
         existing_comment="Subtotal, counts and weight of the stored order",
     )
     # Currency and date of the items are those of the order when its items were fetched, as the history has them. If
-    # it does not say, they are those of the stored order: items are not fetched again for want of a record.
+    # it does not say, they are those of the stored order: items are not fetched again because a record is missing.
     items_key = _extended("s.items_key", "coalesce(h.currency, o.currency)", "coalesce(h.order_date, o.order_date)")
     op.execute(
         f"""

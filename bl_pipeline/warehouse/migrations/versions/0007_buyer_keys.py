@@ -1,4 +1,4 @@
-"""The secret with which reports tell one buyer from another without a name."""
+"""The secret with which reports distinguish buyers without their names."""
 
 from __future__ import annotations
 
