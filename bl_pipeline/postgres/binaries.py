@@ -1,4 +1,4 @@
-"""Where the programs of Postgres are: in the wheel that comes with bl_pipeline, where a setting says, in the system."""
+"""The programs of Postgres: in the folder that is set, in the wheel that comes with bl_pipeline, or in the system."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_as(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end as this account, or as our own, without our secrets.
 
-    It reads `typed`, and `output` takes all that it says.
+    It reads `typed`, and `output` takes all that it prints.
     """
     return subprocess.run(  # noqa: S603  (the command is made of our own paths)
         as_account(account, command),
@@ -47,7 +47,7 @@ def run_as(
 def install_advice(wanted: int) -> str:
     """How to get the programs of this version of Postgres, in a sentence."""
     return (
-        f"To read the data it takes PostgreSQL {wanted}, which is not on this machine: install it beside the other "
+        f"To read the data it takes PostgreSQL {wanted}, which is not on this machine: install it with the other one "
         f"(Debian and Ubuntu: apt install postgresql-{wanted}, from apt.postgresql.org if need be; macOS: brew install "
         f"postgresql@{wanted}; or set BL_POSTGRES_BIN to the folder of its programs)."
     )
@@ -85,7 +85,7 @@ def _newest_first(folders: Iterator[Path]) -> list[Path]:
 
 
 def version_of(folder: Path, account: Account | None = None) -> str | None:
-    """The version of the binaries, such as 18.4; None where this account cannot run them."""
+    """The version of the binaries, such as 18.4; None if this account cannot run them."""
     match = None
     for program in ("initdb", "postgres"):
         try:

@@ -41,13 +41,13 @@ class EmbeddedPostgresError(Exception):
 
 @dataclass(frozen=True)
 class Lease:
-    """A hold on the server of a home, until it is closed or this process ends."""
+    """A use of the server of a home: the server runs until this is closed or this process ends."""
 
     url: str = field(repr=False)  # has the password in it
     _lock: FileLock = field(repr=False, compare=False)
 
     def close(self) -> None:
-        """Let go of the server; a second call does nothing."""
+        """End this use of the server; a second call does nothing."""
         _held.discard(self._lock)
         self._lock.close()
 
@@ -72,7 +72,7 @@ os.register_at_fork(after_in_child=_forget_leases)
 
 
 def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
-    """Start on first need, or find, the Postgres server of `home`, and hold it.
+    """Find the Postgres server of `home`, or start it, and take a lease on it.
 
     `binaries` is the folder of the programs `postgres` and `initdb`; without it they are looked for in the
     wheel that comes with bl_pipeline, then in the system.
@@ -103,7 +103,7 @@ def exists(home: Path) -> bool:
 
 
 def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:
-    """After the last lease was closed, wait for the server's end; return at once where others hold it."""
+    """After the last lease was closed, wait for the server's end; return at once if others have a lease."""
     cluster = Cluster(home.expanduser().resolve() / "postgres")
     if not cluster.root.exists():
         return
@@ -116,7 +116,7 @@ def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:
 
 
 def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
-    """The URL of a server that has just been seen alive, and has a keeper."""
+    """The URL of a server that has just answered, and has a keeper."""
     start = cluster.lock("start")
     try:
         start.take(fcntl.LOCK_EX)
@@ -126,7 +126,7 @@ def _start_or_find(cluster: Cluster, binaries: Path | None) -> str:
 
 
 def serve(cluster: Cluster, binaries: Path | None) -> str:
-    """The same, for a caller who has a lease and the lock `start`."""
+    """The same, for a caller that has a lease and the lock `start`."""
     deadline = time.monotonic() + START_TIMEOUT
     launched = False
     reason = "no answer"
@@ -165,15 +165,15 @@ def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
     with suppress(OSError):
         tail = cluster.log.read_text(errors="replace").splitlines()[-15:]
         what = "\n  ".join([f"{what} Its log, {cluster.log}, ends with:", *tail])
-    return EmbeddedPostgresError(f"{what}\nMend what it names, or {ELSEWHERE}.")
+    return EmbeddedPostgresError(f"{what}\nRepair what it names, or {ELSEWHERE}.")
 
 
 def _launch(cluster: Cluster, binaries: Path | None) -> None:
-    """Start a keeper, after all that has to be in place for it."""
-    for leftover in cluster.root.glob("tmp-*"):  # of a start that was cut off
+    """Start a keeper, after everything that it needs is in place."""
+    for leftover in cluster.root.glob("tmp-*"):  # of a start that was interrupted
         shutil.rmtree(leftover, ignore_errors=True)
     if cluster.upgraded.exists() and not cluster.data.exists():
-        cluster.upgraded.rename(cluster.data)  # the last step of an upgrade that was cut off before it
+        cluster.upgraded.rename(cluster.data)  # the last step of an upgrade that was interrupted before it
     account = _server_account(cluster)
     folder, version = _find_binaries(cluster, binaries)
     if account:
@@ -192,7 +192,7 @@ def _launch(cluster: Cluster, binaries: Path | None) -> None:
 
 
 def _renew_password(cluster: Cluster, folder: Path, account: Account | None) -> None:
-    """Give the user a new password, by the way that needs none: whoever owns the data may do that."""
+    """Give the user a new password. This way needs no password: the owner of the data may do it."""
     password = secrets.token_urlsafe(24)
     done = run_as(
         account,
@@ -211,7 +211,7 @@ def _renew_password(cluster: Cluster, folder: Path, account: Account | None) -> 
 
 
 def _server_account(cluster: Cluster) -> Account | None:
-    """Who runs the server: we ourselves, or for root the data's owner, to begin with `nobody`."""
+    """The account that runs the server: our own; for root the data's owner, for new data `nobody`."""
     if os.geteuid() != 0:
         return None
     if cluster.data.exists() and cluster.data.stat().st_uid != 0:
@@ -276,7 +276,7 @@ def _other_version(cluster: Cluster, wanted: int, setting: Path | None, others: 
 
 
 def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Account) -> Path:
-    """The same binaries where this account can run them: copied into the home if need be."""
+    """The same binaries in a folder in which this account can run them: copied into the home if necessary."""
     if version_of(folder, account):
         return folder
     # A wheel's programs look for their libraries in ../../../<package>.libs, so the copy has the same shape.
@@ -304,7 +304,7 @@ def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Ac
 
 
 def _initdb(cluster: Cluster, folder: Path, release: int, account: Account | None) -> None:
-    """Make the data and the password: aside, then renamed, so they are there in whole or not at all."""
+    """Make the data and the password: in another place, then renamed, so they are complete or not there."""
     # Unicode letters in either case, sorted by code point. Before 17 that takes a locale of the system.
     builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     locales = [builtin] if release >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]
@@ -314,7 +314,7 @@ def _initdb(cluster: Cluster, folder: Path, release: int, account: Account | Non
         data.mkdir(mode=0o700)
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        if account:  # which may enter the folder and owns what is in it, for as long as initdb runs
+        if account:  # while initdb runs, it may enter the folder and owns what is in it
             work.chmod(0o711)
             os.chown(data, *account)
             os.chown(password, *account)
@@ -338,7 +338,7 @@ def _initdb(cluster: Cluster, folder: Path, release: int, account: Account | Non
             lines = "\n  ".join(done.stdout.splitlines()[-15:])
             raise EmbeddedPostgresError(
                 f"The embedded Postgres cannot make its data in {cluster.root}:\n  {lines}\n"
-                f"Mend what it names, or {ELSEWHERE}."
+                f"Repair what it names, or {ELSEWHERE}."
             )
         os.chown(password, os.geteuid(), os.getegid())
         password.rename(cluster.password)
@@ -347,6 +347,6 @@ def _initdb(cluster: Cluster, folder: Path, release: int, account: Account | Non
         shutil.rmtree(work, ignore_errors=True)
     descriptor = os.open(cluster.root, os.O_RDONLY)
     try:
-        os.fsync(descriptor)  # else after a power cut the data may be back among the leftovers
+        os.fsync(descriptor)  # else a power failure could undo the rename, and the data would be removed as a leftover
     finally:
         os.close(descriptor)

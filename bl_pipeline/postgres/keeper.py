@@ -1,12 +1,12 @@
-"""The keeper of the embedded Postgres: a small process that runs the server while anyone holds a lease.
+"""The keeper of the embedded Postgres: a small process that runs the server while anyone has a lease.
 
 `embedded.acquire` starts it, by file path, so that it imports only psycopg and is up at once. It
 
-- stops the server, and ends, when nobody holds the lease lock any more, or when the home folder is gone;
+- stops the server, and ends, when nobody has the lease lock any more, or when the home folder is gone;
 - starts the server again, on the same port, when it has died;
 - takes over a server that a killed keeper left running.
 
-Whether the server lives is asked by connecting to it: a process id may by now belong to someone else.
+It connects to the server to see whether it runs: its process id may be another process's by now.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from psycopg.pq import PGconn, Ping
 
 NAME = "bl_pipeline"  # of the database and of its user
 HOST = "127.0.0.1"
-TICK = 0.3  # seconds between two looks at the leases
-GRACE = 1.0  # seconds a server outlives its last lease, so that one command after another finds it running
-GIVE_UP_AFTER = 4  # failed starts, where the server has not been up once
+TICK = 0.3  # seconds between two checks of the leases
+GRACE = 1.0  # seconds a server runs after its last lease, so that the next command finds it running
+GIVE_UP_AFTER = 4  # failed starts, if the server was never up
 LOG_LIMIT = 5_000_000  # bytes; one older log is kept
 
 Account = tuple[int, int]  # user id, group id
@@ -53,7 +53,7 @@ SETTINGS = {
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_checkpoints": "off",
-    "log_min_messages": "log",  # errors of statements quote rows, so buyers; their client is told anyway
+    "log_min_messages": "log",  # errors of statements quote rows, so buyers; the client gets them anyway
     "log_min_error_statement": "panic",
 }
 
@@ -68,10 +68,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def as_account(account: Account | None, command: list[str]) -> list[str]:
-    """The command, run as this account; unchanged where it is to stay our own. Begins with the program's full path.
+    """The command, run as this account; unchanged if None. It begins with the program's full path.
 
-    Not by subprocess' own `user`: that forks, and in a process with gRPC's threads, as Dagster's, the child of a fork
-    may crash before it is the program.
+    Not by subprocess' own `user`: that forks, and in a process with gRPC's threads, such as Dagster's, the child of a
+    fork may crash before it runs the program.
     """
     if account is None:
         return command
@@ -79,7 +79,7 @@ def as_account(account: Account | None, command: list[str]) -> list[str]:
 
 
 class FileLock:
-    """An flock: the kernel lets go of it when its holder dies, however it dies."""
+    """An flock: the kernel releases it when its process dies, however it dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class FileLock:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def take(self, mode: int) -> bool:
-        """Lock; False where `mode` has LOCK_NB and another holds it."""
+        """Lock; False if `mode` has LOCK_NB and another process has the lock."""
         try:
             fcntl.flock(self._fd, mode)
         except BlockingIOError:
@@ -99,12 +99,12 @@ class FileLock:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def sign(self, holder: str) -> None:
-        """Write into the file who holds the lock, such as a process id, for people who look for it."""
+        """Write into the file who has the lock, such as a process id, for people who look for it."""
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{holder}\n".encode(), 0)
 
     def is_in_place(self) -> bool:
-        """Whether the path still leads to the file that is open here."""
+        """Whether the path is still that of the file that is open here."""
         try:
             return os.path.samestat(os.fstat(self._fd), self._path.stat())
         except OSError:
@@ -119,7 +119,7 @@ class FileLock:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The server of one home: all of it lies in the folder `root`."""
+    """The server of one home: all its files are in the folder `root`."""
 
     root: Path
 
@@ -147,7 +147,7 @@ class Cluster:
 
     @property
     def log(self) -> Path:
-        """What the server and its keeper have to say."""
+        """The log of the server and its keeper."""
         return self.root / "server.log"
 
     def lock(self, name: str) -> FileLock:
@@ -155,7 +155,7 @@ class Cluster:
         return FileLock(self.root / f"{name}.lock")
 
     def postmaster(self) -> tuple[int, int] | None:
-        """Process id and port, as the server last started noted them: perhaps long dead."""
+        """Process id and port, as the last server wrote them at its start; it may not run any more."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return int(lines[0]), int(lines[3])
@@ -163,7 +163,7 @@ class Cluster:
             return None
 
     def conninfo(self) -> dict[str, Any]:
-        """How to reach the server, whatever PG* variables this process happens to carry."""
+        """How to reach the server, whatever PG* variables this process has."""
         noted = self.postmaster()
         return {
             "hostaddr": HOST,
@@ -178,8 +178,8 @@ class Cluster:
         }
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Connect to the server that runs on this data; psycopg.Error where there is none, or another's."""
-        # SCRAM only: a stranger on the port may ask for the password in clear, and does not get it.
+        """Connect to the server that runs on this data; psycopg.Error if there is none, or another's."""
+        # SCRAM only: another program on the port may ask for the password in plain text, and does not get it.
         connection = psycopg.connect(
             **self.conninfo(),
             password=self.password.read_text(),
@@ -209,7 +209,7 @@ class Keeper:
         self._next_start = 0.0
 
     def run(self) -> None:
-        """Return once the last lease is gone and the server has stopped."""
+        """Return when the last lease is gone and the server has stopped."""
         lease = self._cluster.lock("lease")
         idle_since: float | None = None
         try:
@@ -218,7 +218,7 @@ class Keeper:
                     now = time.monotonic()
                     idle_since = now if idle_since is None else idle_since
                     if now - idle_since > GRACE:
-                        return  # with the lock: whoever comes now waits until this process has ended
+                        return  # with the lock: a process that comes now waits until this one has ended
                     lease.release()
                 else:
                     idle_since = None
@@ -228,7 +228,7 @@ class Keeper:
             self._stop(at_once=not lease.is_in_place())
 
     def _tend(self) -> None:
-        """Spend a tick on looking after the server."""
+        """Watch the server for one tick, and start it again if it has died."""
         if self._connection is not None:
             try:
                 # Readable at once when the server goes, so its end is noticed without waiting out the tick.
@@ -252,7 +252,7 @@ class Keeper:
 
     def _start(self) -> None:
         ping = PGconn.ping(psycopg.conninfo.make_conninfo(**self._cluster.conninfo()).encode())
-        if ping == Ping.REJECT:  # someone is starting up or shutting down there: it will be over soon
+        if ping == Ping.REJECT:  # a server is starting or stopping there: wait for it
             time.sleep(0.1)
             return
         if ping == Ping.NO_RESPONSE and self._backends:
@@ -264,7 +264,7 @@ class Keeper:
             self._backends = []
             time.sleep(0.1)
         if self._failures >= GIVE_UP_AFTER and not self._was_up:
-            sys.exit()  # it is for `acquire` to say what the log says
+            sys.exit()  # `acquire` reports what the log says
         self._failures += 1
         self._next_start = time.monotonic() + min(0.1 * 2**self._failures, 5.0)
         settings = {**SETTINGS, "port": str(self._port())}
@@ -286,7 +286,7 @@ class Keeper:
         )
 
     def _port(self) -> int:
-        """The port of the last time where it is free, else a new one, which is noted."""
+        """The port of the last time if it is free, else a new one, which is stored."""
         note = self._cluster.root / "port"
         with suppress(OSError, ValueError):
             return _bind(int(note.read_text()))
@@ -307,7 +307,7 @@ class Keeper:
             return
         for number, patience in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)):
             if number == signal.SIGINT and at_once:
-                continue  # without its folder it cannot end in good order
+                continue  # without its folder it cannot stop in the usual way
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
             if self._has_ended(pid, patience):
@@ -320,7 +320,7 @@ class Keeper:
                 if self._child.poll() is not None:
                     return True
             elif (self._cluster.postmaster() or (0, 0))[0] != pid:
-                return True  # its last act is to remove its note
+                return True  # it removes this file last
             time.sleep(0.02)
         return False
 
@@ -333,7 +333,7 @@ class Keeper:
 
 
 def _bind(port: int) -> int:
-    """This port, or any where it is 0, if it is free to listen on; OSError if not."""
+    """This port, or any if it is 0, if it is free to listen on; OSError if not."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((HOST, port))
@@ -346,7 +346,7 @@ def main(root: str, binaries: str, uid: str = "", gid: str = "") -> None:
     os.umask(0o077)
     cluster = Cluster(Path(root))
     lock = cluster.lock("keeper")
-    # Whoever looks for a keeper has the lock for a moment, too.
+    # A process that looks for a keeper has the lock for a moment, too.
     until = time.monotonic() + 1.0
     while not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
         if time.monotonic() > until:
@@ -357,7 +357,7 @@ def main(root: str, binaries: str, uid: str = "", gid: str = "") -> None:
         os._exit(0)  # the child keeps the lock, and our caller has no child to wait for
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Keeper(cluster, Path(binaries), (int(uid), int(gid)) if uid else None).run()
-    lock.close()  # before the lease, so that a newcomer never takes this process for a living keeper
+    lock.close()  # before the lease, so that a new process never takes this one for a running keeper
 
 
 if __name__ == "__main__":

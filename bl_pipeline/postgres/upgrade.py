@@ -1,8 +1,8 @@
 """The data of the embedded Postgres, brought to a newer major version of Postgres.
 
-The old programs serve the old data, the new ones make new data beside them, and everything goes over: all databases,
-roles and passwords. The new data take the place of the old ones only when they have the same rows, and the old ones
-are kept. Whatever fails, and whenever the process dies, the old data are there, or the whole new ones.
+The old programs serve the old data, the new ones make new data in another folder, and everything is copied: all
+databases, roles and passwords. The new data replace the old ones only if they have the same rows, and the old ones
+are kept. Whatever fails, and whenever the process dies, either the old data or the complete new data are in use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IN_USE_TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Upgraded:
-    """What was done: the versions, where the old data are kept (None if nothing was to be done), rows by table."""
+    """What was done: the versions, the folder of the old data (None if nothing was to be done), rows by table."""
 
     old: int
     new: int
@@ -77,12 +77,12 @@ def upgrade_embedded(home: Path, *, binaries: Path | None) -> Upgraded:
 
 @contextmanager
 def _alone(cluster: Cluster) -> Iterator[None]:
-    """Nobody uses the server, and whoever comes waits until the end."""
+    """While the context is open, nobody uses the server; a process that wants to waits."""
     start, lease = cluster.lock("start"), cluster.lock("lease")
     try:
         until = time.monotonic() + IN_USE_TIMEOUT
         while not (free := _is_free(start, lease)) and time.monotonic() < until:
-            time.sleep(0.05)  # the keeper looks at the lease now and then, and stops some time after the last one
+            time.sleep(0.05)  # the keeper checks the lease at intervals, and stops some time after the last one
         if not free:
             raise EmbeddedPostgresError(
                 "The embedded Postgres is in use, and was not changed. Stop what uses it (bl up, a running bl sync, a "
@@ -103,7 +103,7 @@ def _is_free(start: FileLock, lease: FileLock) -> bool:
 
 
 def _stop(cluster: Cluster) -> None:
-    """End the server, with its keeper; whoever waits for the lock `start` keeps a lease meanwhile."""
+    """End the server and its keeper; a process that waits for the lock `start` keeps its lease meanwhile."""
     deadline = time.monotonic() + STOP_TIMEOUT
     while has_keeper(cluster):
         with suppress(OSError, ValueError):
@@ -116,7 +116,7 @@ def _stop(cluster: Cluster) -> None:
 
 
 def _move(cluster: Cluster, old_folder: Path, new_folder: Path) -> dict[str, int]:
-    """Copy everything into new data, aside; returns the rows by table, which are the same in both."""
+    """Copy everything into new data in another folder; returns the rows by table, which are the same in both."""
     aside = _aside(cluster)
     shutil.rmtree(aside, ignore_errors=True)
     with ExitStack() as stack:

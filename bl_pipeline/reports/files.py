@@ -2,21 +2,21 @@
 
     -- Title
     --
-    -- Free text, where the report needs some.
+    -- Free text, if the report needs some.
     --
     -- Question: What does it answer?
-    -- Grain: columns that tell one row from another
+    -- Grain: columns that identify a row
     -- Columns:
     --   name [unit]: meaning, one line for each column of the SELECT, in its order
     -- Caveats:
-    --   What a reader could get wrong, a paragraph each; its further lines are indented more.
-    -- Period: the column that --from and --to are about, "adds up" where rows may be added over it
+    --   What a reader could misunderstand, a paragraph each; its further lines are indented more.
+    -- Period: the column that --from and --to are about, "adds up" if rows may be added over it
     -- Chart: amount over|by column [split column [without value, value]]
     -- Stored: when large
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
-Period, Chart and Stored are left out where they do not apply. Stored means that in a warehouse of very many
-orders the rows are not worked out when they are read, but stored by the report's asset.
+Period, Chart and Stored are left out if they do not apply. Stored means that in a warehouse of very many
+orders the rows are not computed when they are read, but stored by the report's asset.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ class Report:
     reads: tuple[tuple[str, str], ...]
 
     def column(self, name: str) -> ReportColumn:
-        """The column of this name; KeyError where there is none."""
+        """The column of this name; KeyError if there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise KeyError(name)
 
     def comment_of(self, column: ReportColumn) -> str:
-        """A column's comment in Postgres, which BI tools show: with a warning for what is there once a basis."""
+        """A column's comment in Postgres, which BI tools show; with a warning if each basis has the amount."""
         once_a_basis = self.has("basis") and column.is_amount
         return f"{column.comment}; filter on one basis before adding up" if once_a_basis else column.comment
 
@@ -125,7 +125,7 @@ class Report:
 
 
 def digest(reports: tuple[Report, ...]) -> str:
-    """Tells one state of sql/ from another."""
+    """A digest of all files of sql/: it differs if any of them has changed."""
     return blake2b("\0".join(repr(report) for report in reports).encode(), digest_size=16).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Charts of reports, as PNG: for `bl report --png`, and small ones for Dagster's UI.
 
-Over time: bars, stacked where the report splits its amount; of hours, lines. By something: the largest, each with
-its amount. Currencies are never added together, so money gets a panel for each of those with most orders.
+Over time: bars, stacked if the report splits its amount; of hours, lines. By something: the largest, each with
+its amount. Currencies are never added together, so money gets a panel for each of the currencies with most orders.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ SMALL_COLOURS = 24
 FEWEST_YEARS, FEWEST_MONTHS = 5, 12
 SIGNS_OF_TITLE = 68
 SIGNS_ACROSS = 120
-"""Signs of small text that fit side by side across a picture."""
+"""Characters of small text that fit across a picture."""
 
 INK, QUIET, LINES, OTHERS = "#1f2933", "#6b7785", "#e4e8ec", "#b4bcc6"
-# Told apart by who sees few colours, too (Okabe and Ito).
+# Colours that colour-blind people can distinguish, too (Okabe and Ito).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#7f7f7f", "#333333")
 
 # Parts in the order of an order's life, each with its own colour; others follow by name.
@@ -83,9 +83,9 @@ def can_draw(rows: ReportRows) -> bool:
 
 
 def draw(rows: ReportRows, *, small: bool = False) -> bytes:
-    """The report's chart as PNG; of some few kB where it is small.
+    """The report's chart as PNG; `small` for a picture of a few kB.
 
-    Of several bases the first is drawn. Raises ValueError where there is nothing to draw.
+    Of several bases the first is drawn. Raises ValueError if there is nothing to draw.
     """
     import matplotlib as mpl  # noqa: PLC0415  (half a second, and only who draws needs it)
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -101,7 +101,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
         shown = found[:1]
     size = (7.0 if small else 9.0, _height(spec, shown, most, small=small, stacked=stacked))
     with mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box, and is no news.
+        # A letter that the font lacks is drawn as a box; that needs no warning.
         warnings.simplefilter("ignore")
         figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")
         figure.suptitle(
@@ -139,7 +139,7 @@ def _with_few_colours(png: bytes) -> bytes:
 
 
 def panels(rows: ReportRows) -> list[Panel]:
-    """What is to be drawn: a panel for each currency where it is money, the one of most orders first; else one."""
+    """What is to be drawn: a panel for each currency if it is money, the one of most orders first; else one."""
     spec = rows.report.chart
     if spec is None or not rows.rows:
         return []
@@ -152,7 +152,7 @@ def panels(rows: ReportRows) -> list[Panel]:
     for basis, name, place, split, amount, count in zip(
         bases, names, rows.values(spec.along), splits, rows.values(spec.amount), rows.values("orders"), strict=True
     ):
-        # Nothing is no bar, but no time at all is a point of a line.
+        # An amount of zero has no bar, but a time of zero is a point of a line.
         is_seen = amount is not None and (amount or unit.unit == HOURS)
         if is_seen and basis == bases[0] and split not in spec.without:
             shown_place = place if spec.over_time else _words(spec.along, place)
@@ -263,7 +263,7 @@ def _name_amounts(ax: Axes, amounts: dict[float, Decimal], length: float) -> Non
 
 
 def _drawn(amounts: Iterable[Decimal]) -> list[float]:
-    """Exact up to here; a length on paper need not be."""
+    """Amounts as floats: up to here they are exact, but a length in a picture need not be."""
     return [float(amount) for amount in amounts]
 
 
@@ -288,12 +288,12 @@ def _label_time(ax: Axes, places: Sequence[Any]) -> None:
 
 
 def year_labels(first: int, last: int) -> list[int]:
-    """Years to be named below their bars, none beyond them: all, or so few that they can be read."""
+    """Years to be named below their bars, none beyond them: all, or fewer if all could not be read."""
     return list(range(first, last + 1, (last - first) // MONTHS_LABELLED + 1))
 
 
 def month_labels(first: date, last: date) -> dict[date, str]:
-    """Months to be named below their bars, the year below its first one: all, or so few that they can be read."""
+    """Months to be named below their bars, the year below its first one: all, or fewer if all could not be read."""
     count = (last.year - first.year) * 12 + last.month - first.month + 1
     apart = next((step for step in (1, 2, 3, 6) if count <= MONTHS_LABELLED * step), 12)
     labels: dict[date, str] = {}
@@ -317,7 +317,7 @@ def _days(places: Sequence[Any]) -> float:
 
 
 def _position(place: date | int, length: float) -> float:
-    """Where a bar stands: a day's or a month's in its middle."""
+    """The position of a bar: a day's or a month's in its middle."""
     from matplotlib.dates import date2num  # noqa: PLC0415
 
     if isinstance(place, int):
@@ -330,7 +330,7 @@ def _ranking(ax: Axes, panel: Panel, parts: dict[str, str], amount: ReportColumn
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
 
     totals = {place: sum(amounts.values(), Decimal(0)) for place, amounts in panel.values.items()}
-    # Where bars are split, they are classes with an order of their own.
+    # If bars are split, they are classes with an order of their own.
     places = sorted(totals, key=lambda place: -totals[place]) if "" in parts else sorted(totals)
     shown, rest = (places, []) if len(places) <= most + 1 else (places[:most], places[most:])
     values = {place: panel.values[place] for place in shown}
@@ -373,7 +373,7 @@ def on_axis(value: float) -> str:
 
 
 def short(value: Decimal | float) -> str:
-    """A number as it is read at a glance: 4.5, 950, 1.2k, 34k, 5.6M."""
+    """A number in short: 4.5, 950, 1.2k, 34k, 5.6M."""
     value = float(value)
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")):
         if abs(value) >= size:

@@ -20,7 +20,7 @@ BASES = ("order_date", "paid_date", "shipped_date")
 class ReportQuestion:
     """Which rows of a report; None is no limit. Days are the store's, `until` is included.
 
-    `total` adds the rows up over the period, where the report allows that; else `latest` is how many of the last rows.
+    `total` adds the rows up over the period, if the report allows that; else `latest` is how many of the last rows.
     """
 
     since: date | None = None
@@ -35,8 +35,8 @@ class ReportQuestion:
 class ReportRows:
     """Rows of a report, in the order of its columns.
 
-    `stored_at` is the moment they show where they are stored, None where they are of now. `timezone` is where days
-    begin and end. `earlier` is how many rows come before those that were asked for. `period` is the first and the last
+    `stored_at` is the moment they show if they are stored, None if they are of now. `timezone` is that of the days.
+    `earlier` is how many rows come before those that were asked for. `period` is the first and the last
     day, month or year that the rows are about; None if they are about no period, or if there are no rows.
     """
 
@@ -50,14 +50,14 @@ class ReportRows:
     period: tuple[Any, Any] | None = None
 
     def place(self, name: str) -> int | None:
-        """Where in a row a column is; None where it is not shown."""
+        """The position of a column in a row; None if it is not shown."""
         for place, column in enumerate(self.columns):
             if column.name == name:
                 return place
         return None
 
     def values(self, name: str) -> list[Any]:
-        """The values of a column, row by row; all None where it is not shown."""
+        """The values of a column, row by row; all None if it is not shown."""
         place = self.place(name)
         return [None if place is None else row[place] for row in self.rows]
 
@@ -74,9 +74,9 @@ def find_report(name: str) -> Report:
 
 
 def read_report(connection: Connection, store: str, report: Report, asked: ReportQuestion | None = None) -> ReportRows:
-    """The store's rows of a report, sorted: by time, or the largest first where they are added up.
+    """The store's rows of a report, sorted: by time, or the largest first if they are added up.
 
-    Raises QuestionError where the report has no such column, or where nothing was ever sold in that currency.
+    Raises QuestionError if the report has no such column, or if nothing was ever sold in that currency.
     """
     asked = asked or ReportQuestion()
     where, values = _conditions(report, asked)
@@ -177,7 +177,7 @@ def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, A
 
 
 def _check_currency(connection: Connection, store: str, currency: str) -> None:
-    """Raise QuestionError where the store has orders, and none in this currency."""
+    """Raise QuestionError if the store has orders, and none in this currency."""
     known = connection.scalars(
         text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store"),
         {"store": store},

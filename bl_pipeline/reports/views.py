@@ -1,9 +1,9 @@
 """The reports as views in the schema `reports`, made anew whenever sql/ has changed.
 
-A view works its rows out when it is read, so it is always as new as the sales. In a warehouse of very many
-orders that takes too long for some reports: their assets then store the rows in the schema `stored`, and the
-view reads them from there, until a sync ends: from then on it works them out again, slow and never outdated,
-until its asset or the end of `bl sync` has stored the new ones.
+A view computes its rows when it is read, so it is always as new as the sales. In a warehouse of very many orders
+that takes too long for some reports. Their assets then store the rows in the schema `stored`, and the view reads
+the stored rows. When a sync ends, these are outdated: the view computes its rows again, slowly, until its asset or
+the end of `bl sync` has stored the new ones.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def are_installed(connection: Connection) -> bool:
 
 
 def set_timezone(connection: Connection, store: str, timezone: str) -> str | None:
-    """Let the store's days begin and end in this time zone, in the caller's transaction.
+    """Set the time zone of the store's days, in the caller's transaction.
 
     Returns the time zone that it had, None if it is the same or the store is new. Raises ReportViewsError.
     """
@@ -75,13 +75,13 @@ def set_timezone(connection: Connection, store: str, timezone: str) -> str | Non
         {"store": store, "timezone": timezone},
     )
     if before is not None:
-        # What is stored has the days of the old one.
+        # Stored rows have the days of the old time zone.
         make_live(connection)
     return before
 
 
 def read_timezone(connection: Connection, store: str) -> str:
-    """The time zone in which the store's days begin and end."""
+    """The time zone of the store's days."""
     return _stored_timezone(connection, store) or "UTC"
 
 
@@ -93,28 +93,28 @@ def _stored_timezone(connection: Connection, store: str) -> str | None:
 
 
 def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: str) -> bool:
-    # A backup restored without these schemas brings the notes back, and not the views.
+    # After a restore without these schemas, sync.report_views has the names, but the views are not there.
     rows = connection.execute(
         text("SELECT name, digest FROM sync.report_views WHERE to_regclass(:schema || '.' || name) IS NOT NULL"),
         {"schema": SCHEMA},
     )
-    held = {row.name: row.digest for row in rows}
-    return held == dict.fromkeys((report.name for report in reports), wanted)
+    installed = {row.name: row.digest for row in rows}
+    return installed == dict.fromkeys((report.name for report in reports), wanted)
 
 
 def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
     for schema in (SCHEMA, STORED_SCHEMA):
         if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}):
             connection.execute(text(f"CREATE SCHEMA {schema}"))
-    held = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
+    old = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
     try:
         with connection.begin_nested():
             for report in reports:
                 _make(connection, report)
-            _drop(connection, [name for name in held if name not in {report.name for report in reports}])
+            _drop(connection, [name for name in old if name not in {report.name for report in reports}])
     except DBAPIError:
         # A view cannot be replaced by one of other columns.
-        _drop(connection, held)
+        _drop(connection, old)
         for report in reports:
             _make(connection, report)
     connection.execute(text("DELETE FROM sync.report_views"))
@@ -155,7 +155,7 @@ def _make(connection: Connection, report: Report) -> None:
 
 
 def _execute(connection: Connection, statement: str) -> None:
-    # Past SQLAlchemy and the driver: a report may hold colons and per cent signs.
+    # Without SQLAlchemy's and the driver's parameters: a report may have colons and per cent signs.
     connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
@@ -164,14 +164,14 @@ def _literal(value: str) -> str:
 
 
 def make_live(connection: Connection) -> None:
-    """Let every report be worked out when it is read: what is stored no longer holds. In the caller's transaction."""
+    """Let every report be computed when it is read: its stored rows are outdated. In the caller's transaction."""
     reports = read_reports()
     if any(stored_at(connection, report) for report in reports):
         _make_all(connection, reports, digest(reports))
 
 
 def is_large(connection: Connection) -> bool:
-    """Whether the warehouse has so many orders that reports are stored."""
+    """Whether the warehouse has more orders than STORED_ABOVE, so that reports are stored."""
     return bool(
         connection.scalar(text("SELECT EXISTS (SELECT FROM sales.orders OFFSET :above)"), {"above": STORED_ABOVE})
     )
@@ -192,7 +192,7 @@ def column_types(connection: Connection, report: Report) -> dict[str, str]:
 
 
 def stored_at(connection: Connection, report: Report) -> datetime | None:
-    """When the report's rows were stored; None where it is worked out when read."""
+    """When the report's rows were stored; None if they are computed when read."""
     moment: datetime | None = connection.scalar(
         text("SELECT stored_at FROM sync.report_views WHERE name = :name"), {"name": report.name}
     )
@@ -205,10 +205,10 @@ def is_outdated(connection: Connection, report: Report) -> bool:
 
 
 def bring_up_to_date(engine: Engine, report: Report, *, always: bool = False) -> datetime | None:
-    """Refresh the report where it is outdated, or always, after the outdated ones that it reads. Returns `stored_at`.
+    """Refresh the report if it is outdated, or always, after the outdated ones that it reads. Returns `stored_at`.
 
-    Each in a transaction of its own: one that changed two views could hold what a reader of both waits for, and wait
-    for what the reader holds.
+    Each in a transaction of its own: a transaction that changed two views could wait for a reader of both that waits
+    for it (a deadlock).
     """
     with engine.connect() as connection:
         if not always and not is_outdated(connection, report):
@@ -233,13 +233,13 @@ def _above(report: Report) -> set[str]:
 
 
 def refresh(connection: Connection, report: Report) -> datetime | None:
-    """Store the report's rows anew where it is to be stored, else let it be worked out when read.
+    """Store the report's rows anew if it is to be stored, else let them be computed when read.
 
-    In the caller's transaction; readers see the rows of before until it ends. Returns `stored_at`.
+    In the caller's transaction; readers see the earlier rows until it ends. Returns `stored_at`.
     """
     if not report.stored_when_large:
         return None
-    # One at a time, whichever it is: two could wait for each other by way of a reader.
+    # Only one report at a time: two could wait for each other through a reader.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports', 0))"))
     if not is_large(connection):
         if stored_at(connection, report) is not None:
@@ -254,7 +254,7 @@ def refresh(connection: Connection, report: Report) -> datetime | None:
     connection.execute(text(f"ANALYZE {table}__new"))
     columns = ", ".join(column.name for column in report.columns)
     outdated = _OUTDATED.format(name=report.name)
-    # Asked once for each reading, and only the one half that holds is run.
+    # Evaluated once for each reading; Postgres runs only the half of the union whose condition is true.
     _execute(
         connection,
         f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS\n"
