@@ -1,4 +1,4 @@
-"""The columns of sales.orders and sales.order_items: one line for each, from which all else follows.
+"""The columns of sales.orders and sales.order_items: one line for each.
 
 The tables, the DataFrames, how an answer becomes a row, the comments in Postgres and docs/data-dictionary.md are made
 of these lines. To add a column: a field in bricklink/resources.py, a line here, a migration.
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a column holds; the value says in which unit or form."""
+    """What a column contains; the value says in which unit or form."""
 
     TEXT = "text as BrickLink sends it"
     HTML = "text that BrickLink escapes as HTML, stored plain"
@@ -41,7 +41,7 @@ class Column:
     null: bool = True
 
 
-# One line each, however long: that is how they are read, compared and added.
+# One line each, however long: so they are easy to read, to compare and to add.
 # ruff: noqa: E501
 # fmt: off
 ORDERS = (

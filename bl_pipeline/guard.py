@@ -1,4 +1,4 @@
-"""The guard before everything that listens: no web page from elsewhere can drive what serves on loopback.
+"""The guard before everything that listens: no web page of another site can control what serves on loopback.
 
 A page in the user's browser can send requests to 127.0.0.1: by an image, a form, `fetch`, a frame or a websocket, and
 under a name of its own that its DNS server points there (DNS rebinding). The page cannot change three headers
@@ -36,7 +36,7 @@ def why_refused(method: str, headers: Iterable[tuple[str, str]], hosts: Iterable
     Args:
         method: GET, POST ...; of a websocket GET.
         headers: name in lower case and value, each as often as it was sent.
-        hosts: the names, with a port where the browser shows one, of reverse proxies before this server.
+        hosts: the names, with a port if the browser shows one, of reverse proxies before this server.
     """
     values: dict[str, list[str]] = {}
     for header, value in headers:
@@ -118,7 +118,7 @@ class Guard:
 def _unframed(send: Send) -> Send:
     async def send_unframed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            # Beside a policy of the app itself; the browser obeys both.
+            # Added to a policy of the app itself; the browser obeys both.
             policy = (b"content-security-policy", b"frame-ancestors 'self'")
             message = {**message, "headers": [*message.get("headers", ()), policy]}
         await send(message)

@@ -16,7 +16,7 @@ _OF_THE_SERVER = ("data", "binaries")
 
 
 def open_folder(folder: Path, home: Path) -> Path:
-    """The folder, made if it is not there, after a check that this account can use what lies in it.
+    """The folder, made if it is not there, after a check that this account can use what is in it.
 
     Args:
         folder: a folder in `home`, or the one that DAGSTER_HOME names.
@@ -45,7 +45,7 @@ def open_folder(folder: Path, home: Path) -> Path:
 
 
 def _used(root: Path, folder: Path) -> Iterator[Path]:
-    """What this account has to read and write; not all of it is looked at, as there may be very many logs of runs."""
+    """What this account has to read and write, not all of it: there may be very many logs of runs."""
     yield root
     yield from (root / name for name in _PARTS if (root / name).exists())
     yield folder

@@ -1,4 +1,4 @@
-"""Where the files beside the code are: the reports' SQL and Dagster's YAML."""
+"""The folder of the files that are not code: the reports' SQL and Dagster's YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records that the rooms hand to each other: one for each thing, and the words for how it stands.
+"""The records that the packages pass to each other: one for each thing, with the words for its states.
 
 Times are UTC and aware. An order's id is BrickLink's number as text.
 """
@@ -27,7 +27,7 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an order of a run's plan went."""
+    """The outcome of an order of a run's plan."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -47,7 +47,7 @@ class StopReason(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How a run stands or ended."""
+    """The state of a run, or how it ended."""
 
     STARTED = "started"
     SUCCEEDED = "succeeded"
@@ -102,8 +102,8 @@ class SyncRequest:
 
     `order_ids`: just these, whatever their state; None is every order. `only_failed`: just those that failed
     before. `full_sync`: fetch again whatever was fetched before now, only of `dates` if these are given.
-    The planning adds `full_syncs`, those that are open, and `rechecks`: so many calls may look at orders though
-    nothing calls for it, if every other one can be fetched.
+    The planning adds `full_syncs`, those that are open, and `rechecks`: the most calls for re-checks of orders that
+    have no other reason to be fetched.
     """
 
     include_filed: bool = True
@@ -117,7 +117,7 @@ class SyncRequest:
 
     @property
     def of_all_orders(self) -> bool:
-        """Whether the run, if nothing stops it, brings every order in step."""
+        """Whether the run, if nothing stops it, brings every order up to date."""
         return self.order_ids is None and not self.only_failed and self.dates == EVERY_DATE
 
 
@@ -125,7 +125,7 @@ class SyncRequest:
 class ListedOrder:
     """One sale as BrickLink's lists show it; `status_changed_at` is None if the list has none.
 
-    `fingerprint` is of all that the row says, but for `status_changed_at`: see rules/summaries.py.
+    `fingerprint` is of all that the row says, except `status_changed_at`: see rules/summaries.py.
     """
 
     order_id: str
@@ -207,12 +207,12 @@ class Fetch:
     batch_number: int = 0
 
     def least_calls(self, *, include_items: bool) -> int:
-        """Calls it takes at least; an order whose items turn out changed takes one more."""
+        """Calls it takes at least; an order with changed items takes one more."""
         wants_items = self.force_items or not self.fetch_order or self.reason in (Reason.NEW, Reason.BACKLOG)
         return int(self.fetch_order) + int(include_items and wants_items)
 
     def most_calls(self, *, include_items: bool) -> int:
-        """Calls it takes at most, if its items turn out changed."""
+        """Calls it takes at most, if its items have changed."""
         return int(self.fetch_order) + int(include_items)
 
 
@@ -220,8 +220,8 @@ class Fetch:
 class FailedOrder:
     """An order that could not be fetched, read or stored, and why; the message shows no value of the order.
 
-    `frames` say in which lines an unforeseen error was raised. `failed_at` and `attempts`, the failures in a row, are
-    those of sync.order_state, once it is noted there.
+    `frames` are the lines in which an unforeseen error was raised. `failed_at` and `attempts`, the failures in a row,
+    are set when the failure is stored in sync.order_state.
     """
 
     order_id: str
@@ -254,8 +254,8 @@ class SyncResult:
     """What one sync did.
 
     Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are order_id and error of
-    each order that failed. `last_synced_at` is the end of the last run that brought the warehouse in step with the
-    lists.
+    each order that failed. `last_synced_at` is the end of the last run that brought the warehouse up to date with
+    the lists.
     """
 
     orders_created: int = 0
@@ -271,12 +271,12 @@ class SyncResult:
 
     @property
     def orders_processed(self) -> int:
-        """Orders that are in step now."""
+        """Orders that are up to date now."""
         return self.orders_created + self.orders_updated + self.orders_skipped
 
     @property
     def exit_code(self) -> int:
-        """The exit code of `bl`; if several apply, the gravest."""
+        """The exit code of `bl`; if several apply, the first in the order of precedence."""
         if self.stop_reason is not None:
             return _EXIT_CODES[self.stop_reason]
         if self.orders_deferred:

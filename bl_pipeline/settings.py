@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
 CONSUMER_PAGE = "BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page)"
-"""The place of the credentials, under the one name that every message has for it."""
+"""The page with the credentials, by the name that every message uses."""
 
 CREDENTIAL_VARIABLES = (
     "BRICKLINK_CONSUMER_KEY",
@@ -32,7 +32,7 @@ CREDENTIAL_VARIABLES = (
 )
 
 MOST_CALLS = 1_000_000
-"""More API calls a day than BrickLink could answer: a larger number is a slip of the keyboard."""
+"""More API calls a day than BrickLink could answer: a larger number is a typing error."""
 
 ENV_FILE = Path(".env")
 """In the working directory."""
@@ -43,7 +43,7 @@ class SettingsError(Exception):
 
 
 def default_home() -> Path:
-    """Where embedded data lives when BL_HOME is not set."""
+    """The folder of embedded data if BL_HOME is not set."""
     if os.geteuid() == 0:
         # The server never runs as root, and its account cannot look into /root.
         return Path("/var/lib/bl_pipeline")
@@ -66,7 +66,7 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 def parse_postgres_url(value: str) -> URL:
-    """Take a Postgres URL apart: the only place that does.
+    """Parse a Postgres URL; nothing else does.
 
     Raises ValueError if it is not one, or if it can be read in two ways; the message shows nothing of it.
     """
@@ -108,7 +108,7 @@ def parse_postgres_url(value: str) -> URL:
 
 
 def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
-    # What our own instructions show in place of a value.
+    # The placeholder that our own instructions show instead of a value.
     return None if value is None or set(value.get_secret_value()) <= set(".\u2026") else value
 
 
@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given goes before the environment, and this before `.env`, which must hold no setting misspelt."""
+        """Arguments override the environment, which overrides `.env`; a misspelt name in `.env` is an error."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             _check_lines()
             _check_names(dotenv_settings.env_vars)
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
 
     @property
     def credentials_wanted(self) -> str:
-        """What to do where credentials are missing."""
+        """What to do if credentials are missing."""
         return (
             f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
             f"Get them from {CONSUMER_PAGE}, and put them "
@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     def credential_values(self) -> tuple[str, str, str, str]:
         """Consumer key and secret, token value and secret.
 
-        Raises SettingsError where they are not set.
+        Raises SettingsError if they are not set.
         """
         values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
         if None in values:
