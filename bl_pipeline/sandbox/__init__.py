@@ -1,6 +1,6 @@
-"""A BrickLink to run against: a store grown from a seed, over real HTTP, with all the API's peculiarities.
+"""A BrickLink to run against: a store made from a seed, over real HTTP, with all the API's peculiarities.
 
-Written from the API's description, independent of the client it is there to test.
+Written from the API's description, independent of the client that it tests.
 
     store = Store.grow(orders=300, seed=7)
     with SandboxServer(store) as server:

@@ -1,4 +1,4 @@
-"""`python -m bl_pipeline.sandbox`: serve a store until told to stop."""
+"""`python -m bl_pipeline.sandbox`: serve a store until a signal stops it."""
 
 import argparse
 import os
@@ -61,11 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a sandbox BrickLink on the loopback interface.",
     )
     parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free port")
-    parser.add_argument("--orders", type=int, default=300, help="how many sales; purchases come on top")
-    parser.add_argument("--seed", type=int, default=7, help="what the store grows from")
+    parser.add_argument("--orders", type=int, default=300, help="how many sales; purchases are added to them")
+    parser.add_argument("--seed", type=int, default=7, help="what the store is made from")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--filed", type=int, help="exactly so many filed sales")
-    parser.add_argument("--purged", type=int, help="exactly so many purged sales")
+    parser.add_argument("--filed", type=int, help="the exact number of filed sales")
+    parser.add_argument("--purged", type=int, help="the exact number of purged sales")
     parser.add_argument("--currencies", default="EUR", help="what is sold in, the usual one first: EUR,USD")
     parser.add_argument("--ready-file", type=Path, help="written, with what is printed, once requests are answered")
     parser.add_argument(
@@ -74,13 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=os.getppid(),
         metavar="PID",
-        help="stop once this process, or the one that started the sandbox, is its parent no more",
+        help="stop once this process, or the one that started the sandbox, is no longer its parent",
     )
     return parser
 
 
 def _announce(server: SandboxServer, ready_file: Path | None, *, with_credentials: bool) -> None:
-    """Print, as a shell can source it, what a client has to be told."""
+    """Print the variables that a client needs, in a form that a shell can source."""
     sales = server.store.sales.values()
     variables = server.environment() if with_credentials else {"BRICKLINK_API_URL": server.url}
     lines = [f"export {name}={value}" for name, value in variables.items()]
@@ -90,17 +90,17 @@ def _announce(server: SandboxServer, ready_file: Path | None, *, with_credential
     )
     text = "\n".join(lines)
     if ready_file is not None:
-        # Renamed into place: whoever waits for the file never reads half of it.
+        # Renamed into place: a process that waits for the file never reads half of it.
         unfinished = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
         unfinished.touch(mode=0o600)
         unfinished.write_text(f"{text}\n")
         unfinished.replace(ready_file)
-    # Last, so that whoever has read it finds the file as well.
+    # Last: when it has been read, the file is there as well.
     print(text, flush=True)  # noqa: T201
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    # A second signal must not cut the stopping short.
+    # A second signal must not interrupt the stopping.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

@@ -29,7 +29,7 @@ _MESSAGES = {
 class Envelope(NamedTuple):
     """An answer before it is text. `data` None is "no data": the key is then left out.
 
-    `order_ids` are the orders that are told of.
+    `order_ids` are the orders in the answer.
     """
 
     code: int
@@ -106,7 +106,7 @@ def _list(store: Store, wire: Wire, query: str) -> Envelope:
         and order.status.lower() not in unwanted
         and (not wanted or order.status.lower() in wanted)
     ]
-    # The list has no order a client may rely on, so it has none: the ids are scattered, always the same way.
+    # A client may not rely on the order of the list: the ids are mixed, always in the same way.
     orders.sort(key=lambda order: order.order_id * 2_654_435_761 % 2**32)
     return _ok([wire.row(order) for order in orders], orders)
 

@@ -148,7 +148,7 @@ def _catalogue() -> tuple[CatalogueItem, ...]:
     items = []
     for number, row in enumerate(_ROWS.strip().splitlines()):
         no, kind, category, name, weight, price = row.split("|")
-        # Every eighth name is escaped twice: nobody knows why, and clients have to live with it.
+        # Every eighth name is escaped twice, as BrickLink does it for some names.
         times = 2 if number % 8 == 7 else 1
         items.append(CatalogueItem(no, kind, int(category), name, Decimal(weight), Decimal(price), times))
     return tuple(items)

@@ -1,4 +1,4 @@
-"""What is asked of the sandbox itself: changes to the store, faults, and what has been asked of it.
+"""The sandbox's own controls: changes to the store, faults, and the requests so far.
 
 JSON in and out, no OAuth, real HTTP statuses; an error is `{"error": "..."}`. Amounts are text.
 """
@@ -91,13 +91,15 @@ def _do(server: "SandboxServer", method: str, path: list[str], asked: Json) -> J
         case "GET", ["requests"]:
             return server.summary()
         case "GET", ["orders", order_id]:
-            return _told(server, store.order(int(order_id)))
+            return _order_with_items(server, store.order(int(order_id)))
         case "POST", ["orders"]:
             asked = _converted({"paid": bool, "buyer_name": _text}, asked)
             return {"order_id": store.place_order(**asked)}
         case "POST", ["orders", order_id, name] if name in _ACTIONS:
             action = _ACTIONS[name]
-            return _told(server, action.change(store, int(order_id), **_converted(action.parameters, asked)))
+            return _order_with_items(
+                server, action.change(store, int(order_id), **_converted(action.parameters, asked))
+            )
         case "POST", ["live"]:
             asked = _converted({"new": int, "changed": int, "seed": int}, asked)
             return {"changes": store.live(**asked)}
@@ -149,6 +151,6 @@ def _summary(store: Store) -> Json:
     }
 
 
-def _told(server: "SandboxServer", order: SandboxOrder) -> Json:
-    """The order's detail with its items beside it, also those that the API does not tell any more."""
+def _order_with_items(server: "SandboxServer", order: SandboxOrder) -> Json:
+    """The order's detail, and its items, also those that the API does not send any more."""
     return {"order": server.wire.detail(order), "items": server.wire.items(order)}

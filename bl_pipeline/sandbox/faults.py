@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and when: all of it has been seen, or has to be survived."""
+"""What can go wrong with a request, and when: faults that were seen, or that a client must handle."""
 
 import re
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class Fault(StrEnum):
     EMPTY = "empty"
     """HTTP 200 without a body."""
     CUT = "cut"
-    """Half of the JSON, its length told correctly."""
+    """Half of the JSON, with its correct length."""
     CUT_SHORT = "cut_short"
-    """Half of the JSON, the whole length told, the connection closed."""
+    """Half of the JSON, with the length of all of it, and the connection closed."""
     HTML200 = "html200"
     """A maintenance page as HTTP 200."""
     HTML503 = "html503"
@@ -44,11 +44,11 @@ class Fault(StrEnum):
     WRONG_TYPE_MONEY = "wrong_type_money"
     """Money with a decimal comma."""
     WRONG_TYPE_COUNT = "wrong_type_count"
-    """"many" where a number belongs."""
+    """"many" in place of a number."""
     WRONG_TYPE_ID = "wrong_type_id"
-    """An object where an id belongs."""
+    """An object in place of an id."""
     WRONG_TYPE_DATA = "wrong_type_data"
-    """Text where the data belongs."""
+    """Text in place of the data."""
     UNAUTHORIZED = "unauthorized"
     """401 SIGNATURE_INVALID in the envelope."""
     UNAUTHORIZED_HTTP = "unauthorized_http"
@@ -62,7 +62,7 @@ class Fault(StrEnum):
 
 
 WRONG_TYPES = (Fault.WRONG_TYPE_MONEY, Fault.WRONG_TYPE_COUNT, Fault.WRONG_TYPE_ID, Fault.WRONG_TYPE_DATA)
-"""What WRONG_TYPE takes in turn."""
+"""The faults that WRONG_TYPE uses in turn."""
 
 PASSING = (
     Fault.RESET,
@@ -77,7 +77,7 @@ PASSING = (
     Fault.ENVELOPE500,
     Fault.REDIRECT,
 )
-"""The faults that the same request, sent again, may well not meet, and that cost no waiting."""
+"""The faults that the same request, sent again, may not meet, and that take no time."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The past of a store: orders over many months, each as far along as its age allows."""
+"""The past of a store: orders over many months, each with the status that fits its age."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from bl_pipeline.sandbox.market import Life, Market
 from bl_pipeline.sandbox.order import SandboxOrder
 
 PURGED_AFTER = timedelta(days=183)
-"""How long after its completion BrickLink throws an order's items away."""
+"""How long after its completion BrickLink deletes an order's items."""
 
 _FILED_AFTER = timedelta(days=60)
 _FINISHED = frozenset({"COMPLETED", "PURGED", "CANCELLED", "NPX"})
@@ -39,12 +39,12 @@ def grow_orders(
     """The orders of the last `days` days before `now`, ids growing with their dates.
 
     Args:
-        filed: exactly so many sales are filed, the finished and oldest first; None for a realistic share.
-        purged: exactly so many sales are purged, the completed and oldest first; None for what is due.
-        unknown: so many sales have a status nobody has documented.
+        filed: the exact number of filed sales, the finished and oldest first; None for a realistic share.
+        purged: the exact number of purged sales, the completed and oldest first; None for what is due.
+        unknown: the number of sales that have a status nobody has documented.
 
     Raises:
-        ValueError: where more are asked for than there are sales.
+        ValueError: if more are asked for than there are sales.
     """
     if max(filed or 0, (purged or 0) + unknown) > sales:
         raise ValueError(f"{filed=}, {purged=} and {unknown=} do not fit into {sales} sales")
@@ -81,7 +81,7 @@ def _directions(rng: Random, sales: int, purchases: int) -> list[Literal["in", "
 
 
 def _dates(rng: Random, now: datetime, days: int, count: int) -> list[datetime]:
-    """So many moments before `now`, oldest first: the shop has grown, so most of them are recent."""
+    """`count` moments before `now`, oldest first: the shop has grown, so most of them are recent."""
     span = days * 86_400_000
     ages = sorted((60_000 + int(span * rng.random() ** 1.5) for _ in range(count)), reverse=True)
     return [now - timedelta(milliseconds=age) for age in ages]
@@ -158,7 +158,7 @@ def _purge(orders: list[SandboxOrder], now: datetime, purged: int | None) -> lis
 
 
 def _make_unknown(rng: Random, orders: list[SandboxOrder], unknown: int) -> list[SandboxOrder]:
-    # The newest are taken: a status that has just been invented is found on orders under way.
+    # The newest are taken: a new status is found on orders under way.
     candidates = [order for order in reversed(orders) if order.direction == "in" and not order.is_purged]
     return _with_status(orders, {order.order_id: rng.choice(_UNKNOWN_STATUSES) for order in candidates[:unknown]})
 

@@ -1,4 +1,4 @@
-"""One connection: reads requests, lets them meet what is planned for them, and sends the answers."""
+"""One connection: reads requests, applies the faults planned for them, and sends the answers."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ from bl_pipeline.guard import why_refused
 from bl_pipeline.sandbox.api import BASE_PATH, answer, as_bytes, refusal
 from bl_pipeline.sandbox.control import control
 from bl_pipeline.sandbox.faults import Fault
-from bl_pipeline.sandbox.spoil import ERROR_PAGE, Answer, page, spoiled, told
+from bl_pipeline.sandbox.spoil import ERROR_PAGE, Answer, enveloped, page, spoiled
 
 if TYPE_CHECKING:
     from bl_pipeline.sandbox.server import RecordedRequest, SandboxServer
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         self.sandbox.connected(self.connection)
 
     def handle(self) -> None:
-        # A client that leaves while it is answered is none of the sandbox's business.
+        # If a client leaves while it is answered, that is no error of the sandbox.
         with suppress(ConnectionError):
             super().handle()
 
@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _meet(self, request: "RecordedRequest", in_api: bool) -> Answer | None:
-        """The answer to a request, or None where there is to be none."""
+        """The answer to a request, or None if there is to be none."""
         sandbox = self.sandbox
         if sandbox.on_request is not None:
             sandbox.on_request(request)
@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             envelope = refusal(401, signed.refusal)
         if request.fault is None:
-            met = told(envelope)
+            met = enveloped(envelope)
         else:
             met = spoiled(request.fault, envelope, sandbox.credentials.consumer_key)
         if request.fault in {None, Fault.CODE_AS_STRING}:
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         length = len(answer.body) if answer.length is None else answer.length
-        # What is told to be longer than it is can only end with the connection.
+        # An answer with a length that is too large can only end with the connection.
         self.close_connection = self.close_connection or answer.length is not None
         head = [
             f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",

@@ -19,9 +19,9 @@ Change = Callable[["Store", SandboxOrder], SandboxOrder]
 
 
 def move_on(store: "Store", rng: Random, candidates: Sequence[SandboxOrder], new: int, changed: int) -> list[str]:
-    """Change so many of the candidates, each once, and place so many new orders; a line for each."""
+    """Change `changed` of the candidates, each once, and place `new` orders; returns a line for each."""
     lines = []
-    # What is possible is done in turn rather than by chance: few changes are then a mixture already.
+    # The possible changes are made in turn, not by chance: so a few changes are of many kinds already.
     turns: Counter[tuple[Change, ...]] = Counter()
     for order in _chosen(rng, candidates, changed):
         changes = _possible(order)
@@ -36,7 +36,7 @@ def move_on(store: "Store", rng: Random, candidates: Sequence[SandboxOrder], new
 
 
 def _chosen(rng: Random, candidates: Sequence[SandboxOrder], changed: int) -> list[SandboxOrder]:
-    """Mostly orders under way, some that are done, and others only where these are too few."""
+    """Mostly orders under way, some that are done, and others only if these are too few."""
     shuffled = rng.sample(candidates, len(candidates))
     under_way = [order for order in shuffled if order.status in _OPEN]
     done = [order for order in shuffled if order.status in _DONE]

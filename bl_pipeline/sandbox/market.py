@@ -1,4 +1,4 @@
-"""What surrounds a store: its stock, its buyers, and how an order between them comes to look."""
+"""What a store has: its stock, its buyers, and the orders made of them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,7 +63,7 @@ class Market:
     """The stock and the buyers of one store: the same seed and size give the same ones.
 
     Args:
-        seed: what everything follows from.
+        seed: decides everything.
         buyers: how many buyers there are.
         currencies: what the store sells in, the usual one first.
     """
@@ -108,7 +108,7 @@ class Market:
         direction: Literal["in", "out"] = "in",
         batches: tuple[Batch, ...] | None = None,
     ) -> SandboxOrder:
-        """A new order of `buyer`, or of the store itself where the direction is "out"."""
+        """A new order of `buyer`, or of the store itself if the direction is "out"."""
         currency = self._currency(rng)
         seller, shop = (SELLER_NAME, STORE_NAME) if direction == "in" else rng.choice(_OTHER_SELLERS)
         if direction == "out":

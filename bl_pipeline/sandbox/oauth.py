@@ -1,6 +1,6 @@
 """Who is asking: OAuth 1.0a as BrickLink checks it, by oauthlib's server side."""
 
-# oauthlib hands its questions more than their answers need here.
+# oauthlib calls these methods with more arguments than they need here.
 # ruff: noqa: ARG002
 
 import secrets
@@ -27,7 +27,7 @@ class Credentials:
 
     @classmethod
     def generate(cls, seed: int | None = None) -> "Credentials":
-        """Credentials as long as BrickLink's: always the same ones of a seed, else new ones."""
+        """Credentials as long as BrickLink's: the same for the same seed; without a seed, new ones."""
         rng: Random = secrets.SystemRandom() if seed is None else Random(f"{seed}/credentials")
         return cls(*("".join(rng.choices(_ALPHABET, k=32)) for _ in range(4)))
 
@@ -54,7 +54,7 @@ class Signature(NamedTuple):
 
 
 class Verifier:
-    """Checks signed requests, and remembers every nonce it has seen; safe to use from many threads.
+    """Checks signed requests, and stores every nonce it has seen; safe to use from many threads.
 
     Args:
         credentials: the only ones that are let in.
@@ -68,7 +68,7 @@ class Verifier:
         self._lock = Lock()
 
     def verify(self, url: str, method: str, authorization: str | None) -> Signature:
-        """Check a request, its nonce being spent by it.
+        """Check a request, and use up its nonce.
 
         Args:
             url: the whole URL the client has signed, query included.
@@ -82,7 +82,7 @@ class Verifier:
                 url, method, "", {"Authorization": authorization}, []
             )
         except ValueError:
-            # What oauthlib says to a header or a query it cannot take apart.
+            # oauthlib raises it for a header or a query that it cannot parse.
             valid, request = False, None
         if request is None:
             return Signature(None, None, None, "PARAMETER_REJECTED: Authorization header")

@@ -6,8 +6,8 @@ How the money adds up, on every order:
     final_total = grand_total - what BrickLink collects itself
 
 Sales tax is on top of the prices and inside grand_total. VAT is inside the prices and the shipping, so
-`vat_amount` tells a part of grand_total and adds nothing to it. BrickLink collects the sales tax where
-`sales_tax_collected_by_bl` says so, and the VAT where `vat_collected_by_bl` does; the seller is paid
+`vat_amount` is a part of grand_total and adds nothing to it. BrickLink collects the sales tax if
+`sales_tax_collected_by_bl` says so, and the VAT if `vat_collected_by_bl` does; the seller is paid
 final_total.
 
 Amounts are `Decimal` in the order's currency, of four decimals at most; weights are grams; times are aware
@@ -70,7 +70,7 @@ class Payment(NamedTuple):
 
 
 class Shipping(NamedTuple):
-    """How an order travels."""
+    """How an order is sent."""
 
     method_id: int
     method: str
@@ -95,10 +95,10 @@ class Costs(NamedTuple):
 
 @dataclass(frozen=True)
 class SandboxOrder:
-    """An order, sold (`direction` "in") or bought ("out"), with everything the API could tell of it.
+    """An order, sold (`direction` "in") or bought ("out"), with everything the API could send of it.
 
     `batches` stays what was sold, also once BrickLink has purged the order: ask `is_purged` whether the API
-    still answers it. None means that the API leaves the field out, but for `buyer.name` and a lot's
+    still answers it. None means that the API leaves the field out, except `buyer.name` and a lot's
     `inventory_id`, which it sends as null.
     """
 
@@ -133,7 +133,7 @@ class SandboxOrder:
 
     @property
     def is_purged(self) -> bool:
-        """Whether BrickLink has thrown the items away."""
+        """Whether BrickLink has deleted the items."""
         return self.status == "PURGED"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Who buys, and from where: countries as BrickLink codes them, money, and invented people."""
+"""The buyers: countries as BrickLink codes them, currencies, and invented people."""
 
 from decimal import Decimal
 from random import Random
@@ -16,7 +16,7 @@ class Country(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Where an order goes. None is "not set": the API then leaves the field out."""
+    """The address of an order. None is "not set": the API then leaves the field out."""
 
     full_name: str
     first: str | None
@@ -174,11 +174,11 @@ _STREETS = (
 
 
 CURRENCIES = frozenset(_PER_EURO)
-"""The money there is."""
+"""The currencies."""
 
 
 def exchange_rate(source: str, target: str) -> Decimal:
-    """How many units of `target` one unit of `source` buys, to six decimals; KeyError for unknown money."""
+    """How many units of `target` one unit of `source` buys, to six decimals; KeyError for an unknown currency."""
     return (_PER_EURO[target] / _PER_EURO[source]).quantize(Decimal("0.000001"))
 
 

@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: one process, real sockets, requests answered side by side."""
+"""The sandbox over real HTTP: one process, real sockets, requests answered at the same time."""
 
 import select
 import socket
@@ -25,7 +25,7 @@ class RecordedRequest:
     """A request for anything but the sandbox's own controls.
 
     `received` is the real time; `path` comes after the API's base path (another path is whole);
-    `order_ids` are the orders told of; `code` is the one in the envelope, None as long as there is none.
+    `order_ids` are the orders in the answer; `code` is the one in the envelope, None until there is one.
     """
 
     received: datetime
@@ -47,16 +47,16 @@ class SandboxServer:
     Args:
         store: what is served; it may change meanwhile.
         credentials: what requests have to be signed with; None for new ones.
-        port: where to listen; 0 picks a free port.
+        port: the port to listen on; 0 picks a free port.
         latency: seconds every API request waits before it is answered.
-        faults: what goes wrong; None for nothing, until it is told to.
+        faults: what goes wrong; None for nothing, until it is changed.
         wire: which of the known forms the answers take.
         stall: seconds after which a request that meets Fault.TIMEOUT is dropped.
         timestamp_lifetime: how many seconds a request's OAuth timestamp may be off.
         on_request: called with each recorded request before it is answered, in the thread that answers it.
 
     Raises:
-        OSError: on entering the block, where the port is in use.
+        OSError: on entering the block, if the port is in use.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class SandboxServer:
         with self._lock:
             for connection in self._connections:
                 _hang_up(connection)
-        # Joins the threads of all connections, which end now that nothing comes any more.
+        # Joins the threads of all connections, which end because no request comes any more.
         self._listener.server_close()
 
     @property
@@ -171,7 +171,7 @@ class SandboxServer:
     # What follows is for the handler of a connection.
 
     def connected(self, connection: socket.socket) -> None:
-        """A connection is there; it is hung up on when the server stops."""
+        """A connection is open; it is closed when the server stops."""
         with self._lock:
             self._connections.add(connection)
             if self._stopping.is_set():

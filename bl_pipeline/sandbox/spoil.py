@@ -21,9 +21,9 @@ _IDS = ("order_id", "inventory_id")
 
 
 class Answer(NamedTuple):
-    """An answer as it is sent. `code` is the one in the envelope, None where there is no envelope.
+    """An answer as it is sent. `code` is the one in the envelope, None if there is no envelope.
 
-    `length` is the length that is told where it is not the body's; the connection is then closed.
+    `length` is the length in the header if it is not the body's; the connection is then closed.
     """
 
     status: int
@@ -34,8 +34,8 @@ class Answer(NamedTuple):
     length: int | None = None
 
 
-def told(envelope: Envelope, status: int = 200) -> Answer:
-    """The answer that tells an envelope as it is."""
+def enveloped(envelope: Envelope, status: int = 200) -> Answer:
+    """The answer that sends an envelope as it is."""
     return Answer(status, as_bytes(envelope.as_json()), envelope.code)
 
 
@@ -72,7 +72,7 @@ def spoiled(fault: Fault, good: Envelope, consumer_key: str) -> Answer:
 
 
 def _fixed(fault: Fault, consumer_key: str) -> Answer | None:
-    """The answer of the faults that do not care what the good one would have been."""
+    """The answer of a fault that does not depend on the good one; None if it does."""
     match fault:
         case Fault.EMPTY:
             return Answer(200, b"", None)
@@ -85,19 +85,19 @@ def _fixed(fault: Fault, consumer_key: str) -> Answer | None:
         case Fault.RATE_LIMIT_HTTP:
             return page(429, _NGINX.format("429 Too Many Requests"))
         case Fault.RATE_LIMIT_ENVELOPE:
-            return told(refusal(429, "API call limit exceeded"))
+            return enveloped(refusal(429, "API call limit exceeded"))
         case Fault.ENVELOPE500:
-            return told(refusal(500, "INTERNAL_SERVER_ERROR"))
+            return enveloped(refusal(500, "INTERNAL_SERVER_ERROR"))
         case Fault.REDIRECT:
             return Answer(302, b"", None, location="/error.page?code=500")
         case Fault.UNAUTHORIZED:
-            return told(refusal(401, "SIGNATURE_INVALID: Invalid Signature"))
+            return enveloped(refusal(401, "SIGNATURE_INVALID: Invalid Signature"))
         case Fault.UNAUTHORIZED_HTTP:
-            return told(refusal(401, "SIGNATURE_INVALID: Invalid Signature"), 401)
+            return enveloped(refusal(401, "SIGNATURE_INVALID: Invalid Signature"), 401)
         case Fault.IP_MISMATCH:
-            return told(refusal(401, f"TOKEN_IP_MISMATCHED: consumer: {consumer_key} IP: 203.0.113.7"))
+            return enveloped(refusal(401, f"TOKEN_IP_MISMATCHED: consumer: {consumer_key} IP: 203.0.113.7"))
         case Fault.FORBIDDEN:
-            return told(refusal(403, "PERMISSION_DENIED"))
+            return enveloped(refusal(403, "PERMISSION_DENIED"))
         case _:
             return None
 

@@ -24,14 +24,14 @@ class UnknownOrderError(LookupError):
 
 
 class NotPossibleError(ValueError):
-    """What is asked cannot happen to this order as it stands."""
+    """What is asked cannot happen to this order in its state."""
 
 
 class Store:
-    """A store that grows from a seed and changes only when told to; safe to use from many threads.
+    """A store that is made from a seed and changes only through its methods; safe to use from many threads.
 
-    Orders are immutable: a change puts a new one in place of the old, and a mapping once got from `sales`
-    stays what it was. Every change first moves the store's clock on by about a second, and happens then.
+    Orders are immutable: a change replaces the old one by a new one, and a mapping once got from `sales`
+    stays the same. Every change first moves the store's clock on by about a second, and happens then.
 
     Args:
         market: the stock and the buyers.
@@ -64,19 +64,19 @@ class Store:
         purchases: int | None = None,
         days: int = 425,
     ) -> "Store":
-        """A store with so many sales in the `days` days before `now`; the same arguments give the same store.
+        """A store with `orders` sales in the `days` days before `now`; the same arguments give the same store.
 
         Args:
             orders: how many sales.
             now: the store's clock; None for the last full hour.
-            filed: exactly so many filed sales; None for a realistic share: many of the old and finished ones.
-            purged: exactly so many purged sales; None for those completed half a year ago.
-            unknown: so many sales have a status nobody has documented.
+            filed: the exact number of filed sales; None for a realistic share: many of the old and finished ones.
+            purged: the exact number of purged sales; None for those completed half a year ago.
+            unknown: the number of sales that have a status nobody has documented.
             currencies: what the store sells in, the usual one first.
-            purchases: how many orders the store itself has placed, beside its sales; None for one in twenty.
+            purchases: how many orders the store itself has placed, besides its sales; None for one in twenty.
 
         Raises:
-            ValueError: where more filed, purged or unknown ones are asked for than there are sales.
+            ValueError: if more filed, purged or unknown ones are asked for than there are sales.
         """
         if now is None:
             now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -117,7 +117,7 @@ class Store:
         return MappingProxyType({key: order for key, order in self._orders.items() if order.direction == "out"})
 
     def order(self, order_id: int) -> SandboxOrder:
-        """One order as of now; UnknownOrderError where there is none."""
+        """One order as of now; UnknownOrderError if there is none."""
         try:
             return self._orders[order_id]
         except KeyError:
@@ -132,7 +132,7 @@ class Store:
     def put(self, order: SandboxOrder) -> None:
         """Put an order in as it is, new or in place of the one with its id."""
         with self._lock:
-            # A new dict rather than a change in the old one: whoever reads the old one goes on undisturbed.
+            # A new dict rather than a change in the old one: a thread that reads the old one is not disturbed.
             self._orders = {**self._orders, order.order_id: order}
 
     def place_order(
@@ -149,7 +149,7 @@ class Store:
             buyer_name: a member who has bought before; None for whoever the seed says.
 
         Raises:
-            NotPossibleError: where no such buyer exists.
+            NotPossibleError: if no such buyer exists.
         """
         with self._lock:
             when = self._tick()
@@ -225,7 +225,7 @@ class Store:
         """The seller changes parts of the costs; date_status_changed does not move.
 
         Raises:
-            NotPossibleError: once the order is paid, or where nothing is given.
+            NotPossibleError: if the order is paid, or if nothing is given.
         """
         parts = {
             "shipping": shipping,
@@ -272,7 +272,7 @@ class Store:
             lots: what is added; None for one to four lots of the seed's choice.
 
         Raises:
-            NotPossibleError: where the order is purged.
+            NotPossibleError: if the order is purged.
         """
         with self._lock:
             order = self.order(order_id)
@@ -282,10 +282,10 @@ class Store:
             return self._rebatch(order, (*order.batches, tuple(lots)))
 
     def remove_last_item(self, order_id: int) -> SandboxOrder:
-        """The last lot goes, be it the only one: ordered now, UPDATED, payment None, totals anew.
+        """The last lot is removed, even if it is the only one: ordered now, UPDATED, payment None, totals anew.
 
         Raises:
-            NotPossibleError: where the order is purged or has no items.
+            NotPossibleError: if the order is purged or has no items.
         """
         with self._lock:
             order = self.order(order_id)
@@ -295,12 +295,12 @@ class Store:
             return self._rebatch(order, (*order.batches[:-1], last) if last else order.batches[:-1])
 
     def live(self, new: int = 5, changed: int = 12, seed: int = 0) -> list[str]:
-        """The store moves on: so many new orders, and so many different unfiled ones changed.
+        """Time passes: `new` new orders, and `changed` different unfiled ones changed.
 
         Every change can be seen in the list of orders. Returns a line for each thing that happened.
 
         Raises:
-            NotPossibleError: where too few orders can change; nothing has happened then.
+            NotPossibleError: if too few orders can change; nothing has happened then.
         """
         with self._lock:
             rng = Random(f"{self._seed}/{seed}/{self._changes}")

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wire:
-    """Where BrickLink's answers are known to differ from one another, which of the ways this store answers.
+    """Which of the known forms this store's answers have, if BrickLink's own answers differ from one another.
 
     Args:
         purged_items: what /items of a purged order is: an empty list, no data at all, or a 404.
@@ -29,7 +29,7 @@ class Wire:
     numbers_as_text: bool = False
 
     def row(self, order: SandboxOrder) -> Json:
-        """What GET /orders tells of an order."""
+        """What GET /orders says of an order."""
         return {
             **self._head(order),
             "status": order.status,
@@ -53,7 +53,7 @@ class Wire:
         }
 
     def detail(self, order: SandboxOrder) -> Json:
-        """What GET /orders/{id} tells."""
+        """What GET /orders/{id} says."""
         return {
             **self._head(order),
             "buyer_email": order.buyer.email,
@@ -75,7 +75,7 @@ class Wire:
         }
 
     def items(self, order: SandboxOrder) -> list[list[Json]]:
-        """What GET /orders/{id}/items tells of an order that still has its items."""
+        """What GET /orders/{id}/items says of an order that still has its items."""
         return [[self._lot(order, lot) for lot in batch] for batch in order.batches]
 
     def _head(self, order: SandboxOrder) -> Json:

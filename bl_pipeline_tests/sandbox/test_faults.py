@@ -115,8 +115,8 @@ def test_refusals_in_the_envelope(
     server = serve()
     answer = met(server, signed(server), fault)
     code, message, description = meta
-    told = {"meta": {"description": description, "message": message, "code": code}}
-    assert (answer.status_code, answer.json()) == (status, told)
+    answered = {"meta": {"description": description, "message": message, "code": code}}
+    assert (answer.status_code, answer.json()) == (status, answered)
     assert server.requests[0].code == code
 
 
@@ -218,5 +218,5 @@ def test_a_spoilt_answer_tells_of_no_orders(serve: Serve, signed: SignedSession)
     session = signed(server)
     met(server, session, Fault.CUT, "/orders")
     met(server, session, Fault.CODE_AS_STRING, "/orders")
-    spoilt, told = server.requests
-    assert (spoilt.order_ids, set(told.order_ids)) == ((), set(server.store.sales))
+    spoilt, answered = server.requests
+    assert (spoilt.order_ids, set(answered.order_ids)) == ((), set(server.store.sales))

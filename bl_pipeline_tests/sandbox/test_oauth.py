@@ -7,10 +7,10 @@ from bl_pipeline_tests.sandbox.conftest import Serve, SignedSession
 
 
 def refused(answer: requests.Response) -> str:
-    told = answer.json()
-    assert (answer.status_code, set(told), told["meta"]["code"]) == (200, {"meta"}, 401)
-    assert told["meta"]["message"] == "BAD_OAUTH_REQUEST"
-    return str(told["meta"]["description"])
+    answered = answer.json()
+    assert (answer.status_code, set(answered), answered["meta"]["code"]) == (200, {"meta"}, 401)
+    assert answered["meta"]["message"] == "BAD_OAUTH_REQUEST"
+    return str(answered["meta"]["description"])
 
 
 def test_a_signed_request_is_answered(serve: Serve, signed: SignedSession, store: Store) -> None:

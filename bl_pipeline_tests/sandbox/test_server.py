@@ -130,9 +130,9 @@ def test_a_client_finds_its_settings(serve: Serve) -> None:
 
 def test_the_life_of_an_order_over_http(serve: Serve, store: Store) -> None:
     server = serve()
-    status, told = asked(server, "POST", "orders", {})
-    order = f"orders/{told['order_id']}"
-    assert (status, told) == (200, {"order_id": max(store.sales)})
+    status, answered = asked(server, "POST", "orders", {})
+    order = f"orders/{answered['order_id']}"
+    assert (status, answered) == (200, {"order_id": max(store.sales)})
     steps: list[tuple[str, dict[str, str], str]] = [
         ("edit_costs", {"shipping": "7.25"}, "PENDING"),
         ("edit_remarks", {"remarks": "hello"}, "PENDING"),
@@ -152,23 +152,23 @@ def test_the_life_of_an_order_over_http(serve: Serve, store: Store) -> None:
         ("purge", {}, "PURGED"),
     ]
     for action, body, expected in steps:
-        status, told = asked(server, "POST", f"{order}/{action}", body)
-        assert (action, status, told["order"]["status"]) == (action, 200, expected)
-    assert asked(server, "GET", order) == (200, told)
-    kept = store.order(told["order"]["order_id"])
+        status, answered = asked(server, "POST", f"{order}/{action}", body)
+        assert (action, status, answered["order"]["status"]) == (action, 200, expected)
+    assert asked(server, "GET", order) == (200, answered)
+    kept = store.order(answered["order"]["order_id"])
     assert (kept.costs.shipping, kept.remarks) == (Decimal("7.25"), "hello")
     assert kept.shipping.tracking_no == "T2"
-    assert sum(map(len, told["items"])) == len(kept.lots) > 0
+    assert sum(map(len, answered["items"])) == len(kept.lots) > 0
     assert server.requests == []
 
 
 def test_the_store_moves_on_over_http(serve: Serve, store: Store) -> None:
     server = serve()
-    status, told = asked(server, "POST", "live", {"new": 2, "changed": 3, "seed": 1})
-    assert (status, len(told["changes"]), len(store.sales)) == (200, 5, 32)
+    status, answered = asked(server, "POST", "live", {"new": 2, "changed": 3, "seed": 1})
+    assert (status, len(answered["changes"]), len(store.sales)) == (200, 5, 32)
     before = store.now
-    _, told = asked(server, "POST", "advance", {"seconds": 90})
-    assert datetime.fromisoformat(told["now"]) == store.now == before + timedelta(seconds=90)
+    _, answered = asked(server, "POST", "advance", {"seconds": 90})
+    assert datetime.fromisoformat(answered["now"]) == store.now == before + timedelta(seconds=90)
 
 
 def test_a_summary_of_the_store_over_http(serve: Serve) -> None:
@@ -243,8 +243,8 @@ def test_a_summary_of_the_requests_over_http(serve: Serve, signed: SignedSession
     ],
 )
 def test_what_cannot_be_done_is_said(serve: Serve, method: str, path: str, body: object, status: int) -> None:
-    answered, told = asked(serve(), method, path, body)
-    assert (answered, set(told)) == (status, {"error"})
+    answered, refused = asked(serve(), method, path, body)
+    assert (answered, set(refused)) == (status, {"error"})
 
 
 @pytest.mark.parametrize(

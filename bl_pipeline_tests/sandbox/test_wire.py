@@ -286,9 +286,9 @@ def test_the_list_is_in_no_order(many: Store) -> None:
 def test_errors_have_a_code_and_no_data(
     store: Store, method: str, path: str, query: str, meta: tuple[int, str]
 ) -> None:
-    told = answer(store, Wire(), method, path, query).as_json()
-    assert set(told) == {"meta"}
-    assert (told["meta"]["code"], told["meta"]["message"]) == meta
+    answered = answer(store, Wire(), method, path, query).as_json()
+    assert set(answered) == {"meta"}
+    assert (answered["meta"]["code"], answered["meta"]["message"]) == meta
 
 
 @pytest.mark.parametrize("part", ["messages", "feedback"])
@@ -297,7 +297,7 @@ def test_messages_and_feedback_are_empty(store: Store, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wire", "told"),
+    ("wire", "answered"),
     [
         (Wire(), {"meta": {"description": "OK", "message": "OK", "code": 200}, "data": []}),
         (
@@ -306,9 +306,9 @@ def test_messages_and_feedback_are_empty(store: Store, part: str) -> None:
         ),
     ],
 )
-def test_items_of_a_purged_order_are_gone(store: Store, wire: Wire, told: dict[str, Any]) -> None:
+def test_items_of_a_purged_order_are_gone(store: Store, wire: Wire, answered: dict[str, Any]) -> None:
     purged = next(order.order_id for order in store.sales.values() if order.is_purged)
-    assert asked(store, f"/orders/{purged}/items", wire=wire).as_json() == told
+    assert asked(store, f"/orders/{purged}/items", wire=wire).as_json() == answered
     assert asked(store, f"/orders/{purged}/items", wire=Wire(purged_items="not_found")).code == 404
     assert asked(store, f"/orders/{purged}").data["total_count"] > 0
 
