@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ import pytest
 
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.postgres import embedded
-from bl_pipeline.records import RunStatus, StopReason, SyncResult
+from bl_pipeline.records import RunStatus, StopReason, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse import runs
@@ -149,7 +149,8 @@ def empty_database_url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[str]:
     """A database of the test's own with the warehouse's tables: empty, or where the test asks for `synced`, filled."""
-    template = request.getfixturevalue("synced_template") if "synced" in request.fixturenames else TEMPLATE
+    synced = {"synced", "dagster_synced"} & set(request.fixturenames)
+    template = request.getfixturevalue("synced_template") if synced else TEMPLATE
     with postgres.database(template) as url:
         yield url
 
@@ -273,6 +274,36 @@ def session(open_test_session: OpenSession) -> SyncSession:
 
 @dataclass
 class Sync:
+    """Runs syncs of the engine, each in a session of its own, as the jobs of Dagster ask for them."""
+
+    settings: Settings
+    clock: Clock
+
+    def __call__(
+        self,
+        job: str = "sync_orders",
+        *,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+        order_ids: Sequence[str] | None = None,
+        **request: Any,
+    ) -> SyncResult:
+        """One run of this request; `job` says which orders it is about."""
+        from bl_pipeline.sync.run import run_sync
+        from bl_pipeline.sync.session import Unwatched, open_session
+
+        with open_session(settings or self.settings) as session:
+            session.clock, session.sleep = self.clock, self.clock.sleep
+            session.retry = RetryPolicy(jitter=Random(1))
+            session.progress = progress or Unwatched()
+            asked = SyncRequest(
+                order_ids=tuple(order_ids) if order_ids else None, only_failed=job == "retry_failed_orders", **request
+            )
+            return run_sync(session, asked, run_id=uuid4().hex, job=job)
+
+
+@dataclass
+class DagsterSync:
     """Runs jobs as Dagster runs them, each in a session of its own."""
 
     settings: Settings
@@ -339,19 +370,25 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def sync(settings: Settings, clock: Clock, dagster_instance: dg.DagsterInstance) -> Sync:
-    """Run a job of the pipeline: `sync(full_sync=True)`, `sync("refresh_order", order_ids=["1"])`."""
-    return Sync(settings, clock, dagster_instance)
+def sync(settings: Settings, clock: Clock) -> Sync:
+    """Run a sync without Dagster: `sync(full_sync=True)`, `sync("refresh_order", order_ids=["1"])`."""
+    return Sync(settings, clock)
+
+
+@pytest.fixture
+def dagster_sync(settings: Settings, clock: Clock, dagster_instance: dg.DagsterInstance) -> DagsterSync:
+    """Run a job of Dagster with its config: `dagster_sync("refresh_order", order_ids=["1"])`."""
+    return DagsterSync(settings, clock, dagster_instance)
 
 
 @pytest.fixture(scope="session")
-def synced_template(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> str:
+def synced_template(postgres: Postgres) -> str:
     """The name of a template in which the fixture `store` has been synced once: copied faster than synced."""
     name = f"{TEMPLATE}_synced"
 
     def fill(url: str) -> None:
         with SandboxServer(grow_store(), timestamp_lifetime=10**9) as server:
-            assert Sync(sandbox_settings(server, url), Clock(NOW), dagster_instance)().success
+            assert Sync(sandbox_settings(server, url), Clock(NOW))().success
 
     postgres.make_template(name, TEMPLATE, fill)
     return name
@@ -362,3 +399,10 @@ def synced(sync: Sync, clock: Clock) -> Sync:
     """The same as `sync`, but `store` has been synced once already, an hour ago."""
     clock.advance(hours=1)
     return sync
+
+
+@pytest.fixture
+def dagster_synced(dagster_sync: DagsterSync, clock: Clock) -> DagsterSync:
+    """The same as `dagster_sync`, but `store` has been synced once already, an hour ago."""
+    clock.advance(hours=1)
+    return dagster_sync

@@ -35,12 +35,12 @@ WHERE = (
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 TESTS = {
     "bl_pipeline/rules/": [
-        "rules", "defs/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
+        "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
     ],
     "bl_pipeline/bricklink/": ["bricklink", "reliability/test_fuzz.py"],
     "bl_pipeline/warehouse/": [
-        "reliability/test_two_stores.py", "reliability/test_repair.py", "defs/test_incremental.py",
-        "defs/test_purge.py", "reliability/test_run_rows.py", "reliability/test_full_sync.py",
+        "reliability/test_two_stores.py", "reliability/test_repair.py", "sync/test_incremental.py",
+        "sync/test_purge.py", "reliability/test_run_rows.py", "reliability/test_full_sync.py",
         "defs/test_failures.py", "warehouse",
     ],
     "bl_pipeline/sync/": [

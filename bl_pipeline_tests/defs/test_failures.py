@@ -16,7 +16,7 @@ from sqlalchemy import text
 from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import PASSING, WRONG_TYPES, Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders
 
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("fault", [fault for fault in PASSING if "rate_limit" not in fault])
-def test_passing_faults_pass(fault: Fault, synced: Sync, store: Store, server: SandboxServer) -> None:
+def test_passing_faults_pass(fault: Fault, synced: DagsterSync, store: Store, server: SandboxServer) -> None:
     order_id = store.place_order()
     server.faults.next(fault)
     server.faults.on(f"/orders/{order_id}", fault, times=2)
@@ -46,7 +46,7 @@ def test_passing_faults_pass(fault: Fault, synced: Sync, store: Store, server: S
     ],
 )
 def test_an_order_that_cannot_be_read_fails_alone(
-    part: str, fault: Fault, synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    part: str, fault: Fault, synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     bad, good = (str(store.place_order()) for _ in range(2))
     server.faults.on(f"/orders/{bad}{part}$", fault)
@@ -75,7 +75,7 @@ def test_an_order_that_cannot_be_read_fails_alone(
 
 
 def test_an_order_that_fails_again_and_again_is_tried_ever_more_rarely(
-    synced: Sync, store: Store, server: SandboxServer
+    synced: DagsterSync, store: Store, server: SandboxServer
 ) -> None:
     order_id = store.place_order()
     server.faults.on(f"/orders/{order_id}", Fault.FORBIDDEN)
@@ -116,7 +116,7 @@ with open_session(load_settings()) as session, dg.DagsterInstance.ephemeral() as
 
 @pytest.mark.parametrize("before", ["items", "load"])
 def test_what_a_killed_process_had_fetched_is_not_fetched_again(
-    before: str, sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    before: str, sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """kill -9 when answers have landed and none is loaded: the lock is free, the run marked, no call spent twice."""
     environment = {**os.environ, **sync.settings.as_environment()}
@@ -142,7 +142,7 @@ def test_what_a_killed_process_had_fetched_is_not_fetched_again(
         assert [tuple(run) for run in runs] == [("failed", "error"), ("succeeded", None)]
 
 
-def test_a_run_that_died_is_marked_by_the_next(sync: Sync, warehouse: Warehouse) -> None:
+def test_a_run_that_died_is_marked_by_the_next(sync: DagsterSync, warehouse: Warehouse) -> None:
     with warehouse.engine.begin() as connection:
         connection.execute(
             text(
@@ -161,7 +161,7 @@ def test_a_run_that_died_is_marked_by_the_next(sync: Sync, warehouse: Warehouse)
     assert tuple(row) == ("failed", "error", NOW, 0)
 
 
-def test_a_canceled_run_says_so_and_the_next_goes_on(sync: Sync, store: Store, warehouse: Warehouse) -> None:
+def test_a_canceled_run_says_so_and_the_next_goes_on(sync: DagsterSync, store: Store, warehouse: Warehouse) -> None:
     """As with Terminate in the UI, which raises in the op."""
 
     class Watcher:
@@ -183,7 +183,7 @@ def test_a_canceled_run_says_so_and_the_next_goes_on(sync: Sync, store: Store, w
 
 
 def test_an_order_postgres_refuses_fails_alone(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """A value that passes all checks before Postgres and not Postgres's own: the rest of the batch is loaded."""
     refused = str(next(iter(store.sales)))
@@ -201,7 +201,7 @@ def test_an_order_postgres_refuses_fails_alone(
 
 
 def test_an_answer_about_another_order_is_not_stored(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bl_pipeline.sandbox.wire import Wire
 

@@ -14,7 +14,7 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync
+from bl_pipeline_tests.conftest import NOW, Clock, DagsterSync, MakeSettings, Postgres
 from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
 
 MONEY_OF_ORDERS: Mapping[str, Callable[[SandboxOrder], Decimal]] = {
@@ -46,7 +46,7 @@ def assert_holds(warehouse: Warehouse, store: Store) -> None:
 
 
 def test_every_sale_is_stored_once_and_no_purchase(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     assert {order.is_filed for order in store.sales.values()} == {True, False}
     assert store.purchases
@@ -63,7 +63,7 @@ def test_every_sale_is_stored_once_and_no_purchase(
     }  # fmt: skip
 
 
-def test_lists_are_asked_one_after_the_other(sync: Sync, server: SandboxServer) -> None:
+def test_lists_are_asked_one_after_the_other(sync: DagsterSync, server: SandboxServer) -> None:
     sync()
 
     assert [(request.path, request.query) for request in server.requests[:2]] == [
@@ -73,7 +73,7 @@ def test_lists_are_asked_one_after_the_other(sync: Sync, server: SandboxServer) 
     assert server.max_in_flight <= 4
 
 
-def test_sums_of_every_money_column_are_the_stores(sync: Sync, store: Store, warehouse: Warehouse) -> None:
+def test_sums_of_every_money_column_are_the_stores(sync: DagsterSync, store: Store, warehouse: Warehouse) -> None:
     """Catches what equality by rows of a small store may miss: sums in Postgres itself, per currency."""
     sync()
 
@@ -102,7 +102,7 @@ def test_sums_of_every_money_column_are_the_stores(sync: Sync, store: Store, war
     }
 
 
-def test_the_parts_of_every_total_add_up(sync: Sync, warehouse: Warehouse) -> None:
+def test_the_parts_of_every_total_add_up(sync: DagsterSync, warehouse: Warehouse) -> None:
     sync()
 
     with warehouse.engine.connect() as connection:
@@ -120,14 +120,16 @@ def test_the_parts_of_every_total_add_up(sync: Sync, warehouse: Warehouse) -> No
     assert some_fees  # else nothing was shown
 
 
-def test_a_second_sync_of_the_same_store_stores_nothing_twice(sync: Sync, store: Store, warehouse: Warehouse) -> None:
+def test_a_second_sync_of_the_same_store_stores_nothing_twice(
+    sync: DagsterSync, store: Store, warehouse: Warehouse
+) -> None:
     sync()
     sync(full_sync=True)
 
     assert_holds(warehouse, store)
 
 
-def test_what_each_run_did_is_in_its_metadata(sync: Sync) -> None:
+def test_what_each_run_did_is_in_its_metadata(sync: DagsterSync) -> None:
     sync()
 
     assert sync.last is not None
@@ -143,7 +145,7 @@ def test_what_each_run_did_is_in_its_metadata(sync: Sync) -> None:
     } == metadata  # fmt: skip
 
 
-def test_nothing_personal_and_no_secret_reaches_dagster(sync: Sync, store: Store, settings: Settings) -> None:
+def test_nothing_personal_and_no_secret_reaches_dagster(sync: DagsterSync, store: Store, settings: Settings) -> None:
     sync()
 
     assert sync.last is not None
@@ -157,7 +159,7 @@ def test_nothing_personal_and_no_secret_reaches_dagster(sync: Sync, store: Store
         assert secret not in told
 
 
-def test_a_run_is_stored_as_reported(sync: Sync, warehouse: Warehouse, clock: Clock) -> None:
+def test_a_run_is_stored_as_reported(sync: DagsterSync, warehouse: Warehouse, clock: Clock) -> None:
     sync()
 
     assert sync.last is not None
@@ -177,7 +179,7 @@ def test_a_run_is_stored_as_reported(sync: Sync, warehouse: Warehouse, clock: Cl
 
 @pytest.mark.parametrize("binaries", [pytest.param(15, id="postgres 15")])
 def test_first_sync_on_the_oldest_postgres(
-    binaries: int, postgres_15: Postgres, make_settings: MakeSettings, sync: Sync, store: Store
+    binaries: int, postgres_15: Postgres, make_settings: MakeSettings, sync: DagsterSync, store: Store
 ) -> None:
     """The SQL is kept to what Postgres 15 knows: catches a statement of a later one."""
     with postgres_15.database() as url:

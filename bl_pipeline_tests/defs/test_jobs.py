@@ -9,7 +9,7 @@ import pytest
 from bl_pipeline.records import StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import order_row, stored_orders
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 AS_SHOWN = "Give the order's number as BrickLink shows it."
 
 
-def materialized(sync: Sync) -> list[tuple[str, str | None]]:
+def materialized(sync: DagsterSync) -> list[tuple[str, str | None]]:
     """The assets that the last run said it had materialized, with the partition."""
     assert sync.last is not None
     events = [event for event in sync.last.all_events if event.is_step_materialization]
@@ -31,7 +31,7 @@ def asked(server: SandboxServer) -> list[str]:
 
 @pytest.mark.parametrize("prefix", ["", "BL-"])
 def test_refresh_fetches_just_the_orders_given(
-    prefix: str, synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    prefix: str, synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """What no list shows: catches a refresh that trusts the list, and one that asks it for nothing."""
     order_id = next(order.order_id for order in store.sales.values() if order.status == "COMPLETED")
@@ -48,7 +48,7 @@ def test_refresh_fetches_just_the_orders_given(
 
 
 def test_refresh_of_an_order_not_known_yet_asks_the_lists(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """Catches the run being taken for a whole sync: the other new order still waits."""
     order_id, other = store.place_order(), store.place_order()
@@ -61,7 +61,7 @@ def test_refresh_of_an_order_not_known_yet_asks_the_lists(
 
 
 def test_refresh_of_what_is_no_sale_says_so_and_fetches_the_others(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     purchase, sale = str(next(iter(store.purchases))), str(next(iter(store.sales)))
 
@@ -79,7 +79,7 @@ def test_refresh_of_what_is_no_sale_says_so_and_fetches_the_others(
     assert (none.exit_code, none.orders_skipped, asked(server)) == (3, 0, ["/orders", "/orders"])
 
 
-def test_refresh_needs_an_order(synced: Sync, server: SandboxServer) -> None:
+def test_refresh_needs_an_order(synced: DagsterSync, server: SandboxServer) -> None:
     refused = synced("refresh_order", order_ids=[])
 
     assert refused.stop_reason is StopReason.ERROR
@@ -87,7 +87,7 @@ def test_refresh_needs_an_order(synced: Sync, server: SandboxServer) -> None:
     assert server.requests == []
 
 
-def test_the_sync_job_takes_orders_too(synced: Sync, store: Store, server: SandboxServer) -> None:
+def test_the_sync_job_takes_orders_too(synced: DagsterSync, store: Store, server: SandboxServer) -> None:
     order_id = next(iter(store.sales))
 
     assert synced(order_ids=[str(order_id)]).orders_processed == 1
@@ -95,7 +95,7 @@ def test_the_sync_job_takes_orders_too(synced: Sync, store: Store, server: Sandb
 
 
 def test_retry_tries_just_the_failed_orders_again(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     failed, still_failing = store.place_order(), store.place_order()
     server.faults.on(f"/orders/({failed}|{still_failing})", Fault.FORBIDDEN)
@@ -116,13 +116,13 @@ def test_retry_tries_just_the_failed_orders_again(
     assert str(waiting) not in stored_orders(warehouse)
 
 
-def test_retry_without_failed_orders_does_nothing(synced: Sync, server: SandboxServer) -> None:
+def test_retry_without_failed_orders_does_nothing(synced: DagsterSync, server: SandboxServer) -> None:
     assert synced("retry_failed_orders") == SyncResult(last_synced_at=NOW)
     assert server.requests == []
 
 
 def test_a_month_fetched_again_is_that_month_only(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     start, end = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
     expected = {str(order_id): order_row(order) for order_id, order in store.sales.items()}
@@ -141,7 +141,7 @@ def test_a_month_fetched_again_is_that_month_only(
 
 
 def test_a_month_fetched_again_without_items_costs_one_call_an_order(
-    synced: Sync, store: Store, server: SandboxServer
+    synced: DagsterSync, store: Store, server: SandboxServer
 ) -> None:
     result = synced("full_sync", partition="2026-05-01", include_items=False)
 
@@ -149,7 +149,9 @@ def test_a_month_fetched_again_without_items_costs_one_call_an_order(
     assert not any(path.endswith("/items") for path in asked(server))
 
 
-def test_months_fetched_one_after_the_other_ask_the_lists_once(sync: Sync, server: SandboxServer, store: Store) -> None:
+def test_months_fetched_one_after_the_other_ask_the_lists_once(
+    sync: DagsterSync, server: SandboxServer, store: Store
+) -> None:
     for month in ("2026-03-01", "2026-04-01", "2026-05-01"):
         sync("full_sync", partition=month)
         sync.clock.advance(minutes=20)
@@ -161,7 +163,7 @@ def test_months_fetched_one_after_the_other_ask_the_lists_once(sync: Sync, serve
 
 
 def test_a_full_sync_goes_on_over_days_and_ends(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """Asked for once: the runs after it, ordinary ones, fetch what the budget left, and then no more."""
     settings = make_settings(bl_daily_call_limit=22, bl_call_reserve=0)

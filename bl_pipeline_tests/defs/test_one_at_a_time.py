@@ -11,14 +11,14 @@ from sqlalchemy import text
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.conftest import DagsterSync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_run_waits_for_the_lock_and_never_succeeds_without_its_work(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     store.place_order()
     other = SyncLock(warehouse)
@@ -40,10 +40,10 @@ def test_a_run_waits_for_the_lock_and_never_succeeds_without_its_work(
 
 
 def test_two_syncs_at_once_fetch_each_order_once(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """Catches a lock that is not taken, or not until the lists have been asked."""
-    second = Sync(sync.settings, sync.clock, sync.instance)
+    second = DagsterSync(sync.settings, sync.clock, sync.instance)
     with ThreadPoolExecutor(2) as pool:
         results = [run.result() for run in (pool.submit(sync), pool.submit(second))]
 

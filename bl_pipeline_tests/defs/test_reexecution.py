@@ -12,7 +12,7 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.conftest import DagsterSync
 from bl_pipeline_tests.expected import assert_in_step
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def launch(history: dg.DagsterInstance, parent: str | None = None) -> tuple[dg.J
 
 
 def report(warehouse: Warehouse, result: dg.JobExecutionResult) -> SyncResult:
-    return Sync.result(warehouse, result.run_id, succeeded=result.success)
+    return DagsterSync.result(warehouse, result.run_id, succeeded=result.success)
 
 
 @pytest.mark.parametrize("step", BROKEN)

@@ -12,7 +12,7 @@ from bl_pipeline.records import StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.expected import as_json, dump, stored_orders
 
@@ -25,7 +25,7 @@ def statuses(warehouse: Warehouse) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.UNAUTHORIZED_HTTP, Fault.IP_MISMATCH, Fault.FORBIDDEN])
 def test_refused_credentials_cost_one_call_and_nothing_else(
-    fault: Fault, synced: Sync, server: SandboxServer, warehouse: Warehouse
+    fault: Fault, synced: DagsterSync, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     before = dump(warehouse)
     server.faults.on("/orders", fault)
@@ -48,7 +48,7 @@ def test_refused_credentials_cost_one_call_and_nothing_else(
 
 
 def test_credentials_refused_in_the_middle_stop_the_others(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
+    sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """What was fetched before is stored; the refusal is met once a thread, not once an order."""
     details = [0]
@@ -71,7 +71,7 @@ def test_credentials_refused_in_the_middle_stop_the_others(
     assert_holds(warehouse, store)
 
 
-def test_an_api_that_is_down_stops_the_sync(synced: Sync, server: SandboxServer, warehouse: Warehouse) -> None:
+def test_an_api_that_is_down_stops_the_sync(synced: DagsterSync, server: SandboxServer, warehouse: Warehouse) -> None:
     before = dump(warehouse)
     server.faults.on("/orders", Fault.HTML503)
 
@@ -85,7 +85,9 @@ def test_an_api_that_is_down_stops_the_sync(synced: Sync, server: SandboxServer,
     assert len(synced.clock.slept) == 3
 
 
-def test_nobody_at_the_address_stops_the_sync(synced: Sync, warehouse: Warehouse, make_settings: MakeSettings) -> None:
+def test_nobody_at_the_address_stops_the_sync(
+    synced: DagsterSync, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
     before = dump(warehouse)
 
     result = synced(settings=make_settings(bricklink_api_url="http://127.0.0.1:9/api"))
@@ -96,7 +98,7 @@ def test_nobody_at_the_address_stops_the_sync(synced: Sync, warehouse: Warehouse
 
 @pytest.mark.parametrize("fault", [Fault.HTML200, Fault.CUT, Fault.WRONG_TYPE_DATA])
 def test_what_is_no_list_is_never_no_orders(
-    fault: Fault, synced: Sync, server: SandboxServer, warehouse: Warehouse
+    fault: Fault, synced: DagsterSync, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     before = dump(warehouse)
     server.faults.on("filed=true", fault)
@@ -109,7 +111,7 @@ def test_what_is_no_list_is_never_no_orders(
 
 
 def test_empty_lists_stop_a_sync_that_knows_orders(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = dump(warehouse)
     server.store = Store.grow(orders=0, now=NOW)
@@ -123,7 +125,7 @@ def test_empty_lists_stop_a_sync_that_knows_orders(
     assert synced() == SyncResult(orders_skipped=24, api_calls=2, last_synced_at=synced.clock.now)
 
 
-def test_an_empty_store_is_synced(sync: Sync, server: SandboxServer) -> None:
+def test_an_empty_store_is_synced(sync: DagsterSync, server: SandboxServer) -> None:
     server.store = Store.grow(orders=0, now=NOW)
 
     assert sync() == SyncResult(api_calls=2, last_synced_at=NOW)
@@ -131,7 +133,7 @@ def test_an_empty_store_is_synced(sync: Sync, server: SandboxServer) -> None:
 
 @pytest.mark.parametrize("job", ["sync_orders", "refresh_order"])
 def test_missing_credentials_stop_before_any_call(
-    job: str, synced: Sync, store: Store, server: SandboxServer, make_settings: MakeSettings
+    job: str, synced: DagsterSync, store: Store, server: SandboxServer, make_settings: MakeSettings
 ) -> None:
     config: dict[str, Any] = {"order_ids": [str(next(iter(store.sales)))]} if job == "refresh_order" else {}
     nothing = dict.fromkeys((name.lower() for name in CREDENTIAL_VARIABLES), None)
@@ -152,7 +154,7 @@ BUDGETS: Mapping[str, dict[str, int]] = {
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_a_budget_too_small_for_the_lists_is_not_touched(
-    budget: str, sync: Sync, server: SandboxServer, make_settings: MakeSettings
+    budget: str, sync: DagsterSync, server: SandboxServer, make_settings: MakeSettings
 ) -> None:
     result = sync(settings=make_settings(**BUDGETS[budget]))
 
@@ -163,7 +165,7 @@ def test_a_budget_too_small_for_the_lists_is_not_touched(
 
 
 def test_at_the_budget_the_sync_stops_and_the_next_day_goes_on(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
+    sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """24 orders at two calls each, 20 calls a day: three days, no call wasted, none above the limit."""
     settings = make_settings(bl_daily_call_limit=25, bl_call_reserve=5)
@@ -186,7 +188,7 @@ def test_at_the_budget_the_sync_stops_and_the_next_day_goes_on(
 
 
 def test_new_orders_come_before_old_ones_where_the_budget_ends(
-    synced: Sync, store: Store, warehouse: Warehouse, make_settings: MakeSettings
+    synced: DagsterSync, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """Catches a cut in the order of the list."""
     order_ids = [str(store.place_order()) for _ in range(3)]
@@ -200,7 +202,7 @@ def test_new_orders_come_before_old_ones_where_the_budget_ends(
 
 
 def test_rate_limited_by_bricklink_is_a_stop_at_the_budget(
-    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     order_id = store.place_order()
     server.faults.on(f"/orders/{order_id}", Fault.RATE_LIMIT_ENVELOPE)
@@ -215,7 +217,7 @@ def test_rate_limited_by_bricklink_is_a_stop_at_the_budget(
 
 
 def test_failed_orders_do_not_make_a_stop_at_the_budget_hopeless(
-    sync: Sync, server: SandboxServer, make_settings: MakeSettings
+    sync: DagsterSync, server: SandboxServer, make_settings: MakeSettings
 ) -> None:
     """Orders that cost less than planned leave calls: the message says that these are free, not that none ever is."""
     server.faults.on(r"/orders/\d+$", Fault.FORBIDDEN)

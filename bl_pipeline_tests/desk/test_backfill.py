@@ -6,7 +6,7 @@ import pytest
 
 from bl_pipeline.records import StopReason
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +14,7 @@ MAY = "2026-05-01"
 
 
 def test_a_month_without_calls_is_fetched_by_the_next_sync(
-    synced: Sync, store: Store, server: SandboxServer, make_settings: MakeSettings
+    synced: DagsterSync, store: Store, server: SandboxServer, make_settings: MakeSettings
 ) -> None:
     """Its lists are too old to serve, and no call is left to ask for them: the wish must not be forgotten."""
     may = [order.order_id for order in store.sales.values() if f"{order.date_ordered:%Y-%m}-01" == MAY]
@@ -31,7 +31,7 @@ def test_a_month_without_calls_is_fetched_by_the_next_sync(
 
 
 def test_a_month_that_is_refused_leaves_nothing_behind(
-    synced: Sync, server: SandboxServer, make_settings: MakeSettings
+    synced: DagsterSync, server: SandboxServer, make_settings: MakeSettings
 ) -> None:
     synced.clock.advance(hours=2)
     refused = synced("full_sync", settings=make_settings(bricklink_token_secret="wrong"), partition=MAY)

@@ -12,7 +12,7 @@ from bl_pipeline.sandbox import Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
+from bl_pipeline_tests.conftest import Clock, DagsterSync, MakeSettings
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 ONE_LINE = """
@@ -59,7 +59,7 @@ def test_the_order_that_offends_is_named(
     check: str,
     severity: dg.AssetCheckSeverity,
     fault: str,
-    synced: Sync,
+    synced: DagsterSync,
     store: Store,
     warehouse: Warehouse,
     dagster_instance: dg.DagsterInstance,
@@ -88,7 +88,7 @@ def test_the_order_that_offends_is_named(
 
 
 def test_all_pass_on_a_sound_warehouse(
-    synced: Sync, store: Store, warehouse: Warehouse, dagster_instance: dg.DagsterInstance
+    synced: DagsterSync, store: Store, warehouse: Warehouse, dagster_instance: dg.DagsterInstance
 ) -> None:
     checks = check_sales(synced.settings, synced.clock, dagster_instance)
 
@@ -98,7 +98,7 @@ def test_all_pass_on_a_sound_warehouse(
 
 
 def test_an_overdrawn_budget_is_an_error(
-    synced: Sync, make_settings: MakeSettings, dagster_instance: dg.DagsterInstance
+    synced: DagsterSync, make_settings: MakeSettings, dagster_instance: dg.DagsterInstance
 ) -> None:
     # The calls of the first sync were of another key.
     synced(full_sync=True)

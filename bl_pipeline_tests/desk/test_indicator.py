@@ -18,12 +18,12 @@ from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 
 SYNCED, STALE, ERROR, SYNCING = Indicator.SYNCED, Indicator.STALE, Indicator.ERROR, Indicator.SYNCING
 
 
-def shown(sync: Sync) -> dict[str, Any]:
+def shown(sync: DagsterSync) -> dict[str, Any]:
     """The metadata of `orders`, or of the failure, in the last run."""
     assert sync.last is not None
     for event in sync.last.all_events:
@@ -34,7 +34,7 @@ def shown(sync: Sync) -> dict[str, Any]:
     raise AssertionError("the run shows nothing")
 
 
-def test_a_run_under_way_hides_what_the_one_before_left(sync: Sync, warehouse: Warehouse) -> None:
+def test_a_run_under_way_hides_what_the_one_before_left(sync: DagsterSync, warehouse: Warehouse) -> None:
     """While one runs, the terminal says so, and the check judges what has ended."""
     sync()
     sync.clock.advance(seconds=1)
@@ -52,7 +52,7 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: Sync, warehouse: W
 
 
 def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
-    sync: Sync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
+    sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     def word() -> str:
         return read_status(sync.settings, warehouse, sync.clock()).indicator
@@ -85,7 +85,7 @@ def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
 
 
 def test_what_a_retry_has_mended_is_no_error_any_more(
-    sync: Sync, server: SandboxServer, store: Store, warehouse: Warehouse
+    sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse
 ) -> None:
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
     sync()
@@ -95,7 +95,7 @@ def test_what_a_retry_has_mended_is_no_error_any_more(
     assert read_status(sync.settings, warehouse, sync.clock()).indicator == SYNCED
 
 
-def test_the_check_says_the_word_too(sync: Sync, server: SandboxServer, store: Store) -> None:
+def test_the_check_says_the_word_too(sync: DagsterSync, server: SandboxServer, store: Store) -> None:
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
 
     sync()
@@ -111,7 +111,7 @@ def test_the_check_says_the_word_too(sync: Sync, server: SandboxServer, store: S
     }
 
 
-def test_what_is_shown_is_small_and_tells_of_no_buyer(sync: Sync, store: Store, server: SandboxServer) -> None:
+def test_what_is_shown_is_small_and_tells_of_no_buyer(sync: DagsterSync, store: Store, server: SandboxServer) -> None:
     """Every event keeps its copy for a month, and many may read it."""
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
 

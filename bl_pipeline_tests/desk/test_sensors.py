@@ -23,7 +23,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def as_set(isolated: pytest.MonkeyPatch, make_settings: MakeSettings, inbox: Inb
     return settings
 
 
-def evaluate_run_failed(sync: Sync) -> None:
+def evaluate_run_failed(sync: DagsterSync) -> None:
     """Evaluate the failure sensor for the last run."""
     assert sync.last is not None
     with dg.build_run_status_sensor_context(
@@ -106,7 +106,7 @@ def evaluate_incomplete(cursor: str | None = None) -> str | None:
 
 
 def test_a_failed_run_is_told_with_what_to_do(
-    as_set: Settings, sync: Sync, make_settings: MakeSettings, inbox: Inbox
+    as_set: Settings, sync: DagsterSync, make_settings: MakeSettings, inbox: Inbox
 ) -> None:
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
 
@@ -121,7 +121,7 @@ def test_a_failed_run_is_told_with_what_to_do(
 
 
 def test_an_unforeseen_failure_is_told_without_secrets(
-    as_set: Settings, sync: Sync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
+    as_set: Settings, sync: DagsterSync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
     """Catches a library's error that quotes what it was given."""
     secrets = [*as_set.credential_values(), database_url, inbox.url, "hook-password"]
@@ -140,7 +140,7 @@ def _fail(message: str) -> None:
 
 
 def test_a_stale_store_is_told_once_until_it_is_in_step(
-    as_set: Settings, inbox: Inbox, sync: Sync, warehouse: Warehouse
+    as_set: Settings, inbox: Inbox, sync: DagsterSync, warehouse: Warehouse
 ) -> None:
     cursor = evaluate_incomplete()
     assert inbox.texts == [], "nothing has run as yet"
@@ -156,7 +156,7 @@ def test_a_stale_store_is_told_once_until_it_is_in_step(
     assert inbox.texts == [
         "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours; "
         f"the last one ended {ended:%Y-%m-%d %H:%M} UTC. "
-        "Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor"
+        "Sync now with: bl sync. DagsterSync every half hour with: bl up. What is wrong: bl doctor"
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
@@ -165,7 +165,7 @@ def test_a_stale_store_is_told_once_until_it_is_in_step(
 
 
 def test_failed_and_deferred_orders_are_told(
-    as_set: Settings, inbox: Inbox, sync: Sync, server: SandboxServer, store: Store, make_settings: MakeSettings
+    as_set: Settings, inbox: Inbox, sync: DagsterSync, server: SandboxServer, store: Store, make_settings: MakeSettings
 ) -> None:
     sync.clock.now = datetime.now(UTC)
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
@@ -179,7 +179,7 @@ def test_failed_and_deferred_orders_are_told(
     assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")
 
 
-def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox, sync: Sync) -> None:
+def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox, sync: DagsterSync) -> None:
     sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
     sync()
     inbox.status = 500

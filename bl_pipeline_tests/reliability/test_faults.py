@@ -14,7 +14,7 @@ from bl_pipeline.sandbox import PASSING, Fault, SandboxServer, Store, Wire
 from bl_pipeline.sync import loading
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.expected import assert_in_step, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, check_signatures, new_world
 
@@ -367,20 +367,20 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
 
 
 def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
-    sync: Sync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
+    dagster_sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """The whole way, through the jobs. Caught: a run that fails for one order, a job that mends nothing."""
     order_id = min(order.order_id for order in store.sales.values() if not order.is_purged)
     server.faults.on(f"/orders/{order_id}$", Fault.HTML200)
 
-    result = sync()
+    result = dagster_sync()
 
-    assert sync.last is not None
-    assert sync.last.success
+    assert dagster_sync.last is not None
+    assert dagster_sync.last.success
     assert (result.exit_code, [error["order_id"] for error in result.errors]) == (3, [str(order_id)])
     assert_in_step(warehouse, store, without={order_id})
 
     server.faults.clear()
-    sync.clock.now += timedelta(minutes=30)
-    assert sync("retry_failed_orders").orders_created == 1
+    dagster_sync.clock.now += timedelta(minutes=30)
+    assert dagster_sync("retry_failed_orders").orders_created == 1
     assert_in_step(warehouse, store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
@@ -26,6 +27,9 @@ from bl_pipeline_tests.reliability.processes import (
     start,
 )
 from bl_pipeline_tests.waiting import PATIENCE
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 pytestmark = pytest.mark.slow
 
@@ -297,7 +301,9 @@ def test_what_a_killed_run_left_is_neither_lost_nor_half_there(
     assert as_json(sales(warehouse)) == as_json(after)
 
 
-def test_the_job_takes_the_lock_and_reports(synced: Sync, warehouse: Warehouse, server: SandboxServer) -> None:
+def test_the_job_takes_the_lock_and_reports(
+    synced: Sync, dagster_instance: dg.DagsterInstance, warehouse: Warehouse, server: SandboxServer
+) -> None:
     """Through Dagster: `rebuild` as the UI and `bl rebuild` run it."""
     from bl_pipeline.definitions import defs
     from bl_pipeline.sync.session import open_session
@@ -305,7 +311,7 @@ def test_the_job_takes_the_lock_and_reports(synced: Sync, warehouse: Warehouse, 
     before = sales(warehouse)
     server.clear_requests()
     with open_session(synced.settings) as session:
-        run = defs.resolve_job_def("rebuild").execute_in_process(resources={"sync": session}, instance=synced.instance)
+        run = defs.resolve_job_def("rebuild").execute_in_process(resources={"sync": session}, instance=dagster_instance)
         assert session.lock.taken
 
     assert run.success

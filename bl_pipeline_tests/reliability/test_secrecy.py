@@ -17,7 +17,7 @@ from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.sync import loading
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
+from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 
 FAULTS = tuple(fault for fault in Fault if fault not in (Fault.TIMEOUT, Fault.UNAUTHORIZED_HTTP))
 
@@ -45,12 +45,12 @@ def personal(store: Store) -> set[str]:
     return {word for word in words if word and len(word) > 4}
 
 
-def secrets(sync: Sync) -> set[str]:
-    url = sync.settings.postgres_url
+def secrets(dagster_sync: DagsterSync) -> set[str]:
+    url = dagster_sync.settings.postgres_url
     assert url
     assert url.password
     whole = url.render_as_string(hide_password=False)
-    return {*sync.settings.credential_values(), str(url.password), whole, "oauth_signature", "oauth_nonce"}
+    return {*dagster_sync.settings.credential_values(), str(url.password), whole, "oauth_signature", "oauth_nonce"}
 
 
 def rows_of_sync(warehouse: Warehouse) -> list[str]:
@@ -77,7 +77,7 @@ def break_normalisation(monkeypatch: pytest.MonkeyPatch, order_id: int) -> None:
 
 
 def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
-    sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
+    dagster_sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Planted: Postgres's words stored with a failed order; an unforeseen error's message stored; the description of a
@@ -91,13 +91,13 @@ def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
     exits: list[int] = []
 
     def run() -> None:
-        result = sync()
+        result = dagster_sync()
         exits.append(result.exit_code)
-        assert sync.last is not None
-        for event in sync.instance.all_logs(sync.last.run_id):
+        assert dagster_sync.last is not None
+        for event in dagster_sync.instance.all_logs(dagster_sync.last.run_id):
             told.extend((str(event), dg.serialize_value(event)))
         told.extend((json.dumps(result.as_dict(), default=str), *rows_of_sync(warehouse)))
-        sync.clock.now += timedelta(days=8)
+        dagster_sync.clock.now += timedelta(days=8)
 
     # Constraints of the seller's own, whose refusals quote the row.
     sold = [order for order in store.sales.values() if not order.is_purged]
@@ -147,7 +147,7 @@ def test_nothing_secret_or_personal_is_told_of_runs_full_of_faults(
     with warehouse.engine.connect() as connection:
         landed = "".join(connection.scalars(text("SELECT body::text FROM landing.documents")))
     assert sum(word in landed for word in personal(store)) > 50
-    found = {word for word in (secrets(sync) | personal(store)) if word in everything}
+    found = {word for word in (secrets(dagster_sync) | personal(store)) if word in everything}
     assert found == set()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,9 +18,6 @@ from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
 from bl_pipeline_tests.reports.books import ZONES, Books, days_of
 from bl_pipeline_tests.reports.expected import Expected
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 
 def buyer_key(salt: str, name: str) -> str:
@@ -58,7 +55,7 @@ class Kept:
 
 
 @pytest.fixture(scope="session")
-def kept(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> Iterator[Kept]:
+def kept(postgres: Postgres) -> Iterator[Kept]:
     """A store synced three times, moving on in between; one worker syncs, the others copy what it has."""
     name = f"{TEMPLATE}_books"
 
@@ -66,7 +63,7 @@ def kept(postgres: Postgres, dagster_instance: dg.DagsterInstance) -> Iterator[K
         for store in days_of():
             with SandboxServer(store, timestamp_lifetime=10**9) as server:
                 settings = _settings(url, **{key.lower(): value for key, value in server.environment().items()})
-                result = Sync(settings, Clock(store.now), dagster_instance)()
+                result = Sync(settings, Clock(store.now))()
                 assert result.success, result
 
     postgres.make_template(name, TEMPLATE, fill)

@@ -17,7 +17,7 @@ from bl_pipeline_tests.reports.conftest import Kept
 def read(kept: Kept, name: str, **asked: object) -> ReportRows:
     """A report, or part of it."""
     with kept.warehouse.engine.connect() as connection:
-        return read_report(connection, kept.warehouse, find_report(name), ReportQuestion(**asked))  # type: ignore[arg-type]
+        return read_report(connection, kept.warehouse.store, find_report(name), ReportQuestion(**asked))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
