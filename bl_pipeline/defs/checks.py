@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.rules.indicator import Indicator
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ CHECK_KEYS = [spec.key for spec in _SPECS]
     required_resource_keys={"sync"},
     description="Checks the warehouse after a sync, with no call to BrickLink.",
 )
+@explained
 def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     """One result for each selected check."""
     yield from evaluate(context.resources.sync, context.selected_asset_check_keys)

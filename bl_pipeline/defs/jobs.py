@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
+from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
 from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.settings import load_settings
@@ -121,6 +122,7 @@ retry_failed_orders = sync_graph(
     required_resource_keys={"sync"},
     description="Makes the tables of `sales` again from the answers as they were received, with no call.",
 )
+@explained
 def rebuild_sales(context: dg.OpExecutionContext) -> None:
     from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
@@ -141,6 +143,7 @@ def rebuild() -> None:
     required_resource_keys={"sync"},
     description="Withdraws the full syncs that are not complete: no later sync goes on with them.",
 )
+@explained
 def withdraw_full_syncs(context: dg.OpExecutionContext) -> None:
     from bl_pipeline.defs.standing import show_standing  # noqa: PLC0415
     from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
@@ -167,6 +170,7 @@ def cancel_full_sync() -> None:
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every half hour: two calls, and those for what has changed.",
 )
+@explained
 def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """A run, unless one is waiting already, as behind a first sync of hours: one more would find nothing to do."""
     settings = load_settings()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from bl_pipeline.defs.step_errors import StepFailed
 from bl_pipeline.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
             session = stack.enter_context(open_session(load_settings()))
         except (SettingsError, WarehouseError) as error:
             raise dg.Failure(str(error), allow_retries=False) from None
+        except Exception as error:
+            raise StepFailed(error) from None
         try:
             yield session
         finally:

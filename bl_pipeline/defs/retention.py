@@ -16,6 +16,8 @@ from dagster._core.storage.runs.schema import RunsTable
 from pydantic import Field
 from sqlalchemy import delete, select
 
+from bl_pipeline.defs.step_errors import explained
+
 _AT_A_TIME = 500
 """Runs a transaction: Dagster's own way takes some connections and statements for each run."""
 
@@ -32,6 +34,7 @@ class RetentionConfig(dg.Config):
 
 
 @dg.op(description="Deletes old runs; the last one of each asset stays, however old it is.")
+@explained
 def delete_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
     deleted = delete_runs_before(context.instance, datetime.now(UTC) - timedelta(days=config.days))
     context.log.info(f"{deleted} runs deleted")

@@ -9,6 +9,7 @@ import dagster as dg
 
 from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.notify import notify, without_secrets
+from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import ASSETS
 from bl_pipeline.rules.indicator import STALE_AFTER
 from bl_pipeline.settings import Settings, load_settings
@@ -28,6 +29,7 @@ _TITLES = {
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells why a run failed and what to do, to the log and to BL_NOTIFY_URLS.",
 )
+@explained
 def run_failed(context: dg.RunFailureSensorContext) -> None:
     """One message for each failed run, with the run's own text; none where the run before failed for that too."""
     steps = [event.step_failure_data for event in context.get_step_failure_events()]
@@ -52,6 +54,7 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells when the warehouse is stale, and when a sync ended with failed or deferred orders.",
 )
+@explained
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
     from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
@@ -92,6 +95,7 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends syncs whose process is gone, as after a power cut, so that the next one can run.",
 )
+@explained
 def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Looks for started runs without a process, where no process has the store's lock."""
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
+from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus
 from bl_pipeline.sync.interruptions import Interrupted
 
@@ -126,6 +127,7 @@ def _end_if_failed(context: dg.OpExecutionContext, session: "SyncSession") -> No
     pool=API_POOL,
     description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each order.",
 )
+@explained
 def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
     from bl_pipeline.sync import listing  # noqa: PLC0415
 
@@ -149,6 +151,7 @@ def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
     required_resource_keys={"sync"},
     description="Tells new from changed from unchanged orders, and plans what to fetch within the call budget.",
 )
+@explained
 def plan_changes(
     context: dg.OpExecutionContext, config: RequestConfig
 ) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
@@ -170,6 +173,7 @@ def plan_changes(
     pool=API_POOL,
     description="Fetches one batch of orders and their items, lands the answers and loads them.",
 )
+@explained
 def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     from bl_pipeline.sync.fetching import fetch_batch  # noqa: PLC0415
 
@@ -187,6 +191,7 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
     required_resource_keys={"sync"},
     description="Notes the end of the run and reports its SyncResult.",
 )
+@explained
 def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
     from bl_pipeline.defs.standing import log_checks  # noqa: PLC0415
 

@@ -20,6 +20,15 @@ def frames(error: BaseException) -> tuple[str, ...]:
     )
 
 
+def describe(error: BaseException) -> str:
+    """What a user reads of such an error: its class and frames, and not its own words, which may quote a buyer."""
+    lines = "\n".join(f"  {line}" for line in frames(error))
+    return (
+        f"{type(error).__name__}: a fault of bl_pipeline itself.\n"
+        f"What was stored is kept. Please report this with the following lines.\n{lines}"
+    )
+
+
 def log_failed_orders(met: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
     """Log, once for each place, which orders met an error there; order id, class and frames of each are given."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}

@@ -18,14 +18,8 @@ from bl_pipeline.home import who_owns
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.sync.unforeseen import LOG, frames
+from bl_pipeline.sync.unforeseen import LOG, describe
 from bl_pipeline.terminal.console import clean, complain, stderr
-
-_NO_ROOM = {"53100", "53200"}
-"""SQLSTATE of a full disk, and of no memory."""
-
-_TIMED_OUT = {"57014", "55P03"}
-"""SQLSTATE of a statement that was canceled, and of a lock that was not given in time."""
 
 
 class Refused(Exception):
@@ -49,14 +43,12 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ExitCode.OTHER, f"{os.fsdecode(error.filename)}: {error.strerror}."
     # Imported only now: where nothing goes wrong, nobody waits for them.
-    import psycopg
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-
     from bl_pipeline.postgres.embedded import EmbeddedPostgresError
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
     from bl_pipeline.warehouse.backup import BackupError
     from bl_pipeline.warehouse.database import NothingStored, OutdatedWarehouse, WarehouseError
+    from bl_pipeline.warehouse.refusals import read_refusal
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)
@@ -68,33 +60,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.OTHER, str(error)
     if interruption_behind(error):
         return ExitCode.OTHER, "Canceled."
-    if type(error).__name__ == "DagsterPostgresException" and error.__cause__:
-        error = error.__cause__
-    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
-        error = error.orig
-    if isinstance(error, psycopg.Error | DBAPIError):
-        # The first line only: what follows may quote rows, and with them buyers.
-        cause = getattr(error, "orig", error)
-        reason = (str(cause).strip().splitlines() or ["no reason given"])[0]
-        # psycopg's name for it, and that of psycopg2, which Dagster speaks to.
-        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-        if state in _NO_ROOM:
-            return ExitCode.OTHER, (
-                f"Postgres has no room left: {reason}\nWhat was stored is kept. Make room, and try again."
-            )
-        if state in _TIMED_OUT:
-            return ExitCode.OTHER, (
-                f"Postgres ended a statement before it was done: {reason}\n"
-                "What was stored is kept, and you can try again. If it happens again: another session keeps a lock, "
-                "such as an open transaction in psql; or a time-out in BL_DATABASE_URL is too short."
-            )
-        lost = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
-        if isinstance(error, lost):
-            return ExitCode.UNREACHABLE, (
-                f"The connection to the warehouse was lost: {reason}\n"
-                "What was stored is kept. Check that Postgres runs, and try again: bl doctor"
-            )
-        return ExitCode.OTHER, f"The warehouse refuses: {reason}"
+    if refusal := read_refusal(error):
+        return ExitCode.UNREACHABLE if refusal.is_lost else ExitCode.OTHER, refusal.message
     return None
 
 
@@ -105,11 +72,7 @@ def explain_all(error: BaseException) -> tuple[int, str]:
     """
     if known := explain(error):
         return known
-    lines = "\n".join(f"  {line}" for line in frames(error))
-    return ExitCode.OTHER, (
-        f"{type(error).__name__}: a fault of bl_pipeline itself.\n"
-        f"What was stored is kept. Please report this with the following lines.\n{lines}"
-    )
+    return ExitCode.OTHER, describe(error)
 
 
 @contextmanager

@@ -98,6 +98,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
     from bl_pipeline.definitions import defs  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
     from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
+    from bl_pipeline.defs.step_errors import StepFailed  # noqa: PLC0415
 
     asked = {"config": dict(config)} if config else {}
     definition = defs.resolve_job_def(job)
@@ -116,6 +117,8 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
                 tags={".dagster/repository": "__repository__@bl_pipeline"},
                 run_id=run_id,
             )
+        except StepFailed as failed:
+            raise failed.error from None
         except dg.Failure as failure:
             if session.result is None:
                 raise RunError(failure.description or "The run failed.") from None

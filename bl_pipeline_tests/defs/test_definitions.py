@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 import tomllib
+import traceback
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 
 from bl_pipeline.definitions import defs
+from bl_pipeline.defs import jobs, sensors
+from bl_pipeline.defs.step_errors import StepFailed
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +60,35 @@ def test_every_job_and_op_says_what_it_does() -> None:
     assert [
         node.name for job in jobs for node in job.nodes_in_topological_order if not node.definition.description
     ] == []
+
+
+def test_dagster_gets_no_error_with_its_own_words() -> None:
+    """Planted: an op without `explained`; a sensor."""
+    functions = {
+        node.name: node.compute_fn.decorated_fn
+        for job in REPOSITORY.get_all_jobs()
+        for node in job.graph.iterate_op_defs()
+        if isinstance(node.compute_fn, DecoratedOpFunction)
+    }
+    assert {"list_orders", "rebuild_sales", "check_sales", "revenue_by_month", "delete_runs"} <= set(functions)
+    bare = [name for name, function in functions.items() if not hasattr(function, "__wrapped__")]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", ["sync_incomplete", "runs_cut_short", "sync_orders_schedule"])
+def test_nor_from_what_is_evaluated_by_the_daemon(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("jane@example.com")
+
+    for module in (jobs, sensors):
+        monkeypatch.setattr(module, "load_settings", broken)
+    with pytest.raises(StepFailed, match="ZeroDivisionError: a fault of bl_pipeline itself") as caught:
+        if name == "sync_orders_schedule":
+            jobs.sync_orders_schedule(dg.build_schedule_context())
+        else:
+            found = getattr(sensors, name)(dg.build_sensor_context())
+            list(found)
+    assert "jane@" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_location_has_one_name_wherever_it_is_loaded() -> None:

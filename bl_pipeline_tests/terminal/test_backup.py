@@ -219,13 +219,14 @@ def test_what_a_killed_backup_has_left_is_removed(synced_bl: Bl, file: Path, tmp
     running = subprocess.Popen(
         [*BL, "backup", str(tmp_path / "endless.zip")], env={**os.environ, "BL_POSTGRES_BIN": str(tmp_path / "bin")}
     )
-    while not (unfinished := list(tmp_path.glob(".*.part"))):
-        assert running.poll() is None
-    assert str(unfinished[0]) not in expect(synced_bl("backup", str(file)), 0).stdout.replace("\n", "")
-    assert unfinished[0].exists()
-
-    running.kill()
-    running.wait()
+    try:
+        while not (unfinished := list(tmp_path.glob(".*.part"))):
+            assert running.poll() is None
+        assert str(unfinished[0]) not in expect(synced_bl("backup", str(file)), 0).stdout.replace("\n", "")
+        assert unfinished[0].exists()
+    finally:
+        running.kill()
+        running.wait()
     said = expect(synced_bl("backup", str(tmp_path / "next.zip")), 0).stdout
     assert "was ended before it was whole" in " ".join(said.split())
     assert str(unfinished[0]) in said.replace("\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DataError
 
 from bl_pipeline.bricklink import Order
 from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Store
-from bl_pipeline.sync import loading
+from bl_pipeline.sync import fetching, loading
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect
 
@@ -75,6 +77,38 @@ def test_a_rebuild_says_where_too(synced_bl: Bl, store: Store, monkeypatch: pyte
     assert f"Order {order.order_id}: ZeroDivisionError, which nobody foresaw, at" in result.stderr
     assert "in broken" in result.stderr
     assert order.buyer.email not in result.stderr
+
+
+def test_what_ends_a_run_is_stored_without_its_own_words(
+    synced_bl: Bl, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """And without those of the errors behind it, or of a value that Postgres refuses.
+
+    Caught: Dagster stored the message of each of them with the event of the step that failed.
+    """
+    caplog.set_level(logging.DEBUG)
+    email = next(order.buyer.email for order in store.sales.values())
+    store.place_order(paid=True)
+    raised = [ZeroDivisionError(email), DataError("INSERT ...", {}, psycopg.DataError(f'invalid "{email}"'))]
+
+    for error in raised:
+
+        def broken(*_arguments: object, error: Exception = error) -> None:
+            try:
+                raise KeyError(email)
+            except KeyError as behind:
+                raise error from behind
+
+        monkeypatch.setattr(fetching, "load_prepared", broken)
+        result = expect(synced_bl("sync"), 1)
+
+        printed = capfd.readouterr()
+        logged = dagsters_log()
+        for text in (result.stderr, logged):
+            assert f"{type(error).__name__}: a fault of bl_pipeline itself." in text
+            assert "in broken" in text
+        assert email not in "".join([logged, result.stdout, result.stderr, caplog.text, printed.out, printed.err])
 
 
 @contextmanager

@@ -96,7 +96,9 @@ def test_up_killed_in_the_middle_of_a_sync(
         f"Error: Port {port} is in use by another bl up, process {process.pid}.\n"
         f"End it with: kill {process.pid}. Or choose another port: bl up --port {port + 1}\n"
     )
-    second = subprocess.run([*BL, "up", "--port", str(free_port())], capture_output=True, text=True, check=False)
+    second = subprocess.run(
+        [*BL, "up", "--port", str(free_port())], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr == (
         f"Error: Another bl up serves this store at http://127.0.0.1:{port}, process {process.pid}. "

@@ -1,0 +1,59 @@
+"""What Dagster stores and logs of an error that ends a step: what it means, and nothing that may quote a buyer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from inspect import isgeneratorfunction
+from typing import Any, TypeVar, cast
+
+import dagster as dg
+
+from bl_pipeline.sync.interruptions import interruption_behind
+from bl_pipeline.sync.unforeseen import describe
+
+_Compute = TypeVar("_Compute", bound=Callable[..., Any])
+
+
+class StepFailed(dg.Failure):
+    """An error that ended a step, without its own words unless they are ours; `error` is the error itself."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(_explain(error), allow_retries=False)
+        self.error = error
+
+
+def _explain(error: Exception) -> str:
+    from bl_pipeline.warehouse.refusals import read_refusal  # noqa: PLC0415
+
+    if type(error).__module__.partition(".")[0] == "bl_pipeline":
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'The system refuses'}: {error.strerror}."
+    refusal = read_refusal(error)
+    return refusal.message if refusal else describe(error)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (dg.Failure, dg.DagsterError):
+        raise
+    except Exception as error:
+        if interruption_behind(error):
+            raise
+        # Without the chain of errors: Dagster would store the words of each.
+        raise StepFailed(error) from None
+
+
+def explained(compute: _Compute) -> _Compute:
+    """The function of an op, an asset, a check or a sensor, whose errors Dagster may store and log."""
+    if not isgeneratorfunction(compute):
+        return _explained()(compute)
+
+    @wraps(compute)
+    def generate(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with _explained():
+            yield from compute(*arguments, **named)
+
+    return cast("_Compute", generate)
