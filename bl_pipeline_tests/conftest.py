@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.postgres import embedded
@@ -153,6 +154,25 @@ def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator
     template = request.getfixturevalue("synced_template") if synced else TEMPLATE
     with postgres.database(template) as url:
         yield url
+
+
+PASSWORD = "hunter2-do-not-show"
+"""That of each `weak_user`."""
+
+
+@pytest.fixture
+def weak_user(postgres: Postgres) -> Iterator[str]:
+    """A user of the database who may log in and no more."""
+    name = f"weak_{uuid4().hex}"
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+        yield name
+        admin.execute(f"DROP ROLE {name}")
+
+
+def as_user(url: str, name: str) -> str:
+    """The URL for another user, whose password is PASSWORD."""
+    return make_url(url).set(username=name, password=PASSWORD).render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,13 +25,11 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.preconditions import Server
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.conftest import Postgres, as_user
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 from bl_pipeline_tests.warehouse.bouncer import bouncer
 
 pytestmark = pytest.mark.slow
-
-PASSWORD = "hunter2-do-not-show"
 
 
 def name_of(url: str) -> str:
@@ -68,20 +66,6 @@ def carry_out(repair: str, url: str) -> None:
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as admin:
         for statement in statements:
             admin.execute(statement)
-
-
-@pytest.fixture
-def weak_user(postgres: Postgres) -> Iterator[str]:
-    """A user who may log in and no more."""
-    name = f"weak_{uuid4().hex}"
-    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-        yield name
-        admin.execute(f"DROP ROLE {name}")
-
-
-def as_user(url: str, name: str) -> str:
-    return make_url(url).set(username=name, password=PASSWORD).render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import psycopg
 import pytest
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import WarehouseError, open_warehouse
-from bl_pipeline_tests.conftest import Postgres
-
-PASSWORD = "hunter2-do-not-show"
-
-
-@pytest.fixture
-def weak_user(postgres: Postgres) -> Iterator[str]:
-    """A user who may log in and no more."""
-    name = f"weak_{uuid4().hex}"
-    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-        yield name
-        admin.execute(f"DROP ROLE {name}")
+from bl_pipeline_tests.conftest import PASSWORD, as_user
 
 
 def why_not(url: str) -> str:
@@ -35,11 +22,6 @@ def why_not(url: str) -> str:
     assert len(message.splitlines()) % 2 == 0  # of each problem: what it is, and what to do
     assert caught.value.__cause__ is None
     return message
-
-
-def as_user(url: str, name: str, password: str = PASSWORD) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{name}:{password}@{parts.hostname}:{parts.port}").geturl()
 
 
 def test_a_user_who_may_not_make_tables(empty_database_url: str, weak_user: str) -> None:
