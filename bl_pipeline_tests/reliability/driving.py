@@ -119,14 +119,20 @@ class World:
         usual = {"bl_request_timeout": 30, "bl_max_parallel_requests": 2}
         return sandbox_settings(self.server, self.database_url, **{**usual, **self.overrides})
 
-    def sync(
-        self, request: SyncRequest | None = None, *, die_at: int | None = None, after: bool = False
+    def sync(self, request: SyncRequest = EVERYTHING) -> SyncResult:
+        """One run."""
+        result = self.sync_or_die(request)
+        assert result is not None
+        return result
+
+    def sync_or_die(
+        self, request: SyncRequest = EVERYTHING, *, die_at: int | None = None, after: bool = False
     ) -> SyncResult | None:
-        """One run; None where it died."""
+        """One run that dies at a commit, counted from 0, before or after it takes effect; None if it died."""
         self.death.plan(die_at, after=after)
         try:
             with session_on(self.warehouse, self.settings, self.clock) as session:
-                return run_steps(session, request or EVERYTHING)
+                return run_steps(session, request)
         except Died:
             return None
         finally:

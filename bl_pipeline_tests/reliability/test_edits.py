@@ -172,7 +172,7 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
     order = replace(order, currency="EUR", disp_currency="EUR", disp_rate=Decimal(1))
     store.put(order)
     key, first_ordered = str(order_id), order.date_ordered
-    assert world.sync() is not None
+    world.sync()
     fetched = items_fetched = order
     states = [state_of(order)]
     for edits, mark in way:
@@ -190,7 +190,6 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
             states.append(state_of(fetched))
         asked = [request.path for request in server.requests if request.path != "/orders"]
         assert asked == [f"/orders/{key}"] * moved + [f"/orders/{key}/items"] * items_moved
-        assert result is not None
         assert (result.errors, result.api_calls) == ([], 2 + len(asked))
         assert result.orders_updated == int(moved)
         assert stored_orders(world.warehouse)[key] == order_row(fetched, first_order_date=first_ordered)
@@ -201,12 +200,12 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(400, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [12, pytest.param(400, marks=[pytest.mark.full, pytest.mark.timeout(1800)])])
 def test_every_marked_edit_is_stored_at_the_fewest_calls(examples: int, database_url: str) -> None:
     """Planted: items compared by their sums alone; without the currency; fetched with every change."""
     store = RememberingStore.of(orders=4, seed=5, now=NOW, filed=0, purged=0)
     with new_world(store, database_url, bl_rechecks_per_day=0) as world:
-        assert world.sync() is not None
+        world.sync()
 
         @settings(
             max_examples=examples,
@@ -235,7 +234,7 @@ def test_what_the_sums_do_not_show_is_stored(database_url: str) -> None:
     """
     store = RememberingStore.of(orders=4, seed=5, now=NOW, filed=0, purged=0)
     with new_world(store, database_url, bl_rechecks_per_day=0) as world:
-        assert world.sync() is not None
+        world.sync()
         edit_and_sync(
             world,
             [

@@ -17,6 +17,7 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.expected import assert_in_step, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, check_signatures, new_world
+from bl_pipeline_tests.reliability.processes import EVERYTHING
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
 FAILING = sorted({*PASSING, Fault.TIMEOUT} - LIMITS)
@@ -34,9 +35,8 @@ def world(database_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
         check_signatures(world.server)
 
 
-def sync(world: World, request: SyncRequest | None = None) -> SyncResult:
+def sync(world: World, request: SyncRequest = EVERYTHING) -> SyncResult:
     result = world.sync(request)
-    assert result is not None
     check_ledger(world, allowed=4750)
     return result
 

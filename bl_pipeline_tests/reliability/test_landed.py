@@ -50,8 +50,8 @@ def test_killed_before_the_load_and_purged_before_the_next_run(world: World, hel
     """
     originals = {str(order_id): order for order_id, order in world.store.sales.items()}
     if held:
-        assert world.sync(SyncRequest(include_items=False)) is not None
-    assert world.sync(die_at=die_at, after=True) is None
+        world.sync(SyncRequest(include_items=False))
+    assert world.sync_or_die(die_at=die_at, after=True) is None
     assert stored_items(world.warehouse) == {}
     had = {
         order_id: item_rows(originals[order_id])
@@ -60,10 +60,7 @@ def test_killed_before_the_load_and_purged_before_the_next_run(world: World, hel
     }
     purge_all(world)
 
-    result = world.sync()
-
-    assert result is not None
-    assert result.success
+    assert world.sync().success
     assert had
     assert stored_items(world.warehouse) == had
     assert {row["platform_status"] for row in stored_orders(world.warehouse).values()} == {"PURGED"}
@@ -80,16 +77,11 @@ def test_an_order_whose_items_could_not_be_read_keeps_what_it_was(world: World, 
     order_id = world.store.place_order(paid=True)
     world.store.cancel(order_id)
     world.server.faults.on(f"/orders/{order_id}/items", Fault.WRONG_TYPE_COUNT)
-    failed = world.sync()
-    assert failed is not None
-    assert [error["order_id"] for error in failed.errors] == [str(order_id)]
+    assert [error["order_id"] for error in world.sync().errors] == [str(order_id)]
     world.server.faults.clear()
     purge_all(world)
 
-    result = world.sync()
-
-    assert result is not None
-    assert result.success
+    assert world.sync().success
     stored = stored_orders(world.warehouse)[str(order_id)]
     assert (stored["status"], stored["platform_status"]) == ("cancelled", "PURGED")
     assert_rebuilt_alike(world)

@@ -213,7 +213,7 @@ class Life(RuleBasedStateMachine):
 
     def _sync(self, request: SyncRequest, death: tuple[int, bool] | None = None) -> SyncResult | None:
         die_at, after = death or (None, False)
-        result = self.world.sync(request, die_at=die_at, after=after)
+        result = self.world.sync_or_die(request, die_at=die_at, after=after)
         self.tally.syncs += 1
         self.tally.deaths += result is None
         self._check()

@@ -58,7 +58,6 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
             world.advance(hours=6)
             store.live(new=1, changed=6, seed=len(exits))
             result = world.sync()
-            assert result is not None
             exits[result.exit_code] += 1
             assert sum(exits.values()) < answers // 4, exits
         assert check_ledger(world, allowed=budget)
@@ -68,7 +67,6 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
         world.overrides |= {"bl_request_timeout": 30, "bl_daily_call_limit": 10 * answers}
         world.advance(days=8)
         result = world.sync()
-        assert result is not None
         assert result.success, result
         exits[result.exit_code] += 1
 

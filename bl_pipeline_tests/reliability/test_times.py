@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,27 +12,18 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from bl_pipeline.bricklink import read_summaries
-from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire
 from bl_pipeline.sandbox.api import as_bytes
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import assert_in_step, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, new_world
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    """A small store without purged orders, and an empty warehouse."""
-    store = RememberingStore.of(orders=7, seed=5, now=NOW, filed=2, purged=0)
-    with new_world(store, database_url) as world:
-        yield world
-
-
-def sync(world: World, request: SyncRequest | None = None) -> SyncResult:
-    result = world.sync(request)
-    assert result is not None
-    return result
+def store() -> RememberingStore:
+    """A small store without purged orders."""
+    return RememberingStore.of(orders=7, seed=5, now=NOW, filed=2, purged=0)
 
 
 def sales(world: World) -> list[SandboxOrder]:
@@ -44,7 +34,7 @@ def test_orders_of_the_same_moment_are_all_seen(world: World) -> None:
     """Caught: a cursor on the latest date_status_changed, with > or with >=."""
     for order in sales(world):
         world.store.put(replace(order, date_status_changed=NOW, date_ordered=NOW - timedelta(days=3)))
-    assert sync(world).orders_created == 7
+    assert world.sync().orders_created == 7
 
     # In the very same millisecond, after we have looked.
     changed = sales(world)[2]
@@ -52,7 +42,7 @@ def test_orders_of_the_same_moment_are_all_seen(world: World) -> None:
     placed = world.store.place_order()
     world.store.put(replace(world.store.order(placed), date_status_changed=NOW, date_ordered=NOW))
 
-    result = sync(world)
+    result = world.sync()
     assert (result.orders_created, result.orders_updated, result.orders_skipped) == (1, 1, 6)
     assert_in_step(world.warehouse, world.store)
 
@@ -60,48 +50,48 @@ def test_orders_of_the_same_moment_are_all_seen(world: World) -> None:
 @pytest.mark.parametrize("backwards", [timedelta(milliseconds=1), timedelta(days=400)])
 def test_a_status_that_changed_earlier_than_it_had_is_seen(world: World, backwards: timedelta) -> None:
     """Caught: `>` where a change of date_status_changed is looked for."""
-    sync(world)
+    world.sync()
     order = sales(world)[1]
     # The list shows nothing else of it.
     world.store.put(replace(order, date_status_changed=order.date_status_changed - backwards, remarks="seen"))
 
-    assert sync(world).orders_updated == 1
+    assert world.sync().orders_updated == 1
     assert_in_step(world.warehouse, world.store)
 
 
 def test_without_date_status_changed_nothing_is_missed(world: World) -> None:
     """Caught: an order skipped, or fetched each time, because the list does not say when it changed."""
     world.server.wire = Wire(date_status_changed=False)
-    assert sync(world).orders_created == 7
-    assert sync(world).api_calls == 2
+    assert world.sync().orders_created == 7
+    assert world.sync().api_calls == 2
     world.store.set_status(sales(world)[0].order_id, "OCR")
     world.store.set_payment_status(sales(world)[1].order_id, "Bounced")
     world.store.add_batch(sales(world)[2].order_id)
-    result = sync(world)
+    result = world.sync()
     assert (result.orders_updated, result.orders_skipped) == (3, 4)
     assert_in_step(world.warehouse, world.store, but_for={"status_changed_at"})
     assert {row["status_changed_at"] for row in stored_orders(world.warehouse).values()} == {None}
 
     # It comes back one day.
     world.server.wire = Wire()
-    sync(world)
+    world.sync()
     assert_in_step(world.warehouse, world.store)
-    assert sync(world).api_calls == 2
+    assert world.sync().api_calls == 2
 
 
 @pytest.mark.parametrize("hours", [-49, -5, 5, 49])
 def test_a_clock_that_is_wrong_misses_nothing(world: World, hours: int) -> None:
     """Ours is off by hours, then put right. Caught: changes looked for since the last run by our clock."""
     world.clock.now = NOW + timedelta(hours=hours)
-    assert sync(world).success
+    assert world.sync().success
     failing = sales(world)[3].order_id
     for right in (False, True, False):
         world.clock.now = world.store.now + timedelta(hours=0 if right else hours)
         world.store.live(new=1, changed=2)
         world.server.faults.on(f"/orders/{failing}$", Fault.FORBIDDEN, times=1)
         world.store.set_payment_status(failing, "Sent" if right else "Bounced")
-        assert sync(world).errors
-        assert sync(world).success
+        assert world.sync().errors
+        assert world.sync().success
         assert_in_step(world.warehouse, world.store)
         check_ledger(world, allowed=4750)
 
@@ -112,11 +102,11 @@ def test_a_clock_set_back_does_not_keep_what_failed_waiting(world: World) -> Non
     world.server.faults.on(f"/orders/{failing}$", Fault.FORBIDDEN)
     world.clock.advance(days=90)
     for _ in range(5):
-        assert sync(world).errors
+        assert world.sync().errors
     world.server.faults.clear()
 
     world.clock.now = NOW
-    assert sync(world).success
+    assert world.sync().success
     assert_in_step(world.warehouse, world.store)
 
 
@@ -124,9 +114,9 @@ def test_a_clock_set_back_gives_no_call_twice(world: World) -> None:
     """Caught: calls of a day that has not come yet are not counted."""
     world.overrides = {"bl_daily_call_limit": 16, "bl_call_reserve": 0}
     world.clock.advance(days=10)
-    assert sync(world).api_calls == 16
+    assert world.sync().api_calls == 16
     world.clock.now = NOW
-    result = sync(world)
+    result = world.sync()
     assert (result.api_calls, result.exit_code) == (0, 4)
 
 
@@ -146,13 +136,13 @@ def test_the_hours_that_clocks_skip_or_repeat_are_hours_like_others(
         for number, order in enumerate(sales(world)):
             moment = turn + timedelta(minutes=20 * (number - 3), milliseconds=7)
             world.store.put(replace(order, date_ordered=moment, date_status_changed=moment))
-        assert sync(world).orders_created == 7
+        assert world.sync().orders_created == 7
         assert_in_step(world.warehouse, world.store)
         # The same wall clock an hour later.
         order = sales(world)[3]
         world.store.put(replace(order, date_status_changed=order.date_status_changed + timedelta(hours=1), remarks="x"))
         world.clock.advance(hours=1)
-        assert sync(world).orders_updated == 1
+        assert world.sync().orders_updated == 1
         assert_in_step(world.warehouse, world.store)
         with world.warehouse.engine.connect() as connection:
             days = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE started_at = :now"), {
@@ -182,26 +172,26 @@ class OddTimes(Wire):
 def test_a_time_is_the_same_time_in_every_form(world: World, form: str) -> None:
     """Caught: an offset thrown away; a time without one taken for local; a changed form taken for a change."""
     world.server.wire = OddTimes(form=form)
-    assert sync(world).orders_created == 7
+    assert world.sync().orders_created == 7
     assert_in_step(world.warehouse, world.store)
 
     for wire in (Wire(), Wire(timestamps="offset"), OddTimes(form=form)):
         world.server.wire = wire
-        result = sync(world)
+        result = world.sync()
         assert (result.api_calls, result.orders_skipped) == (2, 7)
 
 
 def test_times_to_the_second_are_taken_as_they_are(world: World) -> None:
     """Caught: a timestamp without a fraction refused; one that lost its fraction not seen to differ."""
-    sync(world)
+    world.sync()
     world.server.wire = Wire(timestamps="seconds")
-    assert sync(world).success
+    assert world.sync().success
     stored = stored_orders(world.warehouse)
     for order in sales(world):
         assert stored[str(order.order_id)]["order_date"] == order.date_ordered.replace(microsecond=0)
-    assert sync(world).api_calls == 2
+    assert world.sync().api_calls == 2
     world.store.pay(sales(world)[0].order_id)
-    assert sync(world).orders_updated == 1
+    assert world.sync().orders_updated == 1
 
 
 ROWS = [Wire().row(order) for order in Store.grow(orders=12, seed=2, now=NOW, filed=5).sales.values()]
@@ -240,24 +230,24 @@ def test_an_order_in_both_lists_is_one_order(world: World) -> None:
     order = next(order for order in sales(world) if not order.is_filed)
     _between_the_lists(world, "file", order.order_id)
 
-    result = sync(world)
+    result = world.sync()
 
     assert result.orders_created == 7
     assert result.api_calls == 2 + 2 * 7
     assert_in_step(world.warehouse, world.store)
     assert stored_orders(world.warehouse)[str(order.order_id)]["is_filed"] is True
-    assert sync(world).api_calls == 2
+    assert world.sync().api_calls == 2
 
 
 def test_an_order_in_neither_list_is_only_late(world: World) -> None:
     """Taken out of the file between the two calls. Caught: an order deleted, or given up, for not being listed."""
     order = next(order for order in sales(world) if order.is_filed)
-    sync(world)
+    world.sync()
     before = stored_orders(world.warehouse)
     _between_the_lists(world, "unfile", order.order_id)
 
-    assert sync(world).success
+    assert world.sync().success
     assert stored_orders(world.warehouse) == before
 
-    assert sync(world).orders_updated == 1
+    assert world.sync().orders_updated == 1
     assert_in_step(world.warehouse, world.store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest, SyncResult
+from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest
 from bl_pipeline.reports.files import read_reports
 from bl_pipeline.sandbox import SandboxOrder, Wire
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
@@ -20,7 +20,7 @@ from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.checks import find_offenders, unreadable_fields
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import as_json, assert_in_step, dump, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
+from bl_pipeline_tests.reliability.driving import RememberingStore, World, session_on
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 Edit = Callable[[Any], Any]
@@ -49,17 +49,9 @@ def _edited(answer: Any, edit: Edit | None) -> Any:
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    """A store of orders in one currency, and an empty warehouse."""
-    store = RememberingStore.of(orders=9, seed=8, now=NOW, filed=0, purged=0)
-    with new_world(store, database_url) as world:
-        yield world
-
-
-def sync(world: World, request: SyncRequest | None = None) -> SyncResult:
-    result = world.sync(request)
-    assert result is not None
-    return result
+def store() -> RememberingStore:
+    """A store of orders in one currency."""
+    return RememberingStore.of(orders=9, seed=8, now=NOW, filed=0, purged=0)
 
 
 def do_rebuild(world: World) -> RebuildResult:
@@ -117,7 +109,7 @@ def test_a_lot_that_cannot_be_read_costs_neither_the_order_nor_its_other_lots(wo
     order = world.store.order(order_id)
     world.server.wire = EditedWire(lots={order_id: put(f"0.1.{name}", value)})
 
-    result = sync(world)
+    result = world.sync()
 
     assert result.exit_code == ExitCode.SOME_FAILED
     (error,) = result.errors
@@ -151,7 +143,7 @@ def test_a_lot_that_cannot_be_read_costs_neither_the_order_nor_its_other_lots(wo
 
     world.server.wire = Wire()
     world.server.clear_requests()
-    assert sync(world).success
+    assert world.sync().success
     asked = [request.path for request in world.server.requests if request.path != "/orders"]
     assert asked == [f"/orders/{order_id}", f"/orders/{order_id}/items"]
     assert_in_step(world.warehouse, world.store)
@@ -164,7 +156,7 @@ def test_what_stays_unreadable_is_asked_for_ever_more_rarely(world: World) -> No
     world.server.wire = EditedWire(lots={order_id: put("0.0.quantity", "many")})
     attempts = []
     for _ in range(6):
-        sync(world)
+        world.sync()
         attempts.append(failed(world)[str(order_id)].attempts)
         world.advance(minutes=30)
     assert attempts == [1, 2, 3, 3, 4, 4]
@@ -174,7 +166,7 @@ def test_a_release_that_reads_more_needs_no_call_for_it(world: World) -> None:
     """`bl rebuild` reads what has landed again. Here the stored answers change, not the release."""
     (order_id,) = of_several_lots(world, 1)
     world.server.wire = EditedWire(lots={order_id: put("0.0.quantity", "readable later")})
-    sync(world)
+    world.sync()
     world.server.clear_requests()
     quantity = json.dumps(world.store.order(order_id).batches[0][0].quantity)
     with world.warehouse.engine.begin() as connection:
@@ -188,7 +180,7 @@ def test_a_release_that_reads_more_needs_no_call_for_it(world: World) -> None:
     assert_in_step(world.warehouse, world.store)
     assert (failed(world), rows(world, "SELECT * FROM reports.missing")) == ({}, [])
     world.server.wire = Wire()
-    result = sync(world)
+    result = world.sync()
     assert (result.success, result.api_calls) == (True, 2)
 
 
@@ -197,7 +189,7 @@ def test_items_of_which_none_can_be_read_cost_the_items(world: World, answer: An
     """The order counts, and what is stored of its items stays. Caught: the order lost; its stored items deleted."""
     new, known = of_several_lots(world, 2)
     world.server.wire = EditedWire(lots={new: lambda _: answer})
-    assert [error["order_id"] for error in sync(world).errors] == [str(new)]
+    assert [error["order_id"] for error in world.sync().errors] == [str(new)]
     assert stored_orders(world.warehouse)[str(new)] == order_row(world.store.order(new))
     assert str(new) not in stored_items(world.warehouse)
     assert [row["reason"] for row in rows(world, "SELECT reason FROM reports.missing")] == ["unreadable"]
@@ -206,7 +198,7 @@ def test_items_of_which_none_can_be_read_cost_the_items(world: World, answer: An
     world.advance(hours=1)
     world.store.add_batch(known)
 
-    result = sync(world)
+    result = world.sync()
 
     assert [error["order_id"] for error in result.errors] == [str(known)]
     stored = stored_orders(world.warehouse)[str(known)]
@@ -219,19 +211,19 @@ def test_items_of_which_none_can_be_read_cost_the_items(world: World, answer: An
     assert not do_rebuild(world).undone
     assert as_json(dump(world.warehouse, *SALES)) == before
     world.server.wire = Wire()
-    assert sync(world).success
+    assert world.sync().success
     assert_in_step(world.warehouse, world.store)
 
 
 def test_stored_items_are_not_replaced_by_fewer_of_the_same_content_or_of_a_purged_order(world: World) -> None:
     """Planted: whatever can be read replaces what is stored."""
     same, purged = of_several_lots(world, 2)
-    assert sync(world).success
+    assert world.sync().success
     had = stored_items(world.warehouse)
     world.server.wire = EditedWire(lots=dict.fromkeys((same, purged), put("0.0.quantity", "many")))
     world.advance(hours=1)
 
-    result = sync(world, SyncRequest(order_ids=(str(same), str(purged))))
+    result = world.sync(SyncRequest(order_ids=(str(same), str(purged))))
 
     assert len(result.errors) == 2
     assert stored_items(world.warehouse) == had
@@ -239,7 +231,7 @@ def test_stored_items_are_not_replaced_by_fewer_of_the_same_content_or_of_a_purg
     assert rows(world, "SELECT * FROM reports.missing") == []
     world.store.purge(purged)
     world.server.wire = Wire()
-    assert sync(world).success
+    assert world.sync().success
     assert stored_items(world.warehouse) == had
     assert not do_rebuild(world).undone
     assert stored_items(world.warehouse) == had
@@ -259,7 +251,7 @@ def test_a_lot_without_a_catalogue_number_is_stored_and_reported(world: World, k
     (order_id,) = of_several_lots(world, 1)
     world.server.wire = EditedWire(lots={order_id: NO_NUMBER[kind]})
 
-    assert sync(world).success
+    assert world.sync().success
 
     first, *others = item_rows(world.store.order(order_id))
     gone = ["item_number"] if "item" not in kind else ["item_number", "item_name", "item_type", "category_id"]
@@ -275,7 +267,7 @@ def test_a_lot_without_a_catalogue_number_is_stored_and_reported(world: World, k
 def test_a_catalogue_number_that_is_a_number_is_its_text(world: World) -> None:
     (order_id,) = of_several_lots(world, 1)
     world.server.wire = EditedWire(lots={order_id: put("0.0.item.no", 3001)})
-    assert sync(world).success
+    assert world.sync().success
     line = stored_items(world.warehouse)[str(order_id)][0]
     assert (line["item_number"], line["unreadable_fields"]) == ("3001", ["item.no"])
 
@@ -297,7 +289,7 @@ def test_no_report_fails_on_a_date_that_is_not_plausible(world: World, zone: str
         details[order_id] = put(names[number % 3], DATES[number % 4])
     world.server.wire = EditedWire(details=details)
 
-    assert sync(world).success
+    assert world.sync().success
 
     with world.warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.stores SET timezone = :zone"), {"zone": zone})
@@ -322,7 +314,7 @@ def test_an_order_without_a_plausible_date_fails_and_is_missing(world: World, da
     order_id = next(iter(world.store.sales))
     world.server.wire = EditedWire(details={order_id: put("date_ordered", date)})
 
-    result = sync(world)
+    result = world.sync()
 
     assert [error["order_id"] for error in result.errors] == [str(order_id)]
     assert "date_ordered" in result.errors[0]["error"]
@@ -336,7 +328,7 @@ def test_what_the_buyer_saw_never_costs_an_order_its_money(world: World) -> None
     lots = {order_id: put("0.0.disp_unit_price", "$1.00")}
     world.server.wire = EditedWire(details={order_id: put("disp_cost.grand_total", "$25.00")}, lots=lots)
 
-    assert sync(world).success
+    assert world.sync().success
 
     stored = stored_orders(world.warehouse)[str(order_id)]
     assert stored == {
@@ -363,7 +355,7 @@ def test_an_api_that_has_changed_every_field_it_may_costs_no_order(world: World)
 
     world.server.wire = EditedWire(details=dict.fromkeys(world.store.sales, changed))
 
-    assert sync(world).success
+    assert world.sync().success
 
     for order_id, stored in stored_orders(world.warehouse).items():
         right = order_row(world.store.order(int(order_id)))

@@ -36,7 +36,7 @@ from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import NOW, Postgres
 from bl_pipeline_tests.expected import as_json
 from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
-from bl_pipeline_tests.reliability.processes import contents
+from bl_pipeline_tests.reliability.processes import EVERYTHING, contents
 
 NEVER_BY_STORE = {
     "landing.documents": {"document_id"},
@@ -157,10 +157,8 @@ def drive(world: World) -> dict[str, Any]:
     open_ids = [order.order_id for order in store.sales.values() if not (order.is_filed or order.is_purged)]
     results: list[Any] = []
 
-    def sync(request: SyncRequest | None = None) -> None:
-        result = world.sync(request)
-        assert result is not None
-        results.append(replace(result, duration_seconds=0))
+    def sync(request: SyncRequest = EVERYTHING) -> None:
+        results.append(replace(world.sync(request), duration_seconds=0))
 
     store.add_batch(open_ids[0])
     store.set_status(open_ids[1], "PACKED")
