@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg
 
 from bl_pipeline.warehouse.connections import with_driver
+from bl_pipeline_tests.postgres.clusters import answers_at, cluster, postmaster
 from bl_pipeline_tests.reliability.processes import start
 from bl_pipeline_tests.waiting import wait_until
 
@@ -35,7 +37,7 @@ STAGES = {
     "finish": "UPDATE ON sync.runs FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)",
     "history": "INSERT ON dagster.event_logs FOR EACH ROW WHEN (NEW.dagster_event_type = 'STEP_SUCCESS')",
 }
-"""The statement at which a command waits, by stage."""
+"""The statement at which a command waits, by stage; of the history, the end of the first step, before all loads."""
 
 _OURS = "datname = current_database() AND application_name = 'bl_pipeline'"
 
@@ -112,7 +114,10 @@ def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @contextmanager
 def stopped_at(stage: str, url: str, running: Callable[[], Process]) -> Iterator[Process]:
-    """A command that waits at a stage, or, if there is none, for a table that it reads; it goes on after the block."""
+    """A command that waits at a stage, or, if there is none, for a table that it reads; it goes on after the block.
+
+    It may have ended before that.
+    """
     with connected(url) as keeper:
         if stage in STAGES:
             keeper.execute(_PLANT.format(gate=_GATE, when=STAGES[stage]).encode())
@@ -123,8 +128,8 @@ def stopped_at(stage: str, url: str, running: Callable[[], Process]) -> Iterator
         process = running()
         with connected(url) as looking:
             wait_until(lambda: _waits(looking) or not process.process.is_alive())
-        assert process.process.is_alive(), process.end()
         yield process
+        keeper.close()  # and nothing is asked of a server that may be another by now
 
 
 def _waits(connection: psycopg.Connection[Any]) -> bool:
@@ -148,6 +153,13 @@ def end_sessions(url: str) -> None:
         wait_until(lambda: not admin.execute(alive, [pids]).fetchall())
 
 
+def restart_server(home: Path, url: str) -> None:
+    """As an upgrade of the system does it to the embedded Postgres of this home."""
+    noted = postmaster(home)
+    os.kill(noted, signal.SIGINT)
+    wait_until(lambda: (cluster(home).postmaster() or (noted,))[0] != noted and answers_at(url))
+
+
 def end_session_of_lock(url: str) -> None:
     """Only the session that has the lock of the sync."""
     with connected(url) as admin:
@@ -157,3 +169,10 @@ def end_session_of_lock(url: str) -> None:
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).fetchall()
         assert ended == [(True,)]
+
+
+def wait_until_none_is_idle(url: str) -> None:
+    """Until Postgres itself has ended every session that waits for its client."""
+    idle = f"SELECT FROM pg_stat_activity WHERE {_OURS} AND state = 'idle'"
+    with connected(url) as looking:
+        wait_until(lambda: not looking.execute(idle.encode()).fetchall())
