@@ -49,7 +49,7 @@ def part(name: str) -> str:
     return name.split(".")[1] if name.startswith("bl_pipeline.") else ""
 
 
-# What each room may import of bl_pipeline beside itself, from the ground up.
+# What each package may import of bl_pipeline besides itself; the lowest packages come first.
 GROUND = {"settings", "home", "project", "guard", "records", "columns"}
 ALLOWED: dict[str, set[str]] = {
     "project": set(),
@@ -76,7 +76,7 @@ DAGSTER = ("bl_pipeline.defs", "bl_pipeline.definitions", "bl_pipeline.terminal.
 
 
 def test_imports_point_one_way() -> None:
-    """Catches, among others, warehouse and rules importing each other, and a room below that knows one above."""
+    """Catches, among others, warehouse and rules importing each other, and a package importing one above it."""
     wrong = []
     for path in FILES:
         own = part(module(path))
@@ -85,7 +85,7 @@ def test_imports_point_one_way() -> None:
     assert wrong == []
 
 
-def test_rooms_are_no_circle() -> None:
+def test_packages_are_no_circle() -> None:
     """Above the table of what may be imported: following it never leads back."""
     left = dict(ALLOWED)
     while left:
@@ -95,7 +95,7 @@ def test_rooms_are_no_circle() -> None:
             del left[name]
 
 
-def test_dagster_is_known_to_its_own_room_and_to_what_starts_it() -> None:
+def test_dagster_is_known_only_to_defs_and_to_what_starts_it() -> None:
     wrong = [
         module(path)
         for path in FILES

@@ -209,7 +209,7 @@ def test_an_env_file_that_is_no_text_is_named() -> None:
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_account_without_a_home_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_without_a_home_is_asked_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose user is a number and no more."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 54321)

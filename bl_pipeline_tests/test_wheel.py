@@ -84,7 +84,7 @@ def installed(built: tuple[Path, Path]) -> Iterator[Installation]:
     shutil.rmtree(root, ignore_errors=True)
 
 
-def test_it_holds_all_that_runs_and_no_tests(built: tuple[Path, Path]) -> None:
+def test_it_has_all_that_runs_and_no_tests(built: tuple[Path, Path]) -> None:
     """Planted: no `force-include`; `packages` left out, which takes the tests along."""
     sdist, wheel = built
     with zipfile.ZipFile(wheel) as archive:

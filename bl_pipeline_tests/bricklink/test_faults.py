@@ -233,7 +233,7 @@ def test_403_on_a_list_is_about_the_credentials(api: Api, client: BrickLinkClien
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
-def test_a_changed_address_is_told_without_the_key(api: Api, client: BrickLinkClient, address: str) -> None:
+def test_a_changed_address_is_reported_without_the_key(api: Api, client: BrickLinkClient, address: str) -> None:
     api.replies = [refusal(401, f"TOKEN_IP_MISMATCHED: consumer: ABCDEF0123 IP: {address}", "BAD_OAUTH_REQUEST")]
     with pytest.raises(CredentialsRefused) as caught:
         client.orders(filed=False)

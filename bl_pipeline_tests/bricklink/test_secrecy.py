@@ -36,7 +36,7 @@ def test_credentials_hide_their_values() -> None:
     assert Credentials("a", "b", "c", "d") != Credentials("a", "b", "c", "e")
 
 
-def test_no_log_holds_a_secret_at_any_level(
+def test_no_log_shows_a_secret_at_any_level(
     api: Api, client: BrickLinkClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("", "urllib3", "oauthlib", "requests_oauthlib", "oauthlib.oauth1.rfc5849", "bl_pipeline"):
@@ -61,7 +61,7 @@ def test_no_log_holds_a_secret_at_any_level(
         envelope("Personal"),
     ],
 )
-def test_no_error_holds_a_secret_or_part_of_the_answer(api: Api, client: BrickLinkClient, reply: Reply) -> None:
+def test_no_error_shows_a_secret_or_part_of_the_answer(api: Api, client: BrickLinkClient, reply: Reply) -> None:
     api.replies = [reply]
     with pytest.raises(BrickLinkError) as caught:
         client.order(31)

@@ -187,7 +187,7 @@ def test_at_the_budget_the_sync_stops_and_the_next_day_goes_on(
     assert_holds(warehouse, store)
 
 
-def test_new_orders_come_before_old_ones_where_the_budget_ends(
+def test_new_orders_come_before_old_ones_if_the_budget_ends(
     synced: DagsterSync, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """Catches a cut in the order of the list."""

@@ -84,7 +84,7 @@ def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
     assert word() == ERROR
 
 
-def test_what_a_retry_has_mended_is_no_error_any_more(
+def test_what_a_retry_has_repaired_is_no_error_any_more(
     sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse
 ) -> None:
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
@@ -111,7 +111,7 @@ def test_the_check_says_the_word_too(sync: DagsterSync, server: SandboxServer, s
     }
 
 
-def test_what_is_shown_is_small_and_tells_of_no_buyer(sync: DagsterSync, store: Store, server: SandboxServer) -> None:
+def test_what_is_shown_is_small_and_names_no_buyer(sync: DagsterSync, store: Store, server: SandboxServer) -> None:
     """Every event keeps its copy for a month, and many may read it."""
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
 

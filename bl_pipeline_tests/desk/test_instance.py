@@ -16,7 +16,7 @@ from bl_pipeline.defs.retention import delete_runs_before
 from bl_pipeline.defs.storage import WarehouseStorage
 
 
-def test_the_embedded_postgres_is_held_as_long_as_the_instance_uses_its_storage(empty_database_url: str) -> None:
+def test_the_embedded_postgres_runs_while_the_instance_uses_its_storage(empty_database_url: str) -> None:
     """An instance keeps the run storage and the others, not what made them. Catches Postgres stopping under `bl up`."""
     ended: list[str] = []
 

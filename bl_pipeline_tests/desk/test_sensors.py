@@ -105,7 +105,7 @@ def evaluate_incomplete(cursor: str | None = None) -> str | None:
         return context.cursor
 
 
-def test_a_failed_run_is_told_with_what_to_do(
+def test_a_failed_run_is_reported_with_what_to_do(
     as_set: Settings, sync: DagsterSync, make_settings: MakeSettings, inbox: Inbox
 ) -> None:
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
@@ -120,7 +120,7 @@ def test_a_failed_run_is_told_with_what_to_do(
     assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
 
 
-def test_an_unforeseen_failure_is_told_without_secrets(
+def test_an_unforeseen_failure_is_reported_without_secrets(
     as_set: Settings, sync: DagsterSync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
     """Catches a library's error that quotes what it was given."""
@@ -139,7 +139,7 @@ def _fail(message: str) -> None:
     raise dg.Failure(message)
 
 
-def test_a_stale_store_is_told_once_until_it_is_in_step(
+def test_a_stale_store_is_reported_once_until_it_is_in_step(
     as_set: Settings, inbox: Inbox, sync: DagsterSync, warehouse: Warehouse
 ) -> None:
     cursor = evaluate_incomplete()
@@ -164,7 +164,7 @@ def test_a_stale_store_is_told_once_until_it_is_in_step(
     assert len(inbox.texts) == 1
 
 
-def test_failed_and_deferred_orders_are_told(
+def test_failed_and_deferred_orders_are_reported(
     as_set: Settings, inbox: Inbox, sync: DagsterSync, server: SandboxServer, store: Store, make_settings: MakeSettings
 ) -> None:
     sync.clock.now = datetime.now(UTC)
@@ -243,7 +243,7 @@ def _job(name: str) -> dg.JobDefinition:
     return graph.to_job()
 
 
-def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_told(
+def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_reported(
     as_set: Settings, inbox: Inbox, isolated: pytest.MonkeyPatch
 ) -> None:
     for name in CREDENTIAL_VARIABLES:

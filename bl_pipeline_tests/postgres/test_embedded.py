@@ -84,7 +84,7 @@ def test_a_first_lease_makes_a_database_for_the_seller(home: Path, binaries: Pat
             assert str(ask(lease, "SHOW server_version")).startswith(version)
 
 
-def test_only_the_password_opens_it_and_it_is_told_nobody(home: Path) -> None:
+def test_only_the_password_opens_it_and_it_is_shown_to_nobody(home: Path) -> None:
     with acquire(home) as lease:
         secret = urlsplit(lease.url).password or ""
         methods = ask(lease, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")

@@ -125,7 +125,7 @@ def test_without_the_programs_of_the_old_version_it_says_what_to_install(home: P
     assert "anew" not in str(caught.value)
 
 
-def test_another_setting_is_named_where_the_right_programs_are_there(home: Path) -> None:
+def test_another_setting_is_named_if_the_right_programs_are_there(home: Path) -> None:
     """Caught: "Install PostgreSQL 18 again", though 18 comes with bl_pipeline."""
     acquire(home).close()
     wait_until(lambda: is_stopped(home))
@@ -133,7 +133,7 @@ def test_another_setting_is_named_where_the_right_programs_are_there(home: Path)
         acquire(home, binaries=VERSIONS[min(VERSIONS)])
 
 
-def test_where_there_is_nothing_nothing_is_upgraded(home: Path) -> None:
+def test_if_there_is_nothing_nothing_is_upgraded(home: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match="There are no data"):
         upgrade_embedded(home, binaries=None)
     shutil.rmtree(home / "postgres", ignore_errors=True)

@@ -179,7 +179,7 @@ class TickingClock(Clock):
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full)])
-def test_no_24_hours_hold_more_than_the_budget(seed: int, make_settings: MakeSettings, server: SandboxServer) -> None:
+def test_no_24_hours_have_more_than_the_budget(seed: int, make_settings: MakeSettings, server: SandboxServer) -> None:
     """Runs at any hour over a week, in a store that never rests: the sandbox's own count of any 24 hours.
 
     Planted: calls counted from midnight UTC on; the window an hour shorter.

@@ -102,7 +102,7 @@ def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: 
 
 
 @pytest.mark.parametrize("fault", [Fault.HTML503, Fault.WRONG_TYPE_MONEY, Fault.DATA_NULL])
-def test_the_next_run_mends_what_failed_by_itself(world: World, fault: Fault) -> None:
+def test_the_next_run_repairs_what_failed_by_itself(world: World, fault: Fault) -> None:
     """Caught: failed orders that only `retry` tries again."""
     order_id = with_items(world)[0]
     world.server.faults.on(f"/orders/{order_id}(/items)?$", fault, times=4)
@@ -116,7 +116,7 @@ def test_the_next_run_mends_what_failed_by_itself(world: World, fault: Fault) ->
 
 
 @pytest.mark.parametrize("fault", [*FAILING, *NO_DATA[2:], Fault.WRONG_TYPE_ID])
-def test_a_list_that_cannot_be_had_stops_the_run_and_changes_nothing(world: World, fault: Fault) -> None:
+def test_a_list_that_cannot_be_fetched_stops_the_run_and_changes_nothing(world: World, fault: Fault) -> None:
     """Caught: a refused list taken for an empty one, so that orders are no longer listed."""
     sync(world)
     before = stored_orders(world.warehouse)

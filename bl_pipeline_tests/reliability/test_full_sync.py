@@ -325,7 +325,7 @@ def test_purged_orders_are_not_looked_at_again(
     assert stored_items(warehouse) == before
 
 
-def test_the_longest_unverified_first_and_so_many_a_day(
+def test_the_longest_unverified_first_within_the_daily_limit(
     run_once: RunOnce, store: Store, server: SandboxServer, clock: Clock
 ) -> None:
     """Planted: the setting counted per run, or in orders; the same looked at each day; finished orders before open."""

@@ -152,7 +152,7 @@ def test_the_same_rows_and_no_call(
     assert server.requests == []
 
 
-def test_damage_is_mended(eventful: Warehouse, settings: Settings, clock: Clock) -> None:
+def test_damage_is_repaired(eventful: Warehouse, settings: Settings, clock: Clock) -> None:
     """Planted: rows merged rather than made again, so that a wrong row too many stays."""
     before = sales(eventful)
     with eventful.engine.begin() as connection:

@@ -106,7 +106,7 @@ def empty_warehouse(database_url: str) -> Iterator[tuple[Warehouse, str]]:
         yield warehouse, database_url
 
 
-def test_nothing_is_lost_where_one_answer_in_five_is_faulty(empty_warehouse: tuple[Warehouse, str]) -> None:
+def test_nothing_is_lost_if_one_answer_in_five_is_faulty(empty_warehouse: tuple[Warehouse, str]) -> None:
     """Caught: an answer without data taken for an order; a refused items answer taken for none; a nonce reused."""
     soaked = soak(*empty_warehouse, orders=160, answers=1000, budget=300)
     print(soaked)  # noqa: T201  (shown with -rP)

@@ -117,7 +117,7 @@ def test_the_role_does_nothing_else(reports_url: str, statement: str) -> None:
     )
 
 
-def test_no_report_tells_of_a_buyer(kept: Kept) -> None:
+def test_no_report_names_a_buyer(kept: Kept) -> None:
     personal = set()
     for history in kept.books.history.values():
         buyer = history[-1].order.buyer

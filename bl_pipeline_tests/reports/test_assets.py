@@ -118,7 +118,7 @@ def test_charts_are_pictures_of_few_kilobytes(shown: dict[str, Metadata]) -> Non
         assert len(picture) < 12_000, name
 
 
-def test_metadata_tells_of_no_buyer(shown: dict[str, Metadata], kept: Kept) -> None:
+def test_metadata_names_no_buyer(shown: dict[str, Metadata], kept: Kept) -> None:
     told = repr([{key: value.value for key, value in metadata.items()} for metadata in shown.values()])
     for history in kept.books.history.values():
         buyer = history[-1].order.buyer

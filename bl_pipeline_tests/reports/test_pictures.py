@@ -143,7 +143,7 @@ def test_only_years_with_bars_are_named(first: int, last: int, named: list[int])
     assert year_labels(first, last) == named
 
 
-def test_amounts_are_in_full_where_they_fit() -> None:
+def test_amounts_are_in_full_if_they_fit() -> None:
     assert in_full(Decimal("1135.8845")) == "1,135.88"
     assert [on_axis(value) for value in (0, 5.5, 2000, 950_000, 2_000_000)] == ["0", "5.5", "2,000", "950,000", "2M"]
 

@@ -49,7 +49,7 @@ def swap(reports: list[Report], name: str, **changes: object) -> None:
     reports[place] = replace(reports[place], **changes)  # type: ignore[arg-type]
 
 
-def test_nothing_is_written_where_all_is_as_it_should_be(warehouse: Warehouse) -> None:
+def test_nothing_is_written_if_all_is_as_it_should_be(warehouse: Warehouse) -> None:
     with warehouse.engine.begin() as connection:
         views.install_reports(connection)
         assert transaction_id(connection) is None
@@ -184,7 +184,7 @@ def test_in_a_large_warehouse_a_report_is_stored_and_says_the_same(
         assert views.refresh(connection, MONTHS) is not None, "a second time, over the first"
 
 
-def test_a_stored_report_holds_until_a_sync_has_ended(
+def test_a_stored_report_is_used_until_a_sync_has_ended(
     synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
 ) -> None:
     with warehouse.engine.begin() as connection:

@@ -101,7 +101,7 @@ def test_a_period_a_currency_and_a_basis(report: Report) -> None:
     assert [row["month"] for row in rows] == ["2025-11-01", "2025-12-01", "2026-01-01", "2026-02-01"]
 
 
-def test_days_that_cut_a_month_are_told_to_show_it_whole(report: Report) -> None:
+def test_days_that_cut_a_month_show_it_whole_and_say_so(report: Report) -> None:
     assert "whole months" in report("revenue_by_month", "--from", "2026-01-15").stderr
     assert not report("revenue_by_month", "--from", "2026-01", "--to", "2026-02").stderr
     assert "whole years" in report("revenue_by_year", "--to", "2026-02").stderr
@@ -136,7 +136,7 @@ def test_a_list_of_orders_ends_with_the_latest(report: Report, kept: Kept) -> No
 
 
 @pytest.mark.parametrize("name", [each.name for each in read_reports()])
-def test_where_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pytest.MonkeyPatch, name: str) -> None:
+def test_if_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pytest.MonkeyPatch, name: str) -> None:
     for columns in (80, 90, 100):
         isolated.setenv("COLUMNS", str(columns))
         narrow = report(name).stdout
@@ -186,7 +186,7 @@ def test_rows_add_up_exactly_at_any_width(
         assert items + shipping + fees - tax == revenue  # type: ignore[operator]
 
 
-def test_what_matters_stays_where_it_is_narrow(report: Report, isolated: pytest.MonkeyPatch) -> None:
+def test_what_matters_stays_if_it_is_narrow(report: Report, isolated: pytest.MonkeyPatch) -> None:
     for columns in ("80", "100"):
         isolated.setenv("COLUMNS", columns)
         for name, stays in {

@@ -150,7 +150,7 @@ def test_least_calls(fetch: Fetch, least: int, least_without_items: int) -> None
     assert fetch.least_calls(include_items=False) == least_without_items
 
 
-def test_items_only_are_asked_for_where_just_they_are_missing() -> None:
+def test_items_only_are_asked_for_if_only_they_are_missing() -> None:
     (fetch,) = changed_orders({"1": replace(HELD, items_fingerprint="earlier")}, SyncRequest(), NOW)
     assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
 
@@ -188,7 +188,7 @@ def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
 
 
 @pytest.mark.parametrize(("calls_left", "fetched"), [(0, 0), (1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (100, 5)])
-def test_the_plan_ends_where_the_calls_do(calls_left: int, fetched: int) -> None:
+def test_the_plan_ends_with_the_calls(calls_left: int, fetched: int) -> None:
     """Costs at least 2, 1, 1, 1, 2: what begins with a call left is in the plan, so that none is left unused."""
     reasons = [Reason.NEW, Reason.STATUS_CHANGED, Reason.STATUS_CHANGED, Reason.FAILED_BEFORE, Reason.BACKLOG]
     changes = [Fetch(str(number), reason) for number, reason in enumerate(reasons)]
@@ -218,7 +218,7 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
         (replace(HELD, items_fetched_at=None, items_fingerprint=None), True, False, True),
     ],
 )
-def test_items_are_fetched_only_where_they_can_have_changed(
+def test_items_are_fetched_only_if_they_can_have_changed(
     held: OrderState | None, purged: bool, force: bool, needed: bool
 ) -> None:
     assert items_needed(held, "k", purged=purged, force=force) is needed

@@ -266,7 +266,7 @@ def test_an_amount_that_is_none_is_no_zero(amount: Any) -> None:
         assert stored is None
 
 
-def test_no_items_where_the_order_counts_some_is_refused() -> None:
+def test_no_items_though_the_order_counts_some_is_refused() -> None:
     with pytest.raises(NotNormalisable, match="the order counts 5 pieces"):
         items_from([])
     nothing: list[Any] = [[], [[]]]

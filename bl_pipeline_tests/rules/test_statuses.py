@@ -21,7 +21,7 @@ def test_every_status_has_its_meaning(status: str) -> None:
             assert normalise_status(status, previous=previous, paid=paid) == STATUS[status]
 
 
-def test_the_table_holds_these_and_no_other() -> None:
+def test_the_table_has_these_and_no_other() -> None:
     assert STATUSES == STATUS
 
 

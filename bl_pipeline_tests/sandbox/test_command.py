@@ -55,7 +55,7 @@ def exported(lines: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_what_to_set_and_serves_until_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_prints_what_to_set_and_serves_until_stopped(number: signal.Signals, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     with running("--filed", "2", "--purged", "1", "--ready-file", str(ready)) as (process, lines):
         settings = exported(lines)

@@ -213,7 +213,7 @@ def test_an_unknown_fault_is_refused() -> None:
         Faults().next("flood")
 
 
-def test_a_spoilt_answer_tells_of_no_orders(serve: Serve, signed: SignedSession) -> None:
+def test_a_spoilt_answer_names_no_orders(serve: Serve, signed: SignedSession) -> None:
     server = serve(Store.grow(5, now=NOW, filed=0))
     session = signed(server)
     met(server, session, Fault.CUT, "/orders")

@@ -158,7 +158,7 @@ def test_an_unknown_order_is_said_to_be_unknown(store: Store) -> None:
         store.pay(1)
 
 
-def test_the_clock_moves_when_told_to(store: Store) -> None:
+def test_the_clock_moves_only_when_asked_to(store: Store) -> None:
     assert store.advance(timedelta(days=2)) == store.now == NOW + timedelta(days=2)
 
 

@@ -165,7 +165,7 @@ def test_an_order_without_items_is_right(
     assert synced().api_calls == 2
 
 
-def test_an_order_without_items_is_right_where_the_answer_has_no_data(
+def test_an_order_without_items_is_right_if_the_answer_has_no_data(
     synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """An empty success may come without the key `data`: that is no failure where the order counts no pieces."""
@@ -180,7 +180,7 @@ def test_an_order_without_items_is_right_where_the_answer_has_no_data(
     assert (result.orders_created, result.api_calls) == (1, 4)
 
 
-def test_no_items_where_the_order_has_some_is_a_failure(
+def test_no_items_though_the_order_has_some_is_a_failure(
     sync: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """Its revenue counts. Catches an order stored as if it were complete."""

@@ -99,7 +99,7 @@ def test_a_renamed_store_goes_on_where_it_was(
     assert (result.orders_created, result.api_calls) == (1, 4)
 
 
-def test_what_was_noted_in_the_future_rules_for_no_longer_than_a_day(
+def test_what_was_noted_in_the_future_counts_for_no_longer_than_a_day(
     sync: Sync, clock: Clock, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     """A sync and a full sync asked for while the clock was 400 days ahead. Caught: no call, no re-check and "synced"

@@ -70,7 +70,7 @@ def databases(home: Path) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_the_demo_tells_its_story_and_leaves_nothing(start: Start, seller: None, home: Path) -> None:
+def test_the_demo_shows_each_step_and_leaves_nothing(start: Start, seller: None, home: Path) -> None:
     process = start(*BL, "demo")
     stdout, stderr = process.communicate(timeout=280)
     assert process.returncode == 0, stdout + stderr

@@ -40,7 +40,9 @@ class DiskFullOfPsycopg2(Exception):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_errors_of_postgres_are_told_without_the_row_they_quote(error: psycopg.Error, code: int, message: str) -> None:
+def test_errors_of_postgres_are_reported_without_the_row_they_quote(
+    error: psycopg.Error, code: int, message: str
+) -> None:
     wrapper = OperationalError if isinstance(error, psycopg.OperationalError) else ProgrammingError
     for each in (error, wrapper("INSERT ...", {"name": "Jane Roe"}, error)):
         told = explain(each)
@@ -51,7 +53,7 @@ def test_errors_of_postgres_are_told_without_the_row_they_quote(error: psycopg.E
         assert "INSERT" not in told[1]
 
 
-def test_a_full_disk_is_told_as_such_where_dagster_meets_it() -> None:
+def test_a_full_disk_is_reported_as_such_if_dagster_meets_it() -> None:
     told = explain(OperationalError("INSERT ...", {}, DiskFullOfPsycopg2("could not extend file")))
     assert told is not None
     assert told[0] == 1

@@ -45,7 +45,7 @@ def test_ctrl_c_cancels_the_sync_and_the_next_one_goes_on(bl: Bl, server: Sandbo
     assert told(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
 
 
-def test_the_sandbox_is_served_until_told_to_stop(isolated: pytest.MonkeyPatch) -> None:
+def test_the_sandbox_is_served_until_stopped(isolated: pytest.MonkeyPatch) -> None:
     process = subprocess.Popen(
         [*BL, "sandbox", "--orders", "3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

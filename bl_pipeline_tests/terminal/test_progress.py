@@ -30,7 +30,7 @@ def run_in_terminal(*arguments: str) -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("bl")
-def test_a_bar_tells_count_order_and_outcomes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_shows_count_order_and_outcomes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
 
     stdout, seen = run_in_terminal("sync", "--json")

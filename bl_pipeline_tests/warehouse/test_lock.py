@@ -34,7 +34,7 @@ def syncing(warehouse: Warehouse, store: str = "main") -> bool:
         return is_syncing(connection, store)
 
 
-def test_only_one_holds_the_lock(warehouse: Warehouse) -> None:
+def test_only_one_has_the_lock(warehouse: Warehouse) -> None:
     first, second = SyncLock(warehouse), SyncLock(warehouse)
     assert not syncing(warehouse)
 
