@@ -156,7 +156,7 @@ def test_a_stale_store_is_reported_once_until_it_is_in_step(
     assert inbox.texts == [
         "bl_pipeline: the warehouse is stale: No sync was complete for 24 hours; "
         f"the last one ended {ended:%Y-%m-%d %H:%M} UTC. "
-        "Sync now with: bl sync. DagsterSync every half hour with: bl up. What is wrong: bl doctor"
+        "Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor"
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
