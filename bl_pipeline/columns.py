@@ -120,7 +120,7 @@ ORDER_ITEMS = (
     Column("item_name", Kind.HTML, "Catalogue name, unescaped from HTML", "item.name"),
     Column("item_type", Kind.TEXT, "PART, SET, MINIFIG, BOOK, GEAR, CATALOG, INSTRUCTION, UNSORTED_LOT or ORIGINAL_BOX", "item.type"),
     Column("category_id", Kind.COUNT, "BrickLink's id of the category", "item.category_id"),
-    Column("color_id", Kind.COUNT, "BrickLink's id of the colour, 0 where there is none", "color_id"),
+    Column("color_id", Kind.COUNT, "BrickLink's id of the colour, 0 if there is none", "color_id"),
     Column("color_name", Kind.HTML, "Name of the colour", "color_name"),
     Column("quantity", Kind.COUNT, "Pieces", "quantity"),
     Column("condition", Kind.TEXT, "N new or U used", "new_or_used"),

@@ -66,7 +66,7 @@ FIELDS = (
 
 
 def ask(url: str, query: str, variables: dict[str, Any]) -> Any:
-    """The data of an answer; SystemExit where nobody answers, or with Dagster's words where the query is refused."""
+    """The data of an answer; SystemExit if nobody answers, or with Dagster's message if the query is refused."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310  (the user's own URL)
     try:
@@ -91,22 +91,22 @@ def launch(url: str, config: dict[str, Any]) -> str:
     }
     launched = ask(url, LAUNCH, {"params": params})["launchRun"]
     if launched["__typename"] != "LaunchRunSuccess":
-        told = launched.get("errors") or [launched]
-        sys.exit("\n".join(error.get("message", launched["__typename"]) for error in told))
+        errors = launched.get("errors") or [launched]
+        sys.exit("\n".join(error.get("message", launched["__typename"]) for error in errors))
     return str(launched["run"]["runId"])
 
 
 def watch(url: str, run_id: str) -> tuple[str, list[dict[str, Any]]]:
-    """Wait for the run's end, telling how it stands; returns its status, and its events that carry metadata."""
-    cursor, events, told = None, [], ""
+    """Wait for the run's end, and print its states; returns its status, and its events with metadata."""
+    cursor, events, printed = None, [], ""
     while True:
         answered = ask(url, WATCH, {"runId": run_id, "cursor": cursor})
         status, logs = answered["runOrError"]["status"], answered["logsForRun"]
         events += [event for event in logs["events"] if event]
         cursor = logs["cursor"]
-        if status != told:
+        if status != printed:
             print(f"{run_id} {status.lower()}", file=sys.stderr)
-            told = status
+            printed = status
         if status in ("SUCCESS", "FAILURE", "CANCELED") and not logs["hasMore"]:
             return status, events
         time.sleep(1)
@@ -130,7 +130,7 @@ def values(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description="Sync through the GraphQL API of the Dagster UI.")
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="where the UI is")
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="address of the UI")
     parser.add_argument("--full", action="store_true", help="fetch every order again")
     parser.add_argument("order_ids", nargs="*", metavar="ORDER_ID", help="fetch just these orders")
     asked = parser.parse_args()

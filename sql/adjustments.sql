@@ -1,26 +1,26 @@
 -- Credits, coupons and lowered totals
 --
--- Question: Which orders got a credit or a coupon, or came to less than they first did, and when was that seen?
+-- Question: Which orders got a credit or a coupon, or have a lower total than at first, and when was that seen?
 -- Grain: store, platform, platform_order_id, state_number, kind, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   platform: where the order was placed: bricklink
 --   platform_order_id: the order's id at the platform
 --   state_number: the state in status_history that showed it
---   kind: credit, coupon, or decrease (the order came to less than when seen before, for whatever reason)
+--   kind: credit, coupon, or decrease (the order's total is lower than when seen before, for whatever reason)
 --   at [UTC]: when it was seen; the order date for what the order had when it was first seen
 --   month [date]: first day of the month of that moment, in the store's time zone (BL_TIMEZONE)
 --   currency: ISO 4217 code of the amounts
 --   before [currency]: the credit, the coupon or the revenue before; null if the order was not seen before in this currency
 --   after [currency]: the same after; null if the order is in another currency now
---   amount [currency]: what the seller gets less by it; negative where a credit or a coupon was taken back
+--   amount [currency]: what the seller gets less by it; negative if a credit or a coupon was taken back
 --   counts_as_revenue: the order counts as revenue now; false for cancelled ones and problems
 -- Caveats:
 --   A credit given later is a decrease too: never add kinds together.
 --   Amounts are compared within one currency only. When the currency of an order changes, its credit and coupon are
 --     taken back in the old one and given in the new one, and there is no decrease.
 --   From the status history, which is sampled: what changed twice between two fetches is seen as one change.
---   revenue is final_total, total where it is absent.
+--   revenue is final_total, total if it is absent.
 -- Period: month
 -- Stored: when large
 WITH states AS (

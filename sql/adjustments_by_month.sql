@@ -1,11 +1,11 @@
 -- Credits, coupons and lowered totals by month
 --
--- Question: What do credits, coupons and decreased totals come to?
+-- Question: What is the sum of credits, coupons and decreased totals?
 -- Grain: store, month, kind, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   month [date]: first day of the month in which it was seen, in the store's time zone (BL_TIMEZONE)
---   kind: credit, coupon, or decrease (the order came to less than when seen before, for whatever reason)
+--   kind: credit, coupon, or decrease (the order's total is lower than when seen before, for whatever reason)
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: how many
 --   amount [currency]: what the seller gets less by it

@@ -13,7 +13,7 @@
 -- Caveats:
 --   Only orders that count as revenue. Shipped is as in revenue_orders. Received is BrickLink's date of the status
 --     RECEIVED, from the status history: an order that was never seen in it is left out, so these are fewer.
---   A step that ran backwards, as in an order that was reopened after its shipping, is left out.
+--   A step that ran backwards, for example in an order that was reopened after its shipping, is left out.
 --   Recent months are not complete: the slow orders are still to come.
 -- Period: month
 -- Chart: median_hours over month split step

@@ -12,14 +12,14 @@
 --     left for a later sync, or a sync without items
 --   order_date [UTC]: when it was ordered
 --   platform_status: the status in BrickLink's own word
---   currency: ISO 4217 code of the amount; null where the order is missing
---   total_count [pieces]: how many pieces; null where the order is missing
---   items_total [currency]: what the items cost; null where the order is missing
+--   currency: ISO 4217 code of the amount; null if the order is missing
+--   total_count [pieces]: how many pieces; null if the order is missing
+--   items_total [currency]: what the items cost; null if the order is missing
 --   missing_count [pieces]: how many of them are not stored; below 0 if items are stored that were taken off the order
 --   missing_total [currency]: what those cost
 -- Caveats:
 --   An order of which a lot is unreadable is stored all the same and counts in revenue; its other lots are stored too.
---   Revenue by item, colour and so on holds what is missing here in the rows without an item. Lines that differ from
+--   Revenue by item, colour and so on has what is missing here in the rows without an item. Lines that differ from
 --     the order by a rounding only are there too, and not here.
 --   Of missing orders nothing is in any other report.
 -- Stored: when large
@@ -39,8 +39,8 @@ SELECT
     o.currency,
     o.total_count,
     o.subtotal AS items_total,
-    o.total_count - held.quantity AS missing_count,
-    o.subtotal - held.items_total AS missing_total
+    o.total_count - found.quantity AS missing_count,
+    o.subtotal - found.items_total AS missing_total
 FROM sales.orders o
 LEFT JOIN sync.order_state s USING (store, platform, platform_order_id)
 CROSS JOIN LATERAL (
@@ -53,9 +53,9 @@ CROSS JOIN LATERAL (
       AND i.platform = o.platform
       AND i.platform_order_id = o.platform_order_id
       AND coalesce(i.currency, o.currency) = o.currency
-) held
+) found
 -- An items_fingerprint that is empty says that not all items could be read.
-WHERE o.total_count <> held.quantity OR (o.subtotal <> 0 AND held.lines = 0) OR s.items_fingerprint = ''
+WHERE o.total_count <> found.quantity OR (o.subtotal <> 0 AND found.lines = 0) OR s.items_fingerprint = ''
 UNION ALL
 SELECT
     s.store,

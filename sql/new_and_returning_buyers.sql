@@ -11,7 +11,7 @@
 --   orders [orders]: how many
 --   revenue [currency]: what the seller gets
 -- Caveats:
---   A buyer is a BrickLink username: one who changes it counts as new. Who bought in two currencies counts in both rows.
+--   A buyer is a BrickLink username: one who changes it counts as new. A buyer in two currencies counts in both rows.
 --   First means the first order in this warehouse that counts as revenue.
 --   buyers do not add up over months, or over currencies; orders and revenue do.
 -- Period: month
@@ -31,7 +31,7 @@ known AS (
     SELECT bought.*, min(month) OVER (PARTITION BY store, buyer_username) AS first_month
     FROM bought
 ),
-told AS (
+labelled AS (
     SELECT
         known.*,
         CASE
@@ -49,5 +49,5 @@ SELECT
     CASE WHEN buyer_kind = 'unknown' THEN count(*) ELSE count(DISTINCT buyer_username) END AS buyers,
     count(*) AS orders,
     sum(revenue) AS revenue
-FROM told
+FROM labelled
 GROUP BY store, month, buyer_kind, currency

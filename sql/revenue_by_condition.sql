@@ -5,7 +5,7 @@
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
---   condition: N new or U used; null where the item is not known
+--   condition: N new or U used; null if the item is not known
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: orders with such an item
 --   lots [lots]: lines of orders
@@ -13,8 +13,8 @@
 --   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
 -- Caveats:
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
---   The row without an item holds what is not known: items purged by BrickLink before they were fetched (see missing),
---     and where the lines of an order differ from its total by a rounding, that.
+--   The row without an item has what is not known: items purged by BrickLink before they were fetched (see missing),
+--     and the difference if rounded lines of an order do not add up to its total.
 -- Period: month, adds up
 -- Chart: items_total by condition
 -- Stored: when large

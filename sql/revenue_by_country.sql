@@ -6,7 +6,7 @@
 --   store: key of the store, from BL_STORE
 --   basis: which date counts: order_date, paid_date or shipped_date
 --   month [date]: first day of the month, in the store's time zone (BL_TIMEZONE)
---   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
+--   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address
 --   currency: ISO 4217 code of the amounts
 --   orders [orders]: how many
 --   items_total [currency]: what the items cost

@@ -5,7 +5,7 @@
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   month [date]: first day of the month of the order date, in the store's time zone (BL_TIMEZONE)
---   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
+--   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null if the item is not known
 --   item_number: catalogue number; null if the item is not known, or is a custom item that has none
 --   item_name: catalogue name; null if the item is not known or has no number
 --   currency: ISO 4217 code of the amount
@@ -15,8 +15,8 @@
 --   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
 -- Caveats:
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
---   The row without an item holds what is not known: items purged by BrickLink before they were fetched (see missing),
---     and where the lines of an order differ from its total by a rounding, that.
+--   The row without an item has what is not known: items purged by BrickLink before they were fetched (see missing),
+--     and the difference if rounded lines of an order do not add up to its total.
 --   All colours and conditions of an item are one row. Items without a number, which sellers make up themselves
 --     (custom items), are one row for each type, without a name: revenue_items has each of them.
 -- Period: month, adds up

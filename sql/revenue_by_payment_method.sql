@@ -6,7 +6,7 @@
 --   store: key of the store, from BL_STORE
 --   basis: which date counts: order_date, paid_date or shipped_date
 --   month [date]: first day of the month, in the store's time zone (BL_TIMEZONE)
---   payment_method: payment method in BrickLink's words; null where none is known
+--   payment_method: payment method in BrickLink's words; null if none is known
 --   currency: ISO 4217 code of the amounts
 --   orders [orders]: how many
 --   items_total [currency]: what the items cost

@@ -13,8 +13,8 @@
 --   day [date]: its day in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
 --   year: its year in the store's time zone
---   buyer_key: tells one buyer from another, without the name; null where BrickLink has lost the name
---   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
+--   buyer_key: identifies a buyer without the name; null if BrickLink has lost the name
+--   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address
 --   payment_method: payment method in BrickLink's words
 --   currency: ISO 4217 code of the amounts
 --   items_total [currency]: what the items cost
@@ -30,7 +30,7 @@
 --   sales_tax_by_bricklink [currency]: sales tax in the total that BrickLink collects and pays
 -- Caveats:
 --   An order is here once for each basis whose date it has: filter on one basis before adding anything up.
---   In a large warehouse filter on basis and at: by order date that uses an index; a day is worked out for every row.
+--   In a large warehouse filter on basis and at: by order date that uses an index; a day is computed for every row.
 -- Period: day
 -- Stored: when large
 WITH dated AS NOT MATERIALIZED (

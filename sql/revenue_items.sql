@@ -1,8 +1,8 @@
 -- Item lines of the orders that count as revenue
 --
--- Every line of every order in revenue_orders, on its order date. Where the lines of an order do not add up to
--- what BrickLink says its items cost, because they were purged before they were fetched, say, one more row
--- without an item makes up the difference: so the items always add up to the orders.
+-- Every line of every order in revenue_orders, on its order date. If the lines of an order do not add up to what
+-- BrickLink says its items cost, for example because they were purged before they were fetched, one more row
+-- without an item has the difference: so the items always add up to the orders.
 --
 -- Question: Which items were sold, on which date, and for how much?
 -- Grain: store, platform, platform_order_id, batch_number, line_number
@@ -10,18 +10,18 @@
 --   store: key of the store, from BL_STORE
 --   platform: where the order was placed: bricklink
 --   platform_order_id: the order's id at the platform
---   batch_number: batch of the order, from 1; null in the row that makes up the difference
---   line_number: line within the batch, from 1; null in the row that makes up the difference
+--   batch_number: batch of the order, from 1; null in the row that has the difference
+--   line_number: line within the batch, from 1; null in the row that has the difference
 --   order_date [UTC]: when it was ordered
 --   day [date]: the day of the order, in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
---   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null where the item is not known
+--   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null if the item is not known
 --   item_number: catalogue number; null if the item is not known, or is a custom item that has none
 --   item_name: catalogue name, or the name of a custom item; null if the item is not known
---   category_id: BrickLink's id of the category; null where the item is not known
---   color_id: BrickLink's id of the colour, 0 where there is none; null where the item is not known
---   color_name: name of the colour; null where the item is not known
---   condition: N new or U used; null where the item is not known
+--   category_id: BrickLink's id of the category; null if the item is not known
+--   color_id: BrickLink's id of the colour, 0 if there is none; null if the item is not known
+--   color_name: name of the colour; null if the item is not known
+--   condition: N new or U used; null if the item is not known
 --   currency: ISO 4217 code of the amount
 --   quantity [pieces]: how many pieces
 --   items_total [currency]: final unit price x quantity

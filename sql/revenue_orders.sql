@@ -3,7 +3,7 @@
 -- The one definition of revenue: every other report of revenue selects from here.
 -- An order counts unless its status excludes it. The list names what is excluded, so a status that nobody
 -- knew yet counts, and is flagged in unknown_statuses; it does not vanish.
--- Revenue is final_total: the total less the tax that BrickLink collects and pays on itself. Where BrickLink
+-- Revenue is final_total: the total less the tax that BrickLink collects and pays on itself. If BrickLink
 -- gave no final_total it is the total.
 --
 -- Question: Which orders count as revenue, on which dates, and with what amounts?
@@ -14,12 +14,12 @@
 --   platform_order_id: the order's id at the platform
 --   timezone: the store's time zone, in which days, months and years begin and end, from BL_TIMEZONE
 --   order_date [UTC]: when it was ordered
---   paid_at [UTC]: when it was paid; null where it has no payment date
---   shipped_at [UTC]: when it was shipped, or first seen shipped; null where neither is known
+--   paid_at [UTC]: when it was paid; null if it has no payment date
+--   shipped_at [UTC]: when it was shipped, or first seen shipped; null if neither is known
 --   status: normalised status
 --   platform_status: the status in BrickLink's own word
---   buyer_key: tells one buyer from another, without the name; null where BrickLink has lost the name
---   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
+--   buyer_key: identifies a buyer without the name; null if BrickLink has lost the name
+--   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address
 --   payment_method: payment method in BrickLink's words
 --   total_count [pieces]: how many pieces
 --   currency: ISO 4217 code of the amounts
@@ -35,8 +35,8 @@
 --   sales_tax_by_seller [currency]: sales tax in the total that the seller pays to the tax office
 --   sales_tax_by_bricklink [currency]: sales tax in the total that BrickLink collects and pays
 -- Caveats:
---   Where BrickLink gives no shipping date, shipped_at is the first time the status history saw the order shipped, by
---     BrickLink's date of that status where it gives one. An order first seen long after may so be dated too late.
+--   If BrickLink gives no shipping date, shipped_at is the first time the status history saw the order shipped, by
+--     BrickLink's date of that status if it gives one. An order that was first seen long after may be dated too late.
 --   A batch added to an order resets its order date, and takes the payment date away until it is paid again.
 --   Currencies are never added together.
 --   Partial refunds are not taken off: BrickLink's API does not show them, a seller sees them only on the order's page.

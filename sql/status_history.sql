@@ -1,8 +1,8 @@
 -- Status history
 --
 -- Every order's history as a slowly changing dimension (type 2): one row for each state it was seen in, without
--- gaps or overlaps from the first on. It is sampled: BrickLink tells an order's state as of now and the date of its
--- last change of status, and the pipeline asks every so often. valid_from_is tells what valid_from rests on.
+-- gaps or overlaps from the first on. It is sampled: BrickLink shows an order's state as of now and the date of its
+-- last change of status, and the pipeline asks at intervals. valid_from_is says where valid_from comes from.
 --
 -- Question: In which state was an order at a given moment?
 -- Grain: store, platform, platform_order_id, valid_from

@@ -8,7 +8,7 @@
 --   status: normalised status; not_seen: placed by then, but its status at that time was never seen
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: how many
---   revenue [currency]: their final_total (total where it is absent) at that time
+--   revenue [currency]: their final_total (total if it is absent) at that time
 -- Caveats:
 --   An order is counted in every month from that in which it was placed. The current month is as of now.
 --   From the status history, which is sampled: before the first sync of an order only its then last change is known.

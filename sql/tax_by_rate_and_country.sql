@@ -6,8 +6,8 @@
 --   store: key of the store, from BL_STORE
 --   basis: which date counts: order_date, paid_date or shipped_date
 --   month [date]: first day of the month, in the store's time zone (BL_TIMEZONE)
---   country_code: country of the address, ISO 3166-1 alpha-2; null where there is no address
---   vat_rate [%]: VAT rate; null where BrickLink gives none
+--   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address
+--   vat_rate [%]: VAT rate; null if BrickLink gives none
 --   currency: ISO 4217 code of the amounts
 --   orders [orders]: how many
 --   total [currency]: what the buyers pay, all tax included
@@ -18,11 +18,11 @@
 --   sales_tax_by_seller [currency]: sales tax in the total that the seller pays to the tax office
 --   sales_tax_by_bricklink [currency]: sales tax in the total that BrickLink collects and pays
 --   tax_collected_by_bricklink [currency]: what BrickLink kept in fact: total - final_total
---   unexplained [currency]: tax_collected_by_bricklink - vat_by_bricklink - sales_tax_by_bricklink; 0 where all is well
+--   unexplained [currency]: tax_collected_by_bricklink - vat_by_bricklink - sales_tax_by_bricklink; 0 if there is no error
 --   revenue [currency]: what the seller gets: total - tax_collected_by_bricklink; VAT and sales tax by the seller are in it
 -- Caveats:
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
---   Where BrickLink does not say that it collects a tax, the seller does. VAT is BrickLink's figure, not worked out here.
+--   If BrickLink does not say that it collects a tax, the seller does. VAT is BrickLink's figure, not computed here.
 -- Period: month, adds up
 -- Chart: vat_by_seller by country_code
 -- Stored: when large

@@ -163,8 +163,8 @@ runs = Table(
         "started, succeeded, completed_with_errors, stopped_at_budget, failed or canceled",
         null=False,
     ),
-    _time("listed_at", "When both lists, unfiled and filed, were asked; null where they were not"),
-    _count("orders_listed", "Orders in BrickLink's lists; null where none was asked, or for some orders only"),
+    _time("listed_at", "When both lists, unfiled and filed, were asked; null if they were not"),
+    _count("orders_listed", "Orders in BrickLink's lists; null if none was asked, or if only some orders are synced"),
     _count("orders_created", "Orders new to the warehouse"),
     _count("orders_updated", "Orders whose content changed"),
     _count("orders_skipped", "Orders found unchanged"),
@@ -197,7 +197,7 @@ run_orders = Table(
     Column("position", Integer, nullable=False, comment="Order of priority within the run, from 1"),
     _text("reason", "Why it is fetched", null=False),
     _flag("fetch_order", "The order itself is fetched; else only its items", null=False),
-    _flag("force_items", "Items are fetched even where they cannot have changed", null=False),
+    _flag("force_items", "Items are fetched even if they cannot have changed", null=False),
     _text("outcome", "created, updated, skipped, failed or deferred; null until done"),
     schema="sync",
     comment="What each run set out to fetch, and how it went",
@@ -227,7 +227,7 @@ order_state = Table(
     _time("failed_at", "When the last attempt failed"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="Failed attempts in a row"),
     schema="sync",
-    comment="Per order: what the list said, what the warehouse holds, what failed",
+    comment="Per order: what the list said, what is stored, what failed",
 )
 
 api_calls = Table(
@@ -237,7 +237,7 @@ api_calls = Table(
     _text("store", "Key of the store", null=False),
     _text("run_id", "The run that made the call", null=False),
     _time("started_at", "Written before the call was sent", null=False),
-    _time("finished_at", "When it was over; null where the process died meanwhile"),
+    _time("finished_at", "When it ended; null if the process died before"),
     _text("method", "HTTP method", null=False),
     _text("path", "Path below the API's base URL", null=False),
     _text("outcome", "ok, or the kind of failure; null counts as spent"),
@@ -294,7 +294,7 @@ report_views = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="Name of the view in the schema reports"),
     _text("digest", "Digest of the SQL from which the views were made", null=False),
-    _time("stored_at", "The report shows the state of this moment; null where it is worked out when it is read"),
+    _time("stored_at", "The report shows the state of this moment; null if it is computed when it is read"),
     schema="sync",
     comment="One row per report: the view that has been made of it",
 )
