@@ -45,6 +45,11 @@ class StopReason(StrEnum):
     SETTINGS = "settings"
     ERROR = "error"
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `bl`."""
+        return _EXIT_CODES[self]
+
 
 class RunStatus(StrEnum):
     """The state of a run, or how it ended."""
@@ -67,6 +72,15 @@ class ExitCode:
     BUDGET = 4
     CREDENTIALS = 5
     UNREACHABLE = 6
+
+
+_EXIT_CODES = {
+    StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
+    StopReason.UNREACHABLE: ExitCode.UNREACHABLE,
+    StopReason.BUDGET: ExitCode.BUDGET,
+    StopReason.SETTINGS: ExitCode.USAGE,
+    StopReason.ERROR: ExitCode.OTHER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,15 +254,6 @@ class Stop:
     message: str
 
 
-_EXIT_CODES = {
-    StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
-    StopReason.UNREACHABLE: ExitCode.UNREACHABLE,
-    StopReason.BUDGET: ExitCode.BUDGET,
-    StopReason.SETTINGS: ExitCode.USAGE,
-    StopReason.ERROR: ExitCode.OTHER,
-}
-
-
 @dataclass(frozen=True)
 class SyncResult:
     """What one sync did.
@@ -278,7 +283,7 @@ class SyncResult:
     def exit_code(self) -> int:
         """The exit code of `bl`; if several apply, the first in the order of precedence."""
         if self.stop_reason is not None:
-            return _EXIT_CODES[self.stop_reason]
+            return self.stop_reason.exit_code
         if self.orders_deferred:
             return ExitCode.BUDGET
         return ExitCode.SOME_FAILED if self.errors else ExitCode.DONE

@@ -57,6 +57,10 @@ def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL")
+    if parts.port == 0:  # one that is no number, or too large, raises the ValueError itself
+        raise ValueError("Port out of range 1-65535")
+    if "?" in value or "#" in value:
+        raise ValueError("must be a URL without a query")
     return value.rstrip("/")
 
 

@@ -34,6 +34,7 @@ from bl_pipeline.bricklink.resources import (
 )
 from bl_pipeline.bricklink.retry import RetryPolicy
 from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, ORDER_FIELDS, Loss
+from bl_pipeline.bricklink.transport import Request, RequestsTransport, Response, Transport
 
 __all__ = [
     "DEFAULT_API_URL",
@@ -62,13 +63,17 @@ __all__ = [
     "PermissionDenied",
     "PersonName",
     "RateLimited",
+    "Request",
     "RequestRefused",
+    "RequestsTransport",
     "ResourceNotFound",
+    "Response",
     "RetryPolicy",
     "ServerError",
     "ServiceDown",
     "Shipping",
     "TransientError",
+    "Transport",
     "Unreachable",
     "UnreadableLot",
     "UnreadableSummary",

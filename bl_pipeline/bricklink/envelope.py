@@ -57,9 +57,7 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
 
 
-def open_answer(
-    status: int, headers: Mapping[str, str], body: bytes, expect: Expect, path: str, now: datetime
-) -> bytes:
+def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Expect, now: datetime) -> bytes:
     """The exact bytes of the envelope's data. Raises the BrickLinkError that the answer stands for.
 
     `now` is when it came: a wait may be asked for by the time of its end.
@@ -69,17 +67,17 @@ def open_answer(
     """
     envelope = _envelope(body)
     if envelope is None:
-        raise _asked_to_wait(_without_envelope(status, body, path), headers, now)
+        raise _asked_to_wait(_without_envelope(status, body), headers, now)
     code = envelope.meta.code
     if 200 <= code < 300 and not 200 <= status < 300:
         code = status  # the two disagree: believe the one that says it went wrong
     if not 200 <= code < 300:
-        raise _asked_to_wait(_error(code, envelope.meta, status, expect=expect, path=path), headers, now)
+        raise _asked_to_wait(_error(code, envelope.meta, status, expect), headers, now)
     data = bytes(envelope.data)
     if data in (b"", b"null") and expect.absent is not None:
         return expect.absent
     if not data.startswith(expect.beginning):
-        error = InvalidAnswer("BrickLink answered without the data.", path=path, http_status=status, code=code)
+        error = InvalidAnswer("BrickLink answered without the data.", http_status=status, code=code)
         error.service_is_well = True
         raise error
     return data
@@ -113,25 +111,25 @@ def _mended(body: bytes) -> bytes:
     return _ESCAPES.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], body)
 
 
-def _without_envelope(status: int, body: bytes, path: str) -> BrickLinkError:
+def _without_envelope(status: int, body: bytes) -> BrickLinkError:
     """The error that an answer stands for which is no envelope: a gateway's, or one that was cut off."""
     if status == 401:
-        return CredentialsRefused(_refusal(""), path=path, http_status=status)
+        return CredentialsRefused(_refusal(""), http_status=status)
     if status == 429:
-        return RateLimited(_LIMITED, path=path, http_status=status)
+        return RateLimited(_LIMITED, http_status=status)
     if status >= 500 or 300 <= status < 400:
         word = "redirected" if status < 400 else "failed"
-        return ServerError(f"BrickLink {word}.", path=path, http_status=status, outcome=f"http_{status}")
+        return ServerError(f"BrickLink {word}.", http_status=status, outcome=f"http_{status}")
     if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return ServerError("BrickLink answered with a web page.", path=path, http_status=status, outcome="html")
+        return ServerError("BrickLink answered with a web page.", http_status=status, outcome="html")
     what = "nothing" if not body.strip() else "something unreadable, or cut off"
-    return InvalidAnswer(f"BrickLink answered with {what}.", path=path, http_status=status)
+    return InvalidAnswer(f"BrickLink answered with {what}.", http_status=status)
 
 
-def _error(code: int, meta: _Meta, status: int, *, expect: Expect, path: str) -> BrickLinkError:
+def _error(code: int, meta: _Meta, status: int, expect: Expect) -> BrickLinkError:
     """The error that an envelope's code stands for."""
     reason = _reason(meta.description) or _reason(meta.message)
-    about: dict[str, Any] = {"path": path, "http_status": status, "code": meta.code, "reason": reason}
+    about: dict[str, Any] = {"http_status": status, "code": meta.code, "reason": reason}
     bad_oauth = "BAD_OAUTH_REQUEST" in (_reason(meta.message), reason)
     if code == 401 or (code == 403 and not expect.of_one_order) or (bad_oauth and 400 <= code < 500):
         return CredentialsRefused(_refusal(reason, meta.description), **about)

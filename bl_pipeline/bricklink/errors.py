@@ -2,11 +2,12 @@
 
     BrickLinkError
     ├─ CredentialsRefused    stop at once: every further call would be refused as well
-    ├─ TransientError        retried here with growing waits; raised once the attempts are used up
+    ├─ TransientError        retried here with growing waits; raised once the attempts are used up, or if
+    │                        it was a write that may have been done: a write is never sent twice
     │  ├─ Unreachable        DNS, connect, TLS, timeout, reset, a body cut off by the network
     │  ├─ RateLimited        429; stop for now, asking on makes it worse
     │  ├─ ServerError        5xx, an HTML page, a redirect
-    │  └─ InvalidAnswer      empty, cut or unreadable JSON, no envelope, no data where there must be some
+    │  └─ InvalidAnswer      empty, cut or unreadable JSON, no envelope, no data though there must be some
     ├─ OrderError            this order cannot be fetched, others can: note it and go on
     │  ├─ ResourceNotFound   404
     │  ├─ PermissionDenied   403 for one order
@@ -14,8 +15,8 @@
     │  └─ InvalidResource    the answer came, but a field has a shape that nobody knows
     └─ ServiceDown           too many failed attempts in a row: stop, keep the calls for later
 
-No message holds a secret, personal data or any part of an answer's body, so each may be shown, logged and
-stored.
+`message` is for the user, `details` is the technical detail in a line of its own, and `str()` is both. No
+message holds a secret, personal data or any part of an answer's body, so each may be shown, logged and stored.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from __future__ import annotations
 class BrickLinkError(Exception):
     """Anything that went wrong with the BrickLink API; `str()` is fit for the user.
 
-    `path` is the path and query below the base URL, "" where no call was involved. `http_status` is what
-    HTTP said, `code` what the envelope's `meta.code` said, `reason` the API's own word for it
-    (`SIGNATURE_INVALID`), each None or "" where there was none.
+    `method` and `path`, with its query and below the base URL, are those of the call, "" if there was none.
+    `http_status` is what HTTP said, `code` what the envelope's `meta.code` said, `reason` the API's own word for
+    it (`SIGNATURE_INVALID`), each None or "" if there was none. `may_have_effect` says that BrickLink may have
+    done what was asked: of a write, ask what became of it before it is sent again.
     """
+
+    may_have_effect: bool = False
 
     def __init__(
         self,
         message: str,
         *,
+        method: str = "",
         path: str = "",
         http_status: int | None = None,
         code: int | None = None,
@@ -41,6 +46,7 @@ class BrickLinkError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.method = method
         self.path = path
         self.http_status = http_status
         self.code = code
@@ -58,7 +64,7 @@ class BrickLinkError(Exception):
     @property
     def details(self) -> str:
         """What was asked and answered, for those who look for the cause: a line of its own, "" if there is none."""
-        details = [f"GET {self.path}"] if self.path else []
+        details = [f"{self.method} {self.path}"] if self.path else []
         if self.http_status is not None:
             details.append(f"HTTP {self.http_status}")
         if self.code is not None:
@@ -75,20 +81,26 @@ class CredentialsRefused(BrickLinkError):
 class TransientError(BrickLinkError):
     """A fault that passes by itself, as far as anybody can tell.
 
-    `retry_after` is the wait in seconds that the server asked for, None where it did not ask.
+    `retry_after` is the wait in seconds that the server asked for, None if it did not ask.
     `service_is_well` says that the service gave a proper answer, only not the one that was needed.
     """
 
+    may_have_effect = True
     retry_after: float | None = None
     service_is_well: bool = False
 
 
 class Unreachable(TransientError):
-    """No answer, or not the whole of it, came back over the network."""
+    """No answer, or not the whole of it, came back over the network.
+
+    `may_have_effect` is False if no connection was made, so that nothing was sent.
+    """
 
 
 class RateLimited(TransientError):
-    """The API says that there were too many calls."""
+    """The API says that there were too many calls, and has done nothing."""
+
+    may_have_effect = False
 
 
 class ServerError(TransientError):
@@ -117,6 +129,8 @@ class RequestRefused(OrderError):
 
 class InvalidResource(OrderError):
     """A field cannot be read; the message names the field and what was expected, never the value."""
+
+    may_have_effect = True
 
 
 class ServiceDown(BrickLinkError):

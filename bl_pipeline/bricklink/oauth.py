@@ -7,7 +7,9 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from requests_oauthlib import OAuth1
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
+
+from bl_pipeline.bricklink.transport import Method
 
 
 @dataclass(frozen=True)
@@ -25,25 +27,28 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def signer(credentials: Credentials, nonce: str, now: datetime) -> OAuth1:
-    """What signs one request, query parameters included. For one request only: the nonce is in it."""
-    return OAuth1(
+def authorization(credentials: Credentials, method: Method, url: str, nonce: str, now: datetime) -> str:
+    """The header `Authorization` of one request, for one attempt only: the nonce is in it.
+
+    It signs the method and the URL, query parameters included. A JSON body is no part of the signature.
+    """
+    client = Client(
         credentials.consumer_key,
         client_secret=credentials.consumer_secret,
         resource_owner_key=credentials.token_value,
         resource_owner_secret=credentials.token_secret,
-        signature_method="HMAC-SHA1",
-        signature_type="AUTH_HEADER",
+        signature_method=SIGNATURE_HMAC_SHA1,
         nonce=nonce,
         timestamp=str(int(now.timestamp())),
     )
+    _, headers, _ = client.sign(url, http_method=method)
+    return str(headers["Authorization"])
 
 
 def _above_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-# At level DEBUG these two write keys, tokens and signatures into the log. Whoever turns DEBUG on for all
-# loggers does not mean that.
-for _name in ("oauthlib.oauth1.rfc5849", "requests_oauthlib.oauth1_auth"):
-    logging.getLogger(_name).addFilter(_above_debug)
+# At level DEBUG it writes keys, tokens and signatures into the log. Whoever turns DEBUG on for all loggers does not
+# mean that.
+logging.getLogger("oauthlib.oauth1.rfc5849").addFilter(_above_debug)

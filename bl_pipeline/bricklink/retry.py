@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from bl_pipeline.bricklink.errors import (
     BrickLinkError,
@@ -13,11 +14,20 @@ from bl_pipeline.bricklink.errors import (
     ServiceDown,
     TransientError,
 )
+from bl_pipeline.bricklink.transport import Method
+
+
+def is_repeatable(error: BrickLinkError, method: Method) -> TypeGuard[TransientError]:
+    """Whether the fault may pass, and the same call sent again has no second effect."""
+    return isinstance(error, TransientError) and (method == "GET" or not error.may_have_effect)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and after how many seconds a call is tried again; `jitter` needs only `random()`."""
+    """How often and after how many seconds a call is tried again; `jitter` needs only `random()`.
+
+    A write (PUT, POST) is tried again only if BrickLink has certainly not done it: it has one effect.
+    """
 
     max_attempts: int = 4
     max_attempts_when_limited: int = 2
@@ -27,16 +37,14 @@ class RetryPolicy:
     max_failures_in_a_row: int = 10
     jitter: random.Random = field(default_factory=random.SystemRandom, repr=False, compare=False)
 
-    def should_retry(self, error: BrickLinkError, attempts: int) -> bool:
+    def should_retry(self, method: Method, error: BrickLinkError, attempts: int) -> bool:
         """Whether to try again after so many attempts, the last of which ended in `error`."""
-        if not isinstance(error, TransientError):
-            return False
-        # The limit is a daily one and each attempt counts against it, so there is little to win by insisting.
-        allowed = self.max_attempts_when_limited if isinstance(error, RateLimited) else self.max_attempts
-        if attempts >= min(allowed, self.max_attempts):
-            return False
-        # Asked to stay away for longer than a run can wait: to come back sooner would only waste the call.
-        return error.retry_after is None or error.retry_after <= self.longest_wait_on_request
+        return (
+            is_repeatable(error, method)
+            and attempts < self._attempts(error)
+            # Asked to stay away for longer than a run can wait: to come back sooner would only waste the call.
+            and (error.retry_after is None or error.retry_after <= self.longest_wait_on_request)
+        )
 
     def wait_seconds(self, error: BrickLinkError, attempts: int) -> float:
         """The seconds to wait before the next attempt."""
@@ -44,6 +52,11 @@ class RetryPolicy:
         wait = self._with_jitter(wait)
         asked = error.retry_after if isinstance(error, TransientError) else None
         return wait if asked is None else max(wait, asked)
+
+    def _attempts(self, error: TransientError) -> int:
+        # The limit is a daily one and each attempt counts against it, so there is little to win by insisting.
+        limited = self.max_attempts_when_limited if isinstance(error, RateLimited) else self.max_attempts
+        return min(limited, self.max_attempts)
 
     def _with_jitter(self, wait: float) -> float:
         # Between half and the whole of the wait: threads that failed together do not come back together, and
@@ -70,20 +83,16 @@ class Breaker:
         with self._lock:
             return self._failures
 
-    def check(self, path: str) -> None:
-        """Raise ServiceDown or CredentialsRefused where sending a request for `path` would be a waste."""
+    def check(self) -> None:
+        """Raise ServiceDown or CredentialsRefused if it would be a waste to send a request."""
         with self._lock:
             refusal, failures = self._refusal, self._failures - self._forgiven
         if refusal is not None:
             raise CredentialsRefused(
-                refusal.message,
-                path=path,
-                http_status=refusal.http_status,
-                code=refusal.code,
-                reason=refusal.reason,
+                refusal.message, http_status=refusal.http_status, code=refusal.code, reason=refusal.reason
             )
         if failures >= self._limit:
-            raise ServiceDown(f"BrickLink is down: the last {failures} attempts failed. Try again later.", path=path)
+            raise ServiceDown(f"BrickLink is down: the last {failures} attempts failed. Try again later.")
 
     def note(self, error: BrickLinkError | None, *, failures_when_sent: int) -> None:
         """Learn from the outcome of one attempt, None being an answer."""

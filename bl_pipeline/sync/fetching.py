@@ -8,14 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from threading import Event, Thread
 
-from bl_pipeline.bricklink import (
-    BrickLinkClient,
-    BrickLinkError,
-    CredentialsRefused,
-    OrderError,
-    RateLimited,
-    ServiceDown,
-)
+from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
 from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
 from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER, items_needed
 from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
@@ -33,12 +26,9 @@ from bl_pipeline.sync.loading import (
     read_landed_order,
 )
 from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
-from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.sync.stops import STOPS, stop_for
 from bl_pipeline.warehouse import landing, runs, state
 from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
-from bl_pipeline.warehouse.ledger import BudgetExhausted
-
-_STOPS = (BudgetExhausted, CredentialsRefused, RateLimited, ServiceDown)
 
 
 def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> Counter[Outcome]:
@@ -84,7 +74,7 @@ def _fetch_all(
             fetcher = _Fetcher(session, client, order, states[order.order_id], landed.get(order.order_id, []))
             try:
                 return fetcher.fetch(include_items=include_items)
-            except _STOPS:
+            except STOPS:
                 stopped.set()
                 raise
 
@@ -93,7 +83,7 @@ def _fetch_all(
             for future in _as_they_come(session, futures):
                 try:
                     answers = future.result()
-                except _STOPS as error:
+                except STOPS as error:
                     session.stop(stop_for(error, session.clock()))
                 except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
                     failures.append(failure(futures[future], error))
@@ -197,7 +187,7 @@ class _Fetcher:
             # An order without any piece may be answered without data, like one whose items are gone.
             answer = self._client.order_items(order_id, purged=purged or order.total_count == 0)
             self._land("items", answer.raw)
-        except _STOPS:
+        except STOPS:
             raise
         except (BrickLinkError, UnstorableAnswer) as error:
             if purged and isinstance(error, OrderError):

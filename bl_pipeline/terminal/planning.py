@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.bricklink import BrickLinkError
-from bl_pipeline.records import Reason, SyncRequest, SyncResult
+from bl_pipeline.records import Reason, SyncRequest
 from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
@@ -53,7 +53,7 @@ def make_forecast(settings: Settings, *, full: bool) -> Forecast:
         except (BrickLinkError, BudgetExhausted) as error:
             stop = stop_for(error, session.clock(), listing=True)
             refused = RunError(stop.message)
-            refused.exit_code = SyncResult(stop_reason=stop.reason).exit_code
+            refused.exit_code = stop.reason.exit_code
             raise refused from None
 
 

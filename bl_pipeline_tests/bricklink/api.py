@@ -16,6 +16,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Api:
         self.replies: Sequence[Reply | Callable[[Request], Reply]] = []
         self.requests: list[Request] = []
         self.connections = 0
+        self.open_connections = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         api = self
@@ -59,14 +61,23 @@ class Api:
                 super().setup()
                 with api._lock:
                     api.connections += 1
+                    api.open_connections += 1
+
+            def finish(self) -> None:
+                super().finish()
+                with api._lock:
+                    api.open_connections -= 1
 
             def do_GET(self) -> None:
-                request = Request(self.command, self.path, dict(self.headers))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = Request(self.command, self.path, dict(self.headers), body)
                 with api._lock:
                     reply, *later = api.replies
                     api.replies = later or [reply]
                     api.requests.append(request)
                 self._give(reply if isinstance(reply, Reply) else reply(request))
+
+            do_PUT = do_POST = do_GET  # noqa: N815  (the server looks for these names)
 
             def _give(self, reply: Reply) -> None:
                 if reply.drop:

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import count
 
 import pytest
-import requests
-from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 
-from bl_pipeline.bricklink import BrickLinkClient, InvalidAnswer, InvalidResource, RequestRefused
-from bl_pipeline_tests.bricklink.api import Api, BudgetSpentError, Ledger, Reply, Request, envelope
-from bl_pipeline_tests.bricklink.conftest import CREDENTIALS
+from bl_pipeline.bricklink import BrickLinkClient, InvalidAnswer, InvalidResource, RequestRefused, Response
+from bl_pipeline.bricklink import Request as TransportRequest
+from bl_pipeline_tests.bricklink.api import Api, BudgetSpentError, Ledger, Reply, envelope
 
 Connect = Callable[..., BrickLinkClient]
 
@@ -24,81 +19,6 @@ ROW = {
     "cost": {"currency_code": "EUR", "subtotal": "1.2345"},
 }
 ITEM = {"item": {"no": "3001"}, "quantity": 2}
-
-
-class Validator(RequestValidator):
-    """Knows one store's credentials and every nonce it has seen."""
-
-    enforce_ssl = False
-    timestamp_lifetime = 10**9
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nonces: list[str] = []
-        self.timestamps: list[str] = []
-
-    def check_client_key(self, client_key: str) -> bool:
-        return True
-
-    def check_access_token(self, request_token: str) -> bool:
-        return True
-
-    def check_nonce(self, nonce: str) -> bool:
-        return True
-
-    def validate_timestamp_and_nonce(
-        self, client_key: str, timestamp: str, nonce: str, *tokens: object, **named: object
-    ) -> bool:
-        fresh = nonce not in self.nonces
-        self.nonces.append(nonce)
-        self.timestamps.append(timestamp)
-        return fresh
-
-    def validate_client_key(self, client_key: str, request: object) -> bool:
-        return client_key == CREDENTIALS.consumer_key
-
-    def get_client_secret(self, client_key: str, request: object) -> str:
-        return CREDENTIALS.consumer_secret
-
-    def get_access_token_secret(self, client_key: str, token: str, request: object) -> str:
-        return CREDENTIALS.token_secret if token == CREDENTIALS.token_value else "wrong"
-
-
-def signed(api: Api, validator: Validator, reply: Reply) -> Callable[[Request], Reply]:
-    """Answers with `reply` where the signature is right, else as BrickLink does where it is not."""
-
-    def check(request: Request) -> Reply:
-        host = api.url.removesuffix("/api/store/v1")
-        endpoint = SignatureOnlyEndpoint(validator)
-        valid, _ = endpoint.validate_request(host + request.path, "GET", None, request.headers)
-        return reply if valid else envelope(code=401, message="BAD_OAUTH_REQUEST")
-
-    return check
-
-
-def test_requests_are_signed_query_included(api: Api, connect: Connect) -> None:
-    validator = Validator()
-    api.replies = [signed(api, validator, envelope([]))]
-    client = connect(clock=lambda: datetime(2024, 3, 1, tzinfo=UTC))
-    client.orders(filed=True)
-    client.order_items(31)
-    assert validator.timestamps == ["1709251200"] * 2
-
-
-def test_every_attempt_is_signed_with_a_nonce_of_its_own(api: Api, connect: Connect) -> None:
-    validator = Validator()
-    client = connect()
-    api.replies = [signed(api, validator, Reply(b"", 503))] * 3 + [signed(api, validator, envelope([]))]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: client.order_items(31), range(8)))
-    assert len(validator.nonces) == len(set(validator.nonces)) == 8 + 3
-
-
-def test_the_nonce_may_be_handed_in(api: Api, connect: Connect) -> None:
-    numbers = count(1)
-    api.replies = [envelope([])]
-    connect(nonce=lambda: f"nonce-{next(numbers)}").orders(filed=False)
-    assert 'oauth_nonce="nonce-1"' in api.requests[0].headers["Authorization"]
 
 
 def test_lists_of_sales_are_asked_for_in_full(api: Api, client: BrickLinkClient, ledger: Ledger) -> None:
@@ -210,12 +130,12 @@ def test_the_attempt_is_counted_before_it_is_sent(api: Api, connect: Connect, le
 
 
 def test_an_interrupted_attempt_stays_counted_with_its_outcome_unknown(connect: Connect, ledger: Ledger) -> None:
-    class Interrupted(requests.Session):
-        def send(self, *_: object, **__: object) -> requests.Response:
+    class Interrupted:
+        def send(self, request: TransportRequest) -> Response:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        connect(session_factory=Interrupted).orders(filed=False)
+        connect(transport=Interrupted()).orders(filed=False)
     assert ledger.outcomes == [None]
 
 
@@ -230,66 +150,6 @@ def test_a_sleep_that_raises_ends_the_call(api: Api, connect: Connect) -> None:
     with pytest.raises(StoppedError):
         connect(sleep=stop).orders(filed=False)
     assert len(api.requests) == 1
-
-
-def test_calls_one_after_the_other_share_a_connection(api: Api, client: BrickLinkClient) -> None:
-    api.replies = [envelope([])]
-    for _ in range(3):
-        threading.Thread(target=client.orders, kwargs={"filed": False}).run()
-    assert api.connections == 1
-
-
-def test_parallel_calls_never_share_a_session_and_all_are_closed(api: Api, connect: Connect) -> None:
-    together = threading.Barrier(3)
-    closed = []
-
-    class Session(requests.Session):
-        def close(self) -> None:
-            closed.append(self)
-            super().close()
-
-    def reply(request: Request) -> Reply:
-        together.wait(5)
-        return envelope([])
-
-    api.replies = [reply]
-    client = connect(session_factory=Session)
-    with ThreadPoolExecutor(3) as pool:
-        for _ in range(2):
-            list(pool.map(lambda _: client.orders(filed=False), range(3)))
-    assert (api.connections, closed) == (3, [])
-    client.close()
-    assert len(set(map(id, closed))) == 3
-
-
-def test_a_session_ends_with_a_failed_attempt_or_a_closed_client(api: Api, connect: Connect) -> None:
-    closed = []
-
-    class Session(requests.Session):
-        def close(self) -> None:
-            closed.append(self)
-            super().close()
-
-    def reply(request: Request) -> Reply:
-        client.close()
-        return envelope([])
-
-    client = connect(session_factory=Session)
-    api.replies = [Reply(drop=True), envelope([]), reply]
-    client.orders(filed=False)
-    assert len(closed) == 1
-    client.orders(filed=False)
-    assert len(closed) == 2
-
-
-def test_the_machines_proxy_and_netrc_are_not_used(
-    api: Api, client: BrickLinkClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "")
-    api.replies = [envelope([])]
-    client.orders(filed=False)
-    assert api.requests[0].headers["User-Agent"].startswith("bl_pipeline/")
 
 
 @pytest.mark.parametrize("url", ["", "api.bricklink.com", "ftp://api.bricklink.com", "https://"])

@@ -41,7 +41,7 @@ def take_apart(status: int, headers: dict[str, str], body: bytes) -> None:
         (ORDER, read_order), (ITEMS, read_items), (ITEMS_OF_PURGED, read_items), (ORDERS, read_summaries),
     ):  # fmt: skip
         try:
-            raw = open_answer(status, headers, body, expect, "/orders/1", NOW)
+            raw = open_answer(status, headers, body, expect, NOW)
             assert isinstance(raw, bytes)
             raw.decode()
             reader(raw)
@@ -86,7 +86,7 @@ def test_an_answer_cut_off_anywhere_is_never_an_answer(body: bytes) -> None:
     for length in range(0, len(body), 1 + len(body) // 400):
         for expect in (ORDER, ITEMS, ITEMS_OF_PURGED, ORDERS):
             with pytest.raises(InvalidAnswer):
-                open_answer(200, {}, body[:length], expect, "/orders", NOW)
+                open_answer(200, {}, body[:length], expect, NOW)
 
 
 @pytest.mark.parametrize("depth", [100, 900, 990, 5_000, 500_000])

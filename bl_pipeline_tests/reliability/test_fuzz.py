@@ -13,15 +13,12 @@ from copy import deepcopy
 from datetime import UTC
 from random import Random
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
-import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from requests.adapters import BaseAdapter
 
-from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
+from bl_pipeline.bricklink import BrickLinkClient, Credentials, Request, Response, RetryPolicy
 from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxOrder, Store, Wire
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
@@ -44,23 +41,16 @@ WIRE = Wire()
 EXPECTED_ERRORS = {"InvalidResource", "NotNormalisable", "UnstorableAnswer", "InvalidAnswer"}
 
 
-class Canned(BaseAdapter):
+API_URL = "http://bricklink.test/api"
+
+
+class Canned(NamedTuple):
     """BrickLink without a network: the bytes of each answer, by path."""
 
-    def __init__(self, answers: dict[str, bytes]) -> None:
-        super().__init__()
-        self._answers = answers
+    answers: dict[str, bytes]
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        parts = urlsplit(request.url or "")
-        path = str(parts.path).removeprefix("/api") + (f"?{parts.query}" if parts.query else "")
-        response = requests.Response()
-        response.status_code, response.request, response.url = 200, request, request.url or ""
-        response._content = self._answers[path]
-        return response
-
-    def close(self) -> None:
-        """Nothing is open."""
+    def send(self, request: Request) -> Response:
+        return Response(200, {}, self.answers[request.url.removeprefix(API_URL)])
 
 
 CREDENTIALS: dict[str, Any] = {name.lower(): "made-up" for name in CREDENTIAL_VARIABLES}
@@ -72,19 +62,14 @@ class CannedSession(SyncSession):
     answers: dict[str, bytes]
 
     def client(self, run_id: str) -> BrickLinkClient:
-        def session() -> requests.Session:
-            made = requests.Session()
-            made.mount("http://", Canned(self.answers))
-            return made
-
         return BrickLinkClient(
             Credentials("key", "secret", "token", "token secret"),
             CallLedger(self.warehouse.engine, key="key", store=self.warehouse.store, run_id=run_id, budget=self.budget),
-            base_url="http://bricklink.test/api",
+            base_url=API_URL,
             retry=RetryPolicy(jitter=Random(1), max_failures_in_a_row=10**6),
             clock=self.clock,
             sleep=lambda _seconds: None,
-            session_factory=session,
+            transport=Canned(self.answers),
         )
 
 

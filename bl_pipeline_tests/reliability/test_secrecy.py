@@ -85,7 +85,7 @@ def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
     """
     # Below a warning it logs the statements of Dagster's own history.
     caplog.set_level(logging.WARNING, logger="sqlalchemy.engine")
-    for name in (None, "urllib3", "requests_oauthlib", "oauthlib", "oauthlib.oauth1.rfc5849", "bl_pipeline", "dagster"):
+    for name in (None, "urllib3", "oauthlib", "oauthlib.oauth1.rfc5849", "bl_pipeline", "dagster"):
         caplog.set_level(logging.DEBUG, logger=name)
     told: list[str] = []
     exits: list[int] = []

@@ -1,0 +1,154 @@
+"""How a signed request gets to BrickLink and its answer back: one method, so that another way is a few lines.
+
+class NoNetwork:
+    def send(self, request: Request) -> Response:
+        return Response(200, {}, b'{"meta": {"code": 200}, "data": []}')
+
+client = BrickLinkClient(credentials, call_log, transport=NoNetwork())
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from bl_pipeline.bricklink.errors import Unreachable
+
+Method = Literal["GET", "PUT", "POST"]
+
+_CONNECT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One signed request, for one attempt only; the repr shows neither the signature nor the body."""
+
+    method: Method
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What HTTP answered, whatever it means; `headers` are those that the client asks for, as `Retry-After`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """Sends a request once. Threads call it at the same time."""
+
+    def send(self, request: Request) -> Response:
+        """The answer to the request, of any status. Raises Unreachable if none came, or not the whole of it."""
+
+
+class RequestsTransport:
+    """HTTP by the library requests: a pool of sessions, one for each request that is under way.
+
+    `timeout` is the wait in seconds for the next bytes of an answer. It follows no redirect and repeats nothing.
+    Close it after use.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = (min(_CONNECT_TIMEOUT, timeout), timeout)
+        self._user_agent = _user_agent()
+        self._idle: deque[requests.Session] = deque()
+        self._closed = False
+
+    def send(self, request: Request) -> Response:
+        """Send it once, over an open connection if there is one. Raises Unreachable."""
+        try:
+            with self._session() as session:
+                answer = session.request(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    data=request.body,
+                    auth=_signed_already,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+            return Response(answer.status_code, answer.headers, answer.content)
+        except (OSError, urllib3.exceptions.HTTPError) as error:  # every RequestException is an OSError
+            fault = network_fault(error)
+        # Outside of the except clause: the original error holds the signed request and must not travel along.
+        unreachable = Unreachable(f"Cannot reach {urlsplit(request.url).hostname} ({fault.word}).", outcome=fault.word)
+        unreachable.may_have_effect = fault.may_have_arrived
+        raise unreachable
+
+    def close(self) -> None:
+        """Close all connections, those in use as soon as they are not."""
+        self._closed = True
+        # Not by a look at its length: another thread may do the same.
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        """A session that no other thread uses meanwhile, with its open connection if there is one."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = requests.Session()
+            session.trust_env = False  # a proxy or .netrc of the machine must not get at the signed requests
+            session.headers["User-Agent"] = self._user_agent
+        try:
+            yield session
+        except BaseException:
+            session.close()
+            raise
+        self._idle.append(session)
+        if self._closed:
+            self.close()
+
+
+def _signed_already(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps the signature: without it, requests would take a user and a password from the URL in its place."""
+    return request
+
+
+def _user_agent() -> str:
+    try:
+        return f"bl_pipeline/{importlib.metadata.version('bl-pipeline')}"
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was not installed
+        return "bl_pipeline/0"
+
+
+class NetworkFault(NamedTuple):
+    """A short word for what went wrong on the network, and whether the request may have arrived all the same."""
+
+    word: str
+    may_have_arrived: bool
+
+
+def network_fault(error: BaseException) -> NetworkFault:
+    """What an error of requests, or one that it carries, says of the network."""
+    found: list[object] = [error]
+    for each in found:
+        if isinstance(each, urllib3.exceptions.NameResolutionError):
+            return NetworkFault("dns", may_have_arrived=False)
+        if isinstance(each, urllib3.exceptions.NewConnectionError):  # a TimeoutError by inheritance only
+            return NetworkFault("connection", may_have_arrived=False)
+        if isinstance(each, requests.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
+            return NetworkFault("timeout", may_have_arrived=False)
+        if isinstance(each, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+            return NetworkFault("tls", may_have_arrived=True)
+        if isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+            return NetworkFault("timeout", may_have_arrived=True)
+        if isinstance(each, BaseException):
+            # An error may carry one that carries it again.
+            carried = (*each.args, getattr(each, "reason", None))
+            found += [one for one in carried if not any(one is known for known in found)]
+    return NetworkFault("connection", may_have_arrived=True)
