@@ -15,6 +15,8 @@ from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.retention import delete_runs_before
 from bl_pipeline.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 OLD = 1200
 SOON = timedelta(minutes=1)
 

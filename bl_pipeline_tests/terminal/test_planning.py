@@ -17,6 +17,8 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.expected import as_json, dump, versions
 from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, told
 
+pytestmark = pytest.mark.slow
+
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 LISTS = ["direction=in&filed=false", "direction=in&filed=true"]
 

@@ -13,6 +13,8 @@ import pytest
 from bl_pipeline.sandbox import Store
 from bl_pipeline_tests.terminal.conftest import BL, Bl
 
+pytestmark = pytest.mark.slow
+
 
 def run_in_terminal(*arguments: str) -> tuple[str, str]:
     """Standard output of a process, and what a terminal on its standard error got."""

@@ -19,6 +19,8 @@ from bl_pipeline.warehouse import database
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
 
+pytestmark = pytest.mark.slow
+
 READING = [
     ["status"],
     ["status", "--json"],

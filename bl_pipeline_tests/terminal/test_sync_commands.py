@@ -17,6 +17,8 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import FIELDS, NOWHERE, Bl, expect, only_message, only_message_of_run, told
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_sync_reports_what_it_did(bl: Bl, server: SandboxServer) -> None:
     result = expect(bl("sync"), 0)
