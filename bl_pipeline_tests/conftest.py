@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of xdist where the home is."""
+    """Give a worker of xdist the path of the home."""
     node.workerinput["home"] = str(node.config.stash[_HOME])
 
 
@@ -75,7 +75,7 @@ class Postgres:
     admin_url: str = field(repr=False)
 
     def prepare(self) -> None:
-        """Make the template, where no other worker has."""
+        """Make the template, if no other worker has."""
 
         def migrate(url: str) -> None:
             with open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
@@ -84,7 +84,7 @@ class Postgres:
         self.make_template(TEMPLATE, "template1", migrate)
 
     def make_template(self, name: str, template: str, fill: Callable[[str], None]) -> None:
-        """Make a template from another by filling it, where no other worker has."""
+        """Make a template from another by filling it, if no other worker has."""
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             admin.execute("SELECT pg_advisory_lock(hashtext('bl_pipeline_tests.template'))")
             if not admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchall():
@@ -149,7 +149,7 @@ def empty_database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[str]:
-    """A database of the test's own with the warehouse's tables: empty, or where the test asks for `synced`, filled."""
+    """A database of the test's own with the warehouse's tables: empty, or if the test asks for `synced`, filled."""
     synced = {"synced", "dagster_synced"} & set(request.fixturenames)
     template = request.getfixturevalue("synced_template") if synced else TEMPLATE
     with postgres.database(template) as url:
@@ -243,7 +243,7 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture
 def make_settings(isolated: pytest.MonkeyPatch, server: SandboxServer, database_url: str) -> MakeSettings:
-    """Settings of the sandbox and the test's database, save for the fields given."""
+    """Settings of the sandbox and the test's database, except the fields given."""
 
     def make(**overrides: Any) -> Settings:
         fields = {name.lower(): value for name, value in server.environment().items()}

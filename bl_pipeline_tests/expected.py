@@ -1,4 +1,4 @@
-"""What the warehouse has to hold of a sandbox order, worked out from the store itself and not from its answers."""
+"""What the warehouse has to store of a sandbox order, computed from the store itself and not from its answers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def shown(order: SandboxOrder, amount: Decimal, places: str = "0.0001") -> Decim
 
 
 def order_row(order: SandboxOrder, *, first_order_date: Any = None, status: str | None = None) -> Row:
-    """The row of sales.orders but for where it came from; `status` where it does not follow from the order."""
+    """The row of sales.orders except its origin; `status` if it does not follow from the order."""
     costs, address, shipping, payment = order.costs, order.shipping.address, order.shipping, order.payment
     lines = {
         "name": address.full_name,
@@ -236,7 +236,7 @@ def assert_in_step(
 
 
 def dump(warehouse: Warehouse, *tables: str) -> dict[str, list[Row]]:
-    """Every row of these tables, or of all that hold orders."""
+    """Every row of these tables, or of all that have orders."""
     with warehouse.engine.connect() as connection:
         return {
             table: [

@@ -157,7 +157,7 @@ def main() -> int:
     """Plant the faults, and say which were not noticed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("paths", nargs="*", metavar="PATH", help=f"files or folders; all of {', '.join(WHERE)} if none")
-    parser.add_argument("--sample", type=int, metavar="N", help="only so many faults, drawn at random")
+    parser.add_argument("--sample", type=int, metavar="N", help="only this number of faults, drawn at random")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what the sample follows from")
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="for the tests of one fault")
     asked = parser.parse_args()

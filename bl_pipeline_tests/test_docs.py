@@ -31,7 +31,7 @@ TEST_VARIABLES = {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15", "BL_T
 """Of the tests alone, and beginnings of names."""
 
 EVERY_COMMAND = {"--help", "--json"}
-"""Told once for all."""
+"""Described once for all commands."""
 
 
 def section(title: str) -> str:

@@ -53,7 +53,7 @@ def test_the_pythons_are_the_same_everywhere() -> None:
 
 
 def test_the_code_location_has_one_name() -> None:
-    """Whether a schedule is on hangs on it: catches a launcher that would show another."""
+    """Whether a schedule is on depends on it: catches a launcher that would show another."""
     assert PYPROJECT["tool"]["dagster"]["code_location_name"] == "bl_pipeline"
     assert re.findall(r"location_name: (\S+)", (PROJECT / "workspace.yaml").read_text()) == ["bl_pipeline"]
 

@@ -38,7 +38,7 @@ def items_still_there(order: SandboxOrder) -> bool:
 
 
 def assert_holds(warehouse: Warehouse, store: Store) -> None:
-    """The warehouse holds every sale of the store, and nothing else, with each value right."""
+    """The warehouse has every sale of the store, and nothing else, with each value right."""
     assert stored_orders(warehouse) == {str(order_id): order_row(order) for order_id, order in store.sales.items()}
     assert stored_items(warehouse) == {
         str(order_id): item_rows(order) for order_id, order in store.sales.items() if items_still_there(order)

@@ -128,7 +128,7 @@ def test_a_month_fetched_again_is_that_month_only(
     expected = {str(order_id): order_row(order) for order_id, order in store.sales.items()}
     may = [order_id for order_id, order in store.sales.items() if start <= order.date_ordered < end]
     for order_id in store.sales:
-        store.edit_remarks(order_id, "Seen only where the order itself is fetched")
+        store.edit_remarks(order_id, "Seen only if the order itself is fetched")
     expected |= {str(order_id): order_row(store.order(order_id)) for order_id in may}
 
     result = synced("full_sync", partition="2026-05-01")
@@ -169,7 +169,7 @@ def test_a_full_sync_goes_on_over_days_and_ends(
     settings = make_settings(bl_daily_call_limit=22, bl_call_reserve=0)
     synced.clock.advance(days=1)
     for order_id in store.sales:
-        store.edit_remarks(order_id, "Seen only where the order itself is fetched")
+        store.edit_remarks(order_id, "Seen only if the order itself is fetched")
 
     exits = [synced(settings=settings, full_sync=True).exit_code]
     for _ in range(3):

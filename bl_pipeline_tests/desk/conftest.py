@@ -17,7 +17,7 @@ ORDERS = 30
 
 @pytest.fixture(scope="session")
 def desk(postgres: Postgres) -> Iterator[Desk]:
-    """The UI of a store with so many sales, none of them synced yet."""
+    """The UI of a store with this number of sales, none of them synced yet."""
     store = Store.grow(orders=ORDERS, seed=7, now=datetime.now(UTC), filed=8, purged=4)
     with postgres.database() as url, serve_desk(store, url) as desk:
         yield desk

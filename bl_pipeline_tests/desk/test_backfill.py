@@ -1,4 +1,4 @@
-"""Months of a backfill where the call budget ends: what a month could not do, a later sync does."""
+"""Months of a backfill in which the call budget ends: what a month could not do, a later sync does."""
 
 from __future__ import annotations
 

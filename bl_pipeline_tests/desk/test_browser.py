@@ -53,7 +53,7 @@ def page(desk: Desk) -> Iterator[Page]:
 
 
 def picture(page: Page, name: str, until: Locator) -> None:
-    """Take a picture for the documentation, where they are asked for."""
+    """Take a picture for the documentation, if pictures are asked for."""
     expect(until.first).to_be_visible()
     if PICTURES:
         page.wait_for_timeout(1500)  # charts and tables fade in
@@ -260,7 +260,7 @@ def _run_the_graphql_example(desk: Desk) -> None:
 
 
 def _terminate_a_waiting_sync(desk: Desk) -> None:
-    """One that waits for a sync outside of Dagster holds nothing up, and leaves nothing behind."""
+    """One that waits for a sync outside of Dagster delays nothing, and leaves nothing behind."""
     with open_warehouse(desk.settings) as warehouse:
         lock = SyncLock(warehouse)
         assert lock.try_acquire()

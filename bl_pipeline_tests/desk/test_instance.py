@@ -1,4 +1,4 @@
-"""Dagster's own storage: held as long as it is used, and cleared of old runs."""
+"""Dagster's own storage: it runs while it is used, and old runs are deleted."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def as_set(isolated: pytest.MonkeyPatch, make_settings: MakeSettings, inbox: Inbox) -> Settings:
-    """Settings with the inbox, in the environment, where the sensors look for them."""
+    """Settings with the inbox, in the environment, from which the sensors read them."""
     settings = make_settings(bl_notify_urls=inbox.url, bl_store="main")
     for name, value in settings.as_environment().items():
         isolated.setenv(name, value)

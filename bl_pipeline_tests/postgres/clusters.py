@@ -1,4 +1,4 @@
-"""Looking at an embedded Postgres, and processes that hold one."""
+"""Checks of an embedded Postgres, and processes that have a lease on one."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_a_holder_killed_has_let_go_and_so_have_its_forked_children(home: Path) 
         holder.wait()
         wait_until(lambda: is_stopped(home))
     finally:
-        os.kill(child, signal.SIGKILL)  # fails where the child is gone, and so proved nothing
+        os.kill(child, signal.SIGKILL)  # fails if the child is gone, which would prove nothing
         holder.communicate()
 
 

@@ -51,7 +51,7 @@ class Death:
         event.remove(self._engine, "before_cursor_execute", self._on_statement)
 
     def plan(self, commit: int | None, *, after: bool = False) -> None:
-        """Die at this commit, counted from 0; never where it is None."""
+        """Die at this commit, counted from 0; never if it is None."""
         self._commits_left, self._after, self._dead, self.commits = commit, after, False, 0
 
     def _on_commit(self, _connection: Connection) -> None:
@@ -150,7 +150,7 @@ class World:
 
 @contextmanager
 def new_world(store: RememberingStore, database_url: str, **overrides: Any) -> Iterator[World]:
-    """A world of this store, and a warehouse that holds nothing of it yet; `overrides` are of its settings."""
+    """A world of this store, and a warehouse that has nothing of it yet; `overrides` are of its settings."""
     with (
         open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
         SandboxServer(store, timestamp_lifetime=10**9) as server,
@@ -202,7 +202,7 @@ def fits(stored: Row, order: SandboxOrder) -> bool:
     """Whether a stored row is this state of the order.
 
     Of a purged one it may know more than BrickLink does. When the order was first dated, and how it stood before
-    it was purged, only its past can tell.
+    it was purged, only its past shows it.
     """
     right = as_read(order_row(order), stored)
     known_apart = {"first_order_date"} | ({"status"} if order.is_purged else set())
@@ -213,7 +213,7 @@ def fits(stored: Row, order: SandboxOrder) -> bool:
 
 
 def check_ledger(world: World, *, allowed: int) -> int:
-    """Every request stands in the ledger, and no 24 hours hold more than the budget; returns the calls."""
+    """Every request is in the ledger, and no 24 hours have more than the budget; returns the calls."""
     with world.warehouse.engine.connect() as connection:
         times = list(connection.scalars(text("SELECT started_at FROM sync.api_calls ORDER BY started_at")))
     assert len(times) >= len(world.server.requests), "a request was sent that is not in the ledger"

@@ -21,7 +21,7 @@ WRONG = object()
 
 
 class Field(NamedTuple):
-    """A field of an answer: where it is, what it holds, and the columns it fills.
+    """A field of an answer: its place, what it contains, and the columns it fills.
 
     `costs`: what is lost if it cannot be read: the "order", the "lot", or only its "value".
     """

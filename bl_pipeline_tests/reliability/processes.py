@@ -42,7 +42,7 @@ PROVENANCE = {
         "order_document_id", "items_document_id", "first_listed_at", "order_fetched_at", "items_fetched_at",
     },
 }  # fmt: skip
-"""Columns that tell when and by which answer a row came to be: they differ where an answer came again later."""
+"""Columns that say when and from which answer a row was made: they differ if an answer came again later."""
 
 
 def run_steps(session: SyncSession, request: SyncRequest = EVERYTHING, *, batch_size: int | None = None) -> SyncResult:
@@ -141,12 +141,12 @@ def start(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 
 
 def event() -> Event:
-    """What one process can tell another."""
+    """What one process can send to another."""
     return _PROCESSES.Event()
 
 
 def barrier(parties: int) -> Barrier:
-    """Where so many processes wait for one another."""
+    """The point at which this number of processes wait for one another."""
     return _PROCESSES.Barrier(parties)
 
 
@@ -155,7 +155,7 @@ def _doomed(task: Task, kill_at: int, after: bool) -> None:
 
 
 def run_and_kill(task: Task, kill_at: int, *, after: bool) -> bool:
-    """Run it in a process that is killed at one of its commits; False where it came to its end before."""
+    """Run it in a process that is killed at one of its commits; False if it came to its end before."""
     process = start(_doomed, task, kill_at, after)
     process.join(PATIENCE)
     assert process.exitcode in (0, -signal.SIGKILL), f"the process ended by itself: {process.exitcode}"

@@ -63,7 +63,7 @@ RunOnce = Callable[..., SyncResult]
 
 @pytest.fixture
 def run_once(make_settings: MakeSettings, clock: Clock, server: SandboxServer) -> RunOnce:
-    """One run within so many calls in any 24 hours; its calls are the sandbox's too."""
+    """One run within this number of calls in any 24 hours; its calls are the sandbox's too."""
 
     def run_once(calls: int, *, parallel: int = 4, **config: object) -> SyncResult:
         settings = make_settings(
@@ -125,7 +125,7 @@ def test_first_sync_with_the_budget_ending_at_every_call(
 def test_a_budget_without_a_call_for_an_order(
     calls: int, run_once: RunOnce, sent: list[datetime], server: SandboxServer
 ) -> None:
-    """Planted: the first list asked where the second one does not fit."""
+    """Planted: the first list asked though no call is left for the second one."""
     result = run_once(calls)
 
     assert len(sent) == (LISTS if calls == LISTS else 0)

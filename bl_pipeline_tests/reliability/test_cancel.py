@@ -193,7 +193,7 @@ def _hold_the_lock(task: Task) -> None:
 
 
 def test_the_lock_dies_with_its_holder(settings: Settings, warehouse: Warehouse, server: SandboxServer) -> None:
-    """While it is held, a second one is refused or waits; kill -9 of the holder frees it.
+    """While it is taken, a second one is refused or waits; kill -9 of its process frees it.
 
     Planted: a lock that is a row in a table; a waiting run that goes on without the lock.
     """
@@ -280,7 +280,7 @@ def test_a_run_that_loses_its_lock_loads_nothing_more(
 
 
 def test_a_host_that_vanishes_does_not_keep_the_lock(warehouse: Warehouse) -> None:
-    """No packet tells Postgres that a machine has lost its power: it has to ask, and not only after two hours.
+    """No packet informs Postgres that a machine has lost its power: it has to ask, and not only after two hours.
 
     Planted: the server's own settings, which are the kernel's: 7200 seconds.
     """

@@ -342,7 +342,7 @@ def test_a_value_that_postgres_refuses_fails_its_order_and_no_other(world: World
 def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A defect of the normalisation itself: it must not hold up all the other orders, in this run and every next.
+    """A defect of the normalisation itself: it must not stop all the other orders, in this run and every next.
 
     Caught: any error but the known ones ended the batch, and as the answer had landed, each batch after it.
     """
@@ -369,7 +369,7 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
 def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
     dagster_sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
-    """The whole way, through the jobs. Caught: a run that fails for one order, a job that mends nothing."""
+    """The whole way, through the jobs. Caught: a run that fails for one order, a job that repairs nothing."""
     order_id = min(order.order_id for order in store.sales.values() if not order.is_purged)
     server.faults.on(f"/orders/{order_id}$", Fault.HTML200)
 

@@ -29,13 +29,13 @@ RunOnce = Callable[..., SyncResult]
 
 @pytest.fixture
 def store() -> Store:
-    """A store whose full sync takes days where the budget is a tenth of it."""
+    """A store whose full sync takes days: the budget is a tenth of it."""
     return Store.grow(orders=ORDERS, seed=9, now=NOW, filed=5, purged=3)
 
 
 @pytest.fixture
 def run_once(make_settings: MakeSettings, clock: Clock) -> RunOnce:
-    """One run, within so many calls in any 24 hours."""
+    """One run, within this number of calls in any 24 hours."""
 
     def run_once(request: SyncRequest = SYNC, *, calls: int = 1000, rechecks: int = 0) -> SyncResult:
         settings = make_settings(
@@ -140,7 +140,7 @@ def test_a_full_sync_survives_budget_stops_kills_and_days(
 def test_asked_for_twice_it_is_done_once(
     run_once: RunOnce, store: Store, server: SandboxServer, clock: Clock, warehouse: Warehouse
 ) -> None:
-    """A run asked for again where the budget stopped it goes on. Planted: each request a full sync of its own."""
+    """A run requested again after the budget stopped it goes on. Planted: each request a full sync of its own."""
     assert run_once().success
     clock.advance(hours=24)
     asked(server)
@@ -180,7 +180,7 @@ def test_an_order_that_cannot_be_read_does_not_keep_it_open(
 def test_an_order_changed_meanwhile_has_its_items_fetched_too(
     filed: bool, run_once: RunOnce, store: Store, server: SandboxServer, clock: Clock, warehouse: Warehouse
 ) -> None:
-    """Planted: items forced only where nothing but the full sync calls for the order."""
+    """Planted: items forced only if the full sync is the only reason to fetch the order."""
     assert run_once().success
     clock.advance(hours=1)
     order_id = next(key for key, order in store.sales.items() if not order.is_purged and order.is_filed == filed)

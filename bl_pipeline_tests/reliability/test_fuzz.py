@@ -224,7 +224,7 @@ def fuzz(warehouse: Warehouse, mutations: list[Mutation | None]) -> None:
 
 
 def sweep(every: int) -> list[Mutation | None]:
-    """Every field with every so many-eth nasty value."""
+    """Every field with every n-th difficult value."""
     pairs = [("detail", field) for field in DETAIL] + [("lot", field) for field in LOT]
     return [
         Mutation(answer, field, value)

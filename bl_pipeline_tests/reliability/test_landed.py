@@ -41,15 +41,15 @@ def assert_rebuilt_alike(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "die_at"), [(False, 20), (False, 26), (False, 32), (True, 12), (True, 17), (True, 21), (True, 24)]
+    ("stored", "die_at"), [(False, 20), (False, 26), (False, 32), (True, 12), (True, 17), (True, 21), (True, 24)]
 )
-def test_killed_before_the_load_and_purged_before_the_next_run(world: World, held: bool, die_at: int) -> None:
-    """With the orders themselves held from before, or new as their items are.
+def test_killed_before_the_load_and_purged_before_the_next_run(world: World, stored: bool, die_at: int) -> None:
+    """With the orders themselves stored before, or new as their items are.
 
     Planted: items that landed for an order loaded before are not given to it when the order itself comes again.
     """
     originals = {str(order_id): order for order_id, order in world.store.sales.items()}
-    if held:
+    if stored:
         world.sync(SyncRequest(include_items=False))
     assert world.sync_or_die(die_at=die_at, after=True) is None
     assert stored_items(world.warehouse) == {}
@@ -71,7 +71,7 @@ def test_killed_before_the_load_and_purged_before_the_next_run(world: World, hel
 def test_an_order_whose_items_could_not_be_read_keeps_what_it_was(world: World, answer: str) -> None:
     """Its last status before the purge is known from an answer that failed for its items' sake.
 
-    Planted: an order that is dropped with its items where those cannot be read.
+    Planted: an order that is dropped with its items if those cannot be read.
     """
     world.server.wire = Wire(purged_items=answer)  # type: ignore[arg-type]
     order_id = world.store.place_order(paid=True)

@@ -359,7 +359,7 @@ def stage(database_url: str) -> Iterator[tuple[Warehouse, str, Death]]:
 
 
 def live(stage: tuple[Warehouse, str, Death], profile: settings) -> Tally:
-    """Run so many lives."""
+    """Run this number of lives."""
     tally = Tally()
     # A function that makes one does as well as the class.
     machine = cast(type[RuleBasedStateMachine], lambda: Life(*stage, tally))

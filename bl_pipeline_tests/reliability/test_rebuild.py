@@ -47,7 +47,7 @@ def store() -> Store:
 
 
 def sales(warehouse: Warehouse) -> dict[str, list[Row]]:
-    """Every row of `sales`, with the ids and times that say where it came from."""
+    """Every row of `sales`, with the ids and times of its origin."""
     return {table: sorted(rows, key=lambda row: row["store"]) for table, rows in dump(warehouse, *SALES).items()}
 
 
@@ -92,7 +92,7 @@ def make_history(settings: Settings, store: Store, server: SandboxServer) -> Non
     pass_time()
     sync_once(settings, clock, SyncRequest(order_ids=(str(first), str(third))))
     pass_time()
-    # Failures: of two that are held, and of one that is new and never was.
+    # Failures: of two that are stored, and of one that is new and never was.
     store.set_status(second, "OCR")
     new = store.place_order()
     for broken in (second, new):
@@ -117,7 +117,7 @@ def eventful_template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[str]:
-    """A database with a past where the test asks for `eventful`, else an empty one."""
+    """A database with a past if the test asks for `eventful`, else an empty one."""
     eventful = "eventful" in request.fixturenames
     template = request.getfixturevalue("eventful_template") if eventful else "bl_pipeline_template"
     with postgres.database(template) as url:
@@ -228,7 +228,7 @@ def test_killed_it_has_changed_nothing(kill_at: int, eventful: Warehouse, settin
 
 
 def run_rebuild_and_kill(task: Task, kill_at: int) -> bool:
-    """Rebuild in a process that is killed before one of its commits; False where it came to its end."""
+    """Rebuild in a process that is killed before one of its commits; False if it came to its end."""
     process = start(_doomed_rebuild, task, kill_at)
     process.join(PATIENCE)
     assert process.exitcode in (0, -signal.SIGKILL)

@@ -35,7 +35,7 @@ CREATE TRIGGER planted BEFORE INSERT ON landing.documents FOR EACH ROW EXECUTE F
 
 
 def personal(store: Store) -> set[str]:
-    """What tells of a buyer, as it is in the answers."""
+    """What identifies a buyer, as it is in the answers."""
     words: set[str | None] = set()
     for order in store.sales.values():
         address = order.shipping.address

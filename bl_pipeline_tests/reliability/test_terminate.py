@@ -1,4 +1,4 @@
-"""Terminate in the UI between two steps, where nothing of the pipeline is under way, and Ctrl-C at any moment."""
+"""Terminate in the UI between two steps, when nothing of the pipeline is under way, and Ctrl-C at any moment."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_orders_of_the_same_moment_are_all_seen(world: World) -> None:
 
 @pytest.mark.parametrize("backwards", [timedelta(milliseconds=1), timedelta(days=400)])
 def test_a_status_that_changed_earlier_than_it_had_is_seen(world: World, backwards: timedelta) -> None:
-    """Caught: `>` where a change of date_status_changed is looked for."""
+    """Caught: `>` in the search for a change of date_status_changed."""
     world.sync()
     order = sales(world)[1]
     # The list shows nothing else of it.

@@ -248,7 +248,7 @@ class Books:
         return self._first(seen, lambda past: past.status in {"shipped", "completed"})
 
     def received_at(self, seen: Seen) -> datetime | None:
-        """When it was received, where it was ever seen so."""
+        """When it was received, if it was ever seen so."""
         return self._first(seen, lambda past: past.order.status == "RECEIVED")
 
     def _first(self, seen: Seen, fits: Callable[[Seen], bool]) -> datetime | None:

@@ -84,7 +84,7 @@ class SalesReports(Accounts):
         return add_up(self.revenue_dates(), ("store", "basis", *keys, "currency"), SUMS)
 
     def tax_by_rate_and_country(self) -> list[Row]:
-        """VAT and sales tax, told apart by who collects them."""
+        """VAT and sales tax, by who collects them."""
         taxes = ("vat_by_seller", "vat_by_bricklink", "sales_tax_by_seller", "sales_tax_by_bricklink")
         keys = ("store", "basis", "month", "country_code", "vat_rate", "currency")
         sums = ("total", *taxes, "tax_collected_by_bricklink", "revenue")

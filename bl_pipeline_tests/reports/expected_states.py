@@ -136,7 +136,7 @@ class StateReports(Accounts):
         ]
 
     def adjustments(self) -> list[Row]:
-        """Credits, coupons and decreases, each where it was seen."""
+        """Credits, coupons and decreases, each when it was seen."""
         rows: list[Row] = []
         counting = {seen.order.order_id for seen in self.books.revenue()}
         for order_id, history in self.books.history.items():

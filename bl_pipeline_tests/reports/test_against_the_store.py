@@ -17,14 +17,14 @@ from bl_pipeline_tests.reports.expected import REPORTS
 
 
 def by_grain(rows: list[Any], grain: tuple[str, ...]) -> dict[tuple[object, ...], Row]:
-    """Rows by what tells them apart, so that rows in any order compare equal."""
+    """Rows by what identifies them, so that rows in any order compare equal."""
     found = {tuple(plain(row[name]) for name in grain): {name: plain(row[name]) for name in row} for row in rows}
-    assert len(found) == len(rows), f"{grain} does not tell the rows apart"
+    assert len(found) == len(rows), f"{grain} does not identify the rows"
     return found
 
 
 def plain(value: object) -> object:
-    """Values that are the same compare equal; of hours, the hundredths are told."""
+    """Values that are the same compare equal; hours are compared to the hundredth."""
     if isinstance(value, datetime):
         return str(value)
     if isinstance(value, Fraction):

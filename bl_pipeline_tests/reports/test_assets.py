@@ -1,4 +1,4 @@
-"""Each report is an asset that comes after the orders, and shows its rows without telling of a buyer."""
+"""Each report is an asset that comes after the orders, and shows its rows without naming a buyer."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ FAULTS = [
     ("tax_by_rate_and_country", "sum(vat_by_bricklink), 0) AS vat_by", "sum(vat_by_seller), 0) AS vat_by"),
     ("tax_by_rate_and_country", "FILTER (WHERE vat_by_seller <> 0)", ""),
     ("missing", "WHEN o.platform_status = 'PURGED'", "WHEN o.platform_status = 'COMPLETED'"),
-    ("missing", "o.total_count <> held.quantity", "held.lines = 0"),
-    ("missing", "o.subtotal - held.items_total", "o.subtotal"),
+    ("missing", "o.total_count <> found.quantity", "found.lines = 0"),
+    ("missing", "o.subtotal - found.items_total", "o.subtotal"),
     ("unknown_statuses", "WHERE status = 'unknown'", "WHERE status <> 'unknown'"),
 ]
 
@@ -87,5 +87,5 @@ def test_a_planted_fault_is_found(name: str, right: str, wrong: str, kept: Kept)
     try:
         found = by_grain(shown, grain)
     except AssertionError:
-        return  # rows that the grain does not tell apart
+        return  # rows that the grain does not identify
     assert found.keys() != worked_out.keys() or any(found[key] != worked_out[key] for key in found)

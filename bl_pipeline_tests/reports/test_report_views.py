@@ -1,4 +1,4 @@
-"""The views follow sql/ and the settings, and are stored where there are very many orders."""
+"""The views follow sql/ and the settings, and are stored if there are very many orders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def transaction_id(connection: Connection) -> object:
 
 
 def definition(connection: Connection, name: str) -> str:
-    """What a view is made of, as Postgres tells it."""
+    """What a view is made of, as Postgres says it."""
     found: str = connection.scalar(text(f"SELECT pg_get_viewdef('reports.{name}'::regclass)")) or ""
     return found
 

@@ -151,7 +151,7 @@ def test_if_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pyte
 
 
 def cells(text: str, *names: str) -> list[list[Decimal | None]]:
-    """The amounts of a table's columns, whose names may take several lines; None where the column is not shown."""
+    """The amounts of a table's columns, whose names may take several lines; None if the column is not shown."""
     before, _, below = text.partition("\n─")
     lines = before.splitlines()
     head = lines[len(lines) - lines[::-1].index("EUR") if "EUR" in lines else 0 :]

@@ -1,4 +1,4 @@
-"""Which orders are fetched, why, in what order, and where the calls end."""
+"""Which orders are fetched, why, in what order, and how many with the calls that are left."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_stopping_does_not_wait_for_idle_connections(store: Store, signed: Signe
         silent = socket.create_connection(("127.0.0.1", server.port))
         silent.sendall(b"GET /sandbox/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
         assert silent.recv(5) == b"HTTP/"
-    # Else this line is not reached: the other end of the connection is held open.
+    # Else this line is not reached: the other end of the connection is kept open.
     with silent, silent.makefile("rb") as answer:
         assert answer.read().endswith(b"}")
     assert threading.active_count() == threads

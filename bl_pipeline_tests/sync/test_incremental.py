@@ -78,7 +78,7 @@ def test_a_change_costs_the_calls_it_needs(
 ) -> None:
     """One order of the store changes in one way: it is fetched and right, nothing else is touched.
 
-    Catches items fetched where they cannot have changed, a change that is not seen, and one that is seen again.
+    Catches items fetched though they cannot have changed, a change that is not seen, and one that is seen again.
     """
     order_id = store.place_order(paid=True)
     first_ordered = store.order(order_id).date_ordered

@@ -134,7 +134,7 @@ def test_a_purged_order_that_was_never_paid_is_of_unknown_status(
 
 
 def test_a_purged_order_keeps_the_last_status_known(synced: Sync, store: Store, warehouse: Warehouse) -> None:
-    """Cancelled, then purged: catches "paid, so completed" where more is known."""
+    """Cancelled, then purged: catches "paid, so completed" though more is known."""
     order_id = store.place_order(paid=True)
     store.cancel(order_id)
     synced()
@@ -168,7 +168,7 @@ def test_an_order_without_items_is_right(
 def test_an_order_without_items_is_right_if_the_answer_has_no_data(
     synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    """An empty success may come without the key `data`: that is no failure where the order counts no pieces."""
+    """An empty success may come without the key `data`: that is no failure if the order counts no pieces."""
     order_id = store.place_order()
     for _ in store.order(order_id).lots:
         store.remove_last_item(order_id)

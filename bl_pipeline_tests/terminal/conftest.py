@@ -44,7 +44,7 @@ Bl = Callable[..., Result]
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A BL_HOME with an embedded Postgres of its own."""
-    # Not below pytest's own folders, which are closed to Postgres where root runs the tests.
+    # Not below pytest's own folders, which are closed to Postgres if root runs the tests.
     path = Path(tempfile.mkdtemp(prefix="bl-demo-test-"))
     yield path
     embedded.wait_until_stopped(path, 10)
@@ -109,7 +109,7 @@ def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, postgres: Postgres, templates: tuple[str, str]) -> Iterator[str]:
-    """A database of the test's own: empty, or where the test asks for `synced_bl`, filled."""
+    """A database of the test's own: empty, or if the test asks for `synced_bl`, filled."""
     empty, synced = templates
     with postgres.database(synced if "synced_bl" in request.fixturenames else empty) as url:
         yield url
@@ -123,7 +123,7 @@ def credentials(server: SandboxServer) -> dict[str, str]:
 
 @pytest.fixture
 def bl(isolated: pytest.MonkeyPatch, credentials: dict[str, str], database_url: str, tmp_path: Path) -> Bl:
-    """Run `bl` in this process on the sandbox and a database of the test's own, save for the variables given."""
+    """Run `bl` in this process on the sandbox and a database of the test's own, except the variables given."""
     variables = {**credentials, "BL_DATABASE_URL": database_url, "BL_HOME": str(tmp_path / "home"), "COLUMNS": "100"}
     for name, value in variables.items():
         isolated.setenv(name, value)
@@ -136,7 +136,7 @@ def bl(isolated: pytest.MonkeyPatch, credentials: dict[str, str], database_url: 
 
 @pytest.fixture
 def synced_bl(bl: Bl) -> Bl:
-    """The same, where the store has been synced."""
+    """The same, after the store has been synced."""
     return bl
 
 

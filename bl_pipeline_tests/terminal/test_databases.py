@@ -93,7 +93,7 @@ def report(bl: Bl, url: str) -> Any:
 
 @pytest.fixture
 def works_as_ever(bl: Bl, postgres: Postgres, templates: tuple[str, str]) -> Any:
-    """Run doctor, a sync and a report, and compare with what they do where nothing was set."""
+    """Run doctor, a sync and a report, and compare with what they do if nothing was set."""
 
     def check(url: str) -> None:
         found = told(expect(bl("doctor", "--json", BL_DATABASE_URL=url), 0))

@@ -22,7 +22,7 @@ NAME = "Chloé Łukasz 大阪 😀"
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """`bl` in a process of its own, in this environment save for the variables given."""
+    """`bl` in a process of its own, in this environment except the variables given."""
     return subprocess.run([*BL, *arguments], env={**os.environ, **variables}, capture_output=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""`bl status`, `orders` and `order`: lists that fit the terminal, and what to write where a value is wrong."""
+"""`bl status`, `orders` and `order`: lists that fit the terminal, and what to write if a value is wrong."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Desk:
 
     @contextmanager
     def process(self, calls: int) -> Iterator[subprocess.Popen[str]]:
-        """`bl sync` in a process of its own, once it has made so many calls and waits for an answer."""
+        """`bl sync` in a process of its own, once it has made this number of calls and waits for an answer."""
         self.server.latency = 30.0 if calls == 1 else 0.0
         self.server.clear_requests()
 

@@ -1,4 +1,4 @@
-"""`bl sync`, `refresh` and `retry`: what they print where, and how they exit."""
+"""`bl sync`, `refresh` and `retry`: what they print on which stream, and how they exit."""
 
 from __future__ import annotations
 

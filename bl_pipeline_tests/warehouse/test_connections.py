@@ -76,7 +76,7 @@ def test_sessions_of_dagster(odd_url: str, isolated: pytest.MonkeyPatch) -> None
 
 
 def test_what_the_user_asks_for_in_the_url_is_kept(odd_url: str, isolated: pytest.MonkeyPatch) -> None:
-    """But not where the SQL would mean something else."""
+    """But not if the SQL would mean something else."""
     url = (
         odd_url
         + "?options=-c%20statement_timeout%3D9s%20-c%20work_mem%3D5MB%20-c%20timezone%3DCET&application_name=mine"

@@ -1,4 +1,4 @@
-"""One sync per store at a time, and a dead process holds nothing."""
+"""One sync per store at a time, and a dead process keeps nothing."""
 
 from __future__ import annotations
 
