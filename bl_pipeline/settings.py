@@ -59,8 +59,9 @@ def _http_url(value: str) -> str:
         raise ValueError("must be an http:// or https:// URL")
     if parts.port == 0:  # one that is no number, or too large, raises the ValueError itself
         raise ValueError("Port out of range 1-65535")
-    if "?" in value or "#" in value:
-        raise ValueError("must be a URL without a query")
+    if not value.isascii() or set(value) & set(" ?#"):
+        # It would be signed in another form than it is sent.
+        raise ValueError("must be a URL of ASCII characters, without spaces and without a query")
     return value.rstrip("/")
 
 

@@ -48,6 +48,8 @@ def test_home() -> None:
         ("BRICKLINK_API_URL", "http://api.bricklink.com:99999/api", "Port out of range"),
         ("BRICKLINK_API_URL", "http://api.bricklink.com:0", "Port out of range"),
         ("BRICKLINK_API_URL", "https://api.bricklink.com/api?key=1", "without a query"),
+        ("BRICKLINK_API_URL", "https://br\u00fccklink.example/api", "ASCII"),
+        ("BRICKLINK_API_URL", "https://api.bricklink.com/a b", "without spaces"),
         ("BL_STORE", " ", "at least 1 character"),
         ("BL_STORE", "x" * 101, "at most 100 characters"),
         ("BL_DATABASE_URL", f"mysql://me:{SECRET}@host/db", "postgresql://user:password@host"),
