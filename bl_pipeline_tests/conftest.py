@@ -28,7 +28,7 @@ from bl_pipeline.postgres import embedded
 from bl_pipeline.records import RunStatus, StopReason, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse import run_orders, runs
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
@@ -371,7 +371,7 @@ class DagsterSync:
                 orders_updated=run.orders_updated or 0,
                 orders_skipped=run.orders_skipped or 0,
                 orders_deferred=run.orders_deferred or 0,
-                errors=runs.run_errors(connection, warehouse, run_id),
+                errors=run_orders.run_errors(connection, warehouse, run_id),
                 api_calls=run.api_calls or 0,
                 last_synced_at=runs.last_synced_at(connection, warehouse),
                 duration_seconds=run.duration_seconds or 0,

@@ -9,11 +9,11 @@ import dagster as dg
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.checks import CHECK_KEYS, evaluate
-from bl_pipeline.records import SyncResult
+from bl_pipeline.records import Outcome, SyncResult
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.status import standing_after_runs
 from bl_pipeline.sync.unforeseen import frames
-from bl_pipeline.warehouse import runs, trends
+from bl_pipeline.warehouse import run_orders, runs, trends
 from bl_pipeline.warehouse.ledger import ledger_key, read_usage
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
     with warehouse.engine.connect() as connection:
         key = ledger_key(connection, session.settings, warehouse.store)
         usage = read_usage(connection, key, session.budget, now)
-        created = trends.run_order_ids(connection, session.run_id, "created", limit=metadata.ORDERS_LINKED)
-        detected_by = runs.count_reasons(connection, session.run_id)
+        created = run_orders.run_order_ids(connection, session.run_id, Outcome.CREATED, limit=metadata.ORDERS_LINKED)
+        detected_by = run_orders.count_reasons(connection, session.run_id)
         report = {
             **standing_after_runs(session.settings, connection, warehouse, now).as_metadata,
             **metadata.result_metadata(result),

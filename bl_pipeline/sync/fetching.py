@@ -27,7 +27,7 @@ from bl_pipeline.sync.loading import (
 )
 from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
-from bl_pipeline.warehouse import landing, runs, state
+from bl_pipeline.warehouse import landing, run_orders, runs, state
 from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
 
 
@@ -41,7 +41,7 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
     with session.warehouse.engine.connect() as connection:
         if runs.read_stop(connection, session.run_id):
             return Counter()
-        planned = runs.read_batch(connection, session.run_id, batch_number)
+        planned = run_orders.read_batch(connection, session.run_id, batch_number)
         order_ids = [order.order_id for order in planned]
         states = state.read_states(connection, session.warehouse, order_ids)
         landed = landing.not_loaded(connection, session.warehouse, order_ids)
@@ -265,7 +265,7 @@ def _load(
             state.mark_failed(
                 connection, session.warehouse, replace(failed, attempts=attempts, failed_at=session.clock())
             )
-        runs.save_outcomes(connection, session.run_id, outcomes)
+        run_orders.save_outcomes(connection, session.run_id, outcomes)
     log_unforeseen(failures)
     for order_id, outcome in outcomes.items():
         session.progress.done(order_id, outcome)

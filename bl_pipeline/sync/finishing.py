@@ -7,7 +7,7 @@ from dataclasses import replace
 from bl_pipeline.records import Outcome, RunStatus, StopReason, SyncResult
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
-from bl_pipeline.warehouse import full_syncs, runs
+from bl_pipeline.warehouse import full_syncs, run_orders, runs
 from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
 
 
@@ -17,9 +17,9 @@ def finish(session: SyncSession) -> SyncResult:
     with warehouse.engine.begin() as connection:
         run = runs.read_run(connection, run_id)
         assert run is not None
-        counts = runs.count_outcomes(connection, run_id)
+        counts = run_orders.count_outcomes(connection, run_id)
         counts[Outcome.SKIPPED] += run.orders_skipped or 0
-        errors = runs.run_errors(connection, warehouse, run_id)
+        errors = run_orders.run_errors(connection, warehouse, run_id)
         counts[Outcome.FAILED] = len(errors)
         calls = count_run_calls(connection, run_id)
         if counts[Outcome.DEFERRED]:
@@ -46,7 +46,7 @@ def finish(session: SyncSession) -> SyncResult:
             status=result.run_status,
             counts=counts,
             api_calls=calls,
-            detected_by=runs.count_reasons(connection, run_id),
+            detected_by=run_orders.count_reasons(connection, run_id),
             now=now,
         )
         last_synced_at = runs.last_synced_at(connection, warehouse)
@@ -64,7 +64,7 @@ def read_result(session: SyncSession) -> SyncResult:
             orders_updated=run.orders_updated or 0,
             orders_skipped=run.orders_skipped or 0,
             orders_deferred=run.orders_deferred or 0,
-            errors=runs.run_errors(connection, session.warehouse, session.run_id),
+            errors=run_orders.run_errors(connection, session.warehouse, session.run_id),
             api_calls=run.api_calls or 0,
             last_synced_at=runs.last_synced_at(connection, session.warehouse),
             duration_seconds=run.duration_seconds or 0.0,

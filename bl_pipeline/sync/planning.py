@@ -12,7 +12,7 @@ from bl_pipeline.rules.changes import plan as plan_fetches
 from bl_pipeline.rules.forecast import Forecast, forecast
 from bl_pipeline.sync.listing import ask_lists
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.warehouse import full_syncs, runs, state
+from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
 from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
 
 BATCH_SIZE = 50
@@ -23,7 +23,7 @@ def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
     """The request with the full syncs that are still open, and with the re-checks that are left of the day's."""
     with session.warehouse.engine.connect() as connection:
         open_full_syncs = full_syncs.open_full_syncs(connection, session.warehouse)
-        rechecked = runs.count_planned_calls(
+        rechecked = run_orders.count_planned_calls(
             connection, session.warehouse, Reason.RECHECK, since=session.clock() - WINDOW
         )
     return replace(
@@ -94,7 +94,7 @@ def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skip
     # An order that is in no list is in no batch: it has failed already.
     failed = [Fetch(order_id, Reason.REQUESTED) for order_id in unknown]
     with session.warehouse.engine.begin() as connection:
-        runs.save_plan(connection, session.run_id, planned, plan.deferred, failed, skipped=skipped)
+        run_orders.save_plan(connection, session.run_id, planned, plan.deferred, failed, skipped=skipped)
 
 
 def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:

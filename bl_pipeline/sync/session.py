@@ -18,7 +18,7 @@ from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
-from bl_pipeline.warehouse import runs, stores
+from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
@@ -225,9 +225,9 @@ class SyncSession:
                 connection,
                 self.run_id,
                 status=status,
-                counts=runs.count_outcomes(connection, self.run_id),
+                counts=run_orders.count_outcomes(connection, self.run_id),
                 api_calls=count_run_calls(connection, self.run_id),
-                detected_by=runs.count_reasons(connection, self.run_id),
+                detected_by=run_orders.count_reasons(connection, self.run_id),
                 now=self.clock(),
                 stop=None
                 if status is RunStatus.CANCELED

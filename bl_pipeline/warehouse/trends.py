@@ -43,17 +43,3 @@ def orders_by_day(connection: Connection, warehouse: Warehouse, now: datetime, *
 
 def _counts(ages: Mapping[int, int], length: int) -> list[int]:
     return [ages.get(age, 0) for age in reversed(range(length))]
-
-
-def run_order_ids(connection: Connection, run_id: str, outcome: str, *, limit: int) -> list[str]:
-    """The first orders of a run that went this way, most urgent first."""
-    rows = connection.scalars(
-        text(
-            """
-            SELECT platform_order_id FROM sync.run_orders WHERE run_id = :run_id AND outcome = :outcome
-            ORDER BY position LIMIT :limit
-            """
-        ),
-        {"run_id": run_id, "outcome": outcome, "limit": limit},
-    )
-    return list(rows)

@@ -29,7 +29,7 @@ from bl_pipeline.sandbox import Fault
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.sync.status import read_status, standing_after_runs
-from bl_pipeline.warehouse import cancellation, checks, full_syncs, orders_list, runs, sales, state, trends
+from bl_pipeline.warehouse import cancellation, checks, full_syncs, orders_list, run_orders, runs, sales, state, trends
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.tables import metadata
@@ -132,7 +132,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "unreadable": checks.unreadable_fields(connection, warehouse),
             "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
             "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
-            "errors": runs.run_errors(connection, warehouse, run.run_id),
+            "errors": run_orders.run_errors(connection, warehouse, run.run_id),
             "standing": standing_after_runs(world.settings, connection, warehouse, now),
             "by day": trends.orders_by_day(connection, warehouse, now),
             "reports": {
@@ -244,8 +244,8 @@ def of_main(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
-    """Planted: the store left out of a query, in each of checks.py, runs.py, state.py, landing.py, load.py, sales.py,
-    full_syncs.py, trends.py, and in sql/.
+    """Planted: the store left out of a query, in each of checks.py, runs.py, run_orders.py, state.py, landing.py, load.py,
+    sales.py, full_syncs.py, trends.py, and in sql/.
     """
     outcomes: list[tuple[Any, Any]] = []
     for beside in (False, True):
