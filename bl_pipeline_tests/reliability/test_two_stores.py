@@ -244,8 +244,8 @@ def of_main(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
-    """Planted: the store left out of a query, in each of checks.py, runs.py, run_orders.py, state.py, landing.py, load.py,
-    sales.py, full_syncs.py, trends.py, and in sql/.
+    """Planted: the store left out of a query, in each of checks.py, runs.py, run_orders.py, state.py, landing.py,
+    load.py, sales.py, full_syncs.py, trends.py, and in sql/.
     """
     outcomes: list[tuple[Any, Any]] = []
     for beside in (False, True):
