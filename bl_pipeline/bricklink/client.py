@@ -44,12 +44,12 @@ class CallLog(Protocol):
         """Count one attempt before it is sent; `end` gets the id. What this raises reaches the caller."""
 
     def end(self, call_id: int, outcome: str, now: datetime) -> None:
-        """Note what became of an attempt: "ok" or a short word. Not called if nobody knows."""
+        """Note the outcome of an attempt: "ok" or a short word. Not called if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """The data of one answer: `raw` are its exact bytes, to be stored before anybody tries to `read()` it."""
+    """The data of one answer: `raw` are its exact bytes, which can be stored before `read()` is called."""
 
     raw: bytes = field(repr=False)
     received_at: datetime
@@ -73,9 +73,9 @@ def _now() -> datetime:
 class BrickLinkClient:
     """A store's sales at BrickLink. One client may serve many threads; close it after use.
 
-    `clock`, `sleep`, `nonce` and `transport` are where the outside world comes in: what `sleep` raises goes
-    through to the caller, `nonce` must never give the same text twice, a `transport` is not closed by the
-    client. Without one, HTTP is spoken, and `timeout` is the wait in seconds for the next bytes of an answer.
+    `clock`, `sleep`, `nonce` and `transport` are handed in: what `sleep` raises reaches the caller, `nonce` must
+    never give the same text twice, a `transport` is not closed by the client. Without a transport the client uses
+    HTTP, and `timeout` is the wait in seconds for the next bytes of an answer.
     Each method raises a BrickLinkError, or what the call log raised. Once credentials were refused, or too many
     attempts in a row failed, the client sends nothing more and raises at once.
     """
@@ -118,7 +118,7 @@ class BrickLinkClient:
     def order_items(self, order_id: int | str, *, purged: bool = False) -> Answer[Lots]:
         """The items of an order, batch by batch.
 
-        BrickLink forgets the items of a `purged` order: for such a one, an answer without data or a "not
+        BrickLink deletes the items of a `purged` order: for such an order, an answer without data or a "not
         found" is an empty answer and not an error.
         """
         path = f"{_order_path(order_id)}/items"

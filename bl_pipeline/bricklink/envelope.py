@@ -1,8 +1,8 @@
 """What an HTTP answer means: the bytes of its data, or the error it stands for.
 
 The real status is `meta.code` in the body, inside an HTTP 200 almost always; the documented HTTP status
-with the same body is understood too. `Content-Type` says `text/html` even for JSON, so it is not looked
-at.
+with the same body is understood too. `Content-Type` says `text/html` even for JSON, so it is not
+checked.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class _Envelope(msgspec.Struct):
 def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Expect, now: datetime) -> bytes:
     """The exact bytes of the envelope's data. Raises the BrickLinkError that the answer stands for.
 
-    `now` is when it came: a wait may be asked for by the time of its end.
+    `now` is when the answer came: `Retry-After` may be a date.
 
-    What no JSON reader or no database could take is replaced by U+FFFD, and nothing else is touched: invalid
-    UTF-8, half a surrogate pair, NUL.
+    What no JSON reader or no database could take (invalid UTF-8, half a surrogate pair, NUL) is replaced by U+FFFD;
+    nothing else is changed.
     """
     envelope = _envelope(body)
     if envelope is None:
@@ -88,7 +88,7 @@ _decoder = msgspec.json.Decoder(_Envelope, strict=False)
 
 def _envelope(body: bytes) -> _Envelope | None:
     try:
-        envelope = _decoder.decode(_mended(body.removeprefix(b"\xef\xbb\xbf")))
+        envelope = _decoder.decode(_repaired(body.removeprefix(b"\xef\xbb\xbf")))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return envelope if 100 <= envelope.meta.code < 600 else None
@@ -101,7 +101,7 @@ _ESCAPES = re.compile(
 )
 
 
-def _mended(body: bytes) -> bytes:
+def _repaired(body: bytes) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -112,7 +112,7 @@ def _mended(body: bytes) -> bytes:
 
 
 def _without_envelope(status: int, body: bytes) -> BrickLinkError:
-    """The error that an answer stands for which is no envelope: a gateway's, or one that was cut off."""
+    """The error that an answer without an envelope stands for: a gateway's answer, or one that was cut off."""
     if status == 401:
         return CredentialsRefused(_refusal(""), http_status=status)
     if status == 429:
@@ -151,7 +151,7 @@ _REASON = re.compile(r"\A([A-Z]+(?:_[A-Z]+)+)(?=:|\s|\Z)")
 
 
 def _reason(text: object) -> str:
-    """The word in capitals that a description begins with; the rest may hold anything, the key included."""
+    """The word in capitals that a description begins with; the rest may contain anything, the key included."""
     found = _REASON.match(text) if isinstance(text, str) else None
     return found[1] if found and len(found[1]) <= 50 else ""
 

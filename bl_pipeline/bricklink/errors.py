@@ -15,8 +15,8 @@
     │  └─ InvalidResource    the answer came, but a field has a shape that nobody knows
     └─ ServiceDown           too many failed attempts in a row: stop, keep the calls for later
 
-`message` is for the user, `details` is the technical detail in a line of its own, and `str()` is both. No
-message holds a secret, personal data or any part of an answer's body, so each may be shown, logged and stored.
+`message` is for the user, `details` are the technical details in a line of their own, and `str()` is both. No
+message contains a secret, personal data or any part of an answer's body, so each may be shown, logged and stored.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class BrickLinkError(Exception):
 
     @property
     def outcome(self) -> str:
-        """A short word for the ledger: what became of the attempt."""
+        """A short word for the ledger: the outcome of the attempt."""
         return self._outcome or type(self).__name__
 
     def __str__(self) -> str:
@@ -79,10 +79,10 @@ class CredentialsRefused(BrickLinkError):
 
 
 class TransientError(BrickLinkError):
-    """A fault that passes by itself, as far as anybody can tell.
+    """A fault that probably passes by itself.
 
     `retry_after` is the wait in seconds that the server asked for, None if it did not ask.
-    `service_is_well` says that the service gave a proper answer, only not the one that was needed.
+    `service_is_well` says that the service works: it gave a proper answer, but not the one that was needed.
     """
 
     may_have_effect = True
@@ -91,7 +91,7 @@ class TransientError(BrickLinkError):
 
 
 class Unreachable(TransientError):
-    """No answer, or not the whole of it, came back over the network.
+    """No answer, or only a part of it, came back over the network.
 
     `may_have_effect` is False if no connection was made, so that nothing was sent.
     """
@@ -134,4 +134,4 @@ class InvalidResource(OrderError):
 
 
 class ServiceDown(BrickLinkError):
-    """So many attempts in a row failed that the next ones would be wasted too."""
+    """Too many attempts in a row failed: the next ones would be wasted too."""

@@ -23,7 +23,7 @@ class Credentials:
 
 
 def new_nonce() -> str:
-    """A nonce that was never used before: 128 random bits, whatever thread or process asks."""
+    """A nonce that was never used before, in any thread or process: 128 random bits."""
     return secrets.token_hex(16)
 
 

@@ -1,8 +1,8 @@
 """From JSON as received to resources; the same for an answer that just came and for one stored years ago.
 
 Each function takes the `data` of an answer. What the API spells or shapes in more than one way is first brought to
-one way, and each value to the type that its resource expects. What a value costs that cannot be read says
-`tolerance`. Messages name the field and what was expected, never the value.
+one way, and each value to the type that its resource expects. `tolerance` says what a value
+costs that cannot be read. Messages name the field and what was expected, never the value.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _lot(value: Any, where: str) -> OrderItem | UnreadableLot:
 def read_summaries(raw: bytes | str) -> Summaries:
     """The rows of a list of orders, and those rows of which no more than the order's id can be read.
 
-    Raises InvalidAnswer if the list itself cannot be read or a row has not even an id: going on without it could
-    lose an order.
+    Raises InvalidAnswer if the list itself cannot be read or a row has not even an id: without that row an
+    order could be lost.
     """
     try:
         rows = _parse(raw)
@@ -132,7 +132,7 @@ def _resource(value: Any, kind: type[R], where: str = "") -> R:
         _bring_to_form(value, _SHAPES[kind], where, unreadable)
         value["unreadable_fields"] = unreadable
     try:
-        # Strictly: otherwise msgspec takes text for a number by way of a float, and rounds it.
+        # Strictly: otherwise msgspec converts text to a number through a float, and rounds it.
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         message = str(error)

@@ -3,8 +3,8 @@
 Source: https://www.bricklink.com/v3/api.page, "Order", and recorded answers if they say more. These rules apply to
 every field: what the answer leaves out is None and never zero, and so is a blank instead of an amount, a number or a
 time; an unknown field is ignored; text is as received, HTML entities included. Ids and counts are integers, also if
-they come as strings. Amounts are decimal strings with the digits as received. Times are aware, in UTC. What a field
-costs that cannot be read says `tolerance`; if it costs only its own value, `unreadable_fields` names it.
+they come as strings. Amounts are decimal strings with the digits as received. Times are aware, in UTC. `tolerance`
+says what a field costs that cannot be read; if it costs only its own value, `unreadable_fields` names it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class PersonName(Resource, frozen=True, kw_only=True):
 
 
 class Address(Resource, frozen=True, kw_only=True):
-    """Where the parcel goes; `country_code` is ISO 3166-1 alpha-2, save that it says UK for GB."""
+    """The address of the parcel; `country_code` is ISO 3166-1 alpha-2, except that it says UK for GB."""
 
     name: PersonName | None = None
     full: str | None = None

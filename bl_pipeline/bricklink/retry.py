@@ -1,4 +1,4 @@
-"""When to ask again, how long to wait before it, and when to give the whole API up."""
+"""When to try a call again, how long to wait before, and when to stop all calls."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from bl_pipeline.bricklink.transport import Method
 
 
 def is_repeatable(error: BrickLinkError, method: Method) -> TypeGuard[TransientError]:
-    """Whether the fault may pass, and the same call sent again has no second effect."""
+    """Whether the fault may pass by itself, and the same call sent again has no second effect."""
     return isinstance(error, TransientError) and (method == "GET" or not error.may_have_effect)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often and after how many seconds a call is tried again; `jitter` needs only `random()`.
+
+    `max_attempts` counts the first attempt too; `max_attempts_when_limited` is the same after a "too many calls".
+    `first_wait` and `longest_wait` are the seconds between two attempts: the wait doubles from one to the other.
+    `longest_wait_on_request` is the longest wait in seconds that a server may ask for; if it asks for more, the call
+    is not tried again. `max_failures_in_a_row` is the number of failed attempts after which a Breaker stops all calls.
 
     A write (PUT, POST) is tried again only if BrickLink has certainly not done it: it has one effect.
     """
@@ -38,11 +43,11 @@ class RetryPolicy:
     jitter: random.Random = field(default_factory=random.SystemRandom, repr=False, compare=False)
 
     def should_retry(self, method: Method, error: BrickLinkError, attempts: int) -> bool:
-        """Whether to try again after so many attempts, the last of which ended in `error`."""
+        """Whether to try again after `attempts` attempts, the last of which ended in `error`."""
         return (
             is_repeatable(error, method)
             and attempts < self._attempts(error)
-            # Asked to stay away for longer than a run can wait: to come back sooner would only waste the call.
+            # The server asks for a longer wait than a run can make: an earlier call would only be wasted.
             and (error.retry_after is None or error.retry_after <= self.longest_wait_on_request)
         )
 
@@ -54,18 +59,18 @@ class RetryPolicy:
         return wait if asked is None else max(wait, asked)
 
     def _attempts(self, error: TransientError) -> int:
-        # The limit is a daily one and each attempt counts against it, so there is little to win by insisting.
+        # The limit is a daily one and each attempt counts: many attempts would use up even more of it.
         limited = self.max_attempts_when_limited if isinstance(error, RateLimited) else self.max_attempts
         return min(limited, self.max_attempts)
 
     def _with_jitter(self, wait: float) -> float:
-        # Between half and the whole of the wait: threads that failed together do not come back together, and
+        # Between half and the whole of the wait: threads that failed together do not try again together, and
         # waits still grow.
         return wait * (0.5 + 0.5 * self.jitter.random())
 
 
 class Breaker:
-    """What all threads of a client know of the service: whether there is any use in sending another request.
+    """Shared by all threads of a client: stops all calls if the service is down or has refused the credentials.
 
     Once open it stays open; a new client begins anew.
     """
@@ -79,7 +84,7 @@ class Breaker:
 
     @property
     def failures(self) -> int:
-        """How many attempts have failed so far; `note` wants to know how many it were when one was sent."""
+        """How many attempts have failed so far; `note` needs this number as it was when the attempt was sent."""
         with self._lock:
             return self._failures
 
@@ -95,7 +100,7 @@ class Breaker:
             raise ServiceDown(f"BrickLink is down: the last {failures} attempts failed. Try again later.")
 
     def note(self, error: BrickLinkError | None, *, failures_when_sent: int) -> None:
-        """Learn from the outcome of one attempt, None being an answer."""
+        """Take note of the outcome of one attempt; None is an answer."""
         with self._lock:
             if isinstance(error, CredentialsRefused):
                 self._refusal = error
@@ -103,5 +108,5 @@ class Breaker:
                 self._failures += 1
             # An answer that was under way when the breaker opened does not close it.
             elif self._failures - self._forgiven < self._limit:
-                # The service was well after this was sent; of failures since then the answer says nothing.
+                # The service worked after this was sent; the answer says nothing about failures since then.
                 self._forgiven = max(self._forgiven, failures_when_sent)

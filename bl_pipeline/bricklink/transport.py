@@ -82,7 +82,7 @@ class RequestsTransport:
             return Response(answer.status_code, answer.headers, answer.content)
         except (OSError, urllib3.exceptions.HTTPError) as error:  # every RequestException is an OSError
             fault = network_fault(error)
-        # Outside of the except clause: the original error holds the signed request and must not travel along.
+        # Outside of the except clause: the original error has the signed request in it, and must not be chained.
         unreachable = Unreachable(f"Cannot reach {urlsplit(request.url).hostname} ({fault.word}).", outcome=fault.word)
         unreachable.may_have_effect = fault.may_have_arrived
         raise unreachable
@@ -90,7 +90,7 @@ class RequestsTransport:
     def close(self) -> None:
         """Close all connections, those in use as soon as they are not."""
         self._closed = True
-        # Not by a look at its length: another thread may do the same.
+        # Not by checking its length: another thread may do the same.
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -127,7 +127,7 @@ def _user_agent() -> str:
 
 
 class NetworkFault(NamedTuple):
-    """A short word for what went wrong on the network, and whether the request may have arrived all the same."""
+    """A short word for what went wrong on the network, and whether the request may have arrived anyway."""
 
     word: str
     may_have_arrived: bool
