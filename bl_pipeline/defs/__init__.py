@@ -1,1 +1,1 @@
-"""What Dagster is given: assets, ops, jobs, schedules, sensors, checks and resources, each a thin layer on `sync/`."""
+"""The definitions for Dagster: assets, ops, jobs, schedules, sensors, checks, resources; thin layers on `sync/`."""

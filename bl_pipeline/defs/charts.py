@@ -1,4 +1,4 @@
-"""Bar charts as SVG, so small that Dagster's UI shows them in place: longer Markdown is behind a click there."""
+"""Bar charts as SVG, small enough to be shown at once in Dagster's UI, which hides longer Markdown behind a click."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN_IN_PLACE = 999
 
 WIDTH, HEIGHT = 480, 64
 _STEPS = 20  # heights that a bar can have
-_BARS, _AXIS = "#4f7df0", "#808a99"  # to be seen on white and on black
+_BARS, _AXIS = "#4f7df0", "#808a99"  # visible on white and on black
 
 
 def bars(values: Sequence[int]) -> str:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 _READABLE = "fields_are_readable"
-# Wrong numbers are errors. What the next runs mend, or what BrickLink has brought up new, is a warning.
+# Wrong numbers are errors. What the next runs repair, or what is new at BrickLink, is a warning.
 _CHECKS = {
-    "items_match_subtotal": ("order_items", ERROR, "The items of an order come to its subtotal."),
+    "items_match_subtotal": ("order_items", ERROR, "The items of an order add up to its subtotal."),
     "items_match_counts": ("order_items", ERROR, "An order has as many pieces and lots as it counts."),
     "items_are_held": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
     "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total."),
@@ -29,7 +29,7 @@ _CHECKS = {
 _BUDGET = "budget_is_kept"
 _IN_STEP = "store_is_in_step"
 _OTHERS = {
-    _BUDGET: "The last 24 hours hold no more calls than the budget allows.",
+    _BUDGET: "The last 24 hours have no more calls than the budget allows.",
     _IN_STEP: "The indicator of `bl status` is synced: not stale, and the last run ended without an error.",
 }
 
@@ -101,7 +101,7 @@ def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResu
         passed=stands.indicator is Indicator.SYNCED,
         asset_key=key.asset_key,
         check_name=key.name,
-        # A first sync that goes on for days is stale so long, and nothing is wrong.
+        # While a first sync goes on for days the store is stale, and nothing is wrong.
         severity=ERROR if stands.indicator is Indicator.ERROR else WARN,
         metadata=stands.as_metadata,
     )

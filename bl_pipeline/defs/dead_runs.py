@@ -1,4 +1,4 @@
-"""Runs whose process died with the daemon, as when the power goes: nobody else would ever end them.
+"""Runs whose process died together with the daemon, for example in a power failure: nothing else would end them.
 
 They would keep their place in the pool of syncs, and no sync would run again.
 """
@@ -15,10 +15,10 @@ SILENT_FOR = timedelta(minutes=5)
 def end_dead_runs(
     instance: dg.DagsterInstance, jobs: Collection[str], assets: Collection[str], now: datetime
 ) -> list[str]:
-    """Mark the syncs among the started runs as failed, where they have been silent; returns their ids.
+    """Mark the syncs among the started runs as failed if they have stored no event for a while; returns their ids.
 
-    For the caller who has seen that no process has the store's lock. A sync is a run of one of the jobs, or one
-    that materializes one of the assets.
+    The caller has checked that no process has the store's lock. A sync is a run of one of the jobs, or one that
+    materializes one of the assets.
     """
     keys = {dg.AssetKey(name) for name in assets}
     dead = []
@@ -28,7 +28,7 @@ def end_dead_runs(
             continue
         last = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
         heard = max([entry.event_log_entry.timestamp for entry in last], default=record.create_timestamp.timestamp())
-        # What was heard in the future, by a clock that was ahead, is no sign of life either.
+        # An event in the future, from a clock that was ahead, does not show that the run is alive either.
         if abs(now.timestamp() - heard) >= SILENT_FOR.total_seconds():
             instance.report_run_failed(
                 run, message="The process ended without a word; the next run goes on from what was stored."

@@ -25,7 +25,7 @@ def dagster_home(settings: Settings) -> Path:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance with this project's dagster.yaml. Raises WarehouseError where Postgres is not reached."""
+    """The instance with this project's dagster.yaml. Raises WarehouseError if Postgres cannot be reached."""
     home = dagster_home(settings)
     config = home if (home / "dagster.yaml").exists() else PROJECT
     ref = InstanceRef.from_dir(

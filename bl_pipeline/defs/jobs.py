@@ -25,14 +25,14 @@ class SyncConfig(dg.Config):
 
     full_sync: bool = Field(
         default=False,
-        description="Fetch every order again, changed or not. Goes on over several runs where the call budget ends.",
+        description="Fetch every order again, changed or not. Goes on over several runs if the call budget is used up.",
     )
     include_filed: bool = Field(
         default=True, description="Ask the list of filed orders too: one call, and changes to filed orders are seen."
     )
     include_items: bool = Field(default=True, description="Fetch the items of new and changed orders.")
     order_ids: list[str] = Field(
-        default=[], description='Fetch just these orders, whatever is stored of them, such as ["15646315"].'
+        default=[], description='Fetch only these orders, whatever is stored of them, such as ["15646315"].'
     )
 
 
@@ -110,7 +110,7 @@ full_sync = sync_graph(
     full_sync_config,
     "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated run "
     "leaves, the next syncs fetch: cancel_full_sync withdraws it.",
-    # A backfill of many months leaves the half-hourly sync its turn.
+    # The half-hourly sync runs between the months of a long backfill.
 ).to_job(partitions_def=MONTHS, tags={"dagster/priority": "-1"})
 refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given orders again.").to_job()
 retry_failed_orders = sync_graph(
@@ -172,7 +172,7 @@ def cancel_full_sync() -> None:
 )
 @explained
 def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """A run, unless one is waiting already, as behind a first sync of hours: one more would find nothing to do."""
+    """A run, unless one is waiting already, for example for a long first sync: one more would find nothing to do."""
     settings = load_settings()
     if settings.missing_credentials():
         # Rather than a red run every half hour until the store is connected.

@@ -1,6 +1,6 @@
 """What a sync shows in the Dagster UI: its SyncResult under its own names, tables, links and small charts.
 
-Each event keeps a copy, so it is a few kB at most. Orders are named by their id; nothing tells of a buyer.
+Each event keeps a copy, so it is a few kB at most. Orders are named by their id; nothing names a buyer.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _errors_table(errors: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
 
 
 def usage_metadata(usage: Usage) -> dict[str, Any]:
-    """How the call budget stands."""
+    """How much of the call budget is used."""
     metadata: dict[str, Any] = {"calls_used_24h": usage.used, "calls_left_24h": usage.left}
     if usage.next_reset_at:
         metadata["next_reset_at"] = dg.MetadataValue.timestamp(usage.next_reset_at)
@@ -137,7 +137,7 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
 
 
 def detected_by_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
-    """How it came out that orders were new or changed."""
+    """How it was detected that orders were new or changed."""
     rows = [{"detected_by": reason, "orders": count} for reason, count in counts.items()]
     return table(rows, [("detected_by", "string"), ("orders", "int")])
 

@@ -1,4 +1,4 @@
-"""Where readable messages go: the log, and whatever BL_NOTIFY_URLS names."""
+"""Messages for people: to the log, and to the addresses of BL_NOTIFY_URLS."""
 
 import logging
 from urllib.parse import unquote, urlsplit
@@ -13,8 +13,8 @@ _SHORTEST = 6
 def notify(settings: Settings, *, title: str, message: str, log: logging.Logger) -> bool:
     """Log a message, and send it to the addresses set, such as mailto:// and json:// URLs of Apprise.
 
-    Whether it has arrived: False where an address did not answer, which is logged. Raises SettingsError where
-    an address is not understood.
+    Returns whether it has arrived: False if an address did not answer, which is logged. Raises SettingsError if an
+    address is not understood.
     """
     message = without_secrets(settings, message)
     log.warning("%s: %s", title, message)
@@ -25,7 +25,7 @@ def notify(settings: Settings, *, title: str, message: str, log: logging.Logger)
 
     sender = apprise.Apprise()
     for number, address in enumerate(addresses, start=1):
-        # The address holds a password, so it is named by its place.
+        # The address contains a password, so the message has its position only.
         if not sender.add(address):
             raise SettingsError(f"BL_NOTIFY_URLS: address {number} is not one that Apprise understands.")
     arrived = bool(sender.notify(title=title, body=message))
@@ -35,7 +35,7 @@ def notify(settings: Settings, *, title: str, message: str, log: logging.Logger)
 
 
 def without_secrets(settings: Settings, text: str) -> str:
-    """The text with every secret of the settings struck out: errors of libraries may quote what they were given."""
+    """The text with every secret of the settings removed: errors of libraries may quote their arguments."""
     secrets: set[str] = set()
     for name in type(settings).model_fields:
         value = getattr(settings, name)

@@ -58,7 +58,7 @@ def _report_asset(report: Report) -> dg.AssetsDefinition:
 
 
 def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
-    """Refresh the report where it is stored, and say what is in it. Reports name orders, but no buyers."""
+    """Refresh the report if it is stored, and say what is in it. Reports name orders, but no buyers."""
     from bl_pipeline.reports import views  # noqa: PLC0415
     from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415
     from bl_pipeline.reports.reading import BASES, ReportQuestion, count_rows, read_report  # noqa: PLC0415

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dg.resource(description="The warehouse, the store's lock and the BrickLink API, from the settings.")
 def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
-    """A SyncSession for as long as the run (or, with another executor, the step) lasts."""
+    """A SyncSession for the whole run (or, with another executor, for the step)."""
     from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
     from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
@@ -30,7 +30,7 @@ def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
         try:
             yield session
         finally:
-            # Terminated between two steps, where no step could note it.
+            # Terminated between two steps, so no step could note it.
             if _is_canceling(context) and session.cancel() and context.instance:
                 show_end_outside_of_a_run(context.instance, session)
 

@@ -59,7 +59,7 @@ delete_old_runs_schedule = dg.ScheduleDefinition(
 def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
     """Delete the runs that ended and were created before then, with events and logs; returns how many.
 
-    Some hundred go at a time: an interruption leaves the others as they are, and the next call goes on with them.
+    Some hundred at a time: an interruption leaves the others as they are, and the next call goes on with them.
     """
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     run_ids = instance.get_run_ids(dg.RunsFilter(created_before=before, statuses=ended))
@@ -71,7 +71,7 @@ def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
 
 
 def _delete(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
-    """What `instance.delete_run` does, for many runs at once; the runs last, so that what is cut off is found again."""
+    """Like `instance.delete_run`, for many runs at once; the runs come last, so that it can be repeated."""
     events, runs = instance.event_log_storage, instance.run_storage
     assert isinstance(events, SqlEventLogStorage)
     assert isinstance(runs, SqlRunStorage)

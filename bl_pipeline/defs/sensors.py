@@ -1,4 +1,4 @@
-"""Sensors that tell somebody: when a run fails, when the warehouse goes stale, when a sync was not complete."""
+"""Sensors that send a message if a run fails, if the warehouse becomes stale, or if a sync was not complete."""
 
 import json
 import time
@@ -27,17 +27,17 @@ _TITLES = {
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells why a run failed and what to do, to the log and to BL_NOTIFY_URLS.",
+    description="Reports why a run failed and what to do, in the log and to BL_NOTIFY_URLS.",
 )
 @explained
 def run_failed(context: dg.RunFailureSensorContext) -> None:
-    """One message for each failed run, with the run's own text; none where the run before failed for that too."""
+    """One message for each failed run, with the run's own text; none if the run before failed for the same reason."""
     steps = [event.step_failure_data for event in context.get_step_failure_events()]
-    told = [data.user_failure_data.description for data in steps if data.user_failure_data]
-    message = next((text for text in told if text), context.failure_event.message or "Its log in Dagster says why.")
+    texts = [data.user_failure_data.description for data in steps if data.user_failure_data]
+    message = next((text for text in texts if text), context.failure_event.message or "Its log in Dagster says why.")
     settings = load_settings()
-    if _told_before(settings, context.dagster_run.run_id):
-        # Refused credentials would be told 48 times a day.
+    if _reported_before(settings, context.dagster_run.run_id):
+        # Refused credentials would be reported 48 times a day.
         context.log.info("As the run before: %s", without_secrets(settings, message))
         return
     notify(
@@ -52,11 +52,11 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
     name="sync_incomplete",
     minimum_interval_seconds=EVERY_FIVE_MINUTES,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells when the warehouse is stale, and when a sync ended with failed or deferred orders.",
+    description="Reports if the warehouse is stale, or if a sync ended with failed or deferred orders.",
 )
 @explained
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
-    """One message each time the state turns to something to tell; asks the warehouse, not BrickLink."""
+    """One message each time the state becomes one to report; asks the warehouse, not BrickLink."""
     from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
     from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.sync.status import read_status  # noqa: PLC0415
@@ -70,7 +70,7 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
         if (newest_event(context.instance) or {}).get("indicator") != state.indicator:
             # Time makes stale, and a process that was killed could show nothing itself.
             show_standing(context.instance.report_runless_asset_event, session)
-    told = json.loads(context.cursor) if context.cursor else []
+    reported = json.loads(context.cursor) if context.cursor else []
     messages = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
     if state.indicator == "not_connected" or (state.indicator == "stale" and state.last_run and overdue):
@@ -79,11 +79,11 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
         messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `bl errors` says why."
     if state.last_run and state.last_run.status == "stopped_at_budget":
         messages["deferred"] = state.last_run.message or "The call budget is used up."
-    # Half-hourly runs that find the same would tell it 48 times a day: once, until it has passed.
+    # Half-hourly runs would report the same 48 times a day: report it once, until it has passed.
     known = [
         kind
         for kind, message in messages.items()
-        if kind in told or notify(settings, title=f"bl_pipeline: {_TITLES[kind]}", message=message, log=context.log)
+        if kind in reported or notify(settings, title=f"bl_pipeline: {_TITLES[kind]}", message=message, log=context.log)
     ]
     context.update_cursor(json.dumps(known))
     yield dg.SkipReason(f"The warehouse is {state.indicator}.")
@@ -93,17 +93,17 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
     name="runs_cut_short",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends syncs whose process is gone, as after a power cut, so that the next one can run.",
+    description="Ends syncs whose process is gone, for example after a power failure, so that the next one can run.",
 )
 @explained
 def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Looks for started runs without a process, where no process has the store's lock."""
+    """Looks for started runs without a process, if no process has the store's lock."""
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
     from bl_pipeline.warehouse.lock import is_syncing  # noqa: PLC0415
 
     settings = load_settings()
     with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-        # Twice: a run that waits for the lock takes it a second after it was given back.
+        # Twice: a run that waits for the lock takes it a second after it was released.
         for wait in (3, 0):
             if is_syncing(connection, warehouse.store):
                 return dg.SkipReason("A sync is running.")
@@ -113,7 +113,7 @@ def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has been cut short.")
 
 
-def _told_before(settings: Settings, run_id: str) -> bool:
+def _reported_before(settings: Settings, run_id: str) -> bool:
     from bl_pipeline.warehouse.database import WarehouseError, open_warehouse  # noqa: PLC0415
     from bl_pipeline.warehouse.runs import last_runs  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""How the store stands, as the newest event of `orders` and in its checks: after every run, however it ended."""
+"""The state of the store, as the newest event of `orders` and in its checks: after every run, however it ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORDERS = dg.AssetKey("orders")
 
 
 def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
-    """What the UI shows of the `orders` asset; the indicator is the word `bl status` says once the run is over."""
+    """What the UI shows of the `orders` asset; the indicator is the one that `bl status` shows when the run is over."""
     warehouse, now = session.warehouse, session.clock()
     with warehouse.engine.connect() as connection:
         key = ledger_key(connection, session.settings, warehouse.store)
@@ -49,9 +49,9 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
 
 
 def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
-    """In a step of a run that did not come to its end: show what sync.runs has of it.
+    """In a step of a run that did not reach its end: show what sync.runs has of it.
 
-    What ended the run is what its user has to read, so a warehouse that cannot say more hides nothing here.
+    The user has to see what ended the run, so an error here does not hide it.
     """
     try:
         show(context.log_event, session, sync_report(session, read_result(session)))
@@ -61,7 +61,7 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
 
 
 def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:
-    """The same, if no step of the run is there to do it, as after an interruption between two steps."""
+    """The same, if no step of the run can do it, for example after an interruption between two steps."""
     show(instance.report_runless_asset_event, session, sync_report(session, read_result(session)))
 
 
@@ -72,7 +72,7 @@ def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, 
 
 
 def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
-    """Show how the store stands now, without a run of a sync to report."""
+    """Show the state of the store now, without a run of a sync to report."""
     with session.warehouse.engine.connect() as connection:
         stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
     show(log, session, stands.as_metadata)

@@ -15,7 +15,7 @@ _Compute = TypeVar("_Compute", bound=Callable[..., Any])
 
 
 class StepFailed(dg.Failure):
-    """An error that ended a step, without its own words unless they are ours; `error` is the error itself."""
+    """An error that ended a step, without its own text unless that is ours; `error` is the error itself."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(_explain(error), allow_retries=False)
@@ -42,7 +42,7 @@ def _explained() -> Iterator[None]:
     except Exception as error:
         if interruption_behind(error):
             raise
-        # Without the chain of errors: Dagster would store the words of each.
+        # Without the chain of errors: Dagster would store the text of each.
         raise StepFailed(error) from None
 
 

@@ -42,14 +42,14 @@ plugins.register(_PLUGIN, __name__, DagsterSessions.__name__)
 class WarehouseStorage(DagsterPostgresStorage):
     """Runs, events and schedules in the schema `dagster` of the Postgres that the settings name.
 
-    Named in dagster.yaml. Every process that opens the instance keeps the embedded Postgres, if that is used,
-    while it uses the instance.
+    Named in dagster.yaml. In every process that opens the instance, the embedded Postgres, if that is used, runs
+    while the process uses the instance.
     """
 
-    def __init__(self, url: URL, held: ExitStack, inst_data: ConfigurableClassData | None) -> None:
+    def __init__(self, url: URL, lease: ExitStack, inst_data: ConfigurableClassData | None) -> None:
         super().__init__(url.render_as_string(hide_password=False), inst_data=inst_data)
-        # An instance keeps the parts of its storage, and not this object.
-        finalize(self.run_storage, held.close)
+        # Dagster's instance keeps references to the parts of its storage, but not to this object.
+        finalize(self.run_storage, lease.close)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class WarehouseStorage(DagsterPostgresStorage):
 
 
 def _prepare(url: URL) -> None:
-    """Make the schema if it is missing. Raises WarehouseError if the database does not do."""
+    """Make the schema if it is missing. Raises WarehouseError if the database cannot be used."""
     engine = open_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         if DAGSTER_SCHEMA not in check_preconditions(connection, for_writing=True).schemas:

@@ -1,6 +1,6 @@
 """The sync as a Dagster graph: list → plan → a fan-out of batches → finish.
 
-Ops hand over through the database alone: what flows between them is Nothing, so any executor can run them.
+Ops pass data to each other only through the database: between them is Dagster's Nothing, so any executor can run them.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ API_POOL = "bricklink_api"
 
 
 class RequestConfig(dg.Config):
-    """What a run is asked for, as the ops get it."""
+    """The request of a run, as the ops get it."""
 
     full_sync: bool = False
     include_filed: bool = True
@@ -65,10 +65,10 @@ def _begin(context: dg.OpExecutionContext, request: "SyncRequest") -> "SyncSessi
 
 
 def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: bool) -> "SyncSession":
-    """The session of a run that an earlier step has begun; `planned` where one has planned it, too.
+    """The session of a run that an earlier step has begun; `planned` if one has planned it, too.
 
-    A run re-executed from the failure has no such step: what it left out is done here, for what another run was told
-    and planned is no longer true.
+    A run re-executed from the failure has no such step. The missing steps are done here: the answers and the plan of
+    the failed run are outdated.
     """
     from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
 
@@ -94,7 +94,7 @@ def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[No
         show_end(context, session)
         if not isinstance(error, Interrupted):
             raise
-        # By `bl cancel`. For Dagster it is what its own Terminate does.
+        # By `bl cancel`. Dagster gets the same as from its own Terminate.
         run = context.instance.get_run_by_id(context.run_id)
         if run is not None and not run.is_finished:
             context.instance.report_run_canceling(run, message="Canceled by bl cancel.")
@@ -149,7 +149,7 @@ def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
     ins={"listed": dg.In(dg.Nothing)},
     out={"order_changes": dg.Out(dg.Nothing), "batches": dg.DynamicOut(dg.Nothing)},
     required_resource_keys={"sync"},
-    description="Tells new from changed from unchanged orders, and plans what to fetch within the call budget.",
+    description="Finds new and changed orders, and plans what to fetch within the call budget.",
 )
 @explained
 def plan_changes(
@@ -203,7 +203,7 @@ def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
         if context.has_assets_def:
             yield dg.Output(None, name, metadata=values)
         else:
-            # A run about some orders is one of the assets' history too. One that changed nothing makes nothing fresh.
+            # A run about some orders is in the assets' history too. One that changed nothing makes nothing fresh.
             changed = report["orders_created"] or report["orders_updated"]
             event = dg.AssetMaterialization if changed else dg.AssetObservation
             context.log_event(event(name, metadata=values))
