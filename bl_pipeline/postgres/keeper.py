@@ -305,16 +305,16 @@ class Keeper:
             self._connection.close()
         if pid is None:
             return
-        for number, patience in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)):
+        for number, timeout in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)):
             if number == signal.SIGINT and at_once:
                 continue  # without its folder it cannot stop in the usual way
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            if self._has_ended(pid, patience):
+            if self._has_ended(pid, timeout):
                 return
 
-    def _has_ended(self, pid: int, patience: float) -> bool:
-        deadline = time.monotonic() + patience
+    def _has_ended(self, pid: int, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._child is not None and self._child.pid == pid:
                 if self._child.poll() is not None:

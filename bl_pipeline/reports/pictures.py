@@ -87,7 +87,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
 
     Of several bases the first is drawn. Raises ValueError if there is nothing to draw.
     """
-    import matplotlib as mpl  # noqa: PLC0415  (half a second, and only who draws needs it)
+    import matplotlib as mpl  # noqa: PLC0415  (takes half a second)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     spec, found = rows.report.chart, panels(rows)

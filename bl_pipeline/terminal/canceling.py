@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bl_pipeline.warehouse.database import Warehouse
     from bl_pipeline.warehouse.runs import Run
 
-PATIENCE = 30.0
+STOP_TIMEOUT = 30.0
 """Seconds to wait for the run to end; it may have to wait for an answer of BrickLink first."""
 
 
@@ -89,7 +89,7 @@ def cancel_store(warehouse: Warehouse, *, sleep: Callable[[float], None] = time.
     withdrawn = withdraw()
     if run_id is None:
         return Canceled(None, ended=False, busy=busy, full_syncs=withdrawn)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + STOP_TIMEOUT
     while True:
         with warehouse.engine.connect() as connection:
             run = runs.read_run(connection, run_id)

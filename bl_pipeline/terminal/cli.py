@@ -29,7 +29,7 @@ _REPORTING = {"sync", "refresh", "retry"}
 
 
 class _Commands(TyperGroup):
-    """The commands of `bl`, where wrong usage is no exception to what --json promises."""
+    """The commands of `bl`; with --json, wrong usage is printed as a JSON result too."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Note what was written, for `invoke`."""
@@ -95,7 +95,7 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, noth
     from bl_pipeline.terminal.progress import SyncProgress
     from bl_pipeline.terminal.running import run_job
 
-    # The result may find no room, too.
+    # Standard output may have no room for the result either.
     with explained():
         try:
             settings = load_settings()
@@ -119,14 +119,14 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, noth
 
 
 def _as_json(result: SyncResult) -> dict[str, Any]:
-    """The SyncResult; what ended the whole run is an error without an order."""
+    """The SyncResult; the reason that ended the whole run is an error without an order."""
     if result.message and result.exit_code != ExitCode.BUDGET:
         return _failure(result.message, result)
     return result.as_dict()
 
 
 def _failure(message: str, result: SyncResult | None = None) -> dict[str, Any]:
-    """The SyncResult of a run that did not come to its end, with what it had done before."""
+    """The SyncResult of a run that did not reach its end, with what it had done before."""
     values = (result or SyncResult()).as_dict()
     return {**values, "success": False, "errors": [{"order_id": None, "error": message}, *values["errors"]]}
 
@@ -167,7 +167,7 @@ def retry(as_json: ResultJson = False) -> None:
 
 @app.command()
 def plan(
-    full: Annotated[bool, typer.Option("--full", help="As if every order were to be fetched again.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="What a full sync would fetch: every order again.")] = False,
     as_json: Json = False,
 ) -> None:
     """What a sync would fetch, and its cost in calls and days; it asks for the lists, which is two calls."""
@@ -200,7 +200,7 @@ def rebuild(as_json: Json = False) -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check settings, credentials, warehouse and call budget; where credentials are set, with one API call."""
+    """Check settings, credentials, warehouse and call budget; if credentials are set, with one API call."""
     with explained():
         from bl_pipeline.terminal.doctor import checks_view, examine, exit_code
 
@@ -214,9 +214,9 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 picks a free port.")] = 0,
-    orders: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many sales; purchases come on top.")] = 300,
-    seed: Annotated[int, typer.Option(help="What the store grows from.")] = 7,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free port.")] = 0,
+    orders: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many sales; purchases are added.")] = 300,
+    seed: Annotated[int, typer.Option(help="What the store is made from.")] = 7,
 ) -> None:
     """Serve a BrickLink to try things with, until Ctrl-C; prints how to connect to it."""
     sys.stdout.flush()
@@ -237,7 +237,7 @@ def demo() -> None:
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the UI listens, on this machine only.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the UI, on this machine only.")] = 3000,
     demo: Annotated[bool, typer.Option("--demo", help="With a made-up store, in a database of its own.")] = False,
 ) -> None:
     """Run the Dagster UI and the schedules until Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Where output goes, and how amounts, times and counts look in it."""
+"""Standard output and standard error, and how amounts, times and counts look in them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def stderr() -> Console:
 
 
 def is_unicode(stream: TextIO) -> bool:
-    """Whether the stream takes every sign."""
+    """Whether the stream can show every character."""
     return (stream.encoding or "").lower().replace("-", "").startswith("utf")
 
 
@@ -67,7 +67,7 @@ def show(what: RenderableType = "", *, indent: int = 0, whole: bool = False) -> 
         console.width = _UNLIMITED
     with console.capture() as capture:
         console.print(what)
-    # In a file or a pipe nobody wants the blanks that fill the lines up.
+    # In a file or a pipe the blanks at the end of lines are of no use.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
     sys.stdout.flush()
 
@@ -85,7 +85,7 @@ def complain(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output: amounts as text, times as ISO 8601 in UTC."""
-    # Escaped where the terminal has other signs: data is never replaced in JSON.
+    # Escaped if the terminal is not UTF-8: data is never replaced in JSON.
     escaped = not is_unicode(sys.stdout)
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=escaped, default=_as_json) + "\n")
     sys.stdout.flush()
@@ -105,12 +105,12 @@ def clean(value: object) -> str:
 
 
 def amount(value: Decimal | None) -> str:
-    """An amount in full: two decimals, or four where it has parts of a cent."""
+    """An amount in full: two decimals, or four if it has parts of a cent."""
     return "" if value is None else f"{value:,.4f}".removesuffix("00")
 
 
 def amounts(values: Iterable[Decimal | None]) -> list[str]:
-    """Amounts for a column, all of one length: their decimal points stand below each other."""
+    """Amounts for a column, all of one length, with their decimal points below each other."""
     texts = [amount(value) for value in values]
     if any(_decimals(text) == 4 for text in texts):
         texts = [f"{text}  " if _decimals(text) == 2 else text for text in texts]
@@ -123,7 +123,7 @@ def _decimals(text: str) -> int:
 
 
 def money(value: Decimal | None, currency: str | None) -> str:
-    """An amount with its currency; nothing where there is none."""
+    """An amount with its currency; nothing if there is none."""
     return "" if value is None else f"{amount(value)} {currency or ''}".rstrip()
 
 
@@ -154,7 +154,7 @@ def show_times_in(name: str) -> None:
 
 
 def ago(passed: timedelta) -> str:
-    """How long ago, in the unit that tells the most."""
+    """How long ago, in the largest unit that fits."""
     seconds = max(passed.total_seconds(), 0)
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:

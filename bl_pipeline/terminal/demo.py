@@ -1,4 +1,4 @@
-"""`bl demo`: the main job on a made-up store, as a story."""
+"""`bl demo`: the main job on a made-up store, step by step."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ Connect your own store:
 
 
 def run_demo() -> bool:
-    """Show it all; whether everything came out as it should.
+    """Show all steps; returns whether every result is as expected.
 
     Raises what making the demo's world raises.
     """
     began = time.monotonic()
     c.show("bl_pipeline on a made-up BrickLink store: an embedded Postgres, a sandbox API, nothing else.")
     with demo_world(orders=ORDERS, filed=FILED) as world:
-        done = _tell(world)
+        done = _show_steps(world)
     if done:
         c.show()
         c.show(
@@ -66,7 +66,7 @@ def run_demo() -> bool:
     return done
 
 
-def _tell(world: DemoWorld) -> bool:
+def _show_steps(world: DemoWorld) -> bool:
     _heading(f"1  A full sync: {ORDERS} orders with their items")
     full = _sync(world, {"full_sync": True})
     if not _came_out(full, created=ORDERS, updated=0, skipped=0):
@@ -106,7 +106,7 @@ def _tell(world: DemoWorld) -> bool:
 
 
 def _months_ago(months: int) -> str:
-    """The first day of the month so many months ago."""
+    """The first day of the month that was `months` months ago."""
     today = datetime.now(UTC).date()
     year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
     return date(year, month + 1, 1).isoformat()
@@ -133,7 +133,7 @@ def _came_out(result: SyncResult, *, created: int, updated: int, skipped: int) -
 
 
 def _worth_showing(connection: Connection, warehouse: Warehouse, changes: list[str]) -> dict[str, Any]:
-    """An order whose status has changed, with a few lots; another one where there is none like that."""
+    """An order whose status has changed, with a few lots; another one if there is none like that."""
     changed = (line.partition(":")[0] for line in changes if "→" in line and "payment" not in line)
     found = [order for order_id in changed if (order := read_order(connection, warehouse, order_id))]
     return next((order for order in found if order["unique_count"] in _LOTS), found[0])

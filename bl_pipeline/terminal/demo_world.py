@@ -34,7 +34,7 @@ _PREFIX = "bl_demo_"
 _START_TIMEOUT = 60.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = ("bl_home", "bl_postgres_bin")
-# Every setting but where the embedded Postgres is, so that none of the seller's has a say.
+# Every setting except those of the embedded Postgres, so that none of the seller's has an effect.
 _OWN: dict[str, Any] = {
     **{name: field.get_default() for name, field in Settings.model_fields.items() if name not in _KEPT},
     "bricklink_api_url": "http://127.0.0.1:1",
@@ -43,7 +43,7 @@ _OWN: dict[str, Any] = {
 
 
 class DemoError(Exception):
-    """The demo cannot be had; the message says why."""
+    """The demo cannot be started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DemoWorld:
     folder: Path
 
     def move_on(self, *, new: int, changed: int) -> list[str]:
-        """Let the store live: so many new orders, so many changed ones; a line for each."""
+        """Let time pass in the store: `new` new orders, `changed` changed ones; returns a line for each."""
         request = Request(  # noqa: S310  (our own http:// address)
             f"{self.sandbox_url}/sandbox/live",
             data=json.dumps({"new": new, "changed": changed}).encode(),
@@ -68,10 +68,10 @@ class DemoWorld:
 
 @contextmanager
 def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoWorld]:
-    """Make the world, put its settings into the environment, and take everything away at the end.
+    """Make the world, put its settings into the environment, and remove everything at the end.
 
     Raises SettingsError, WarehouseError or DemoError if it cannot be made. A signal to end becomes
-    KeyboardInterrupt, so that the end is orderly; after kill -9 the next demo clears away what is left.
+    KeyboardInterrupt, so that everything is removed; after kill -9 the next demo removes what is left.
     """
     with ExitStack() as stack:
         stack.enter_context(_orderly_end())
@@ -97,7 +97,7 @@ def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoW
         stack.enter_context(_environment({**settings.as_environment(), "DAGSTER_HOME": str(folder)}))
         # Dagster and our settings read a .env in the working directory.
         stack.enter_context(chdir(folder))
-        # The first to be undone: a second Ctrl-C must not cut the clearing away short.
+        # The first to be undone: a second Ctrl-C must not interrupt the removal.
         stack.callback(_ignore_signals)
         yield DemoWorld(settings, variables["BRICKLINK_API_URL"].partition("/api/")[0], folder)
 
@@ -124,10 +124,10 @@ def _ignore_signals() -> None:
 
 @contextmanager
 def _database(admin_url: str, folders: Path) -> Iterator[str]:
-    """A new database; those of demos that died are dropped, which shows by nobody being connected to them."""
+    """A new database; those of demos that died are dropped: nobody is connected to them."""
     name = _PREFIX + secrets.token_hex(4)
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        # Between its making and its first connection a database looks like a dead demo's.
+        # Before its first connection a new database looks like a dead demo's.
         admin.execute("SELECT pg_advisory_lock(hashtext('bl_pipeline.demo'))")
         dead = admin.execute(
             "SELECT datname FROM pg_database d WHERE starts_with(datname, %s) "
@@ -153,7 +153,7 @@ def _drop(admin: psycopg.Connection[Any], name: str) -> None:
 
 @contextmanager
 def _sandbox(orders: int, filed: int | None) -> Iterator[dict[str, str]]:
-    """A sandbox in a process of its own, which ends with this one; the variables that lead to it."""
+    """A sandbox in a process of its own, which ends with this one; the variables that a client needs."""
     with tempfile.TemporaryDirectory(prefix="bl-demo-") as scratch:
         ready = Path(scratch) / "ready"
         process = subprocess.Popen(  # noqa: S603  (the command is made of our own words)

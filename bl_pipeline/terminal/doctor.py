@@ -1,4 +1,4 @@
-"""`bl doctor`: what is wrong with the set-up, and how to mend it."""
+"""`bl doctor`: what is wrong with the set-up, and how to repair it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PYTHON = ((3, 11), (3, 14))
 
 
 class Verdict(StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -46,12 +46,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `mend` says what to do, `exit_code` what an error means for `bl`."""
+    """One check; `repair` says what to do, `exit_code` is that of `bl` if it is an error."""
 
     name: str
     verdict: Verdict
     finding: str
-    mend: str = ""
+    repair: str = ""
     exit_code: int = ExitCode.OTHER
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,12 +62,12 @@ class Check:
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """What the first error means for `bl`; 0 where there is none."""
+    """The exit code of the first error; 0 if there is none."""
     return next((check.exit_code for check in checks if check.verdict is Verdict.ERROR), ExitCode.DONE)
 
 
 def examine() -> list[Check]:
-    """All checks; those that cannot be made without an earlier one are left out where it failed."""
+    """All checks; those that depend on an earlier one are left out if it failed."""
     return list(_examine())
 
 
@@ -240,7 +240,7 @@ _MARKS = {Verdict.OK: ("ok", "green"), Verdict.WARNING: ("warning", "yellow"), V
 
 
 def checks_view(checks: Sequence[Check]) -> RenderableType:
-    """The checks below each other, each with what to do where something is wrong."""
+    """The checks below each other, each with what to do if something is wrong."""
     grid = Table.grid(padding=(0, 1))
     for width in (7, 15):
         grid.add_column(width=width, no_wrap=True)
@@ -248,6 +248,6 @@ def checks_view(checks: Sequence[Check]) -> RenderableType:
     for check in checks:
         word, style = _MARKS[check.verdict]
         grid.add_row(Text(word, style), Text(check.name, "bold"), c.clean(check.finding))
-        for line in check.mend.splitlines():
+        for line in check.repair.splitlines():
             grid.add_row("", "", c.clean(line.strip()))
     return grid

@@ -1,4 +1,4 @@
-"""Output in a terminal that is not UTF-8: other signs for those that it does not have, and never an error."""
+"""Output in a terminal that is not UTF-8: other characters for those that it does not have, and never an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import unicodedata
 
 _NAME = "bl_pipeline.plain"
 
-# One sign for one, so that tables stay aligned.
+# One character for one, so that tables stay aligned.
 _SIGNS = str.maketrans(
     {
         **dict.fromkeys("●•", "*"),
@@ -26,7 +26,7 @@ _SIGNS = str.maketrans(
 
 
 def plain(text: str, encoding: str) -> str:
-    """The text with each sign that the encoding lacks replaced: by one that is like it, else by a question mark."""
+    """The text, with a similar character, or a question mark, for each one that the encoding lacks."""
     return "".join(_like(sign, encoding) for sign in text)
 
 

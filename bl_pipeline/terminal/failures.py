@@ -42,7 +42,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.USAGE, f"{who_owns(Path(os.fsdecode(error.filename)))}: {error.strerror}."
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ExitCode.OTHER, f"{os.fsdecode(error.filename)}: {error.strerror}."
-    # Imported only now: where nothing goes wrong, nobody waits for them.
+    # Imported only now: if nothing goes wrong, nobody waits for them.
     from bl_pipeline.postgres.embedded import EmbeddedPostgresError
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
@@ -68,7 +68,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 def explain_all(error: BaseException) -> tuple[int, str]:
     """The exit code and the message of any error; that of one that nobody foresaw says where it was raised.
 
-    It shows the error's class and frames, and not its own words, which may quote a buyer.
+    It shows the error's class and frames, and not its own text, which may quote a buyer.
     """
     if known := explain(error):
         return known
@@ -83,7 +83,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
-        # For typer, which ends quietly if whoever reads the output has seen enough.
+        # For typer, which ends quietly if the reader of the output has closed it.
         raise
     except (Exception, KeyboardInterrupt) as error:
         code, message = explain_all(error)
@@ -94,7 +94,7 @@ def explained() -> Iterator[None]:
 
 
 class _OnStderr(logging.Handler):
-    """Prints what is logged on what is standard error now, though it may be led elsewhere later."""
+    """Prints what is logged on what is standard error now, even if that is redirected later."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,8 +49,8 @@ def orders(
             metavar="BY", help="date, changed, buyer, status or total; -total is the other way round, largest first."
         ),
     ] = "-date",
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most so many.")] = 20,
-    offset: Annotated[int, typer.Option(min=0, max=_MOST, help="Leave out so many at the beginning.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most this number of orders.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, max=_MOST, help="Leave out this number at the beginning.")] = 0,
     as_json: Json = False,
 ) -> None:
     """The orders, the latest first."""
@@ -97,12 +97,12 @@ def orders(
 
 
 def _is_status(group: str) -> str:
-    """What to say to who takes BrickLink's word for a group."""
+    """A hint if BrickLink's word was given as a group."""
     return f"{group} is BrickLink's word. Write: bl orders --status {group}" if group.upper() in _WORDS else ""
 
 
 def orders_view(found: OrderList, *, offset: int = 0, searched: bool = False) -> RenderableType:
-    """A table of the orders, and below it how many there are and what they come to, each currency by itself.
+    """A table of the orders, and below it how many there are and their sums, each currency by itself.
 
     `searched` keeps the column in which a searched tracking number is seen.
     """

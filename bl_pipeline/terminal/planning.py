@@ -1,4 +1,4 @@
-"""What a sync would fetch and cost, and the tables made again: what needs the store but runs no sync."""
+"""What a sync would fetch and cost, and a rebuild: both need the store's lock, but run no sync."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _locked_session(settings: Settings) -> Iterator[SyncSession]:
 
 
 def make_forecast(settings: Settings, *, full: bool) -> Forecast:
-    """What a sync would fetch now, by two list calls. Raises RunError with the exit code of what stands in the way."""
+    """What a sync would fetch now, by two list calls. Raises RunError with the exit code of what prevents it."""
     settings.credential_values()
     with _locked_session(settings) as session:
         try:
@@ -58,7 +58,7 @@ def make_forecast(settings: Settings, *, full: bool) -> Forecast:
 
 
 def make_rebuild(settings: Settings, progress: Progress) -> RebuildResult:
-    """`sales` again from `landing`, with no call. Raises RunError where it had to be undone."""
+    """`sales` again from `landing`, with no call. Raises RunError if it had to be undone."""
     with _locked_session(settings) as session:
         session.progress = progress
         result = rebuild(session)

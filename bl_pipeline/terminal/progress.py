@@ -1,4 +1,4 @@
-"""A sync as it goes on: a bar in a terminal, a few plain lines elsewhere; always on standard error."""
+"""The progress of a sync: a bar in a terminal, a few plain lines elsewhere; always on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from bl_pipeline.terminal.console import plural, stderr
 
 _LINES = 5
-"""About so many lines tell of the progress where there is no terminal."""
+"""About this many lines show the progress if there is no terminal."""
 
 _WORTH_A_LINE = 25
 """Orders done since the last line, at least."""
@@ -56,7 +56,7 @@ class SyncProgress:
             self._bar.stop()
 
     def planned(self, total: int) -> None:
-        """So many orders are to be fetched."""
+        """`total` orders are to be fetched."""
         self._total = total
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self._then} orders", total=total)

@@ -1,4 +1,4 @@
-"""`bl status`, `order` and `errors`: what the warehouse holds. No call, nothing written."""
+"""`bl status`, `order` and `errors`: what the warehouse has. No call, nothing written."""
 
 # ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
 
@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text
 
 
 def status(as_json: Json = False) -> None:
-    """How the warehouse stands: the indicator, orders, the last sync, API calls left."""
+    """The state of the warehouse: the indicator, orders, the last sync, API calls left."""
     settings = load_settings()
     from bl_pipeline.sync.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view

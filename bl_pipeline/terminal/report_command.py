@@ -1,4 +1,4 @@
-"""`bl report`: which report, of which period, and where it goes."""
+"""`bl report`: which report, of which period, and in which form."""
 
 # ruff: noqa: PLC0415  (what a report needs is imported only for it, so that `bl --help` is quick)
 
@@ -28,7 +28,7 @@ def report(
         str | None,
         typer.Option(
             help="Which date counts: order_date, paid_date or shipped_date. Without it the table and the picture "
-            "are by order date, and CSV and JSON hold all three."
+            "are by order date, and CSV and JSON have all three."
         ),
     ] = None,
     csv_file: Annotated[

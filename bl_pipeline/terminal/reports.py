@@ -31,10 +31,10 @@ from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
 
 RANKED_ROWS = 15
-"""Of a ranking, so many are shown, and the rest in one line."""
+"""Rows of a ranking that are shown; the rest is in one line."""
 
 LATEST_ROWS = 36
-"""Of what runs over time, so many are shown: the latest."""
+"""Rows over time that are shown: the latest."""
 
 _SHORTER = {
     "tax_collected_by_bricklink": "tax by BrickLink",
@@ -50,7 +50,7 @@ _ADD_UP = {
     "items_total", "shipping", "fees", "total", "tax_collected_by_bricklink", "net", "vat_by_bricklink",
     "sales_tax_by_seller", "sales_tax_by_bricklink",
 }  # fmt: skip
-"""Amounts that make up another one: where there is no room for all of them, none is shown."""
+"""Amounts that are parts of another one: if there is no room for all of them, none is shown."""
 
 _LISTED = {
     "status",
@@ -64,7 +64,7 @@ _LISTED = {
     "item_number",
     "item_name",
 }
-"""What a list of single orders or lines is about, beside what tells its rows apart."""
+"""The main columns of a list of single orders or lines, besides those that identify a row."""
 
 _GOES_EARLY = (
     "state_number", "batch_number", "line_number", "color_id", "year", "at", "month", "is_filed", "is_current",
@@ -73,10 +73,10 @@ _GOES_EARLY = (
     "unexplained", "country_code", "payment_method", "paid_orders", "oldest_order_date", "missing_count",
     "total_count", "average_hours", "platform_status", "category_id", "item_type", "color_name", "condition",
 )  # fmt: skip
-"""Columns that go where a table is too narrow, in this order; but never what tells rows apart, or what is charted."""
+"""Columns to leave out if a table is too narrow, in this order; never those that identify a row or are charted."""
 
 _LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
-"""Columns where "not known" says more than a dash."""
+"""Columns in which "not known" says more than a dash."""
 
 _NOT_SHOWN = {"store", "platform", "basis", "timezone", "currency"}
 """Columns that are in the heading, or the same everywhere."""
@@ -109,7 +109,7 @@ def list_json(reports: Iterable[Report]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A report as it was asked for in a terminal: days as they were written, and where the rows go."""
+    """A report as it was asked for in a terminal: days as they were written, and the form of the output."""
 
     name: str
     since: str | None = None
@@ -121,7 +121,7 @@ class Wanted:
     def read(self, settings: Settings) -> tuple[ReportRows, str | None]:
         """The rows, and what there is to say about the period.
 
-        Who looks at a report sees one basis; files have them all, unless one is asked for. Raises
+        A report in the terminal has one basis; files have all of them, unless one is asked for. Raises
         QuestionError.
         """
         report = find_report(self.name)
@@ -140,7 +140,7 @@ class Wanted:
 
 
 def whole_periods(report: Report, since: date | None, until: date | None) -> str | None:
-    """What to say where the days asked for cut through a month or a year, which has only one row."""
+    """What to say if the days asked for are part of a month or a year, which has only one row."""
     if report.period == "month":
         whole = (since is None or since.day == 1) and (
             until is None or until.day == monthrange(until.year, until.month)[1]
@@ -155,7 +155,7 @@ def whole_periods(report: Report, since: date | None, until: date | None) -> str
 
 
 def report_view(rows: ReportRows) -> RenderableType:
-    """A report as a table for each currency, with a bar in each row where it has a chart."""
+    """A report as a table for each currency, with a bar in each row if it has a chart."""
     report = rows.report
     parts: list[RenderableType] = [Text(report.title, "bold"), Text(_subtitle(rows), "dim")]
     if not rows.rows:
@@ -183,7 +183,7 @@ def _subtitle(rows: ReportRows) -> str:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A table, and below it what is said of other rows, and which columns there was no room for."""
+    """A table, and below it a line about other rows, and the columns for which there was no room."""
 
     table: FittedTable
     said: str
@@ -232,7 +232,7 @@ def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:
 
 
 def _column(rows: ReportRows, column: ReportColumn, values: Sequence[Any]) -> Column:
-    """What tells rows apart stays, and what it is about; the rest goes where it is narrow."""
+    """The column of a table. Those that identify rows and the main ones stay; the rest is left out if it is narrow."""
     report, name = rows.report, column.name
     if report.chart:
         stays = {*report.grain, report.chart.amount, "orders", "revenue", "net_by_seller"}
@@ -313,8 +313,8 @@ def save_csv(rows: ReportRows, path: Path) -> None:
 
 
 def save_png(rows: ReportRows, path: Path) -> None:
-    """The report's chart into a PNG file. Raises QuestionError where there is none."""
-    from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415  (half a second, and only who draws needs it)
+    """The report's chart into a PNG file. Raises QuestionError if there is none."""
+    from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415  (takes half a second)
 
     if rows.report.chart is None:
         raise QuestionError(f"{rows.report.name} has no picture; look at its rows without --png.")

@@ -1,4 +1,4 @@
-"""Jobs of the pipeline, run in this process; their history is where the Dagster UI shows it."""
+"""Jobs of the pipeline, run in this process; the Dagster UI shows their history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunError(Exception):
-    """The run did not come to its end; the message says why and what to do, `result` what was done before."""
+    """The run did not reach its end; the message says why and what to do, `result` what was done before."""
 
     exit_code = ExitCode.OTHER
     result = SyncResult()
@@ -40,8 +40,8 @@ class Canceled(RunError):
 def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: Progress) -> SyncResult:
     """Run a job, and return what it reports.
 
-    Raises SettingsError without credentials, WarehouseError without a warehouse, RunError where the run did
-    not come to its end, and what the run itself raised where that was not foreseen.
+    Raises SettingsError without credentials, WarehouseError without a warehouse, RunError if the run did not reach
+    its end, and an error that nobody foresaw as the run raised it.
     """
     settings.credential_values()
     with _quiet_dagster():
@@ -106,7 +106,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
     with open_instance(settings) as instance:
         try:
             definition.execute_in_process(
-                # The asset job holds the graph as one of its ops, the other jobs are the graph.
+                # In the asset job the graph is one of the ops, the other jobs are the graph.
                 run_config={
                     **({"ops": {"sync": asked} if job == "sync_orders" else asked} if asked else {}),
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
@@ -126,9 +126,9 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             if interruption_behind(error) is None:
                 raise
             if session.cancel():
-                # It came between two steps, where no step could note and show it.
+                # It came between two steps, so no step could note and show it.
                 show_end_outside_of_a_run(instance, session)
-            # Dagster knows cancelation only by request; one that came from the keyboard it takes for a failure.
+            # Dagster knows cancelation only by request; for one from the keyboard it reports a failure.
             run = instance.get_run_by_id(run_id)
             if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
                 instance.report_run_canceled(run)
@@ -138,7 +138,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
 
 @contextmanager
 def _quiet_dagster() -> Iterator[None]:
-    """What Dagster and the libraries below it say of themselves is not for the user of `bl`."""
+    """Hide what Dagster and its libraries log: it is not for the user of `bl`."""
     logger, root, silence = logging.getLogger("dagster"), logging.getLogger(), logging.NullHandler()
     level = logger.level
     logger.setLevel(logging.CRITICAL)

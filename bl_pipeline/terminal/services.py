@@ -41,7 +41,7 @@ class Services:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        """Start the watcher, and make the folder `private`, which is gone afterwards."""
+        """Start the watcher, and make the folder `private`, which is removed afterwards."""
         # Short, as the name of a Unix socket in it may have some hundred characters; nobody else may enter it.
         self.private = Path(tempfile.mkdtemp(prefix="bl-up-", dir="/tmp"))
         self._watcher = subprocess.Popen(  # noqa: S603  (the command is made of our own words)
@@ -119,7 +119,7 @@ def _show(output: IO[str], stream: IO[str]) -> None:
     """Copy the lines, without colours if the stream is no terminal."""
     colours = stream.isatty()
     for line in output:
-        # Nobody may be there to read it; the services must be able to write all the same.
+        # Even if nobody reads it, the services must be able to write.
         with suppress(OSError, ValueError):
             stream.write(line if colours else _COLOUR.sub("", line))
             stream.flush()

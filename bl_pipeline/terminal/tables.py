@@ -1,4 +1,4 @@
-"""Tables of one line a row, made to fit where they are shown."""
+"""Tables of one line a row, made to fit the width of the output."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `least` lets it shrink to so many characters.
+    """A column of a table. `least`: it may shrink to this number of characters.
 
-    Where the table is too wide, columns that are `optional` go: those of the highest number first, all of one
+    If the table is too wide, `optional` columns are left out: those of the highest number first, all of one
     number together. 0 always stays.
     """
 
@@ -46,8 +46,8 @@ class _Layout:
 class FittedTable:
     """A table of one line a row, and in each row a bar, if there are `bars`.
 
-    Where it is too wide, bars become shorter and names of columns take several lines, then the optional columns go.
-    Columns with a `least` width shrink, their cells cut with an ellipsis.
+    If it is too wide, bars become shorter and names of columns take several lines; then optional columns are left
+    out. Columns with a `least` width shrink, their cells cut with an ellipsis.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ def plain_table() -> Table:
     """A table with a line below its head and no others."""
     return Table(
         box=box.SIMPLE_HEAD,
-        safe_box=False,  # a line of other signs would come with lines between the columns
+        safe_box=False,  # a line of other characters would come with lines between the columns
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -151,7 +151,7 @@ def _to_the_right(cell: Text, width: int) -> Text:
 
 
 def _in_lines(name: str, width: int) -> str:
-    """The name of a column, broken between words where it is too wide."""
+    """The name of a column, broken between words if it is too wide."""
     lines: list[str] = []
     for word in name.split():
         if lines and len(lines[-1]) + 1 + len(word) <= width:

@@ -1,4 +1,4 @@
-"""`bl up`: the Dagster UI and its daemon, which runs the schedules, until told to stop."""
+"""`bl up`: the Dagster UI and its daemon, which runs the schedules, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run_up(port: int, *, demo: bool) -> int:
             else:
                 settings = load_settings()
                 _require_credentials(settings)
-            # After the demo's world, whose end needs no more than that this ends first.
+            # After the demo's world: this has to end first.
             stack.enter_context(_signals_stop())
             _serve(stack, settings, port, demo=demo)
     except (_Stop, KeyboardInterrupt):
@@ -93,7 +93,7 @@ def _who_uses(port: int) -> str:
     user = f"process {listener.pid} ({listener.name()})"
     with suppress(psutil.Error):
         if WEB in listener.cmdline():
-            # Its parent ends all that belongs to it.
+            # The parent process ends all that belongs to it.
             parent = listener.parent()
             listener = parent if parent and parent.pid != 1 else listener
             user = f"another bl up, process {listener.pid}"
@@ -113,7 +113,7 @@ def _listener(port: int) -> psutil.Process | None:
 @contextmanager
 def _signals_stop() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        # A second signal must not cut the stopping short.
+        # A second signal must not interrupt the stopping.
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise _Stop
@@ -137,7 +137,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     _be_the_only_one(stack, home, port)
     if demo or not os.environ.get("DAGSTER_HOME"):
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
-    # Made and brought up to date before anybody comes; the instance also holds the embedded Postgres.
+    # Made and brought up to date before anybody uses it; the instance also has a lease on the embedded Postgres.
     with open_warehouse(settings, for_writing=True) as warehouse:
         with warehouse.engine.begin() as connection:
             before = set_timezone(connection, warehouse.store, settings.bl_timezone)
@@ -147,14 +147,14 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)
     c.show(f"The Dagster UI is starting at http://{HOST}:{port} ...")
-    # Dagster lets a .env in its working directory win over the environment, where our settings say the
-    # opposite. So it works where there is no such file, and gets what the settings have made of both.
+    # In Dagster a .env in its working directory overrides the environment; in our settings it is the other way
+    # round. So Dagster runs in a folder without such a file, and gets the values of our settings.
     variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
     services = stack.enter_context(Services(home, {**os.environ, **variables}))
     code, workspace = services.private / "code", services.private / "workspace.yaml"
     location = {"host": "localhost", "socket": str(code), "location_name": "bl_pipeline"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
-    # One for the UI and the daemon: left to itself, the daemon starts a new one each minute. Its socket is a file in
+    # One for the UI and the daemon: without it, the daemon would start a new one each minute. Its socket is a file in
     # a folder that is closed to other accounts, so no web page reaches it.
     services.start(
         "Dagster's code server",
@@ -183,7 +183,7 @@ def _be_the_only_one(stack: ExitStack, home: Path, port: int) -> None:
         pid, _, url = (home / "up.lock").read_text().strip().partition(" ")
         raise _AlreadyUp(
             f"Another bl up serves this store at {url}, process {pid}. Nothing was started.\n"
-            f"Use that one, or end it with: kill {pid}. Another store beside it needs a BL_HOME of its own."
+            f"Use that one, or end it with: kill {pid}. A second store needs a BL_HOME of its own."
         )
     lock.sign(f"{os.getpid()} http://{HOST}:{port}")
 

@@ -21,7 +21,7 @@ from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.runs import Run
 
 ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
-"""An order's page at BrickLink, for who is logged in there as the seller."""
+"""An order's page at BrickLink, if the seller is logged in there."""
 
 _ERRORS_SHOWN = 10
 _INDICATOR_STYLES = {
@@ -101,7 +101,7 @@ def status_view(status: Status) -> RenderableType:
 
 
 def calls_line(calls: Usage) -> str:
-    """How the call budget stands."""
+    """How much of the call budget is used."""
     line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"
     if calls.next_reset_at:
         line = f"{line}; free again from {c.moment(calls.next_reset_at)}"
@@ -257,7 +257,7 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
 
 
 def _totals(order: Mapping[str, Any]) -> Table:
-    """How the total comes about; the parts of the fees are indented below them."""
+    """The parts of the total; the parts of the fees are indented below them."""
     rows: list[tuple[str, Decimal | None]] = [
         ("Subtotal", order["subtotal"]),
         ("Shipping", order["shipping"]),

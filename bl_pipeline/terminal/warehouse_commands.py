@@ -1,4 +1,4 @@
-"""`bl backup`, `restore`, `upgrade-postgres` and `rename-store`: what is done with a warehouse as a whole."""
+"""`bl backup`, `restore`, `upgrade-postgres` and `rename-store`: commands for a warehouse as a whole."""
 
 # ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
 
@@ -34,7 +34,7 @@ def backup(file: BackupFile) -> None:
 
     file = file.expanduser().absolute()
     for unfinished in remove_unfinished(file.parent):
-        show(f"An earlier backup was ended before it was whole. What it had written was removed: {unfinished}")
+        show(f"An earlier backup was not completed. What it had written was removed: {unfinished}")
     with postgres_url(settings) as url:
         manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
     show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")
@@ -47,7 +47,7 @@ def restore(
         bool, typer.Option("--replace", help="Replace the orders that are in the warehouse now.", show_default=False)
     ] = False,
 ) -> None:
-    """Put a backup in the place of the warehouse, and check its counts and sums."""
+    """Replace the warehouse by a backup, and check its counts and sums."""
     settings = load_settings()
     from bl_pipeline.sync.status import where
     from bl_pipeline.warehouse import backup

@@ -1,10 +1,10 @@
-"""Ends what a process has started, when that process is gone, however it died: even kill -9 leaves nothing behind.
+"""Ends what a process has started when that process is gone, however it died: kill -9 leaves nothing behind either.
 
     python -I watcher.py FOLDER
 
 Standard input brings a line for each process group, its number. The end of the input is the end of the process that
 wrote them, on every system. The folder, which was theirs, is then removed. Run by its path, it imports no package, so
-it is up at once and small.
+it starts at once and is small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-PATIENCE = 20.0
+STOP_TIMEOUT = 20.0
 """Seconds for processes to end by themselves, before they are killed."""
 
 _POLL = 0.05
@@ -28,14 +28,14 @@ def end_groups(groups: Iterable[int], reap: Callable[[], object] = lambda: None)
 
     Args:
         groups: their numbers.
-        reap: called between two looks; a parent collects its children there, or the dead ones keep their group.
+        reap: called between two checks; a parent collects its children there, or the dead ones keep their group.
     """
     left = list(groups)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + STOP_TIMEOUT
         while left and time.monotonic() < until:
             reap()
             left = [group for group in left if _lives(group)]

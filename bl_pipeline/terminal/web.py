@@ -25,10 +25,10 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.services import listens
 
 HOST = "127.0.0.1"
-# The word alone, wherever it is: GraphQL has no other way to write it, and no parser has to agree with Dagster's.
+# The word alone, in any place: GraphQL has no other way to write it, and no second parser is needed.
 _MUTATION = re.compile(r"\bmutation\b", re.ASCII)
 _POLL = 0.1
-_PATIENCE = 5  # seconds at the end for answers under way
+_STOP_TIMEOUT = 5  # seconds at the end for answers under way
 _DATABASE_TIMEOUT = 15_000  # milliseconds a query of the UI may take
 _POOL_RECYCLE, _POOL_OVERFLOW = 3600, 20  # seconds a connection is reused, connections: as Dagster's own defaults
 
@@ -42,7 +42,7 @@ def mutation_by_get(scope: Message) -> str | None:
         return None
     for name, query in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name == "query" and _MUTATION.search(query):
-            return "A GraphQL mutation is taken by POST only, and this is a GET. Send it as JSON by POST."
+            return "A GraphQL mutation is accepted by POST only, and this is a GET. Send it as JSON by POST."
     return None
 
 
@@ -62,7 +62,7 @@ def serve(port: int, workspace: str, code_server: Path) -> None:
                 port=port,
                 log_level="warning",
                 lifespan="off",
-                timeout_graceful_shutdown=_PATIENCE,
+                timeout_graceful_shutdown=_STOP_TIMEOUT,
             )
 
 

@@ -228,7 +228,7 @@ def test_what_a_killed_backup_has_left_is_removed(synced_bl: Bl, file: Path, tmp
         running.kill()
         running.wait()
     said = expect(synced_bl("backup", str(tmp_path / "next.zip")), 0).stdout
-    assert "was ended before it was whole" in " ".join(said.split())
+    assert "was not completed" in " ".join(said.split())
     assert str(unfinished[0]) in said.replace("\n", "")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["backup.zip", "next.zip"]
 

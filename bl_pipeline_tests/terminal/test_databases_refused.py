@@ -54,7 +54,7 @@ def refused(bl: Bl, server: SandboxServer) -> Callable[[str, str], str]:
         stopped = expect(bl("sync", BL_DATABASE_URL=url), 6)
         assert " ".join(reason.split()) in " ".join(stopped.stderr.split())
         assert server.requests == []
-        return "\n".join(problem["mend"] for problem in found)
+        return "\n".join(problem["repair"] for problem in found)
 
     return check
 
@@ -173,7 +173,7 @@ def test_tables_of_another_user(bl: Bl, refused: Any, database_url: str, weak_us
     while found := problems(bl, url):
         rounds += 1
         assert rounds <= 3, found
-        carry_out("\n".join(problem["mend"] for problem in found), database_url)
+        carry_out("\n".join(problem["repair"] for problem in found), database_url)
     expect(bl("sync", BL_DATABASE_URL=url), 0)
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute(f"REVOKE INSERT ON sales.order_items FROM {weak_user}")

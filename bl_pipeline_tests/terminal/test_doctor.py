@@ -68,7 +68,7 @@ def test_doctor_names_an_env_file_that_others_can_read(
     (check,) = checks
     assert found in check["finding"]
     assert credentials["BRICKLINK_CONSUMER_KEY"] not in str(check)
-    assert (check["verdict"], check["mend"].endswith("chmod 600 .env")) == (
+    assert (check["verdict"], check["repair"].endswith("chmod 600 .env")) == (
         ("ok", False) if mode == 0o600 else ("warning", True)
     )
 

@@ -103,7 +103,7 @@ def test_up_killed_in_the_middle_of_a_sync(
     assert second.stderr == (
         f"Error: Another bl up serves this store at http://127.0.0.1:{port}, process {process.pid}. "
         f"Nothing was started.\nUse that one, or end it with: kill {process.pid}. "
-        "Another store beside it needs a BL_HOME of its own.\n"
+        "A second store needs a BL_HOME of its own.\n"
     )
     server.latency = 60.0
     assert ask(port, LAUNCH)["launchRun"]["__typename"] == "LaunchRunSuccess"
@@ -158,7 +158,7 @@ def test_a_port_in_use_is_named_with_what_uses_it(seller: Path) -> None:
 
 
 def test_the_watcher_kills_what_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "PATIENCE", 0.5)
+    monkeypatch.setattr(watcher, "STOP_TIMEOUT", 0.5)
     stubborn = subprocess.Popen(
         ["sh", "-c", "trap '' TERM; touch there; while :; do sleep 0.1; done"], cwd=tmp_path, start_new_session=True
     )
