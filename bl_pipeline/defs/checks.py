@@ -1,4 +1,4 @@
-"""Asset checks: what must be true of the warehouse after every sync, with the offending orders as metadata."""
+"""Asset checks: what must be true of the warehouse after every sync, with the orders that break it as metadata."""
 
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetChe
 
 
 def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
-    """One result for each of these checks; at most a hundred offending orders are named."""
+    """One result for each of these checks; at most a hundred orders that break it are named."""
     from bl_pipeline.warehouse.checks import find_offenders, unreadable_fields  # noqa: PLC0415
 
     for key in sorted(keys):

@@ -57,7 +57,7 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
         show(context.log_event, session, sync_report(session, read_result(session)))
     except Exception as error:
         where = "\n".join(frames(error))
-        context.log.warning("How the store stands could not be shown: %s at\n%s", type(error).__name__, where)
+        context.log.warning("The state of the store could not be shown: %s at\n%s", type(error).__name__, where)
 
 
 def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from bl_pipeline.warehouse.database import Warehouse
 
 MOST_ORDER_IDS = 100
-"""At most this many of the offending orders are named."""
+"""At most this many of the orders that break a check are named."""
 
 _ITEMS = """
     SELECT store, platform, platform_order_id, sum(total_price) AS price, sum(quantity) AS pieces, count(*) AS lots,
@@ -80,12 +80,12 @@ OFFENDING_ORDERS = {
     """,
     "fields_are_readable": f"SELECT DISTINCT platform_order_id FROM ({_UNREADABLE}) fields",
 }
-"""Check → query for the ids of the orders that offend."""
+"""Check → query for the ids of the orders that break it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offenders:
-    """How many orders offend, and the first of them."""
+    """How many orders break a check, and the first of them."""
 
     count: int
     order_ids: list[str]

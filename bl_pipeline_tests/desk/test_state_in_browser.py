@@ -1,4 +1,4 @@
-"""How the store stands, as the UI shows it: after a refused login, a retry that left an order failing, and with an
+"""The state of the store, as the UI shows it: after a refused login, a retry that left an order failing, and with an
 open full sync.
 
 BL_SCREENSHOTS=docs/images takes the pictures of the documentation on the way.

@@ -1,4 +1,4 @@
-"""One word and one reason for how the store stands, in all places, however a run has ended.
+"""One indicator and one reason for the state of the store, in all places, however a run has ended.
 
 Each case drives `bl` into one end. Then the function, `bl status`, the newest event of `orders` and the check
 `store_is_in_step` must say the same, each check must have been evaluated since, and only a run that stored something
