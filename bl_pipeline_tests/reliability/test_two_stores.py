@@ -1,8 +1,8 @@
 """A second store full of faults beside it: a store reads, does and reports the same as if it were alone.
 
 Both have the same order ids, so a query that forgets the store meets rows of the other one. Every function of
-`warehouse` that is about one store is used, every report and every check; not the commands that print what these
-return, and not the functions of stores.py, which are about the names of all stores (test_store_names.py).
+`warehouse` and `reports` that is about one store is used, every report and every check; not the commands that print
+what these return, and not the functions of stores.py, which are about the names of all stores (test_store_names.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+import bl_pipeline.reports
 import bl_pipeline.warehouse
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
@@ -71,6 +72,10 @@ FAULTS = (
     "('other', '2026-01-01', true)",
     "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
     "UPDATE sync.api_calls SET key_hash = 'planted' WHERE store = 'other'",
+    "UPDATE landing.documents SET body = replace(body::text, '\"SHIPPED\"', '\"NOVEL\"')::json WHERE store = 'other'",
+    # Of an order that the first store does not have.
+    "UPDATE sync.order_state SET platform_order_id = '77' WHERE store = 'other' AND platform_order_id = ("
+    "SELECT min(platform_order_id) FROM sync.order_state WHERE store = 'other')",
 )
 
 
@@ -167,6 +172,7 @@ def drive(world: World) -> dict[str, Any]:
     world.server.faults.on(f"/orders/{open_ids[1]}$", Fault.WRONG_TYPE_MONEY)
     sync()
     sync(SyncRequest(order_ids=(str(open_ids[3]), str(open_ids[4]))))
+    sync(SyncRequest(order_ids=("77",)))
     sync(SyncRequest(only_failed=True))
     store.put(replace(store.order(open_ids[5]), direction="out"))
     results.append(("read", everything_read(world)))
@@ -216,16 +222,17 @@ def code_run() -> Iterator[set[CodeType]]:
 
 
 def queries_by_store() -> dict[str, CodeType]:
-    """Every function of the warehouse that is about one store, as its parameters say."""
+    """Every function of the warehouse and of reports that is about one store, as its parameters say."""
     found: dict[str, CodeType] = {}
-    for module_info in pkgutil.iter_modules(bl_pipeline.warehouse.__path__):
-        if module_info.name == "stores":
-            continue
-        module = importlib.import_module(f"bl_pipeline.warehouse.{module_info.name}")
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            about = {"warehouse", "store"} & set(inspect.signature(function).parameters)
-            if function.__module__ == module.__name__ and about:
-                found[f"{module_info.name}.{name}"] = function.__code__
+    for package in (bl_pipeline.warehouse, bl_pipeline.reports):
+        for module_info in pkgutil.iter_modules(package.__path__):
+            if module_info.name == "stores":
+                continue
+            module = importlib.import_module(f"{package.__name__}.{module_info.name}")
+            for name, function in inspect.getmembers(module, inspect.isfunction):
+                about = {"warehouse", "store"} & set(inspect.signature(function).parameters)
+                if function.__module__ == module.__name__ and about:
+                    found[f"{module_info.name}.{name}"] = function.__code__
     return found
 
 
@@ -237,10 +244,11 @@ def without_provenance(value: Any) -> Any:
 
 
 def of_main(warehouse: Warehouse) -> dict[str, Any]:
-    return {
+    tables = {
         table: {key: [row for row in rows if row["store"] == "main"] for key, rows in of_table.items()}
         for table, of_table in contents(warehouse).items()
     }
+    return {table: {key: rows for key, rows in of_table.items() if rows} for table, of_table in tables.items()}
 
 
 def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
