@@ -19,7 +19,7 @@ from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.sync.session import Progress, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.running import LockHeld, RunError
+from bl_pipeline.terminal.running import LockTaken, RunError
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 
 _WHY = {
@@ -38,7 +38,7 @@ _WHY = {
 def _locked_session(settings: Settings) -> Iterator[SyncSession]:
     with open_session(settings) as session:
         if not session.lock.try_acquire():
-            raise LockHeld(
+            raise LockTaken(
                 "A sync of this store is running. Look at it with: bl status, or in the Dagster UI. Then try again."
             )
         yield session

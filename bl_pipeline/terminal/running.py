@@ -29,7 +29,7 @@ class RunError(Exception):
     result = SyncResult()
 
 
-class LockHeld(RunError):
+class LockTaken(RunError):
     """Another sync of the store is running."""
 
 
@@ -51,7 +51,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
 
         with open_session(settings) as session:
             if not session.lock.try_acquire():
-                raise LockHeld(
+                raise LockTaken(
                     "Another sync of this store is running, and there is only one at a time.\n"
                     "Look at it with: bl status, or in the Dagster UI. Then try again."
                 )

@@ -135,15 +135,15 @@ def rename_store(
 
 
 def lock_stores(stack: ExitStack, engine: Engine, names: Iterable[str]) -> None:
-    """Keep any sync of these stores from running until the stack is closed. Raises LockHeld if one is running."""
-    from bl_pipeline.terminal.running import LockHeld
+    """Keep any sync of these stores from running until the stack is closed. Raises LockTaken if one is running."""
+    from bl_pipeline.terminal.running import LockTaken
     from bl_pipeline.warehouse.database import Warehouse
     from bl_pipeline.warehouse.lock import SyncLock
 
     for name in sorted(names):
         lock = SyncLock(Warehouse(engine, name))
         if not lock.try_acquire():
-            raise LockHeld(
+            raise LockTaken(
                 f"A sync of store {name} is running, so nothing was changed. Wait until it has ended (bl status), "
                 "then try again."
             )
