@@ -31,7 +31,7 @@ class Column:
     """One column of `sales`.
 
     `source` is the field of the resource in bricklink/resources.py, with dots, such as `cost.subtotal`; None if
-    rules/normalise.py works the value out. `null` says whether the column may be empty.
+    rules/normalise.py computes the value. `null` says whether the column may be empty.
     """
 
     name: str

@@ -17,7 +17,7 @@
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
 --   The row without an item has what is not known: items purged by BrickLink before they were fetched (see missing),
 --     and the difference if rounded lines of an order do not add up to its total.
---   All colours and conditions of an item are one row. Items without a number, which sellers make up themselves
+--   All colours and conditions of an item are one row. Items without a number, which sellers define themselves
 --     (custom items), are one row for each type, without a name: revenue_items has each of them.
 -- Period: month, adds up
 -- Chart: items_total by item_name

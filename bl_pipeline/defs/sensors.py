@@ -110,7 +110,7 @@ def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             connection.rollback()
             time.sleep(wait)
     dead = end_dead_runs(context.instance, SYNC_JOBS, ASSETS, datetime.now(UTC))
-    return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has been cut short.")
+    return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has lost its process.")
 
 
 def _reported_before(settings: Settings, run_id: str) -> bool:

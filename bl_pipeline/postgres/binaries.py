@@ -47,8 +47,8 @@ def run_as(
 def install_advice(wanted: int) -> str:
     """How to get the programs of this version of Postgres, in a sentence."""
     return (
-        f"To read the data it takes PostgreSQL {wanted}, which is not on this machine: install it with the other one "
-        f"(Debian and Ubuntu: apt install postgresql-{wanted}, from apt.postgresql.org if need be; macOS: brew install "
+        f"The data need PostgreSQL {wanted}, which is not on this machine: install it too (Debian and Ubuntu: "
+        f"apt install postgresql-{wanted}, if necessary from apt.postgresql.org; macOS: brew install "
         f"postgresql@{wanted}; or set BL_POSTGRES_BIN to the folder of its programs)."
     )
 

@@ -146,7 +146,7 @@ class Store:
 
         Args:
             lots: what is bought; None for whatever the seed says.
-            buyer_name: a member who has bought before; None for whoever the seed says.
+            buyer_name: a member who has bought before; None for a buyer of the seed's choice.
 
         Raises:
             NotPossibleError: if no such buyer exists.

@@ -70,7 +70,7 @@ class PreparedOrder:
 
     `state` is what sync.order_state will say; `order_row` and `item_rows` are rows of `sales`, in the order of the
     columns of rules/frames.py. `item_rows` None leaves the stored items as they are. `failure` says what of its items
-    could not be read or fetched: the order and its other items are loaded all the same, and the order has failed.
+    could not be read or fetched: the order and its other items are loaded anyway, and the order counts as failed.
     """
 
     state: OrderState

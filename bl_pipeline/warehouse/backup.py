@@ -46,7 +46,7 @@ class BackupError(Exception):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup contains: rows by table, and what orders and items come to by store and currency."""
+    """What a backup contains: rows by table, and the sums of orders and items by store and currency."""
 
     made_at: str
     postgres: str
@@ -67,12 +67,12 @@ class Manifest:
 
     @property
     def orders(self) -> list[tuple[str, str, str]]:
-        """Store, currency, and what the totals of its orders come to."""
+        """Store, currency, and the sum of the totals of its orders."""
         return [(store, currency, amount) for store, currency, amount in self.contents["orders"]]
 
 
 def _contents(names: Iterable[str]) -> str:
-    """A query for what these tables contain, as one jsonb: whatever is compared is worked out by Postgres."""
+    """A query for what these tables contain, as one jsonb: Postgres computes whatever is compared."""
     rows = ", ".join(f"'{name}', (SELECT count(*) FROM {name})" for name in sorted(names))
     sums = ", ".join(
         f"""'{kind}', (
@@ -168,7 +168,7 @@ def read_manifest(file: Path) -> Manifest:
         raise BackupError(f"{file} cannot be read: {error.strerror or error}. Nothing was changed.") from None
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError):
         raise BackupError(
-            f"{file} is no whole backup of bl_pipeline: it is damaged, cut off, or of another kind. Nothing was "
+            f"{file} is no complete backup of bl_pipeline: it is damaged, cut off, or of another kind. Nothing was "
             "changed.\nA dump that was made with pg_dump itself is restored with pg_restore: see docs/operating.md"
         ) from None
     if manifest.revision not in known_revisions():

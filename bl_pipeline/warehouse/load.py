@@ -164,7 +164,7 @@ def _listed(names: Iterable[str], table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in names)
 
 
-# An order whose row was deleted by hand has a past all the same.
+# An order whose row was deleted by hand still has a history.
 _FIRST_ORDER_DATE = """
     coalesce(
         (
