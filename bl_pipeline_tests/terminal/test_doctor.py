@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,5 +84,5 @@ def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str
     wrong = expect(bl("doctor", "--json", BRICKLINK_TOKEN_SECRET="wrong"), 5)
     assert checks(wrong)["BrickLink API"] == "error"
     result = expect(bl("doctor", BRICKLINK_API_URL="http://127.0.0.1:1/api"), 6)
-    assert "error   BrickLink API" in result.stdout
+    assert re.search(r"^error +BrickLink API ", result.stdout, re.MULTILINE)
     assert "Check the network" in result.stdout
