@@ -92,11 +92,11 @@ def test_sums_of_every_money_column_are_the_stores(sync: DagsterSync, store: Sto
 
     assert set(stored) == {"EUR", "USD"}
     assert stored == expected
-    held = [order for order in store.sales.values() if items_still_there(order)]
+    unpurged = [order for order in store.sales.values() if items_still_there(order)]
     assert stored_lots == {
         currency: (
-            sum(order.subtotal for order in held if order.currency == currency),
-            sum(order.total_count for order in held if order.currency == currency),
+            sum(order.subtotal for order in unpurged if order.currency == currency),
+            sum(order.total_count for order in unpurged if order.currency == currency),
         )
         for currency in stored
     }

@@ -28,10 +28,10 @@ def test_the_embedded_postgres_runs_while_the_instance_uses_its_storage(empty_da
             ended.append("let go")
 
     def open_storage() -> RunStorage[Any]:
-        held = ExitStack()
-        held.enter_context(lease())
+        leases = ExitStack()
+        leases.enter_context(lease())
         url = make_url(empty_database_url).set(drivername="postgresql+psycopg2")
-        return WarehouseStorage(url, held, None).run_storage
+        return WarehouseStorage(url, leases, None).run_storage
 
     part = open_storage()
     gc.collect()

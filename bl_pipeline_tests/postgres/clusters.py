@@ -78,7 +78,7 @@ def ask(lease: Lease, query: str) -> Any:
     return row[0] if row and len(row) == 1 else row
 
 
-def tell(lease: Lease, command: str) -> None:
+def execute(lease: Lease, command: str) -> None:
     with psycopg.connect(lease.url) as connection:
         connection.execute(command.encode())
 
@@ -98,7 +98,7 @@ def answers_at(url: str) -> bool:
     return True
 
 
-def hold(home: Path, more: str = "") -> subprocess.Popen[str]:
+def lease_in_process(home: Path, more: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

@@ -27,15 +27,15 @@ from bl_pipeline_tests.postgres.clusters import (
     answers,
     ask,
     cluster,
+    execute,
     first_line,
-    hold,
     is_alive,
     is_stopped,
     keeper,
     kill,
+    lease_in_process,
     new_home,
     postmaster,
-    tell,
 )
 from bl_pipeline_tests.waiting import wait_until
 
@@ -119,7 +119,7 @@ def test_it_stops_with_the_last_lease_and_comes_back_as_it_was(home: Path) -> No
     first = acquire(home)
     second = acquire(home)
     assert second.url == first.url
-    tell(first, "CREATE TABLE kept AS SELECT 1.2345::numeric(19, 4) AS price")
+    execute(first, "CREATE TABLE kept AS SELECT 1.2345::numeric(19, 4) AS price")
     with psycopg.connect(first.url) as connection:
         pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
     pids += [postmaster(home)]
@@ -149,7 +149,7 @@ def test_one_command_right_after_another_finds_it_running(home: Path) -> None:
 
 def test_a_holder_killed_has_let_go_and_so_have_its_forked_children(home: Path) -> None:
     fork = "child = os.fork()\nif not child:\n    time.sleep(600)\nprint(child, flush=True)"
-    holder = hold(home, fork)
+    holder = lease_in_process(home, fork)
     child = int(first_line(holder))
     first_line(holder)
     assert is_alive(child)
@@ -163,7 +163,7 @@ def test_a_holder_killed_has_let_go_and_so_have_its_forked_children(home: Path) 
 
 
 def test_six_processes_at_once_get_one_server(home: Path) -> None:
-    holders = [hold(home, 'print(os.stat(Path(sys.argv[1], "postgres/data")).st_ino)') for _ in range(6)]
+    holders = [lease_in_process(home, 'print(os.stat(Path(sys.argv[1], "postgres/data")).st_ino)') for _ in range(6)]
     try:
         seen = {(first_line(holder), first_line(holder)) for holder in holders}
         assert len(seen) == 1
@@ -176,7 +176,7 @@ def test_six_processes_at_once_get_one_server(home: Path) -> None:
 
 def test_a_killed_server_is_back_on_its_port_beside_a_busy_orphan(home: Path) -> None:
     with acquire(home) as lease:
-        tell(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
+        execute(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
         dead = postmaster(home)
 
         def be_busy() -> None:
@@ -263,7 +263,7 @@ def test_a_port_taken_meanwhile_is_given_up_for_another(home: Path) -> None:
 
 
 def test_data_cut_off_in_the_making_are_made_anew(home: Path) -> None:
-    holder = hold(home)
+    holder = lease_in_process(home)
     wait_until(lambda: any((home / "postgres").glob("tmp-*/data/PG_VERSION")))
     kill(holder)
     assert not (home / "postgres" / "data").exists()
@@ -309,7 +309,7 @@ def test_a_server_that_cannot_start_says_why(home: Path) -> None:
 def test_a_lost_password_is_replaced_and_no_data_are_lost(home: Path) -> None:
     """Caught: "move that folder away to begin anew"."""
     with acquire(home) as lease:
-        tell(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
+        execute(lease, "CREATE TABLE kept AS SELECT 7 AS lot")
         lost = cluster(home).password.read_text()
     wait_until(lambda: is_stopped(home))
     cluster(home).password.unlink()

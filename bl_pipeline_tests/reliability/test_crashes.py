@@ -157,8 +157,8 @@ def test_killed_at_every_commit(scene: Scene, side: str, half: str) -> None:
             assert count_calls(warehouse) - calls_before >= len(scene.server.requests), "a call was not counted"
             halfway = contents(warehouse)
             for order_id in undisturbed["sales.orders"]:
-                held = [halfway[table].get(order_id) for table in SALES]
-                assert held in (
+                stored = [halfway[table].get(order_id) for table in SALES]
+                assert stored in (
                     [before[table].get(order_id) for table in SALES],
                     [undisturbed[table].get(order_id) for table in SALES],
                 ), f"half an order after kill {kill_at}"

@@ -282,9 +282,9 @@ def test_what_no_list_shows_is_found_when_it_is_due(
     paths = asked(server)
     assert paths.count(str(order_id)) == 1
     assert paths.count(f"{order_id}/items") == int(pick is open_order)
-    held = stored_orders(warehouse)[str(order_id)]
-    assert (held["remarks"], held["tracking_number"]) == ("Call before delivery", "TR-DRIFTED")
-    assert held == order_row(store.order(order_id))
+    stored = stored_orders(warehouse)[str(order_id)]
+    assert (stored["remarks"], stored["tracking_number"]) == ("Call before delivery", "TR-DRIFTED")
+    assert stored == order_row(store.order(order_id))
     assert result.orders_updated == 1
     assert detected_by(warehouse) == {"recheck": 1}
 

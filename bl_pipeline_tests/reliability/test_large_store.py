@@ -46,7 +46,7 @@ def test_the_first_sync_of_20000_orders_takes_days_and_fetches_none_twice(
     assert max(count for path, count in asked.items() if path != "/orders") == 1
     assert ORDERS * 2 / BUDGET <= days + 1 <= ORDERS * 2 / BUDGET + 2
     with warehouse.engine.connect() as connection:
-        held = connection.scalar(text("SELECT count(*) FROM sales.orders"))
+        stored = connection.scalar(text("SELECT count(*) FROM sales.orders"))
         most = connection.scalar(
             text(
                 """
@@ -58,4 +58,4 @@ def test_the_first_sync_of_20000_orders_takes_days_and_fetches_none_twice(
                 """
             )
         )
-    assert (held, most) == (ORDERS, BUDGET)
+    assert (stored, most) == (ORDERS, BUDGET)

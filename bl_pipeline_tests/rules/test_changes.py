@@ -207,7 +207,7 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
 
 
 @pytest.mark.parametrize(
-    ("held", "purged", "force", "needed"),
+    ("state", "purged", "force", "needed"),
     [
         (None, False, False, True),
         (HELD, False, False, False),
@@ -219,9 +219,9 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
     ],
 )
 def test_items_are_fetched_only_if_they_can_have_changed(
-    held: OrderState | None, purged: bool, force: bool, needed: bool
+    state: OrderState | None, purged: bool, force: bool, needed: bool
 ) -> None:
-    assert items_needed(held, "k", purged=purged, force=force) is needed
+    assert items_needed(state, "k", purged=purged, force=force) is needed
 
 
 LISTED = ListedOrder("1", OLD, "COMPLETED", OLD, False, "h")
