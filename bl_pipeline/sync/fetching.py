@@ -57,6 +57,11 @@ def _fetch_all(
     *,
     include_items: bool,
 ) -> tuple[list[FetchedOrder], list[FailedOrder]]:
+    """Fetch the planned orders on a few threads: what is to be loaded, and the orders that failed.
+
+    `states` and `landed` (documents not loaded yet, oldest first) are by order id. What stops the run is noted with
+    it, and the orders that were not fetched are in neither list. Raises Interrupted if the run was canceled.
+    """
     fetched: list[FetchedOrder] = []
     failures: list[FailedOrder] = []
     stopped = Event()
@@ -215,6 +220,7 @@ class _Fetcher:
         return self._land("order", self._client.order(self._state.order_id).raw)
 
     def _is_current(self, document: Document) -> bool:
+        """Whether a landed order can be loaded as it is, so that no call is needed."""
         age = self._session.clock() - document.fetched_at
         return (
             # An order requested by its id is always fetched, and an answer that failed is not used again.
@@ -227,6 +233,7 @@ class _Fetcher:
         )
 
     def _land(self, kind: Kind, body: bytes) -> Document:
+        """Commit an answer, and add it to the order's documents. Raises Interrupted, or UnstorableAnswer."""
         if self._session.canceled.is_set():
             # By now another sync may have the lock, and have fetched and loaded a later state of the order.
             raise Interrupted
@@ -247,6 +254,10 @@ class _Fetcher:
 def _load(
     session: SyncSession, fetched: list[FetchedOrder], failures: list[FailedOrder], states: Mapping[str, OrderState]
 ) -> Counter[Outcome]:
+    """Load what was fetched, and store outcomes and failures, in one transaction; returns orders by outcome.
+
+    `states` is by order id. Raises WarehouseError, and loads nothing, if the store's lock was lost.
+    """
     ready: list[list[PreparedOrder]] = []
     for order in fetched:
         prepared = prepare(order, states[order.documents[0].order_id])

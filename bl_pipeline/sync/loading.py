@@ -148,6 +148,7 @@ def _has_items(state: OrderState | None) -> bool:
 def _prepare_or_fail(
     document: Document, items: Document | None, before: OrderState | None, *, items_asked_at: datetime | None
 ) -> PreparedOrder | FailedOrder:
+    """Like `_prepare`, but returns a failure for what that raises, also for an error that nobody foresaw."""
     try:
         return _prepare(document, items, before, items_asked_at=items_asked_at)
     except (BrickLinkError, NotNormalisable) as error:
