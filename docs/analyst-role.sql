@@ -4,7 +4,7 @@
 --
 -- Who must run it: a superuser of the server, connected to the warehouse's database; the user of the embedded Postgres
 -- is one. Or the warehouse's own user, if it may make roles (ALTER ROLE ... CREATEROLE, by a superuser).
--- Run it when the warehouse has its reports, so after the first `bl` command. Running it again sets the password anew.
+-- Run it when the warehouse has its reports, so after the first `bl` command. Running it again sets the password again.
 \set ON_ERROR_STOP on
 
 DO $$

@@ -72,7 +72,7 @@ class RetryPolicy:
 class Breaker:
     """Shared by all threads of a client: stops all calls if the service is down or has refused the credentials.
 
-    Once open it stays open; a new client begins anew.
+    Once open it stays open; a new client starts closed.
     """
 
     def __init__(self, max_failures_in_a_row: int) -> None:

@@ -1,4 +1,4 @@
-"""The reports as views in the schema `reports`, made anew whenever sql/ has changed.
+"""The reports as views in the schema `reports`, made again whenever sql/ has changed.
 
 A view computes its rows when it is read, so it is always as new as the sales. In a warehouse of very many orders
 that takes too long for some reports. Their assets then store the rows in the schema `stored`, and the view reads
@@ -141,7 +141,7 @@ def _drop(connection: Connection, names: list[str]) -> None:
             raise
         raise ReportViewsError(
             f"The reports have changed, but something of your own is built on them:\n{error.orig.diag.message_detail}\n"
-            "Drop it, start again, and make it anew on the new reports."
+            "Drop it, start again, and make it again on the new reports."
         ) from None
 
 
@@ -233,7 +233,7 @@ def _above(report: Report) -> set[str]:
 
 
 def refresh(connection: Connection, report: Report) -> datetime | None:
-    """Store the report's rows anew if it is to be stored, else let them be computed when read.
+    """Store the report's rows again if it is to be stored, else let them be computed when read.
 
     In the caller's transaction; readers see the earlier rows until it ends. Returns `stored_at`.
     """

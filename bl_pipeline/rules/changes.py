@@ -1,4 +1,4 @@
-"""Which orders to fetch, why, and in what order: computed afresh from stored state, so no cursor can break."""
+"""Which orders to fetch, why, and in what order: computed in each run from stored state, so no cursor can break."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ class Store:
         return self._change_silently(order_id, status="PURGED")
 
     def add_batch(self, order_id: int, lots: Sequence[Lot] | None = None) -> SandboxOrder:
-        """The buyer adds to the order: ordered now, UPDATED, payment None, totals anew.
+        """The buyer adds to the order: ordered now, UPDATED, payment None, new totals.
 
         Args:
             lots: what is added; None for one to four lots of the seed's choice.
@@ -282,7 +282,7 @@ class Store:
             return self._rebatch(order, (*order.batches, tuple(lots)))
 
     def remove_last_item(self, order_id: int) -> SandboxOrder:
-        """The last lot is removed, even if it is the only one: ordered now, UPDATED, payment None, totals anew.
+        """The last lot is removed, even if it is the only one: ordered now, UPDATED, payment None, new totals.
 
         Raises:
             NotPossibleError: if the order is purged or has no items.

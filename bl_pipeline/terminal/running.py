@@ -73,7 +73,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
 
 
 def _store_large_reports(session: SyncSession) -> None:
-    """Store the rows of large reports anew, as their assets do in the UI: a command that reads a report cannot."""
+    """Store the rows of large reports again, as their assets do in the UI: a command that reads a report cannot."""
     from bl_pipeline.reports.files import read_reports  # noqa: PLC0415
     from bl_pipeline.reports.views import bring_up_to_date, is_large  # noqa: PLC0415
 
