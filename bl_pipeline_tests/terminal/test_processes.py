@@ -1,4 +1,4 @@
-"""`bl` as a process of its own: Ctrl-C, and what runs until told to stop."""
+"""`bl` as a process of its own: Ctrl-C, and what runs until a signal stops it."""
 
 from __future__ import annotations
 
