@@ -95,6 +95,17 @@ def test_packages_are_no_circle() -> None:
             del left[name]
 
 
+def test_files_are_no_circle() -> None:
+    """Imports for type checks count too: two files that need each other's types are one."""
+    below = {module(path): set(imports(path, while_running=False)) & MODULES - {module(path)} for path in FILES}
+    # A package's own __init__ gives its names to others, not to its files.
+    below = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in below.items()}
+    while ground := [name for name, others in below.items() if not others & below.keys()]:
+        for name in ground:
+            del below[name]
+    assert below == {}
+
+
 def test_dagster_is_known_only_to_defs_and_to_what_starts_it() -> None:
     wrong = [
         module(path)

@@ -10,10 +10,12 @@ Written from the API's description, independent of the client that it tests.
 from bl_pipeline.sandbox.api import BASE_PATH
 from bl_pipeline.sandbox.catalogue import CATALOGUE, COLORS, NO_COLOR, CatalogueItem, Color
 from bl_pipeline.sandbox.faults import PASSING, WRONG_TYPES, Fault, Faults
+from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.oauth import Credentials
 from bl_pipeline.sandbox.order import Batch, Costs, Lot, Payment, SandboxOrder, Shipping
 from bl_pipeline.sandbox.people import Address, Buyer, Country
-from bl_pipeline.sandbox.server import RecordedRequest, SandboxServer
+from bl_pipeline.sandbox.served import RecordedRequest
+from bl_pipeline.sandbox.server import SandboxServer
 from bl_pipeline.sandbox.store import NotPossibleError, Store, UnknownOrderError
 from bl_pipeline.sandbox.wire import Wire
 
@@ -44,4 +46,5 @@ __all__ = [
     "Store",
     "UnknownOrderError",
     "Wire",
+    "move_on",
 ]

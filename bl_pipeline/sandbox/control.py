@@ -7,14 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.order import SandboxOrder
+from bl_pipeline.sandbox.served import Served
 from bl_pipeline.sandbox.store import NotPossibleError, Store, UnknownOrderError
 from bl_pipeline.sandbox.wire import Json
-
-if TYPE_CHECKING:
-    from bl_pipeline.sandbox.server import SandboxServer
 
 Converter = Callable[[Any], Any]
 
@@ -63,7 +62,7 @@ class _NoSuchPathError(LookupError):
     pass
 
 
-def control(server: "SandboxServer", method: str, path: str, body: bytes) -> tuple[int, Json]:
+def control(served: Served, method: str, path: str, body: bytes) -> tuple[int, Json]:
     """Do what is asked; returns the HTTP status and the answer.
 
     Args:
@@ -74,7 +73,7 @@ def control(server: "SandboxServer", method: str, path: str, body: bytes) -> tup
         asked = json.loads(body) if body else {}
         if not isinstance(asked, dict):
             raise ValueError("the body is no JSON object")
-        return 200, _do(server, method, path.split("/"), asked)
+        return 200, _do(served, method, path.split("/"), asked)
     except (_NoSuchPathError, UnknownOrderError) as error:
         return 404, {"error": str(error)}
     except NotPossibleError as error:
@@ -83,35 +82,35 @@ def control(server: "SandboxServer", method: str, path: str, body: bytes) -> tup
         return 400, {"error": str(error) or repr(error)}
 
 
-def _do(server: "SandboxServer", method: str, path: list[str], asked: Json) -> Json:
-    store = server.store
+def _do(served: Served, method: str, path: list[str], asked: Json) -> Json:
+    store = served.store
     match (method, path):
         case "GET", ["store"]:
             return _summary(store)
         case "GET", ["requests"]:
-            return server.summary()
+            return served.summary()
         case "GET", ["orders", order_id]:
-            return _order_with_items(server, store.order(int(order_id)))
+            return _order_with_items(served, store.order(int(order_id)))
         case "POST", ["orders"]:
             asked = _converted({"paid": bool, "buyer_name": _text}, asked)
             return {"order_id": store.place_order(**asked)}
         case "POST", ["orders", order_id, name] if name in _ACTIONS:
             action = _ACTIONS[name]
             return _order_with_items(
-                server, action.change(store, int(order_id), **_converted(action.parameters, asked))
+                served, action.change(store, int(order_id), **_converted(action.parameters, asked))
             )
         case "POST", ["live"]:
             asked = _converted({"new": int, "changed": int, "seed": int}, asked)
-            return {"changes": store.live(**asked)}
+            return {"changes": move_on(store, **asked)}
         case "POST", ["advance"]:
             return {"now": store.advance(timedelta(seconds=float(asked["seconds"]))).isoformat()}
         case "POST", ["latency"]:
-            server.latency = float(asked["seconds"])
-            return {"latency": server.latency}
+            served.latency = float(asked["seconds"])
+            return {"latency": served.latency}
         case "POST", ["faults"]:
-            return _plan(server, asked)
+            return _plan(served, asked)
         case "POST", ["faults", "clear"]:
-            server.faults.clear()
+            served.faults.clear()
             return {"faults": "none"}
     raise _NoSuchPathError(f"{method} /sandbox/{'/'.join(path)} is not a thing to ask")
 
@@ -123,17 +122,17 @@ def _converted(parameters: Mapping[str, Converter], asked: Json) -> Json:
     return {name: parameters[name](value) for name, value in asked.items()}
 
 
-def _plan(server: "SandboxServer", asked: Json) -> Json:
+def _plan(served: Served, asked: Json) -> Json:
     """{"kind", ["path"], ["times"]} or {"rate", ["kinds"], ["seed"]}."""
     if "rate" in asked:
         given = _converted({"rate": float, "kinds": list, "seed": int}, asked)
-        server.faults.at_random(**given)
+        served.faults.at_random(**given)
         return {"faults": "at random"}
     given = _converted({"kind": str, "path": _text, "times": int}, asked)
     if given.get("path") is None:
-        server.faults.next(given["kind"], times=given.get("times", 1))
+        served.faults.next(given["kind"], times=given.get("times", 1))
     else:
-        server.faults.on(given["path"], given["kind"], given.get("times"))
+        served.faults.on(given["path"], given["kind"], given.get("times"))
     return {"faults": given["kind"]}
 
 
@@ -151,6 +150,6 @@ def _summary(store: Store) -> Json:
     }
 
 
-def _order_with_items(server: "SandboxServer", order: SandboxOrder) -> Json:
+def _order_with_items(served: Served, order: SandboxOrder) -> Json:
     """The order's detail, and its items, also those that the API does not send any more."""
-    return {"order": server.wire.detail(order), "items": server.wire.items(order)}
+    return {"order": served.wire.detail(order), "items": served.wire.items(order)}

@@ -6,17 +6,15 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import BaseServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from bl_pipeline.guard import why_refused
 from bl_pipeline.sandbox.api import BASE_PATH, answer, as_bytes, refusal
 from bl_pipeline.sandbox.control import control
 from bl_pipeline.sandbox.faults import Fault
+from bl_pipeline.sandbox.served import RecordedRequest, Served
 from bl_pipeline.sandbox.spoil import ERROR_PAGE, Answer, enveloped, page, spoiled
-
-if TYPE_CHECKING:
-    from bl_pipeline.sandbox.server import RecordedRequest, SandboxServer
 
 _CONTROLS = "/sandbox/"
 
@@ -27,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def __init__(self, sandbox: "SandboxServer", request: Any, address: Any, server: BaseServer) -> None:
+    def __init__(self, sandbox: Served, request: Any, address: Any, server: BaseServer) -> None:
         self.sandbox = sandbox
         super().__init__(request, address, server)
 
@@ -73,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     # The names http.server asks for.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
-    def _meet(self, request: "RecordedRequest", in_api: bool) -> Answer | None:
+    def _meet(self, request: RecordedRequest, in_api: bool) -> Answer | None:
         """The answer to a request, or None if there is to be none."""
         sandbox = self.sandbox
         if sandbox.on_request is not None:

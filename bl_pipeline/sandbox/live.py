@@ -4,22 +4,33 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from random import Random
-from typing import TYPE_CHECKING
 
 from bl_pipeline.sandbox.order import SandboxOrder
-
-if TYPE_CHECKING:
-    from bl_pipeline.sandbox.store import Store
+from bl_pipeline.sandbox.store import NotPossibleError, Store
 
 _OPEN = frozenset({"PENDING", "UPDATED", "PROCESSING", "READY", "PAID-PENDING", "PAID", "PACKED", "SHIPPED"})
 _DONE = frozenset({"RECEIVED", "COMPLETED"})
 _NEXT_PAYMENT = {"None": "Sent", "Sent": "Received", "Received": "Completed", "Clearing": "Received"}
 
-Change = Callable[["Store", SandboxOrder], SandboxOrder]
+Change = Callable[[Store, SandboxOrder], SandboxOrder]
 
 
-def move_on(store: "Store", rng: Random, candidates: Sequence[SandboxOrder], new: int, changed: int) -> list[str]:
-    """Change `changed` of the candidates, each once, and place `new` orders; returns a line for each."""
+def move_on(store: Store, new: int = 5, changed: int = 12, seed: int = 0) -> list[str]:
+    """Time passes in a store: `new` new orders, and `changed` different unfiled ones changed, each once.
+
+    Every change can be seen in the list of orders. Returns a line for each thing that happened.
+
+    Raises:
+        NotPossibleError: if too few orders can change; nothing has happened then.
+    """
+    with store.changing(seed) as rng:
+        candidates = [order for order in store.sales.values() if not (order.is_filed or order.is_purged)]
+        if len(candidates) < changed:
+            raise NotPossibleError(f"{len(candidates)} orders can change, not {changed}")
+        return _move_on(store, rng, candidates, new, changed)
+
+
+def _move_on(store: Store, rng: Random, candidates: Sequence[SandboxOrder], new: int, changed: int) -> list[str]:
     lines = []
     # The possible changes are made in turn, not by chance: so a few changes are of many kinds already.
     turns: Counter[tuple[Change, ...]] = Counter()
@@ -73,38 +84,38 @@ def _difference(before: SandboxOrder, after: SandboxOrder) -> str:
     return f"shipping {before.costs.shipping} → {after.costs.shipping} {after.currency}"
 
 
-def _add_batch(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _add_batch(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.add_batch(order.order_id)
 
 
-def _edit_costs(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _edit_costs(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.edit_costs(order.order_id, shipping=order.costs.shipping + Decimal("1.35"))
 
 
-def _pay(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _pay(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.pay(order.order_id)
 
 
-def _payment(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _payment(store: Store, order: SandboxOrder) -> SandboxOrder:
     status = _NEXT_PAYMENT.get(order.payment.status, "Received")
     return store.set_payment_status(order.order_id, status)
 
 
-def _cancel(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _cancel(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.cancel(order.order_id)
 
 
-def _pack(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _pack(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.pack(order.order_id)
 
 
-def _ship(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _ship(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.ship(order.order_id, tracking_no=f"TR{order.order_id:010d}")
 
 
-def _receive(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _receive(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.receive(order.order_id)
 
 
-def _complete(store: "Store", order: SandboxOrder) -> SandboxOrder:
+def _complete(store: Store, order: SandboxOrder) -> SandboxOrder:
     return store.complete(order.order_id)

@@ -1,47 +1,21 @@
 """The sandbox over real HTTP: one process, real sockets, requests answered at the same time."""
 
-import select
-import socket
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from socketserver import ThreadingTCPServer
 from types import TracebackType
 
 from bl_pipeline.sandbox.api import BASE_PATH
-from bl_pipeline.sandbox.faults import Fault, Faults
+from bl_pipeline.sandbox.faults import Faults
 from bl_pipeline.sandbox.handler import Handler
-from bl_pipeline.sandbox.oauth import Credentials, Signature, Verifier
+from bl_pipeline.sandbox.oauth import Credentials
+from bl_pipeline.sandbox.served import RecordedRequest, Served
 from bl_pipeline.sandbox.store import Store
-from bl_pipeline.sandbox.wire import Json, Wire
+from bl_pipeline.sandbox.wire import Wire
 
 
-@dataclass
-class RecordedRequest:
-    """A request for anything but the sandbox's own controls.
-
-    `received` is the real time; `path` comes after the API's base path (another path is whole);
-    `order_ids` are the orders in the answer; `code` is the one in the envelope, None until there is one.
-    """
-
-    received: datetime
-    method: str
-    path: str
-    query: str
-    nonce: str | None = None
-    timestamp: str | None = None
-    signature: str | None = None
-    refusal: str | None = None
-    fault: Fault | None = None
-    order_ids: tuple[int, ...] = ()
-    code: int | None = None
-
-
-class SandboxServer:
+class SandboxServer(Served):
     """Serves a store on the loopback interface, from a thread of its own, while the `with` block runs.
 
     Args:
@@ -72,21 +46,17 @@ class SandboxServer:
         timestamp_lifetime: int = 600,
         on_request: Callable[[RecordedRequest], None] | None = None,
     ) -> None:
-        self.store = store
-        self.credentials = credentials or Credentials.generate()
-        self.latency = latency
-        self.faults = faults or Faults()
-        self.wire = wire or Wire()
-        self.stall = stall
-        self.on_request = on_request
+        super().__init__(
+            store,
+            credentials=credentials,
+            latency=latency,
+            faults=faults,
+            wire=wire,
+            stall=stall,
+            timestamp_lifetime=timestamp_lifetime,
+            on_request=on_request,
+        )
         self._port = port
-        self._verifier = Verifier(self.credentials, timestamp_lifetime)
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._requests: list[RecordedRequest] = []
-        self._in_flight = 0
-        self._max_in_flight = 0
-        self._connections: set[socket.socket] = set()
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,12 +75,11 @@ class SandboxServer:
     ) -> None:
         if self._listener is None or self._thread is None:
             return
+        # Whoever waits, waits no longer; then whoever is connected is let go.
         self._stopping.set()
         self._listener.shutdown()
         self._thread.join()
-        with self._lock:
-            for connection in self._connections:
-                _hang_up(connection)
+        self.stop()
         # Joins the threads of all connections, which end because no request comes any more.
         self._listener.server_close()
 
@@ -135,83 +104,6 @@ class SandboxServer:
         """The environment variables with which a client finds this server and is let in."""
         return {"BRICKLINK_API_URL": self.url, **self.credentials.environment()}
 
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """Every request so far, in the order of arrival, those that failed included."""
-        with self._lock:
-            return list(self._requests)
-
-    def clear_requests(self) -> None:
-        """Forget the requests so far, and how many were in flight."""
-        with self._lock:
-            self._requests.clear()
-            self._max_in_flight = self._in_flight
-
-    @property
-    def max_in_flight(self) -> int:
-        """The most requests that were being answered at one moment."""
-        return self._max_in_flight
-
-    def summary(self) -> Json:
-        """What has been asked so far, counted."""
-        requests = self.requests
-        return {
-            "total": len(requests),
-            "lists": sum(request.path == "/orders" for request in requests),
-            "details": sum(
-                request.path.startswith("/orders/") and request.path.count("/") == 2 for request in requests
-            ),
-            "items": sum(request.path.endswith("/items") for request in requests),
-            "refused": sum(request.refusal is not None for request in requests),
-            "faults": Counter(request.fault.value for request in requests if request.fault),
-            "codes": Counter(str(request.code) for request in requests if request.code is not None),
-            "max_in_flight": self.max_in_flight,
-        }
-
-    # What follows is for the handler of a connection.
-
-    def connected(self, connection: socket.socket) -> None:
-        """A connection is open; it is closed when the server stops."""
-        with self._lock:
-            self._connections.add(connection)
-            if self._stopping.is_set():
-                _hang_up(connection)
-
-    def disconnected(self, connection: socket.socket) -> None:
-        """A connection has gone."""
-        with self._lock:
-            self._connections.discard(connection)
-
-    def arrived(self, method: str, path: str, query: str) -> RecordedRequest:
-        """Record a request, which is in flight from now on."""
-        request = RecordedRequest(datetime.now(UTC), method, path, query)
-        with self._lock:
-            self._requests.append(request)
-            self._in_flight += 1
-            self._max_in_flight = max(self._max_in_flight, self._in_flight)
-        return request
-
-    def left(self) -> None:
-        """A request is in flight no more."""
-        with self._lock:
-            self._in_flight -= 1
-
-    def verify(self, url: str, method: str, authorization: str | None) -> Signature:
-        """Whether a request is let in."""
-        return self._verifier.verify(url, method, authorization)
-
-    def wait(self, seconds: float) -> None:
-        """Wait, but no longer than the server runs."""
-        self._stopping.wait(seconds)
-
-    def stall_until_left(self, connection: socket.socket) -> None:
-        """Wait until the client leaves, the server stops or the stall is over."""
-        until = time.monotonic() + self.stall
-        while not self._stopping.is_set() and time.monotonic() < until:
-            readable, _, _ = select.select([connection], [], [], 0.05)
-            if readable and not connection.recv(1, socket.MSG_PEEK):
-                return
-
 
 class _Listener(ThreadingTCPServer):
     """Accepts connections, a thread for each."""
@@ -219,11 +111,3 @@ class _Listener(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = False
     request_queue_size = 128
-
-
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # The client was first.
-        return

@@ -1,6 +1,7 @@
 """A store: its orders, its clock, and everything that can happen to an order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from bl_pipeline.sandbox.grow import grow_orders
-from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.market import Life, Market
 from bl_pipeline.sandbox.order import ZERO, Batch, Lot, SandboxOrder
 
@@ -294,20 +294,11 @@ class Store:
             last = order.batches[-1][:-1]
             return self._rebatch(order, (*order.batches[:-1], last) if last else order.batches[:-1])
 
-    def live(self, new: int = 5, changed: int = 12, seed: int = 0) -> list[str]:
-        """Time passes: `new` new orders, and `changed` different unfiled ones changed.
-
-        Every change can be seen in the list of orders. Returns a line for each thing that happened.
-
-        Raises:
-            NotPossibleError: if too few orders can change; nothing has happened then.
-        """
+    @contextmanager
+    def changing(self, seed: int) -> Iterator[Random]:
+        """While the block runs nobody else changes the store; gives the chance for it, another after each change."""
         with self._lock:
-            rng = Random(f"{self._seed}/{seed}/{self._changes}")
-            candidates = [order for order in self.sales.values() if not (order.is_filed or order.is_purged)]
-            if len(candidates) < changed:
-                raise NotPossibleError(f"{len(candidates)} orders can change, not {changed}")
-            return move_on(self, rng, candidates, new, changed)
+            yield Random(f"{self._seed}/{seed}/{self._changes}")
 
     def _rebatch(self, order: SandboxOrder, batches: tuple[Batch, ...]) -> SandboxOrder:
         if order.is_purged:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.records import SyncResult
-from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store
+from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, DagsterSync, MakeSettings, Postgres
@@ -188,7 +188,7 @@ def test_first_sync_on_the_oldest_postgres(
             with warehouse.engine.connect() as connection:
                 assert str(connection.scalar(text("SHOW server_version"))).split(".")[0] == "15"
             sync(settings=settings)
-            store.live(new=2, changed=5)
+            move_on(store, new=2, changed=5)
             changed = sync(settings=settings)
             assert (changed.orders_created, changed.orders_skipped + changed.orders_updated) == (2, 24)
             assert sync(settings=settings).api_calls == 2

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.records import ExitCode, StopReason, SyncResult
-from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
+from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, read_usage
@@ -189,7 +189,7 @@ def test_no_24_hours_have_more_than_the_budget(seed: int, make_settings: MakeSet
     server.faults.at_random(0.2, seed=seed)
     stops = 0
     while clock.now < NOW + timedelta(days=7):
-        server.store.live(new=1, changed=2, seed=rng.randrange(10**6))
+        move_on(server.store, new=1, changed=2, seed=rng.randrange(10**6))
         with session_at(settings, clock) as session:
             stops += run_steps(session).stop_reason is StopReason.BUDGET
         clock.advance(hours=rng.uniform(0.2, 9))

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.records import SyncRequest
-from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse.database import Warehouse
@@ -73,7 +73,7 @@ def make_history(settings: Settings, store: Store, server: SandboxServer) -> Non
     sync_once(settings, clock)
     for seed in range(4):
         pass_time()
-        store.live(new=1, changed=4, seed=seed)
+        move_on(store, new=1, changed=4, seed=seed)
         if seed == 2:
             # Answers have landed and are not loaded when it dies.
             task = Task(settings.model_copy(update={"bl_max_parallel_requests": 1}), clock.now)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.sandbox import Fault, SandboxServer
+from bl_pipeline.sandbox import Fault, SandboxServer, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
@@ -56,7 +56,7 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
         # What is stored lags behind what happens: the store lives on while it is read.
         while len(server.requests) < answers:
             world.advance(hours=6)
-            store.live(new=1, changed=6, seed=len(exits))
+            move_on(store, new=1, changed=6, seed=len(exits))
             result = world.sync()
             exits[result.exit_code] += 1
             assert sum(exits.values()) < answers // 4, exits

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from bl_pipeline.bricklink import read_summaries
 from bl_pipeline.rules.summaries import merge_lists
-from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire
+from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire, move_on
 from bl_pipeline.sandbox.api import as_bytes
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.expected import assert_in_step, stored_orders
@@ -87,7 +87,7 @@ def test_a_clock_that_is_wrong_misses_nothing(world: World, hours: int) -> None:
     failing = sales(world)[3].order_id
     for right in (False, True, False):
         world.clock.now = world.store.now + timedelta(hours=0 if right else hours)
-        world.store.live(new=1, changed=2)
+        move_on(world.store, new=1, changed=2)
         world.server.faults.on(f"/orders/{failing}$", Fault.FORBIDDEN, times=1)
         world.store.set_payment_status(failing, "Sent" if right else "Bounced")
         assert world.sync().errors

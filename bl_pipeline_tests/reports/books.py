@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from bl_pipeline.sandbox import Lot, SandboxOrder, Store
+from bl_pipeline.sandbox import Lot, SandboxOrder, Store, move_on
 from bl_pipeline_tests.expected import STATUS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -62,9 +62,9 @@ def days_of() -> Iterator[Store]:
     """The store on the three days on which it is looked at; the same each time."""
     store = grow_store()
     yield store
-    move_on(store)
+    next_day(store)
     yield store
-    move_on_again(store)
+    day_after(store)
     yield store
 
 
@@ -103,10 +103,10 @@ def grow_store() -> Store:
     return store
 
 
-def move_on(store: Store) -> None:
+def next_day(store: Store) -> None:
     """A day later: much has happened."""
     store.advance(timedelta(days=1))
-    store.live(new=6, changed=14, seed=3)
+    move_on(store, new=6, changed=14, seed=3)
     unpaid = [order.order_id for order in _where(store, lambda order: order.payment.status == "None")]
     store.edit_costs(unpaid[0], credit=Decimal("0.5000"))
     store.edit_costs(unpaid[1], coupon=Decimal("0.2500"), shipping=Decimal("9.9900"))
@@ -121,7 +121,7 @@ def move_on(store: Store) -> None:
         store.set_status(shipped[0].order_id, lost)
 
 
-def move_on_again(store: Store) -> None:
+def day_after(store: Store) -> None:
     """Six weeks later: orders come to their ends, some are purged."""
     store.advance(timedelta(days=44))
     for order in _where(store, lambda order: order.status == "SHIPPED")[:4]:
@@ -151,7 +151,7 @@ def move_on_again(store: Store) -> None:
     for order, reduced in zip(in_euro, ("credit", "coupon", "credit", "coupon"), strict=False):
         costs = order.costs._replace(**{reduced: Decimal(1)}, shipping=Decimal(0))
         store.put(replace(order, currency="USD", costs=costs))
-    store.live(new=2, changed=5, seed=4)
+    move_on(store, new=2, changed=5, seed=4)
 
 
 def _where(store: Store, fits: Callable[[SandboxOrder], bool]) -> list[SandboxOrder]:

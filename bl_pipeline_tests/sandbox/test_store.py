@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bl_pipeline.sandbox import NotPossibleError, SandboxOrder, Store, UnknownOrderError, Wire
+from bl_pipeline.sandbox import NotPossibleError, SandboxOrder, Store, UnknownOrderError, Wire, move_on
 from bl_pipeline_tests.sandbox.conftest import NOW
 
 STEP = timedelta(milliseconds=1037)
@@ -165,7 +165,7 @@ def test_the_clock_moves_only_when_asked_to(store: Store) -> None:
 def test_sales_once_read_stay_as_they_were(store: Store) -> None:
     sales = store.sales
     before = dict(sales)
-    store.live(changed=3)
+    move_on(store, changed=3)
     assert sales == before
 
 
@@ -175,7 +175,7 @@ def test_a_living_store_changes_exactly_as_many_orders_as_asked(seed: int) -> No
     wire = Wire()
     before = {key: wire.row(order) for key, order in store.sales.items()}
     unfiled = {key for key, order in store.sales.items() if not order.is_filed}
-    lines = store.live(new=5, changed=12, seed=seed)
+    lines = move_on(store, new=5, changed=12, seed=seed)
     after = {key: wire.row(order) for key, order in store.sales.items()}
     changed = {key for key in before if after[key] != before[key]}
     assert (len(after) - len(before), len(changed), len(lines)) == (5, 12, 17)
@@ -184,13 +184,13 @@ def test_a_living_store_changes_exactly_as_many_orders_as_asked(seed: int) -> No
 
 def test_a_living_store_does_the_same_from_the_same_seed() -> None:
     first, second = (Store.grow(60, now=NOW) for _ in range(2))
-    assert first.live(seed=4) == second.live(seed=4)
-    assert first.live(seed=4) == second.live(seed=4)
+    assert move_on(first, seed=4) == move_on(second, seed=4)
+    assert move_on(first, seed=4) == move_on(second, seed=4)
     assert first.orders == second.orders
 
 
 def test_a_living_store_changes_in_many_ways() -> None:
-    lines = Store.grow(600, now=NOW).live(new=0, changed=40)
+    lines = move_on(Store.grow(600, now=NOW), new=0, changed=40)
     for kind in ("lots added", "payment", "shipping", "PACKED → SHIPPED", "→ COMPLETED"):
         assert any(kind in line for line in lines)
 
@@ -198,7 +198,7 @@ def test_a_living_store_changes_in_many_ways() -> None:
 def test_too_few_orders_to_change_change_nothing(store: Store) -> None:
     before = dict(store.orders)
     with pytest.raises(NotPossibleError, match="not 31"):
-        store.live(changed=31)
+        move_on(store, changed=31)
     assert store.orders == before
 
 

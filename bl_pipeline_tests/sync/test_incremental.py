@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bl_pipeline.records import SyncResult
-from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.sandbox import SandboxServer, Store, move_on
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
 from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders, versions
@@ -251,7 +251,7 @@ def test_two_stores_share_a_warehouse(
 
         first = synced(settings=other)
         assert (first.orders_created, first.api_calls) == (24, 50)
-        others.live(new=1, changed=3)
+        move_on(others, new=1, changed=3)
         assert synced(settings=other).orders_created == 1
 
     after = dump(warehouse, "sales.orders", "sales.order_items", "sync.order_state")

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bl_pipeline.postgres import embedded
-from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.database import open_warehouse
@@ -113,7 +113,7 @@ def database_url(postgres: Postgres, failed: str) -> Iterator[str]:
 def store() -> Store:
     """The store of it, which has moved on."""
     store = grow_changed_store()
-    store.live(new=2, changed=2)
+    move_on(store, new=2, changed=2)
     return store
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from bl_pipeline.records import Reason
 from bl_pipeline.rules.forecast import Forecast
-from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.planning import forecast_view
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
@@ -67,7 +67,7 @@ def test_a_plan_takes_two_calls_and_writes_nothing_else(
     synced_bl: Bl, server: SandboxServer, store: Store, warehouse: Warehouse
 ) -> None:
     """Catches the lists of a plan stored as if a sync had asked them: the next sync would not know what is new."""
-    store.live(new=2, changed=3)
+    move_on(store, new=2, changed=3)
     before, written, runs = as_json(dump(warehouse)), versions(warehouse), count_runs(warehouse)
     used = told(synced_bl("status", "--json"))["calls"]["used"]
 
@@ -181,7 +181,7 @@ def test_while_a_sync_runs_they_are_refused(command: str, bl: Bl, server: Sandbo
 def test_a_rebuild_makes_the_same_rows_without_a_call(
     synced_bl: Bl, server: SandboxServer, store: Store, warehouse: Warehouse
 ) -> None:
-    store.live(new=1, changed=4)
+    move_on(store, new=1, changed=4)
     expect(synced_bl("sync"), 0)
     before, states = dump(warehouse, *SALES), dump(warehouse, "sync.order_state", "landing.documents")
     assert len(before["sales.order_status_history"]) > 13

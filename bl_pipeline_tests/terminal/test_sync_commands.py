@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import Postgres
@@ -30,7 +30,7 @@ def test_a_sync_reports_what_it_did(bl: Bl, server: SandboxServer) -> None:
 
 
 def test_the_result_as_json_is_all_of_standard_output(synced_bl: Bl, server: SandboxServer, store: Store) -> None:
-    store.live(new=2, changed=3)
+    move_on(store, new=2, changed=3)
     values = told(expect(synced_bl("sync", "--json"), 0))
     assert list(values) == FIELDS
     assert values["success"] is True
