@@ -25,7 +25,7 @@ import psycopg
 
 from bl_pipeline.postgres import embedded
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
-from bl_pipeline_tests.mutants import Mutant, mutants_of
+from bl_pipeline_tests.support.mutants import Mutant, mutants_of
 
 PROJECT = Path(__file__).parent.parent
 WHERE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bl_pipeline_tests import mutation_run
-from bl_pipeline_tests.mutants import mutants_of
+from bl_pipeline_tests.support.mutants import mutants_of
 
 pytestmark = pytest.mark.slow
 

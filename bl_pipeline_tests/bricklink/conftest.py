@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bl_pipeline.bricklink import BrickLinkClient, Credentials
-from bl_pipeline_tests.bricklink.api import Api, Ledger
+from bl_pipeline_tests.support.api import Api, Ledger
 
 CREDENTIALS = Credentials("C0FFEE-consumer-key", "5EC-consumer-secret", "70CE-token-value", "70CE-token-secret")
 

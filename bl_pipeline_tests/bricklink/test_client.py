@@ -8,7 +8,7 @@ import pytest
 
 from bl_pipeline.bricklink import BrickLinkClient, InvalidAnswer, InvalidResource, RequestRefused, Response
 from bl_pipeline.bricklink import Request as TransportRequest
-from bl_pipeline_tests.bricklink.api import Api, BudgetSpentError, Ledger, Reply, envelope
+from bl_pipeline_tests.support.api import Api, BudgetSpentError, Ledger, Reply, envelope
 
 Connect = Callable[..., BrickLinkClient]
 

@@ -22,7 +22,7 @@ from bl_pipeline.bricklink import (
     ServiceDown,
     Unreachable,
 )
-from bl_pipeline_tests.bricklink.api import Api, Ledger, Reply, envelope
+from bl_pipeline_tests.support.api import Api, Ledger, Reply, envelope
 
 Connect = Callable[..., BrickLinkClient]
 

@@ -16,8 +16,8 @@ from bl_pipeline.bricklink import (
     read_order,
     read_summaries,
 )
-from bl_pipeline_tests.bricklink.api import Api, Reply, envelope
 from bl_pipeline_tests.bricklink.conftest import CREDENTIALS
+from bl_pipeline_tests.support.api import Api, Reply, envelope
 
 SECRETS = astuple(CREDENTIALS)
 ORDER = {

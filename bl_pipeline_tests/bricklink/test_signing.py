@@ -19,8 +19,8 @@ from bl_pipeline.bricklink import BrickLinkClient
 from bl_pipeline.bricklink.envelope import ORDER
 from bl_pipeline.bricklink.reading import read_order
 from bl_pipeline.bricklink.transport import Method
-from bl_pipeline_tests.bricklink.api import Api, Reply, Request, envelope
 from bl_pipeline_tests.bricklink.conftest import CREDENTIALS
+from bl_pipeline_tests.support.api import Api, Reply, Request, envelope
 
 Connect = Callable[..., BrickLinkClient]
 

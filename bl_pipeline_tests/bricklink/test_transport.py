@@ -12,7 +12,7 @@ import requests
 
 from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy, Unreachable
 from bl_pipeline.bricklink.transport import network_fault
-from bl_pipeline_tests.bricklink.api import Api, Reply, Request, envelope
+from bl_pipeline_tests.support.api import Api, Reply, Request, envelope
 
 Connect = Callable[..., BrickLinkClient]
 

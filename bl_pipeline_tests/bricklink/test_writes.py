@@ -26,7 +26,7 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.bricklink.envelope import ORDER, Expect
 from bl_pipeline.bricklink.reading import read_order
 from bl_pipeline.bricklink.transport import Method
-from bl_pipeline_tests.bricklink.api import Api, Ledger, Reply, envelope
+from bl_pipeline_tests.support.api import Api, Ledger, Reply, envelope
 
 Connect = Callable[..., BrickLinkClient]
 

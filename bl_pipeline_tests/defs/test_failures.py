@@ -18,7 +18,7 @@ from bl_pipeline.sandbox import PASSING, WRONG_TYPES, Fault, SandboxServer, Stor
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
-from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sales_rows import dump, item_rows, order_row, stored_items, stored_orders
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, DagsterSync, MakeSettings, Postgres
-from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
 
 MONEY_OF_ORDERS: Mapping[str, Callable[[SandboxOrder], Decimal]] = {
     "subtotal": lambda order: order.subtotal,

@@ -11,7 +11,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
-from bl_pipeline_tests.expected import order_row, stored_orders
+from bl_pipeline_tests.support.sales_rows import order_row, stored_orders
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import DagsterSync
-from bl_pipeline_tests.expected import assert_in_step
+from bl_pipeline_tests.support.sales_rows import assert_in_step
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
-from bl_pipeline_tests.expected import as_json, dump, stored_orders
+from bl_pipeline_tests.support.sales_rows import as_json, dump, stored_orders
 
 
 def statuses(warehouse: Warehouse) -> list[tuple[str, str | None]]:

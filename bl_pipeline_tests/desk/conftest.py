@@ -10,7 +10,7 @@ import pytest
 from bl_pipeline.sandbox import Store
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.defs.conftest import sync, synced  # noqa: F401 (here too a sync is a run of Dagster)
-from bl_pipeline_tests.desk.desk import Desk, serve_desk
+from bl_pipeline_tests.support.ui import Desk, serve_desk
 
 ORDERS = 30
 

@@ -23,8 +23,8 @@ from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.runs import Run, read_run
 from bl_pipeline_tests.desk.conftest import ORDERS
-from bl_pipeline_tests.desk.desk import ENDED, PATIENCE, Desk
-from bl_pipeline_tests.desk.other_sites import EVIL, LAUNCH, RULES, ask_over_a_websocket, attack, status
+from bl_pipeline_tests.support.other_sites import EVIL, LAUNCH, RULES, ask_over_a_websocket, attack, status
+from bl_pipeline_tests.support.ui import ENDED, PATIENCE, Desk
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

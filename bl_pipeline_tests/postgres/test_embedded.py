@@ -23,7 +23,7 @@ from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.binaries import candidates
 from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
 from bl_pipeline.postgres.keeper import as_account
-from bl_pipeline_tests.postgres.clusters import (
+from bl_pipeline_tests.support.clusters import (
     answers,
     ask,
     cluster,
@@ -37,7 +37,7 @@ from bl_pipeline_tests.postgres.clusters import (
     new_home,
     postmaster,
 )
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
 from bl_pipeline.postgres.upgrade import upgrade_embedded
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.postgres.clusters import ask, cluster, is_stopped, new_home
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.clusters import ask, cluster, is_stopped, new_home
+from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

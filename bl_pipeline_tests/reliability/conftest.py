@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world
+from bl_pipeline_tests.support.world import RememberingStore, World, new_world
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, sandbox_settings
-from bl_pipeline_tests.reliability.processes import (
+from bl_pipeline_tests.support.processes import (
     Task,
     contents,
     event,
@@ -33,7 +33,7 @@ from bl_pipeline_tests.reliability.processes import (
     session_at,
     start,
 )
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

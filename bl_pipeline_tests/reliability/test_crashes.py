@@ -20,7 +20,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
-from bl_pipeline_tests.reliability.processes import (
+from bl_pipeline_tests.support.processes import (
     Commits,
     Task,
     contents,
@@ -29,7 +29,7 @@ from bl_pipeline_tests.reliability.processes import (
     session_at,
     start,
 )
-from bl_pipeline_tests.waiting import PATIENCE, wait_until
+from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 

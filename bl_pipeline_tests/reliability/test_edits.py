@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from bl_pipeline.sandbox import Lot, SandboxOrder
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
+from bl_pipeline_tests.support.sales_rows import as_json, dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.world import RememberingStore, World, new_world, session_on
 
 pytestmark = pytest.mark.slow
 

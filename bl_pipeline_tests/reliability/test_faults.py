@@ -15,9 +15,9 @@ from bl_pipeline.sync import loading
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
-from bl_pipeline_tests.expected import assert_in_step, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger, check_signatures, new_world
-from bl_pipeline_tests.reliability.processes import EVERYTHING
+from bl_pipeline_tests.support.processes import EVERYTHING
+from bl_pipeline_tests.support.sales_rows import assert_in_step, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.world import RememberingStore, World, check_ledger, check_signatures, new_world
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
 FAILING = sorted({*PASSING, Fault.TIMEOUT} - LIMITS)

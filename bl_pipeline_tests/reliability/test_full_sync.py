@@ -15,8 +15,8 @@ from bl_pipeline.records import ExitCode, OrderDates, SyncRequest, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
-from bl_pipeline_tests.expected import item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.processes import Task, run_and_kill, run_steps, session_at
+from bl_pipeline_tests.support.processes import Task, run_and_kill, run_steps, session_at
+from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
 
 pytestmark = pytest.mark.slow
 

@@ -28,10 +28,10 @@ from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import CallLedger
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, Clock
-from bl_pipeline_tests.expected import Row, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import truncate
-from bl_pipeline_tests.reliability.mutations import DETAIL, LOT, NASTY, Mutation
-from bl_pipeline_tests.reliability.processes import run_steps
+from bl_pipeline_tests.support.processes import run_steps
+from bl_pipeline_tests.support.sales_rows import Row, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.strange_values import DETAIL, LOT, NASTY, Mutation
+from bl_pipeline_tests.support.world import truncate
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from bl_pipeline.records import SyncRequest
 from bl_pipeline.sandbox import Fault, Wire
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.expected import as_json, dump, item_rows, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, landed, new_world, session_on
+from bl_pipeline_tests.support.sales_rows import as_json, dump, item_rows, stored_items, stored_orders
+from bl_pipeline_tests.support.world import RememberingStore, World, landed, new_world, session_on
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from bl_pipeline.sandbox import PASSING, Fault, NotPossibleError, RecordedReques
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
-from bl_pipeline_tests.expected import (
+from bl_pipeline_tests.support.sales_rows import (
     Row,
     as_read,
     item_rows,
@@ -38,7 +38,7 @@ from bl_pipeline_tests.expected import (
     stored_items,
     stored_orders,
 )
-from bl_pipeline_tests.reliability.driving import (
+from bl_pipeline_tests.support.world import (
     Death,
     RememberingStore,
     World,

@@ -16,8 +16,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync, sandbox_settings
-from bl_pipeline_tests.expected import Row, as_json, dump, stored_items
-from bl_pipeline_tests.reliability.processes import (
+from bl_pipeline_tests.support.processes import (
     EVERYTHING,
     Commits,
     Task,
@@ -26,7 +25,8 @@ from bl_pipeline_tests.reliability.processes import (
     session_at,
     start,
 )
-from bl_pipeline_tests.waiting import PATIENCE
+from bl_pipeline_tests.support.sales_rows import Row, as_json, dump, stored_items
+from bl_pipeline_tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -10,7 +10,7 @@ from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, OpenSession, Sync
-from bl_pipeline_tests.reliability.processes import run_steps
+from bl_pipeline_tests.support.processes import run_steps
 
 
 def last_run(warehouse: Warehouse) -> runs.Run:

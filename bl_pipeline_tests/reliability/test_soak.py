@@ -14,8 +14,15 @@ from bl_pipeline.sandbox import Fault, SandboxServer, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
-from bl_pipeline_tests.expected import as_read, item_rows, items_as_read, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import (
+from bl_pipeline_tests.support.sales_rows import (
+    as_read,
+    item_rows,
+    items_as_read,
+    order_row,
+    stored_items,
+    stored_orders,
+)
+from bl_pipeline_tests.support.world import (
     Death,
     RememberingStore,
     World,

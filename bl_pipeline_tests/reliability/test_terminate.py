@@ -15,9 +15,9 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.runs import Run, last_runs
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.expected import assert_in_step
-from bl_pipeline_tests.reliability.processes import Task, start
-from bl_pipeline_tests.waiting import PATIENCE, wait_until
+from bl_pipeline_tests.support.processes import Task, start
+from bl_pipeline_tests.support.sales_rows import assert_in_step
+from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire, move_on
 from bl_pipeline.sandbox.api import as_bytes
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.expected import assert_in_step, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, check_ledger
+from bl_pipeline_tests.support.sales_rows import assert_in_step, stored_orders
+from bl_pipeline_tests.support.world import RememberingStore, World, check_ledger
 
 
 @pytest.fixture

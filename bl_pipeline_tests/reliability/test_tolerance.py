@@ -19,8 +19,16 @@ from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.checks import find_offenders, unreadable_fields
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.expected import as_json, assert_in_step, dump, item_rows, order_row, stored_items, stored_orders
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, session_on
+from bl_pipeline_tests.support.sales_rows import (
+    as_json,
+    assert_in_step,
+    dump,
+    item_rows,
+    order_row,
+    stored_items,
+    stored_orders,
+)
+from bl_pipeline_tests.support.world import RememberingStore, World, session_on
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 Edit = Callable[[Any], Any]

@@ -35,9 +35,9 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import NOW, Postgres
-from bl_pipeline_tests.expected import as_json
-from bl_pipeline_tests.reliability.driving import RememberingStore, World, new_world, session_on
-from bl_pipeline_tests.reliability.processes import EVERYTHING, contents
+from bl_pipeline_tests.support.processes import EVERYTHING, contents
+from bl_pipeline_tests.support.sales_rows import as_json
+from bl_pipeline_tests.support.world import RememberingStore, World, new_world, session_on
 
 NEVER_BY_STORE = {
     "landing.documents": {"document_id"},

@@ -16,8 +16,8 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
-from bl_pipeline_tests.reports.books import ZONES, Books, days_of
-from bl_pipeline_tests.reports.expected import Expected
+from bl_pipeline_tests.support.report_rows import Expected
+from bl_pipeline_tests.support.report_store import ZONES, Books, days_of
 
 
 def buyer_key(salt: str, name: str) -> str:

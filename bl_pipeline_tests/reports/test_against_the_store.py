@@ -11,9 +11,9 @@ import pytest
 
 from bl_pipeline.reports.files import read_reports
 from bl_pipeline.reports.reading import find_report
-from bl_pipeline_tests.reports.accounts import Row
 from bl_pipeline_tests.reports.conftest import Kept
-from bl_pipeline_tests.reports.expected import REPORTS
+from bl_pipeline_tests.support.report_rows import REPORTS
+from bl_pipeline_tests.support.report_sums import Row
 
 
 def by_grain(rows: list[Any], grain: tuple[str, ...]) -> dict[tuple[object, ...], Row]:

@@ -14,7 +14,7 @@ from bl_pipeline.reports.reading import count_rows
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
-from bl_pipeline_tests.reports.million import fill
+from bl_pipeline_tests.support.million import fill
 
 pytestmark = pytest.mark.slow
 

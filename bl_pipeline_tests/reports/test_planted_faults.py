@@ -8,8 +8,8 @@ from bl_pipeline.reports import views
 from bl_pipeline.reports.files import FOLDER, parse_report
 from bl_pipeline.reports.reading import find_report
 from bl_pipeline_tests.reports.conftest import Kept
-from bl_pipeline_tests.reports.expected import REPORTS
 from bl_pipeline_tests.reports.test_against_the_store import by_grain
+from bl_pipeline_tests.support.report_rows import REPORTS
 
 pytestmark = pytest.mark.slow
 

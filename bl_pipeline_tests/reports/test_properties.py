@@ -20,7 +20,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
-from bl_pipeline_tests.reports.books import BOUNDARIES, ZONES
+from bl_pipeline_tests.support.report_store import BOUNDARIES, ZONES
 
 SUMS = ("items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue")
 STATUSES = ("pending", "processing", "shipped", "completed", "on_hold", "problem", "cancelled", "unknown", "novel")

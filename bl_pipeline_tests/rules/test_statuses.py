@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN, STATUSES, is_known, normalise_status
-from bl_pipeline_tests.expected import STATUS
+from bl_pipeline_tests.support.sales_rows import STATUS
 
 DOCUMENTED = [
     "PENDING", "UPDATED", "PROCESSING", "READY", "PAID", "PACKED", "SHIPPED", "RECEIVED", "COMPLETED", "OCR", "NPB",

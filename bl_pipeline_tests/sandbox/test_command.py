@@ -11,7 +11,7 @@ import requests
 from requests_oauthlib import OAuth1
 
 from bl_pipeline.sandbox import Credentials, SandboxServer, Store
-from bl_pipeline_tests.waiting import PATIENCE, wait_until
+from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-m", "bl_pipeline.sandbox", "--orders", "6"]
 

@@ -11,7 +11,7 @@ import requests
 
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
 from bl_pipeline_tests.sandbox.conftest import NOW, Serve, SignedSession
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 
 def asked(server: SandboxServer, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -11,7 +11,15 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store, move_on
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync
-from bl_pipeline_tests.expected import as_json, dump, item_rows, order_row, stored_items, stored_orders, versions
+from bl_pipeline_tests.support.sales_rows import (
+    as_json,
+    dump,
+    item_rows,
+    order_row,
+    stored_items,
+    stored_orders,
+    versions,
+)
 
 HISTORY = "sales.order_status_history"
 

@@ -10,7 +10,7 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, Wire
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
-from bl_pipeline_tests.expected import dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sales_rows import dump, item_rows, order_row, stored_items, stored_orders
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.stores import rename_store
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
-from bl_pipeline_tests.expected import dump
+from bl_pipeline_tests.support.sales_rows import dump
 
 pytestmark = pytest.mark.slow
 

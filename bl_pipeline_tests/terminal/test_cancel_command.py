@@ -18,8 +18,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
-from bl_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from sqlalchemy.engine import make_url
 
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
-from bl_pipeline_tests.warehouse.bouncer import bouncer
 
 pytestmark = pytest.mark.slow
 

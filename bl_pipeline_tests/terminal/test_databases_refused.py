@@ -26,8 +26,8 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.preconditions import Server
 from bl_pipeline_tests.conftest import Postgres, as_user
+from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.terminal.conftest import Bl, expect, told
-from bl_pipeline_tests.warehouse.bouncer import bouncer
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ import pytest
 
 from bl_pipeline.postgres import embedded
 from bl_pipeline.terminal.demo_world import demo_world
+from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
-from bl_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

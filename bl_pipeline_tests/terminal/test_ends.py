@@ -18,9 +18,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.conftest import _HOME, Postgres
-from bl_pipeline_tests.expected import assert_in_step
-from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, told
-from bl_pipeline_tests.terminal.ends import (
+from bl_pipeline_tests.support.ends import (
     Ended,
     Process,
     bl_process,
@@ -31,6 +29,8 @@ from bl_pipeline_tests.terminal.ends import (
     stopped_at,
     wait_until_none_is_idle,
 )
+from bl_pipeline_tests.support.sales_rows import assert_in_step
+from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, told
 
 pytestmark = pytest.mark.slow
 

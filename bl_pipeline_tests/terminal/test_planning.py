@@ -14,7 +14,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.planning import forecast_view
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.expected import as_json, dump, versions
+from bl_pipeline_tests.support.sales_rows import as_json, dump, versions
 from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, told
 
 pytestmark = pytest.mark.slow

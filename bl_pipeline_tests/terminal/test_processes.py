@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, FIELDS, Bl, expect, told
-from bl_pipeline_tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 HOLDER = """
 import sys, time

@@ -21,8 +21,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
-from bl_pipeline_tests.expected import dump
-from bl_pipeline_tests.reliability.processes import run_steps, session_at
+from bl_pipeline_tests.support.processes import run_steps, session_at
+from bl_pipeline_tests.support.sales_rows import dump
 
 
 def back_to_0002(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, read_orders
 from bl_pipeline_tests.conftest import NOW, Sync
-from bl_pipeline_tests.expected import order_row
+from bl_pipeline_tests.support.sales_rows import order_row
 
 
 def read(warehouse: Warehouse, **wanted: object) -> OrderList:

@@ -8,7 +8,7 @@ from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.sales import count_rows, read_order
 from bl_pipeline_tests.conftest import Sync
-from bl_pipeline_tests.expected import dump, item_rows
+from bl_pipeline_tests.support.sales_rows import dump, item_rows
 
 
 def test_one_order_in_full(synced: Sync, store: Store, warehouse: Warehouse) -> None:

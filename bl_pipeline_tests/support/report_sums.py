@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from bl_pipeline_tests.reports.books import Books
+from bl_pipeline_tests.support.report_store import Books
 
 Row = dict[str, object]
 ZERO = Decimal(0)

@@ -25,8 +25,8 @@ from bl_pipeline.sync.planning import BATCH_SIZE
 from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.expected import Row, dump
-from bl_pipeline_tests.waiting import PATIENCE
+from bl_pipeline_tests.support.sales_rows import Row, dump
+from bl_pipeline_tests.support.waiting import PATIENCE
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 # The server imports this once; each child is then there within milliseconds, and single-threaded at its start.

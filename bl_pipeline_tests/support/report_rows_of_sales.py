@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from bl_pipeline_tests.reports.accounts import ZERO, Accounts, Row, add_up, group, money, whole
-from bl_pipeline_tests.reports.books import Seen
+from bl_pipeline_tests.support.report_store import Seen
+from bl_pipeline_tests.support.report_sums import ZERO, Accounts, Row, add_up, group, money, whole
 
 SUMS = ("items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue")
 

@@ -18,7 +18,7 @@ import psycopg
 from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.embedded import Lease
 from bl_pipeline.postgres.keeper import Cluster
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 HOLDER = """
 import os, sys, time

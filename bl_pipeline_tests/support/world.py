@@ -22,8 +22,8 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, Clock, sandbox_settings
-from bl_pipeline_tests.expected import STATUS, Row, as_read, order_row
-from bl_pipeline_tests.reliability.processes import EVERYTHING, run_steps
+from bl_pipeline_tests.support.processes import EVERYTHING, run_steps
+from bl_pipeline_tests.support.sales_rows import STATUS, Row, as_read, order_row
 
 DAY = timedelta(hours=24)
 

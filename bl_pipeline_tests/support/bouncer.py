@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.waiting import wait_until
 
 CONFIG = """
 [databases]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from bl_pipeline.sandbox import Lot, SandboxOrder, Store, move_on
-from bl_pipeline_tests.expected import STATUS
+from bl_pipeline_tests.support.sales_rows import STATUS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Kathmandu")

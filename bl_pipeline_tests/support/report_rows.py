@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bl_pipeline_tests.reports.accounts import Row
-from bl_pipeline_tests.reports.expected_sales import SalesReports
-from bl_pipeline_tests.reports.expected_states import StateReports
+from bl_pipeline_tests.support.report_rows_of_sales import SalesReports
+from bl_pipeline_tests.support.report_rows_of_states import StateReports
+from bl_pipeline_tests.support.report_sums import Row
 
 
 class Expected(SalesReports, StateReports):

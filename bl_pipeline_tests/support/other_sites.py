@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Page
 
-from bl_pipeline_tests.desk.desk import PATIENCE, Desk
+from bl_pipeline_tests.support.ui import PATIENCE, Desk
 
 EVIL, REBOUND = "evil.example", "rebound.example"
 RULES = f"--host-resolver-rules=MAP {EVIL} 127.0.0.1,MAP {REBOUND} 127.0.0.1"

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from bl_pipeline_tests.reports.accounts import ZERO, Accounts, Row, add_up, group, money, quantile
-from bl_pipeline_tests.reports.books import State
+from bl_pipeline_tests.support.report_store import State
+from bl_pipeline_tests.support.report_sums import ZERO, Accounts, Row, add_up, group, money, quantile
 
 
 class StateReports(Accounts):

@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 
 from bl_pipeline.warehouse.connections import with_driver
-from bl_pipeline_tests.postgres.clusters import answers_at, cluster, postmaster
-from bl_pipeline_tests.reliability.processes import start
-from bl_pipeline_tests.waiting import wait_until
+from bl_pipeline_tests.support.clusters import answers_at, cluster, postmaster
+from bl_pipeline_tests.support.processes import start
+from bl_pipeline_tests.support.waiting import wait_until
 
 SECONDS = 100
 """In which a command has to end once it has met its fault; on a quiet machine it takes one or two."""

@@ -1,0 +1,1 @@
+"""What tests share: worlds, processes, expected rows, Postgres servers, the Dagster UI."""
