@@ -17,7 +17,7 @@ setup: .venv/ready
 	@echo "Setting up .venv with $(PYTHON), which takes a few seconds; a minute if packages are downloaded slowly ..."
 	@$(PYTHON) -m venv .venv
 	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.txt
-	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python $(LOCKED); } \
+	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(LOCKED); } \
 		|| { echo "uv could not install the packages, so pip does it now: this takes some minutes." >&2; $(PIP) $(LOCKED); }
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.storage.runs import RunStorage
 from sqlalchemy.engine import make_url
 
-from bl_pipeline.defs.retention import delete_runs_before
+from bl_pipeline.defs.old_runs import delete_runs_before
 from bl_pipeline.defs.storage import WarehouseStorage
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.defs.instance import open_instance
-from bl_pipeline.defs.retention import delete_runs_before
+from bl_pipeline.defs.old_runs import delete_runs_before
 from bl_pipeline.settings import load_settings
 
 pytestmark = pytest.mark.slow
