@@ -72,7 +72,7 @@ def installed(built: tuple[Path, Path]) -> Iterator[Installation]:
     root.chmod(0o711)
     python, folder = root / "venv/bin/python", root / "empty"
     folder.mkdir()
-    install = [UV, "pip", "install", "--quiet", "--no-deps", "--python", str(python)]
+    install = [UV, "pip", "install", "--quiet", "--no-deps", "--system-certs", "--python", str(python)]
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(root / "venv")], check=True)
     subprocess.run([*install, "--require-hashes", "-r", str(PROJECT / "requirements.lock")], check=True)
     subprocess.run([*install, str(built[1])], check=True)

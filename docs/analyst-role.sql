@@ -4,13 +4,13 @@
 --
 -- Who must run it: a superuser of the server, connected to the warehouse's database; the user of the embedded Postgres
 -- is one. Or the warehouse's own user, if it may make roles (ALTER ROLE ... CREATEROLE, by a superuser).
--- Run it when the warehouse has its reports, so after the first `bl` command. Running it again sets the password again.
+-- Run it when the warehouse has its reports, so after the first `bl sync`. Running it again sets the password again.
 \set ON_ERROR_STOP on
 
 DO $$
 BEGIN
     IF to_regnamespace('reports') IS NULL THEN
-        RAISE EXCEPTION 'there are no reports in this database: connect to the warehouse, after a first bl status';
+        RAISE EXCEPTION 'there are no reports in this database: connect to the warehouse, after a first bl sync';
     END IF;
     IF NOT EXISTS (
         SELECT FROM pg_roles r JOIN pg_namespace n ON n.nspname = 'reports'

@@ -198,7 +198,7 @@ def _database(url: str, name: str) -> str:
 
 def _rows(url: str) -> dict[str, int]:
     """Rows by table, of all tables of the database."""
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with psycopg.connect(url, connect_timeout=10, client_encoding="UTF8") as connection:
         names = connection.execute(
             """
             SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -79,9 +80,17 @@ def bl(
 
 def main() -> None:
     """The console script."""
+    # A closed output is no reason to fail before anything was done.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     never_fail()
     try:
         app()
+    except OSError as error:
+        # Of what no command has under its care: --help, --version, and what is said of wrong usage.
+        code, message = explain_all(error)
+        complain(message)
+        sys.exit(code)
     finally:
         try:
             sys.stdout.flush()

@@ -61,7 +61,8 @@ def orders(
 
     try:
         if status in _GROUPS:
-            raise QuestionError(f"{status} is a group of statuses. Write: bl orders --group {status}")
+            word = f"; BrickLink's own status: --status {status.upper()}" if status.upper() in STATUSES else ""
+            raise QuestionError(f"{status} is a group of statuses. Write: bl orders --group {status}{word}")
         wanted = OrderFilter(
             search=readable(search) if search else None,
             status=readable(status) if status else None,

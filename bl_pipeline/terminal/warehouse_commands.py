@@ -29,13 +29,18 @@ def backup(file: BackupFile) -> None:
     """Write the whole warehouse into a file, also while syncs go on."""
     settings = load_settings()
     from bl_pipeline.warehouse.backup import back_up
-    from bl_pipeline.warehouse.database import postgres_url
+    from bl_pipeline.warehouse.connections import open_engine
+    from bl_pipeline.warehouse.database import postgres_url, refuse_poolers, refused_clearly
     from bl_pipeline.warehouse.new_file import remove_unfinished
 
     file = file.expanduser().absolute()
     for unfinished in remove_unfinished(file.parent):
         show(f"An earlier backup was not completed. What it had written was removed: {unfinished}")
     with postgres_url(settings) as url:
+        engine = open_engine(url)
+        with refused_clearly(url):
+            refuse_poolers(settings, engine)
+        engine.dispose()
         manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
     show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")
     show("It has buyers' names and addresses in it: keep it where nobody else can read it. Restore it with: bl restore")
@@ -52,15 +57,23 @@ def restore(
     from bl_pipeline.sync.status import where
     from bl_pipeline.warehouse import backup
     from bl_pipeline.warehouse.connections import open_engine
-    from bl_pipeline.warehouse.database import check_preconditions, open_warehouse, postgres_url
+    from bl_pipeline.warehouse.database import (
+        check_preconditions,
+        open_warehouse,
+        postgres_url,
+        refuse_poolers,
+        refused_clearly,
+    )
 
     file = file.expanduser().absolute()
     made = backup.read_manifest(file)
     with postgres_url(settings) as url, ExitStack() as stack:
         engine = open_engine(url)
         stack.callback(engine.dispose)
-        with engine.connect() as connection:
-            check_preconditions(connection, for_writing=True)
+        with refused_clearly(url):
+            refuse_poolers(settings, engine)
+            with engine.connect() as connection:
+                check_preconditions(connection, for_writing=True)
         target = backup.look_at_target(url)
         if target.has_data and not replace:
             raise Refused(
@@ -69,8 +82,9 @@ def restore(
             )
         if target.dependents:
             raise Refused(
-                f"These views read the warehouse, and are not part of it: {', '.join(target.dependents)}. Nothing was "
-                "changed.\nDrop them, restore, and make them again."
+                "These are your own, and a restore would remove them or what they depend on: "
+                f"{', '.join(target.dependents)}. Nothing was changed.\n"
+                "Move the tables to a schema of your own, drop views and foreign keys, restore, and make them again."
             )
         lock_stores(stack, engine, {settings.bl_store, *target.stores, *made.stores})
         backup.restore(url, file, binaries=settings.bl_postgres_bin)
@@ -113,8 +127,9 @@ def rename_store(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name they get: the one in BL_STORE from now on.")],
 ) -> None:
     """Give a store another name, with all its orders and history."""
-    settings = load_settings(bl_store=old)
-    load_settings(bl_store=new)  # checks it
+    # As the setting has them: checked, and without blanks at the ends.
+    settings, new = load_settings(bl_store=old), load_settings(bl_store=new).bl_store
+    old = settings.bl_store
     from bl_pipeline.warehouse import stores
     from bl_pipeline.warehouse.database import open_warehouse
 

@@ -27,7 +27,8 @@ from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.reports.views import STORED_SCHEMA
 from bl_pipeline.warehouse import tables
-from bl_pipeline.warehouse.database import known_revisions
+from bl_pipeline.warehouse.connections import open_connection
+from bl_pipeline.warehouse.database import WarehouseError, known_revisions, unreachable
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
 
@@ -181,7 +182,10 @@ def read_manifest(file: Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Target:
-    """What a database has before a restore: stores with orders, rows, and views of others that read the warehouse."""
+    """What a database has before a restore: stores with orders, rows, and what is the user's own and would be lost.
+
+    `dependents` are views that read the warehouse, tables that refer to it, and other tables in its schemas.
+    """
 
     stores: list[str]
     has_data: bool
@@ -206,9 +210,23 @@ def look_at_target(url: URL) -> Target:
             JOIN pg_class v ON v.oid = r.ev_class JOIN pg_namespace vn ON vn.oid = v.relnamespace
             JOIN pg_class t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass
             JOIN pg_namespace tn ON tn.oid = t.relnamespace
-            WHERE tn.nspname = ANY(%s) AND NOT vn.nspname = ANY(%s) ORDER BY 1
+            WHERE tn.nspname = ANY(%(schemas)s) AND NOT vn.nspname = ANY(%(schemas)s)
+            UNION
+            SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_constraint k
+            JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            JOIN pg_class t ON t.oid = k.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+            WHERE k.contype = 'f' AND tn.nspname = ANY(%(schemas)s) AND NOT n.nspname = ANY(%(schemas)s)
+            UNION
+            SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%(own)s)
+              AND NOT n.nspname || '.' || c.relname = ANY(%(known)s)
+            ORDER BY 1
             """,
-            [list(SCHEMAS), list(SCHEMAS)],
+            {
+                "schemas": list(SCHEMAS),
+                "own": list(tables.SCHEMAS),
+                "known": [*tables.metadata.tables, "sync.alembic_version"],
+            },
         )
         return Target(sorted(stores), has_data, [name for (name,) in dependents])
 
@@ -267,6 +285,9 @@ def _before(*, keeps_calls: bool) -> str:
         WHERE started_at > now() - interval '{WINDOW.total_seconds():.0f} seconds';
     """
     return f"""
+        SET statement_timeout = 0;
+        SET idle_in_transaction_session_timeout = 0;
+        SET DateStyle = 'ISO, MDY';
         BEGIN;
         SET LOCAL lock_timeout = '{_LOCK_TIMEOUT.total_seconds():.0f}s';
         {kept if keeps_calls else ""}
@@ -330,7 +351,10 @@ def _relay(script: IO[bytes], psql: Program) -> None:
 
 
 def _connect(url: URL) -> psycopg.Connection[Any]:
-    return psycopg.connect(_conninfo(url), connect_timeout=10, application_name="bl_pipeline")
+    try:
+        return open_connection(url)
+    except psycopg.OperationalError as error:
+        raise WarehouseError(unreachable(url, error)) from None
 
 
 def _conninfo(url: URL) -> str:

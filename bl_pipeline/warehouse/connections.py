@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 
 _LOCK_TIMEOUT = "10min"
+"""No lock of ours is kept for this long: a session that keeps one hangs, and a command must end."""
+READING_LOCK_TIMEOUT = "10s"
+"""For commands that only read: nothing of ours keeps a lock on a table that they read for longer."""
 
 _SETTINGS = {
     # Counting calls and adding one is right only if a statement sees what was committed while it waited for a lock.
@@ -40,18 +44,17 @@ _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
     "idle_in_transaction_session_timeout": "0",
     # The lock of a sync is kept by a session that is idle meanwhile.
     "idle_session_timeout": "0",
-    # No lock of ours is kept for this long: a session that keeps one hangs, and a command must end.
-    "lock_timeout": _LOCK_TIMEOUT,
 }
 
 
-def _statement(search_path: str, *, version: int, asked: str) -> str:
+def _statement(search_path: str, lock_timeout: str, *, version: int, asked: str) -> str:
     """The statement that sets all of them, in one round trip. It works whatever the settings were before.
 
     `version` is the server's number, such as 150004; `asked` the options that the user gave in the URL.
     """
     wanted = {"search_path": search_path, **_SETTINGS}
-    wanted |= {name: value for name, value in _TIMEOUTS.items() if name not in asked}
+    timeouts = {**_TIMEOUTS, "lock_timeout": lock_timeout}
+    wanted |= {name: value for name, value in timeouts.items() if name not in asked}
     if version < 170000:
         wanted.pop("transaction_timeout", None)
     values = {name: f"'{value}'" for name, value in wanted.items()}
@@ -72,26 +75,39 @@ def with_driver(url: URL | str, driver: str) -> URL:
     return url.update_query_dict({"client_encoding": "UTF8"})
 
 
-def pin_sessions(engine: Engine, search_path: str = "public") -> None:
+def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
     """Set each new session of the engine up, before anything else is done with it."""
 
     def pin(connection: Any, _record: object) -> None:
-        info = connection.info
-        # For both drivers; in a transaction, a rollback would undo the settings.
-        autocommit, connection.autocommit = connection.autocommit, True
-        with connection.cursor() as cursor:
-            cursor.execute(_statement(search_path, version=info.server_version, asked=info.options or ""))
-        connection.autocommit = autocommit
+        _pin(connection, search_path, lock_timeout)
 
     # Before SQLAlchemy's own first questions.
     event.listen(engine, "connect", pin, insert=True)
 
 
-def open_engine(url: URL | str, **options: Any) -> Engine:
+def _pin(connection: Any, search_path: str, lock_timeout: str) -> None:
+    info = connection.info
+    asked = info.options or ""
+    # For both drivers; in a transaction, a rollback would undo the settings.
+    autocommit, connection.autocommit = connection.autocommit, True
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(search_path, lock_timeout, version=info.server_version, asked=asked))
+    connection.autocommit = autocommit
+
+
+def open_connection(url: URL | str) -> psycopg.Connection[Any]:
+    """A connection of psycopg 3 itself, its session set up. Raises psycopg.OperationalError."""
+    url = with_driver(url, "psycopg").set(drivername="postgresql")
+    connection = psycopg.connect(url.render_as_string(hide_password=False))
+    _pin(connection, "public", _LOCK_TIMEOUT)
+    return connection
+
+
+def open_engine(url: URL | str, *, lock_timeout: str = _LOCK_TIMEOUT, **options: Any) -> Engine:
     """An engine (psycopg 3) whose sessions are set up; `options` are those of SQLAlchemy."""
     # An error that quotes its parameters quotes a buyer.
     engine = create_engine(with_driver(url, "psycopg"), hide_parameters=True, **options)
-    pin_sessions(engine)
+    pin_sessions(engine, lock_timeout=lock_timeout)
     return engine
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -20,7 +21,7 @@ from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
 from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse.connections import open_engine, shares_sessions
+from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
 
 PLATFORM = "bricklink"
@@ -96,8 +97,8 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
     """
     with postgres_url(settings) as url, _engine(settings, url) as engine:
         owners: list[str] = []
-        with _clear_errors(url, owners):
-            _refuse_poolers(settings, engine)
+        with refused_clearly(url, owners):
+            refuse_poolers(settings, engine)
             with engine.begin() as connection:
                 owners += check_preconditions(connection, for_writing=for_writing).owners
                 upgrade(connection)
@@ -114,11 +115,11 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """
     if settings.postgres_url is None and not embedded.exists(settings.bl_home):
         raise NothingStored
-    with postgres_url(settings) as url, _engine(settings, url) as engine:
+    with postgres_url(settings) as url, _engine(settings, url, lock_timeout=READING_LOCK_TIMEOUT) as engine:
         engine = engine.execution_options(postgresql_readonly=True)  # noqa: PLW2901
-        with _clear_errors(url, []):
-            _refuse_poolers(settings, engine)
-        with _clear_errors(url, []), engine.connect() as connection:
+        with refused_clearly(url):
+            refuse_poolers(settings, engine)
+        with refused_clearly(url), engine.connect() as connection:
             problems = look(connection).reading_problems()
             if problems:
                 raise PreconditionsFailed(problems)
@@ -133,24 +134,28 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 
 @contextmanager
-def _engine(settings: Settings, url: URL) -> Iterator[Engine]:
+def _engine(settings: Settings, url: URL, **options: Any) -> Iterator[Engine]:
     # One connection for each request under way, one for the batch that is loaded, one to read.
-    engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True)
+    engine = open_engine(url, pool_size=settings.bl_max_parallel_requests + 2, pool_pre_ping=True, **options)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
-def _refuse_poolers(settings: Settings, engine: Engine) -> None:
+def refuse_poolers(settings: Settings, engine: Engine) -> None:
+    """Raise PreconditionsFailed if a pooler between us and Postgres gives our session to others."""
     # What we set for a session would not be set for the next statement.
     if settings.postgres_url and shares_sessions(engine):
         raise PreconditionsFailed([POOLER])
 
 
 @contextmanager
-def _clear_errors(url: URL, owners: list[str]) -> Iterator[None]:
-    """Around the opening: what Postgres refuses becomes a WarehouseError."""
+def refused_clearly(url: URL, owners: list[str] | None = None) -> Iterator[None]:
+    """Around the first use of a connection: what Postgres refuses becomes a WarehouseError.
+
+    `owners` are those of the tables, once they are known.
+    """
     try:
         yield
     except ReportViewsError as error:
@@ -162,7 +167,7 @@ def _clear_errors(url: URL, owners: list[str]) -> Iterator[None]:
         # Without a statement it is the connection that failed.
         if error.statement is None or error.connection_invalidated:
             raise WarehouseError(unreachable(url, error.orig)) from None
-        raise WarehouseError(_unusable(url, error.orig, owners)) from None
+        raise WarehouseError(_unusable(url, error.orig, owners or [])) from None
 
 
 def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:

@@ -13,6 +13,9 @@ _NO_ROOM = {"53100", "53200"}
 _TIMED_OUT = {"57014", "55P03"}
 """SQLSTATE of a statement that was canceled, and of a lock that was not given in time."""
 
+_ENDED = {"25P03", "57P01", "57P05"}
+"""SQLSTATE of a session that a time-out, or somebody, has ended."""
+
 
 class Refusal(NamedTuple):
     """Why Postgres did not do something, what it means and what to do; `is_lost` if the connection has ended."""
@@ -42,7 +45,9 @@ def read_refusal(error: BaseException) -> Refusal | None:
             "What was stored is kept, and you can try again. If it happens again: another session keeps a lock, "
             "such as an open transaction in psql; or a time-out in BL_DATABASE_URL is too short."
         )
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OperationalError | InterfaceError):
+    if state in _ENDED or isinstance(
+        error, psycopg.OperationalError | psycopg.InterfaceError | OperationalError | InterfaceError
+    ):
         return Refusal(
             f"The connection to the warehouse was lost: {reason}\n"
             "What was stored is kept. Check that Postgres runs, and try again: bl doctor",
