@@ -233,13 +233,36 @@ def test_what_a_killed_backup_has_left_is_removed(synced_bl: Bl, file: Path, tmp
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["backup.zip", "next.zip"]
 
 
-def test_views_of_others_are_named_and_not_dropped(synced_bl: Bl, database_url: str, file: Path) -> None:
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        ("CREATE VIEW public.mine AS SELECT total FROM sales.orders", "public.mine"),
+        ("CREATE TABLE sales.mine AS SELECT total FROM sales.orders", "sales.mine"),
+        (
+            "CREATE TABLE public.mine AS SELECT store, platform, platform_order_id FROM sales.orders; ALTER TABLE "
+            "public.mine ADD FOREIGN KEY (store, platform, platform_order_id) REFERENCES sales.orders",
+            "public.mine",
+        ),
+    ],
+    ids=["view", "table", "foreign key"],
+)
+def test_what_is_the_users_own_is_named_and_not_dropped(
+    synced_bl: Bl, database_url: str, file: Path, made: str, name: str
+) -> None:
+    """Planted: only views looked for, where the others were gone without a word."""
     expect(synced_bl("backup", str(file)), 0)
     with psycopg.connect(database_url) as connection:
-        connection.execute("CREATE VIEW public.mine AS SELECT total FROM sales.orders")
-    assert "public.mine" in " ".join(expect(synced_bl("restore", "--replace", str(file)), 2).stderr.split())
+        connection.execute(made)
+    assert name in " ".join(expect(synced_bl("restore", "--replace", str(file)), 2).stderr.split())
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT count(*) FROM public.mine").fetchone() == (12,)
+        assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (12,)
+
+
+def test_a_backup_of_a_server_that_is_not_there_says_so(bl: Bl, file: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    said = expect(bl("backup", str(file), BL_DATABASE_URL=url), 6).stderr
+    assert "cannot be reached" in " ".join(said.split())
+    assert not file.exists()
 
 
 def test_no_password_is_on_a_command_line(

@@ -182,10 +182,13 @@ def test_tables_of_another_user(bl: Bl, refused: Any, database_url: str, weak_us
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-def test_a_pooler_that_shares_sessions(bl: Bl, refused: Any, database_url: str, mode: str) -> None:
+def test_a_pooler_that_shares_sessions(bl: Bl, refused: Any, database_url: str, mode: str, tmp_path: Path) -> None:
     with bouncer(database_url, mode) as url:
         assert "pool_mode = session" in refused(url, "A connection pooler")
         expect(bl("status", BL_DATABASE_URL=url), 6)
+        file = tmp_path / "warehouse.zip"
+        assert "A connection pooler" in expect(bl("backup", str(file), BL_DATABASE_URL=url), 6).stderr
+        assert not file.exists()
 
 
 def test_a_standby_is_read_and_not_written() -> None:

@@ -58,9 +58,20 @@ def test_the_sandbox_is_served_until_stopped(isolated: pytest.MonkeyPatch) -> No
     assert process.returncode == 0
 
 
-def test_output_that_finds_no_room_is_no_traceback(synced_bl: Bl) -> None:
+@pytest.mark.parametrize("arguments", [["status"], ["--version"], ["--help"], ["sync", "--json", "--nope"]])
+def test_output_that_finds_no_room_is_no_traceback(synced_bl: Bl, arguments: list[str]) -> None:
+    """Planted: what is written outside of a command left to Python."""
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*BL, "status"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*BL, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There is no room left for the output.\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["--version"]])
+def test_a_closed_output_is_no_traceback(synced_bl: Bl, arguments: list[str]) -> None:
+    """A program started without standard output, as some schedulers do. Planted: a flush of what is not there."""
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *BL, *arguments], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")

@@ -25,7 +25,7 @@ def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: Sandbox
     assert len(server.requests) == asked
 
     assert "no orders of a store mian" in expect(bl("rename-store", "mian", "shop"), 2).stderr
-    renamed = expect(bl("rename-store", "main", "shop"), 0).stdout
+    renamed = expect(bl("rename-store", "main", " shop "), 0).stdout  # as BL_STORE would have it
     assert "Store main is called shop now, with 12 orders. Set BL_STORE=shop." in renamed
     assert len(told(expect(bl("orders", "--json", BL_STORE="shop"), 0))) == 12
     assert expect(bl("report", "revenue_by_year", "--json", BL_STORE="shop"), 0).stdout != "[]\n"
