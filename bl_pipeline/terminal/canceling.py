@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT = 30.0
 """Seconds to wait for the run to end; it may have to wait for an answer of BrickLink first."""
+START_TIMEOUT = 20.0
+"""Seconds to wait for a run to be noted if the store's lock is taken: a sync takes it some seconds before."""
 
 
 @dataclass(frozen=True)
@@ -64,38 +66,72 @@ def cancel(as_json: Json = False) -> None:
     settings = load_settings()
     from bl_pipeline.warehouse.database import open_warehouse
 
+    def waiting() -> None:
+        c.stderr().print(
+            f"Another command has the store. If it is a sync that is starting, it is canceled as soon as it has begun: "
+            f"waiting for that, {START_TIMEOUT:g} s at most.",
+            soft_wrap=True,
+        )
+
     with open_warehouse(settings, for_writing=True) as warehouse:
         c.show_times_in(warehouse.timezone)
-        done = cancel_store(warehouse)
+        done = cancel_store(warehouse, waiting=waiting)
     c.print_json(done.as_dict()) if as_json else c.show(done.message)
 
 
-def cancel_store(warehouse: Warehouse, *, sleep: Callable[[float], None] = time.sleep) -> Canceled:
-    """Ask the running sync to stop, wait for its end, and withdraw the open full syncs."""
+def cancel_store(
+    warehouse: Warehouse,
+    *,
+    waiting: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Canceled:
+    """Ask the running sync to stop, wait for its end, and withdraw the open full syncs.
+
+    `waiting` is called once if the store's lock is taken, but no run has begun.
+    """
     from bl_pipeline.records import RunStatus
-    from bl_pipeline.warehouse import runs
-    from bl_pipeline.warehouse.cancellation import request_cancel
     from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
-    from bl_pipeline.warehouse.lock import is_syncing
 
     def withdraw() -> int:
         with warehouse.engine.begin() as connection:
             return len(withdraw_full_syncs(connection, warehouse, datetime.now(UTC)))
 
-    with warehouse.engine.begin() as connection:
-        busy = is_syncing(connection, warehouse.store)
-        # A started run while none is running has died: there is nothing to stop.
-        run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
+    run, busy = _ask(warehouse, None)
     withdrawn = withdraw()
-    if run_id is None:
-        return Canceled(None, ended=False, busy=busy, full_syncs=withdrawn)
-    until = time.monotonic() + STOP_TIMEOUT
+    until = time.monotonic() + (START_TIMEOUT if run is None else STOP_TIMEOUT)
+    has_waited = False
     while True:
-        with warehouse.engine.connect() as connection:
-            run = runs.read_run(connection, run_id)
-        assert run is not None
-        ended = run.status != RunStatus.STARTED
-        if ended or time.monotonic() > until:
+        ended = run is not None and run.status != RunStatus.STARTED
+        if ended or (run is None and not busy) or time.monotonic() > until:
             # The run may have asked for a full sync just before it saw that it was canceled.
             return Canceled(run, ended=ended, busy=busy, full_syncs=withdrawn + withdraw())
+        if run is None and not has_waited:
+            has_waited = True
+            waiting()
         sleep(0.2)
+        before = run
+        run, busy = _ask(warehouse, before)
+        if run is not None and (before is None or run.run_id != before.run_id):
+            until = time.monotonic() + STOP_TIMEOUT
+
+
+def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
+    """Ask the started run to stop; returns it (None if there is none), and whether the store's lock is taken.
+
+    `before` is the run that was asked before, which is returned when it has ended. If it turns out to have died long
+    ago, the run that found it dead is asked in its place.
+    """
+    from bl_pipeline.records import RunStatus
+    from bl_pipeline.warehouse import runs
+    from bl_pipeline.warehouse.cancellation import request_cancel
+    from bl_pipeline.warehouse.lock import is_syncing
+
+    with warehouse.engine.begin() as connection:
+        busy = is_syncing(connection, warehouse.store)
+        run = None if before is None else runs.read_run(connection, before.run_id)
+        had_died = run is not None and run.status == RunStatus.FAILED and run.message == runs.DIED
+        if run is not None and not had_died and (run.status != RunStatus.STARTED or not busy):
+            return run, busy
+        # A started run while none is running has died: there is nothing to stop.
+        run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
+        return (None if run_id is None else runs.read_run(connection, run_id)), busy

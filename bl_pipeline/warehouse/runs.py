@@ -132,8 +132,8 @@ def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) 
     """The latest run from which the store's indicator comes; None if there is none.
 
     These are runs about all orders, except canceled ones, and the runs that had a fault of the connection. Such a
-    fault is over when a later run has made calls and succeeded. A started run counts only if no sync is running
-    (`syncing`): then it has died.
+    fault is over when a later run has made calls and had no such fault, whatever else it left undone. A started run
+    counts only if no sync is running (`syncing`): then it has died.
     """
     rows = _read_runs(
         connection,
@@ -142,7 +142,7 @@ def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) 
         AND (scope = 'all' OR status = 'started' OR {_OF_THE_CONNECTION})
         AND NOT ({_OF_THE_CONNECTION} AND EXISTS (
             SELECT FROM sync.runs later WHERE later.store = :store AND later.started_at > runs.started_at
-              AND later.status = 'succeeded' AND later.api_calls > 0
+              AND later.status IN ('succeeded', 'completed_with_errors', 'stopped_at_budget') AND later.api_calls > 0
         ))
         """,
         {"store": warehouse.store, "syncing": syncing},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
 import dagster as dg
+import pytest
 from dagster._serdes import serialize_value
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.charts import SHOWN_IN_PLACE, bars
-from bl_pipeline.records import SyncResult
+from bl_pipeline.records import RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.sync.status import read_status, standing_after_runs
@@ -49,6 +52,33 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: DagsterSync, wareh
         # Started, and no process has the lock: it has died.
         assert read_status(sync.settings, warehouse, sync.clock()).indicator is ERROR
         assert standing_after_runs(sync.settings, connection, warehouse, sync.clock()).indicator is ERROR
+
+
+@pytest.mark.parametrize(
+    ("status", "calls", "is_over"),
+    [
+        (RunStatus.SUCCEEDED, 1, True),
+        (RunStatus.COMPLETED_WITH_ERRORS, 1, True),
+        (RunStatus.STOPPED_AT_BUDGET, 1, True),
+        (RunStatus.STOPPED_AT_BUDGET, 0, False),
+        (RunStatus.SUCCEEDED, 0, False),
+        (RunStatus.FAILED, 1, False),
+    ],
+)
+def test_a_fault_of_the_connection_is_over_when_a_later_run_reached_bricklink(
+    status: RunStatus, calls: int, is_over: bool, warehouse: Warehouse
+) -> None:
+    def run(run_id: str, status: RunStatus, calls: int, now: datetime, stop: Stop | None, of_all_orders: bool) -> None:
+        runs.start_run(connection, warehouse, run_id=run_id, job="j", now=now, of_all_orders=of_all_orders)
+        runs.finish_run(
+            connection, run_id, status=status, counts=Counter(), api_calls=calls, detected_by={}, now=now, stop=stop
+        )
+
+    with warehouse.engine.begin() as connection:
+        run("refused", RunStatus.FAILED, 1, NOW, Stop(StopReason.CREDENTIALS, "refused"), True)
+        run("of some orders", status, calls, NOW + timedelta(seconds=1), None, False)
+        judging = runs.judging_run(connection, warehouse, syncing=False)
+    assert (judging is None) is is_over
 
 
 def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -14,10 +16,15 @@ import pytest
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.standing import newest_event
+from bl_pipeline.records import RunStatus
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import load_settings
+from bl_pipeline.terminal import canceling
+from bl_pipeline.terminal.canceling import cancel_store
+from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
 
@@ -109,13 +116,80 @@ def test_the_ui_withdraws_it_too(bl: Bl, server: SandboxServer) -> None:
     assert told(bl("cancel", "--json")) == NOTHING
 
 
-def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse) -> None:
+def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canceling, "START_TIMEOUT", 0.3)
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     try:
-        assert expect(synced_bl("cancel"), 0).stdout.startswith("No sync is running, but another command has the store")
+        result = expect(synced_bl("cancel"), 0)
     finally:
         lock.release()
+    assert result.stdout.startswith("No sync is running, but another command has the store")
+    assert result.stderr.count("waiting for that, 0.3 s at most.") == 1
+
+
+def test_a_store_that_becomes_free_is_waited_for_no_longer(synced_bl: Bl, warehouse: Warehouse) -> None:
+    assert told(synced_bl("cancel", "--json")) == NOTHING
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    done = cancel_store(warehouse, sleep=lambda _: lock.release())
+    assert done.as_dict() == NOTHING
+    assert done.message.startswith("Nothing to cancel")
+
+
+@pytest.mark.parametrize("died_before", [False, True])
+def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_bl: Bl, warehouse: Warehouse) -> None:
+    """A sync takes the lock seconds before its row. Planted: the row of an earlier run that died, taken for its row."""
+    assert told(synced_bl("cancel", "--json")) == NOTHING
+    if died_before:
+        with warehouse.engine.begin() as connection:
+            runs.start_run(connection, warehouse, run_id="dead", job="sync_orders", now=datetime.now(UTC))
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    waits: list[str] = []
+
+    def go_on(_seconds: float) -> None:
+        waits.append("sleep")
+        with warehouse.engine.begin() as connection:
+            if waits.count("sleep") == 2:
+                runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
+            elif is_cancel_requested(connection, "alive"):
+                runs.finish_run(
+                    connection,
+                    "alive",
+                    status=RunStatus.CANCELED,
+                    counts=Counter(),
+                    api_calls=0,
+                    detected_by={},
+                    now=datetime.now(UTC),
+                )
+
+    try:
+        done = cancel_store(warehouse, waiting=lambda: waits.append("told"), sleep=go_on)
+    finally:
+        lock.release()
+    assert done.as_dict() == {"run_id": "alive", "ended": True, "full_syncs_withdrawn": 0}
+    assert waits.count("told") == (0 if died_before else 1)
+
+
+def test_a_sync_that_is_starting_is_canceled(bl: Bl, server: SandboxServer, warehouse: Warehouse) -> None:
+    """Planted: a `bl cancel` that sees the lock and no run, and goes."""
+    # The sync cannot end by itself meanwhile, and no answer outlasts the patience of `bl cancel`.
+    server.latency = 2.0
+
+    def is_starting() -> bool:
+        with warehouse.engine.connect() as connection:
+            return is_syncing(connection, warehouse.store)
+
+    with subprocess.Popen([*BL, "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: is_starting() or process.poll() is not None)
+            assert told(expect(bl("cancel", "--json"), 0))["ended"] is True
+            _, err = process.communicate(timeout=SLOW)
+        finally:
+            process.kill()
+    assert "Error: Canceled by bl cancel." in err
+    assert statuses("sync.runs") == ["canceled"]
 
 
 @pytest.mark.parametrize("moment", ["before a call", "in a wait"])

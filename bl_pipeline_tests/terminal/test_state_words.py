@@ -155,6 +155,11 @@ def refused_then_accepted(desk: Desk) -> None:
     expect(desk.bl("refresh", str(desk.order_id)), 0)
 
 
+def refused_then_accepted_for_a_typing_error(desk: Desk) -> None:
+    refused(desk)
+    expect(desk.bl("refresh", "99999999"), 3)
+
+
 def unreachable(desk: Desk) -> None:
     desk.sync()
     desk.sync(6, **NOBODY)
@@ -231,6 +236,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (refused, "error", "(sync_orders, started 2"),
     (refused_then_nothing_to_retry, "error", "BrickLink refused"),
     (refused_then_accepted, "synced", "Every order of BrickLink's lists is stored"),
+    (refused_then_accepted_for_a_typing_error, "synced", "Every order of BrickLink's lists is stored"),
     (unreachable, "error", "cannot be reached"),
     (no_orders_at_all, "error", "lists no orders at all"),
     (an_open_full_sync, "stale", "Withdraw it with: bl cancel"),
@@ -243,7 +249,12 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
 ]
 
 
-OF_THE_RUN_ALONE = (a_typing_error, canceled, refused_then_nothing_to_retry)
+OF_THE_RUN_ALONE = (
+    a_typing_error,
+    canceled,
+    refused_then_nothing_to_retry,
+    refused_then_accepted_for_a_typing_error,
+)
 """How these runs ended says nothing of the store: `success` is of the run, the word is of the store."""
 
 
