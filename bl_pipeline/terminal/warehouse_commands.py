@@ -36,11 +36,11 @@ def backup(file: BackupFile) -> None:
     file = file.expanduser().absolute()
     for unfinished in remove_unfinished(file.parent):
         show(f"An earlier backup was not completed. What it had written was removed: {unfinished}")
-    with postgres_url(settings) as url:
+    with postgres_url(settings) as url, ExitStack() as stack:
         engine = open_engine(url)
+        stack.callback(engine.dispose)
         with refused_clearly(url):
             refuse_poolers(settings, engine)
-        engine.dispose()
         manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
     show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")
     show("It has buyers' names and addresses in it: keep it where nobody else can read it. Restore it with: bl restore")
