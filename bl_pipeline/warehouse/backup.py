@@ -27,7 +27,7 @@ from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.reports.views import STORED_SCHEMA
 from bl_pipeline.warehouse import tables
-from bl_pipeline.warehouse.connections import open_connection
+from bl_pipeline.warehouse.connections import conninfo_of, open_connection
 from bl_pipeline.warehouse.database import WarehouseError, known_revisions, unreachable
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
@@ -128,7 +128,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
             revision=revision[0],
             contents=contents[0],
         )
-        conninfo, environment = access(_conninfo(url))
+        conninfo, environment = access(conninfo_of(url))
         dump = stack.enter_context(
             run_program(
                 [
@@ -240,7 +240,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     """
     manifest = read_manifest(file)
     folder, _ = _programs(binaries, at_least=major(manifest.dumped_with))
-    conninfo, environment = access(_conninfo(url))
+    conninfo, environment = access(conninfo_of(url))
     with _connect(url) as connection:
         keeps_calls = "sync.api_calls" in _tables(connection)
     with ExitStack() as stack:
@@ -355,10 +355,6 @@ def _connect(url: URL) -> psycopg.Connection[Any]:
         return open_connection(url)
     except psycopg.OperationalError as error:
         raise WarehouseError(unreachable(url, error)) from None
-
-
-def _conninfo(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _programs(binaries: Path | None, *, at_least: int) -> tuple[Path, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 
@@ -30,6 +31,8 @@ _SETTINGS = {
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
     "array_nulls": "on",
+    # A name is compared as it is.
+    "quote_all_identifiers": "off",
     # A savepoint must be able to undo an error.
     "exit_on_error": "off",
     # With the kernel's own keepalive Postgres would keep the lock of a machine that lost its power for two hours.
@@ -95,10 +98,15 @@ def _pin(connection: Any, search_path: str, lock_timeout: str) -> None:
     connection.autocommit = autocommit
 
 
+def conninfo_of(url: URL) -> str:
+    """The URL as libpq reads it: in a URL it takes the plus sign, with which SQLAlchemy writes a blank, for itself."""
+    parameters: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+    return make_conninfo("", **parameters)
+
+
 def open_connection(url: URL | str) -> psycopg.Connection[Any]:
     """A connection of psycopg 3 itself, its session set up. Raises psycopg.OperationalError."""
-    url = with_driver(url, "psycopg").set(drivername="postgresql")
-    connection = psycopg.connect(url.render_as_string(hide_password=False))
+    connection = psycopg.connect(conninfo_of(with_driver(url, "psycopg")))
     _pin(connection, "public", _LOCK_TIMEOUT)
     return connection
 
