@@ -11,12 +11,11 @@ import dagster as dg
 
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.step_errors import explained
-from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus
+from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus, SyncRequest
 from bl_pipeline.sync.interruptions import Interrupted
 
 if TYPE_CHECKING:
     # What a run needs is imported when it runs: the definitions are loaded by every process of Dagster.
-    from bl_pipeline.records import SyncRequest
     from bl_pipeline.sync.session import SyncSession
 
 ASSETS = ("order_summaries", "order_changes", "orders", "order_items")
@@ -32,10 +31,8 @@ class RequestConfig(dg.Config):
     order_ids: list[str] | None = None
     only_failed: bool = False
 
-    def request(self, context: dg.OpExecutionContext) -> "SyncRequest":
+    def request(self, context: dg.OpExecutionContext) -> SyncRequest:
         """The request; a partitioned run is about the orders of its month."""
-        from bl_pipeline.records import SyncRequest  # noqa: PLC0415
-
         dates = EVERY_DATE
         if context.has_partition_key:
             window = context.partition_time_window
@@ -53,7 +50,7 @@ class RequestConfig(dg.Config):
         )
 
 
-def _begin(context: dg.OpExecutionContext, request: "SyncRequest") -> "SyncSession":
+def _begin(context: dg.OpExecutionContext, request: SyncRequest) -> "SyncSession":
     session: SyncSession = context.resources.sync
     session.begin(
         context.run_id,

@@ -37,22 +37,32 @@ class RecordedRequest:
 
 
 class Served:
-    """A store and how it is served: credentials, faults, latency; and the requests so far.
+    """A store and how it is served: credentials, faults, latency; and the requests so far. Many threads may use it.
 
-    The arguments are those of SandboxServer. Threads use it at the same time.
+    Args:
+        store: what is served; it may change meanwhile.
+        credentials: what requests have to be signed with; None for new ones.
+        port: the port to listen on; 0 picks a free port.
+        latency: seconds every API request waits before it is answered.
+        faults: what goes wrong; None for nothing, until it is changed.
+        wire: which of the known forms the answers take.
+        stall: seconds after which a request that meets Fault.TIMEOUT is dropped.
+        timestamp_lifetime: how many seconds a request's OAuth timestamp may be off.
+        on_request: called with each recorded request before it is answered, in the thread that answers it.
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        credentials: Credentials | None,
-        latency: float,
-        faults: Faults | None,
-        wire: Wire | None,
-        stall: float,
-        timestamp_lifetime: int,
-        on_request: Callable[[RecordedRequest], None] | None,
+        credentials: Credentials | None = None,
+        port: int = 0,
+        latency: float = 0.0,
+        faults: Faults | None = None,
+        wire: Wire | None = None,
+        stall: float = 3600.0,
+        timestamp_lifetime: int = 600,
+        on_request: Callable[[RecordedRequest], None] | None = None,
     ) -> None:
         self.store = store
         self.credentials = credentials or Credentials.generate()
@@ -61,6 +71,7 @@ class Served:
         self.wire = wire or Wire()
         self.stall = stall
         self.on_request = on_request
+        self._port = port
         self._verifier = Verifier(self.credentials, timestamp_lifetime)
         self._stopping = threading.Event()
         self._lock = threading.Lock()

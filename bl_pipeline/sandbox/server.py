@@ -1,64 +1,26 @@
 """The sandbox over real HTTP: one process, real sockets, requests answered at the same time."""
 
 import threading
-from collections.abc import Callable
 from functools import partial
 from socketserver import ThreadingTCPServer
 from types import TracebackType
 
 from bl_pipeline.sandbox.api import BASE_PATH
-from bl_pipeline.sandbox.faults import Faults
 from bl_pipeline.sandbox.handler import Handler
-from bl_pipeline.sandbox.oauth import Credentials
-from bl_pipeline.sandbox.served import RecordedRequest, Served
-from bl_pipeline.sandbox.store import Store
-from bl_pipeline.sandbox.wire import Wire
+from bl_pipeline.sandbox.served import Served
 
 
 class SandboxServer(Served):
     """Serves a store on the loopback interface, from a thread of its own, while the `with` block runs.
 
-    Args:
-        store: what is served; it may change meanwhile.
-        credentials: what requests have to be signed with; None for new ones.
-        port: the port to listen on; 0 picks a free port.
-        latency: seconds every API request waits before it is answered.
-        faults: what goes wrong; None for nothing, until it is changed.
-        wire: which of the known forms the answers take.
-        stall: seconds after which a request that meets Fault.TIMEOUT is dropped.
-        timestamp_lifetime: how many seconds a request's OAuth timestamp may be off.
-        on_request: called with each recorded request before it is answered, in the thread that answers it.
+    The arguments are those of Served.
 
     Raises:
         OSError: on entering the block, if the port is in use.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        credentials: Credentials | None = None,
-        port: int = 0,
-        latency: float = 0.0,
-        faults: Faults | None = None,
-        wire: Wire | None = None,
-        stall: float = 3600.0,
-        timestamp_lifetime: int = 600,
-        on_request: Callable[[RecordedRequest], None] | None = None,
-    ) -> None:
-        super().__init__(
-            store,
-            credentials=credentials,
-            latency=latency,
-            faults=faults,
-            wire=wire,
-            stall=stall,
-            timestamp_lifetime=timestamp_lifetime,
-            on_request=on_request,
-        )
-        self._port = port
-        self._listener: _Listener | None = None
-        self._thread: threading.Thread | None = None
+    _listener: "_Listener | None" = None
+    _thread: threading.Thread | None = None
 
     def __enter__(self) -> "SandboxServer":
         self._listener = _Listener(("127.0.0.1", self._port), partial(Handler, self))
@@ -75,8 +37,6 @@ class SandboxServer(Served):
     ) -> None:
         if self._listener is None or self._thread is None:
             return
-        # Whoever waits, waits no longer; then whoever is connected is let go.
-        self._stopping.set()
         self._listener.shutdown()
         self._thread.join()
         self.stop()

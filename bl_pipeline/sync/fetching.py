@@ -21,12 +21,12 @@ from bl_pipeline.sync.loading import (
     failure,
     failures_of_items,
     load_prepared,
-    log_unforeseen,
     prepare,
     read_landed_order,
 )
 from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
+from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, run_orders, runs, state
 from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
 
@@ -173,7 +173,7 @@ class _Fetcher:
     def fetch(self, *, include_items: bool) -> FetchedOrder:
         """The order's documents, oldest first: landed before, and landed now, with its items if they are needed.
 
-        At most two calls. Raises what stops the run (`_STOPS`), and BrickLinkError, NotNormalisable or
+        At most two calls. Raises what stops the run (`STOPS`), and BrickLinkError, NotNormalisable or
         UnstorableAnswer if the order itself cannot be fetched or read. If only its items cannot be fetched, it raises
         nothing: `items_failure` has the reason, or, if they are refused because they are purged, `items_asked_at` is
         the time at which they were asked for.

@@ -26,19 +26,7 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     if not _needs_lists(request, known, listed_at, session.clock()):
         return None
     try:
-        session.check_store()
-    except SettingsError as error:
-        session.stop(stop_for(error, session.clock()))
-        return None
-    usage = session.usage()
-    lists_wanted = 2 if request.include_filed else 1
-    if usage.left < lists_wanted:
-        session.stop(stop_for(BudgetExhausted(usage.next_reset_at), session.clock()))
-        return None
-    try:
-        with session.client(session.run_id) as client:
-            listed = ask_lists(client, include_filed=request.include_filed)
-        session.check_store(listed)
+        listed = ask_lists(session, session.run_id, include_filed=request.include_filed)
     except (BrickLinkError, BudgetExhausted, SettingsError) as error:
         session.stop(stop_for(error, session.clock(), listing=True))
         return None
@@ -71,8 +59,23 @@ def _needs_lists(
     return True
 
 
-def ask_lists(client: BrickLinkClient, *, include_filed: bool) -> dict[str, ListedOrder]:
-    """The sales in BrickLink's list of unfiled orders, and in that of filed ones, by order id."""
+def ask_lists(session: SyncSession, run_id: str, *, include_filed: bool) -> dict[str, ListedOrder]:
+    """The sales in BrickLink's list of unfiled orders, and in that of filed ones, by order id; nothing is stored.
+
+    `run_id` is the run that the ledger notes with the calls. Raises BudgetExhausted, before any call, if not all lists
+    can be asked; BrickLinkError; and SettingsError if the orders are stored under another name of the store.
+    """
+    session.check_store()
+    usage = session.usage()
+    if usage.left < (2 if include_filed else 1):
+        raise BudgetExhausted(usage.next_reset_at)
+    with session.client(run_id) as client:
+        listed = _read_lists(client, include_filed=include_filed)
+    session.check_store(listed)
+    return listed
+
+
+def _read_lists(client: BrickLinkClient, *, include_filed: bool) -> dict[str, ListedOrder]:
     # One after the other: if the first is refused, the second call is saved.
     unfiled, unreadable = client.orders(filed=False).read()
     if not include_filed:
@@ -99,15 +102,13 @@ def _save_lists(
     moved = [
         order for order in listed.values() if order.order_id not in known or not known[order.order_id].listed_as(order)
     ]
+    # Without the filed list, an order gone from the other may just have been filed.
     gone = [
-        order.order_id
-        for order in known.values()
-        if order.is_listed and order.order_id not in listed and (include_filed or not order.listed_filed)
+        order.order_id for order in known.values() if include_filed and order.is_listed and order.order_id not in listed
     ]
     with session.warehouse.engine.begin() as connection:
         state.save_listed(connection, session.warehouse, moved, now)
-        # Without the filed list, an order gone from the other may just have been filed.
-        if gone and include_filed:
+        if gone:
             state.save_unlisted(connection, session.warehouse, gone)
         runs.save_orders_listed(
             connection, session.run_id, len(listed) if of_all else None, listed_at=now if include_filed else None

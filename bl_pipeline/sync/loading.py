@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -24,7 +24,7 @@ from bl_pipeline.rules.normalise import (
     orders_frame,
 )
 from bl_pipeline.rules.statuses import PURGED, normalise_status
-from bl_pipeline.sync.unforeseen import frames, log_failed_orders
+from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import Written, load
@@ -40,11 +40,6 @@ _REFUSALS = (
     ArithmeticError,
     pa.ArrowTypeError,
 )
-
-
-def log_unforeseen(failures: Iterable[FailedOrder]) -> None:
-    """Log the places at which errors were raised that nobody foresaw, for whoever repairs them."""
-    log_failed_orders((failed.order_id, failed.error_class, failed.frames) for failed in failures if failed.frames)
 
 
 UNREADABLE = ""

@@ -13,7 +13,7 @@ from bl_pipeline.rules.forecast import Forecast, forecast
 from bl_pipeline.sync.listing import ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
-from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
+from bl_pipeline.warehouse.ledger import WINDOW
 
 BATCH_SIZE = 50
 """Orders per batch: enough to keep its threads busy, few enough for one transaction."""
@@ -102,14 +102,7 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
 
     Raises BrickLinkError, BudgetExhausted or SettingsError if the lists cannot be asked.
     """
-    session.check_store()
-    usage = session.usage()
-    lists_wanted = 2 if request.include_filed else 1
-    if usage.left < lists_wanted:
-        raise BudgetExhausted(usage.next_reset_at)
-    with session.client("plan") as client:
-        listed = ask_lists(client, include_filed=request.include_filed)
-    session.check_store(listed)
+    listed = ask_lists(session, "plan", include_filed=request.include_filed)
     with session.warehouse.engine.connect() as connection:
         known = state.read_states(connection, session.warehouse)
     request = complete_request(session, request)

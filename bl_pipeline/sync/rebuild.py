@@ -20,11 +20,11 @@ from bl_pipeline.sync.loading import (
     PreparedOrder,
     failures_of_items,
     load_prepared,
-    log_unforeseen,
     prepare,
     read_landed_order,
 )
 from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import clear_sales

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable
 
 from bl_pipeline.project import PROJECT
+from bl_pipeline.records import FailedOrder
 
 LOG = logging.getLogger(__name__)
 """dagster.yaml sends what is logged here to the run's log; `bl` prints it on standard error."""
@@ -29,11 +30,12 @@ def describe(error: BaseException) -> str:
     )
 
 
-def log_failed_orders(met: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Log, once for each place, which orders met an error there; order id, class and frames of each are given."""
+def log_unforeseen(failures: Iterable[FailedOrder]) -> None:
+    """Log, once for each place at which an error was raised that nobody foresaw, which orders met it there."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for order_id, error_class, calls in met:
-        places.setdefault((error_class, calls), []).append(order_id)
+    for failed in failures:
+        if failed.frames:
+            places.setdefault((failed.error_class, failed.frames), []).append(failed.order_id)
     for (error_class, calls), order_ids in places.items():
         others = f" and {len(order_ids) - 1} more" if len(order_ids) > 1 else ""
         lines = "".join(f"\n  {line}" for line in calls)

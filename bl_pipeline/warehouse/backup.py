@@ -27,8 +27,8 @@ from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.reports.views import STORED_SCHEMA
 from bl_pipeline.warehouse import tables
-from bl_pipeline.warehouse.connections import conninfo_of, open_connection
-from bl_pipeline.warehouse.database import WarehouseError, known_revisions, unreachable
+from bl_pipeline.warehouse.connections import conninfo_of, open_connection, session_statement
+from bl_pipeline.warehouse.database import known_revisions
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
 
@@ -107,7 +107,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     """
     _refuse_to_overwrite(file)
     with ExitStack() as stack:
-        connection = stack.enter_context(_connect(url))
+        connection = stack.enter_context(open_connection(url))
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         names = _tables(connection)
@@ -194,7 +194,7 @@ class Target:
 
 def look_at_target(url: URL) -> Target:
     """What a restore would replace."""
-    with _connect(url) as connection:
+    with open_connection(url) as connection:
         names = _tables(connection)
         stores: set[str] = set()
         has_data = False
@@ -241,8 +241,9 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     manifest = read_manifest(file)
     folder, _ = _programs(binaries, at_least=major(manifest.dumped_with))
     conninfo, environment = access(conninfo_of(url))
-    with _connect(url) as connection:
+    with open_connection(url) as connection:
         keeps_calls = "sync.api_calls" in _tables(connection)
+        set_up = session_statement(connection.info.server_version)
     with ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(file))
         psql = stack.enter_context(
@@ -261,6 +262,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
             )
         )
         try:
+            psql.write(f"{set_up};\n")
             psql.write(_before(keeps_calls=keeps_calls))
             damage = _feed(archive, reader)
             _relay(reader.stdout, psql)
@@ -285,9 +287,6 @@ def _before(*, keeps_calls: bool) -> str:
         WHERE started_at > now() - interval '{WINDOW.total_seconds():.0f} seconds';
     """
     return f"""
-        SET statement_timeout = 0;
-        SET idle_in_transaction_session_timeout = 0;
-        SET DateStyle = 'ISO, MDY';
         BEGIN;
         SET LOCAL lock_timeout = '{_LOCK_TIMEOUT.total_seconds():.0f}s';
         {kept if keeps_calls else ""}
@@ -348,13 +347,6 @@ def _relay(script: IO[bytes], psql: Program) -> None:
             break
         psql.stdin.write(line)
     shutil.copyfileobj(script, psql.stdin, _CHUNK)
-
-
-def _connect(url: URL) -> psycopg.Connection[Any]:
-    try:
-        return open_connection(url)
-    except psycopg.OperationalError as error:
-        raise WarehouseError(unreachable(url, error)) from None
 
 
 def _programs(binaries: Path | None, *, at_least: int) -> tuple[Path, str]:

@@ -50,7 +50,9 @@ _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
 }
 
 
-def _statement(search_path: str, lock_timeout: str, *, version: int, asked: str) -> str:
+def session_statement(
+    version: int, *, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT, asked: str = ""
+) -> str:
     """The statement that sets all of them, in one round trip. It works whatever the settings were before.
 
     `version` is the server's number, such as 150004; `asked` the options that the user gave in the URL.
@@ -88,13 +90,15 @@ def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str 
     event.listen(engine, "connect", pin, insert=True)
 
 
-def _pin(connection: Any, search_path: str, lock_timeout: str) -> None:
+def _pin(connection: Any, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
     info = connection.info
     asked = info.options or ""
     # For both drivers; in a transaction, a rollback would undo the settings.
     autocommit, connection.autocommit = connection.autocommit, True
     with connection.cursor() as cursor:
-        cursor.execute(_statement(search_path, lock_timeout, version=info.server_version, asked=asked))
+        cursor.execute(
+            session_statement(info.server_version, search_path=search_path, lock_timeout=lock_timeout, asked=asked)
+        )
     connection.autocommit = autocommit
 
 
@@ -107,7 +111,7 @@ def conninfo_of(url: URL) -> str:
 def open_connection(url: URL | str) -> psycopg.Connection[Any]:
     """A connection of psycopg 3 itself, its session set up. Raises psycopg.OperationalError."""
     connection = psycopg.connect(conninfo_of(with_driver(url, "psycopg")))
-    _pin(connection, "public", _LOCK_TIMEOUT)
+    _pin(connection)
     return connection
 
 
