@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,7 +22,6 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.postgres import embedded
 from bl_pipeline.records import RunStatus, StopReason, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
@@ -271,17 +269,12 @@ OpenSession = Callable[..., "SyncSession"]
 @pytest.fixture
 def open_test_session(settings: Settings, clock: Clock) -> Iterator[OpenSession]:
     """Open sessions on the test's clock, which wait for nothing; each is closed at the end of the test."""
-    from bl_pipeline.sync.session import open_session
+    from bl_pipeline_tests.support.sessions import session_at
 
     with ExitStack() as stack:
 
         def open_one(settings: Settings = settings, progress: Progress | None = None) -> SyncSession:
-            session = stack.enter_context(open_session(settings))
-            session.clock, session.sleep = clock, clock.sleep
-            session.retry = RetryPolicy(jitter=Random(1))
-            if progress is not None:
-                session.progress = progress
-            return session
+            return stack.enter_context(session_at(settings, clock, sleep=clock.sleep, progress=progress))
 
         yield open_one
 
@@ -310,12 +303,9 @@ class Sync:
     ) -> SyncResult:
         """One run of this request; `job` says which orders it is about."""
         from bl_pipeline.sync.run import run_sync
-        from bl_pipeline.sync.session import Unwatched, open_session
+        from bl_pipeline_tests.support.sessions import session_at
 
-        with open_session(settings or self.settings) as session:
-            session.clock, session.sleep = self.clock, self.clock.sleep
-            session.retry = RetryPolicy(jitter=Random(1))
-            session.progress = progress or Unwatched()
+        with session_at(settings or self.settings, self.clock, sleep=self.clock.sleep, progress=progress) as session:
             asked = SyncRequest(
                 order_ids=tuple(order_ids) if order_ids else None, only_failed=job == "retry_failed_orders", **request
             )
@@ -342,14 +332,11 @@ class DagsterSync:
     ) -> SyncResult:
         """Run a job with this config; `last` is what Dagster says of it."""
         from bl_pipeline.definitions import defs
-        from bl_pipeline.sync.session import Unwatched, open_session
+        from bl_pipeline_tests.support.sessions import session_at
 
         asked: dict[str, Any] = {"config": config}
         run_config = {"ops": {"sync": asked} if job == "sync_orders" else asked} if config else None
-        with open_session(settings or self.settings) as session:
-            session.clock, session.sleep = self.clock, self.clock.sleep
-            session.retry = RetryPolicy(jitter=Random(1))
-            session.progress = progress or Unwatched()
+        with session_at(settings or self.settings, self.clock, sleep=self.clock.sleep, progress=progress) as session:
             self.last = defs.resolve_job_def(job).execute_in_process(
                 run_config=run_config,
                 resources={"sync": session},

@@ -21,8 +21,9 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, read_usage
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
-from bl_pipeline_tests.support.processes import barrier, contents, run_steps, session_at, start
+from bl_pipeline_tests.support.processes import barrier, contents, run_steps, start
 from bl_pipeline_tests.support.sales_rows import stored_orders
+from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow

@@ -24,15 +24,8 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, sandbox_settings
-from bl_pipeline_tests.support.processes import (
-    Task,
-    contents,
-    event,
-    run_job,
-    run_steps,
-    session_at,
-    start,
-)
+from bl_pipeline_tests.support.processes import Task, contents, event, run_job, run_steps, start
+from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -20,15 +20,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
-from bl_pipeline_tests.support.processes import (
-    Commits,
-    Task,
-    contents,
-    run_and_kill,
-    run_job,
-    session_at,
-    start,
-)
+from bl_pipeline_tests.support.processes import Commits, Task, contents, run_and_kill, run_job, start
+from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow

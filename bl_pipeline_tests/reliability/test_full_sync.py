@@ -15,8 +15,9 @@ from bl_pipeline.records import ExitCode, OrderDates, SyncRequest, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
-from bl_pipeline_tests.support.processes import Task, run_and_kill, run_steps, session_at
+from bl_pipeline_tests.support.processes import Task, run_and_kill, run_steps
 from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sessions import session_at
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ from bl_pipeline.records import ExitCode
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
-from bl_pipeline_tests.support.processes import run_steps, session_at
+from bl_pipeline_tests.support.processes import run_steps
+from bl_pipeline_tests.support.sessions import session_at
 
 ORDERS = 20_000
 BUDGET = 5000 - 250

@@ -13,8 +13,9 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock
-from bl_pipeline_tests.support.processes import contents, run_steps, session_at
+from bl_pipeline_tests.support.processes import contents, run_steps
 from bl_pipeline_tests.support.sales_rows import Row, stored_items, stored_orders, versions
+from bl_pipeline_tests.support.sessions import session_at
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 OF_IT = "WHERE store = 'main' AND platform_order_id = :order_id"

@@ -6,26 +6,24 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier, Event
-from random import Random
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import BATCH_SIZE
 from bl_pipeline.sync.run import run_sync
-from bl_pipeline.sync.session import SyncSession, open_session
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.support.sales_rows import Row, dump
+from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE
 
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -68,19 +66,6 @@ def run_job(session: SyncSession, job: str = "sync_orders", **config: Any) -> st
             raise_on_error=False,
         )
         return run.dagster_run.status.value
-
-
-@contextmanager
-def session_at(settings: Settings, clock: Callable[[], datetime]) -> Iterator[SyncSession]:
-    """A session on a clock, which waits for nothing."""
-    with open_session(settings) as session:
-        session.clock, session.sleep = clock, _do_not_wait
-        session.retry = RetryPolicy(jitter=Random(1))
-        yield session
-
-
-def _do_not_wait(_seconds: float) -> None:
-    pass
 
 
 @dataclass(frozen=True)

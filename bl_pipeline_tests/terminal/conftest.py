@@ -147,14 +147,14 @@ def expect(result: Result, code: int) -> Result:
     return result
 
 
-def told(result: Result) -> Any:
+def json_of(result: Result) -> Any:
     """The JSON that is all of standard output."""
     return json.loads(result.stdout)
 
 
 def only_message(result: Result) -> str:
     """The message of a run that did not come to its end, from a whole SyncResult."""
-    values = told(result)
+    values = json_of(result)
     assert list(values) == FIELDS
     assert values["success"] is False
     (error,) = values["errors"]
@@ -165,7 +165,7 @@ def only_message(result: Result) -> str:
 
 def only_message_of_run(result: Result) -> str:
     """The message of a run that was cut short; orders may have failed before."""
-    values = told(result)
+    values = json_of(result)
     assert list(values) == FIELDS
     (error,) = [error for error in values["errors"] if error["order_id"] is None]
     return str(error["error"])

@@ -17,7 +17,7 @@ import pytest
 
 from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -65,12 +65,12 @@ def test_a_backup_is_the_whole_warehouse(synced_bl: Bl, database_url: str, other
     assert "12 orders" in " ".join(restored.split())
     assert everything(other_url) == everything(database_url)
     reports = [
-        told(expect(synced_bl("report", "revenue_by_month", "--json", BL_DATABASE_URL=url), 0))
+        json_of(expect(synced_bl("report", "revenue_by_month", "--json", BL_DATABASE_URL=url), 0))
         for url in (database_url, other_url)
     ]
     assert reports[0]
     assert reports[0] == reports[1]
-    assert told(expect(synced_bl("sync", "--json", BL_DATABASE_URL=other_url), 0))["orders_skipped"] == 12
+    assert json_of(expect(synced_bl("sync", "--json", BL_DATABASE_URL=other_url), 0))["orders_skipped"] == 12
 
 
 def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: str, file: Path) -> None:
@@ -85,7 +85,7 @@ def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: s
             "VALUES ('main', 'since', now(), 'GET', '/orders')"
         )
     changed = everything(database_url)
-    calls = told(expect(synced_bl("status", "--json"), 0))["calls"]
+    calls = json_of(expect(synced_bl("status", "--json"), 0))["calls"]
 
     refused = " ".join(expect(synced_bl("restore", str(file)), 2).stderr.split())
     assert "has orders of: main. Nothing was changed." in refused
@@ -94,7 +94,7 @@ def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: s
 
     expect(synced_bl("restore", "--replace", str(file)), 0)
     assert everything(database_url, but="sync.api_calls") == before
-    assert told(expect(synced_bl("status", "--json"), 0))["calls"]["used"] == calls["used"]
+    assert json_of(expect(synced_bl("status", "--json"), 0))["calls"]["used"] == calls["used"]
 
 
 def cut(content: bytes) -> bytes:

@@ -26,7 +26,7 @@ from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.support.waiting import wait_until
-from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -56,9 +56,9 @@ def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServ
     ) as process:
         try:
             wait_until(lambda: len(server.requests) >= 8 or process.poll() is not None)
-            assert told(bl("status", "--json"))["indicator"] == "syncing"
+            assert json_of(bl("status", "--json"))["indicator"] == "syncing"
             began = time.monotonic()
-            done = told(expect(bl("cancel", "--json"), 0))
+            done = json_of(expect(bl("cancel", "--json"), 0))
             assert (done["ended"], done["full_syncs_withdrawn"]) == (True, 1)
             _, err = process.communicate(timeout=SLOW)
             assert time.monotonic() - began < SLOW, "it waited for an answer"
@@ -75,11 +75,11 @@ def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServ
     assert (event["success"], event["indicator"]) == (False, "stale")
     assert "The last run was canceled" in event["reason"]
 
-    assert told(expect(bl("cancel", "--json"), 0)) == NOTHING
+    assert json_of(expect(bl("cancel", "--json"), 0)) == NOTHING
     assert expect(bl("cancel"), 0).stdout == "Nothing to cancel: no sync is running, and no full sync is open.\n"
     assert len(server.requests) == asked
     server.on_request, server.latency = None, 0.0
-    assert told(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
+    assert json_of(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
 
 
 def open_full_sync(bl: Bl, server: SandboxServer) -> None:
@@ -95,7 +95,7 @@ def test_an_open_full_sync_is_withdrawn(bl: Bl, server: SandboxServer) -> None:
 
     assert expect(bl("cancel"), 0).stdout == "Withdrawn: 1 full sync that was still open.\n"
 
-    status = told(bl("status", "--json"))
+    status = json_of(bl("status", "--json"))
     assert status["open_full_syncs"] == []
     assert "bl cancel" not in status["reason"]
     expect(bl("sync"), 0)
@@ -113,7 +113,7 @@ def test_the_ui_withdraws_it_too(bl: Bl, server: SandboxServer) -> None:
         assert after is not None
         assert "bl cancel" not in after["reason"]
         assert isinstance(instance, dg.DagsterInstance)
-    assert told(bl("cancel", "--json")) == NOTHING
+    assert json_of(bl("cancel", "--json")) == NOTHING
 
 
 def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse, mo
 
 
 def test_a_store_that_becomes_free_is_waited_for_no_longer(synced_bl: Bl, warehouse: Warehouse) -> None:
-    assert told(synced_bl("cancel", "--json")) == NOTHING
+    assert json_of(synced_bl("cancel", "--json")) == NOTHING
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     done = cancel_store(warehouse, sleep=lambda _: lock.release())
@@ -140,7 +140,7 @@ def test_a_store_that_becomes_free_is_waited_for_no_longer(synced_bl: Bl, wareho
 @pytest.mark.parametrize("died_before", [False, True])
 def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_bl: Bl, warehouse: Warehouse) -> None:
     """A sync takes the lock seconds before its row. Planted: the row of an earlier run that died, taken for its row."""
-    assert told(synced_bl("cancel", "--json")) == NOTHING
+    assert json_of(synced_bl("cancel", "--json")) == NOTHING
     if died_before:
         with warehouse.engine.begin() as connection:
             runs.start_run(connection, warehouse, run_id="dead", job="sync_orders", now=datetime.now(UTC))
@@ -165,11 +165,11 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
                 )
 
     try:
-        done = cancel_store(warehouse, waiting=lambda: waits.append("told"), sleep=go_on)
+        done = cancel_store(warehouse, waiting=lambda: waits.append("waiting"), sleep=go_on)
     finally:
         lock.release()
     assert done.as_dict() == {"run_id": "alive", "ended": True, "full_syncs_withdrawn": 0}
-    assert waits.count("told") == (0 if died_before else 1)
+    assert waits.count("waiting") == (0 if died_before else 1)
 
 
 def test_a_sync_that_is_starting_is_canceled(bl: Bl, server: SandboxServer, warehouse: Warehouse) -> None:
@@ -184,7 +184,7 @@ def test_a_sync_that_is_starting_is_canceled(bl: Bl, server: SandboxServer, ware
     with subprocess.Popen([*BL, "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_until(lambda: is_starting() or process.poll() is not None)
-            assert told(expect(bl("cancel", "--json"), 0))["ended"] is True
+            assert json_of(expect(bl("cancel", "--json"), 0))["ended"] is True
             _, err = process.communicate(timeout=SLOW)
         finally:
             process.kill()

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.bouncer import bouncer
-from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def stored(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def report(bl: Bl, url: str) -> Any:
-    return told(expect(bl("report", "revenue_by_month", "--json", BL_DATABASE_URL=url), 0))
+    return json_of(expect(bl("report", "revenue_by_month", "--json", BL_DATABASE_URL=url), 0))
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def works_as_ever(bl: Bl, postgres: Postgres, templates: tuple[str, str], tmp_pa
     """
 
     def check(url: str) -> None:
-        found = told(expect(bl("doctor", "--json", BL_DATABASE_URL=url), 0))
+        found = json_of(expect(bl("doctor", "--json", BL_DATABASE_URL=url), 0))
         assert {check["name"]: check["verdict"] for check in found["checks"]}["Database"] == "ok"
-        result = told(expect(bl("sync", "--json", BL_DATABASE_URL=url), 0))
+        result = json_of(expect(bl("sync", "--json", BL_DATABASE_URL=url), 0))
         assert (result["orders_created"], result["errors"]) == (12, [])
         with postgres.database(templates[1]) as usual:
             assert stored(url) == stored(usual)

@@ -27,7 +27,7 @@ from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.preconditions import Server
 from bl_pipeline_tests.conftest import Postgres, as_user
 from bl_pipeline_tests.support.bouncer import bouncer
-from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def name_of(url: str) -> str:
 
 def problems(bl: Bl, url: str) -> list[dict[str, Any]]:
     """What doctor finds wrong with the database."""
-    checks = told(bl("doctor", "--json", BL_DATABASE_URL=url))["checks"]
+    checks = json_of(bl("doctor", "--json", BL_DATABASE_URL=url))["checks"]
     return [check for check in checks if check["name"] in ("Database", "Warehouse") and check["verdict"] == "error"]
 
 

@@ -9,18 +9,18 @@ import pytest
 from typer.testing import Result
 
 from bl_pipeline.sandbox import SandboxServer
-from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, json_of
 
 
 def checks(result: Result) -> dict[str, str]:
-    return {check["name"]: check["verdict"] for check in told(result)["checks"]}
+    return {check["name"]: check["verdict"] for check in json_of(result)["checks"]}
 
 
 def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServer) -> None:
     server.clear_requests()
-    before = told(synced_bl("status", "--json"))["calls"]["used"]
+    before = json_of(synced_bl("status", "--json"))["calls"]["used"]
     result = expect(synced_bl("doctor", "--json"), 0)
-    assert told(result)["ok"] is True
+    assert json_of(result)["ok"] is True
     assert checks(result) == dict.fromkeys(
         [
             "Python",
@@ -37,7 +37,7 @@ def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServe
         "ok",
     )
     assert len(server.requests) == 1
-    assert told(synced_bl("status", "--json"))["calls"]["used"] == before + 1
+    assert json_of(synced_bl("status", "--json"))["calls"]["used"] == before + 1
     assert "this took one call" in expect(synced_bl("doctor"), 0).stdout
 
 
@@ -62,7 +62,7 @@ def test_doctor_names_an_env_file_that_others_can_read(
     env_file = Path(".env")
     env_file.write_text(line.format(credentials["BRICKLINK_CONSUMER_KEY"]))
     env_file.chmod(mode)
-    checks = [check for check in told(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env"]
+    checks = [check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env"]
     if found is None:
         assert checks == []
         return

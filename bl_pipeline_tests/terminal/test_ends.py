@@ -30,7 +30,7 @@ from bl_pipeline_tests.support.ends import (
     wait_until_none_is_idle,
 )
 from bl_pipeline_tests.support.sales_rows import assert_in_step
-from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def assert_whole(command: str, bl: Bl, store: Store) -> None:
         return  # they change nothing
     remove_gate(os.environ["BL_DATABASE_URL"])
     expect(bl("sync"), 0)
-    assert told(bl("status", "--json"))["indicator"] == "synced"
+    assert json_of(bl("status", "--json"))["indicator"] == "synced"
     with open_warehouse(load_settings()) as warehouse:
         assert_in_step(warehouse, store)
 

@@ -15,7 +15,7 @@ from bl_pipeline.terminal.planning import forecast_view
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.support.sales_rows import as_json, dump, versions
-from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +44,9 @@ def test_a_plan_says_what_a_sync_would_do_and_the_sync_does_it(
     store.place_order()
     store.set_payment_status(unfiled[0], "Bounced")
 
-    values = told(expect(synced_bl("plan", "--json"), 0))
+    values = json_of(expect(synced_bl("plan", "--json"), 0))
 
-    left = told(synced_bl("status", "--json"))["calls"]["left"]
+    left = json_of(synced_bl("status", "--json"))["calls"]["left"]
     assert values == {
         "orders_listed": 13, "orders_by_reason": {"backlog": 1, "content_changed": 1}, "orders_now": 2,
         "orders_deferred": 0, "least_calls": 3, "most_calls": 4, "calls_left": left, "days": 0,
@@ -59,7 +59,7 @@ def test_a_plan_says_what_a_sync_would_do_and_the_sync_does_it(
     ]
     assert shown[3:] == [f"It takes 3 to 4 calls; {left - 2:,} are left now.", "All of it fits now."]
     server.clear_requests()
-    done = told(expect(synced_bl("sync", "--json"), 0))
+    done = json_of(expect(synced_bl("sync", "--json"), 0))
     assert (done["orders_created"], done["orders_updated"], done["api_calls"]) == (1, 1, 2 + 3)
 
 
@@ -69,7 +69,7 @@ def test_a_plan_takes_two_calls_and_writes_nothing_else(
     """Catches the lists of a plan stored as if a sync had asked them: the next sync would not know what is new."""
     move_on(store, new=2, changed=3)
     before, written, runs = as_json(dump(warehouse)), versions(warehouse), count_runs(warehouse)
-    used = told(synced_bl("status", "--json"))["calls"]["used"]
+    used = json_of(synced_bl("status", "--json"))["calls"]["used"]
 
     for arguments in (["plan"], ["plan", "--full", "--json"]):
         server.clear_requests()
@@ -79,20 +79,20 @@ def test_a_plan_takes_two_calls_and_writes_nothing_else(
     assert as_json(dump(warehouse)) == before
     assert versions(warehouse) == written
     assert count_runs(warehouse) == runs
-    status = told(synced_bl("status", "--json"))
+    status = json_of(synced_bl("status", "--json"))
     assert status["calls"]["used"] == used + 4
     assert status["open_full_syncs"] == []
-    assert told(synced_bl("sync", "--json"))["orders_created"] == 2
+    assert json_of(synced_bl("sync", "--json"))["orders_created"] == 2
 
 
 def test_the_plan_of_an_unchanged_store_is_empty(synced_bl: Bl) -> None:
     assert expect(synced_bl("plan"), 0).stdout == "Nothing to fetch: all of 12 listed orders are in step.\n"
-    values = told(synced_bl("plan", "--json"))
+    values = json_of(synced_bl("plan", "--json"))
     assert (values["orders_by_reason"], values["most_calls"], values["days"]) == ({}, 0, 0)
 
 
 def test_the_plan_of_a_full_sync_is_every_order(synced_bl: Bl) -> None:
-    values = told(expect(synced_bl("plan", "--full", "--json"), 0))
+    values = json_of(expect(synced_bl("plan", "--full", "--json"), 0))
     # The items of the two that are purged are not asked for again.
     assert (values["orders_by_reason"], values["least_calls"]) == ({"full_sync": 12}, 22)
     assert "  12  of a full sync" in synced_bl("plan", "--full").stdout.splitlines()
@@ -121,7 +121,7 @@ def test_a_plan_that_may_just_not_fit_does_not_promise_it() -> None:
 def test_a_plan_beyond_the_budget_says_how_many_days(bl: Bl, warehouse: Warehouse) -> None:
     """A run every half hour asks two lists, 96 a day: of 106 calls a day ten are left for orders."""
     small = {"BL_DAILY_CALL_LIMIT": "100", "BL_CALL_RESERVE": "90"}
-    values = told(expect(bl("plan", "--json", **small), 0))
+    values = json_of(expect(bl("plan", "--json", **small), 0))
     assert values["calls_left"] == 8
     assert (values["orders_now"], values["orders_deferred"], values["most_calls"]) == (4, 8, 24)
     assert values["days"] is None
@@ -134,7 +134,7 @@ def test_a_plan_beyond_the_budget_says_how_many_days(bl: Bl, warehouse: Warehous
                 "SELECT 'main', 'earlier', now(), 'GET', '/' FROM generate_series(1, 90)"
             )
         )
-    values = told(expect(bl("plan", "--json", **some), 0))
+    values = json_of(expect(bl("plan", "--json", **some), 0))
     assert (values["calls_left"], values["orders_now"], values["days"]) == (10, 5, 2)
     shown = expect(bl("plan", **some), 0).stdout
     assert "4 orders fit now, and the scheduled runs of 2 more days do the rest." in shown
@@ -197,12 +197,12 @@ def test_a_rebuild_makes_the_same_rows_without_a_call(
     assert as_json(dump(warehouse, *SALES)) == as_json(before)
     assert as_json(dump(warehouse, "sync.order_state", "landing.documents")) == as_json(states)
     assert server.requests == []
-    assert told(expect(synced_bl("rebuild", "--json"), 0)) == {"orders_rebuilt": 13, "errors": []}
+    assert json_of(expect(synced_bl("rebuild", "--json"), 0)) == {"orders_rebuilt": 13, "errors": []}
 
 
 def test_a_rebuild_needs_no_credentials(synced_bl: Bl, credentials: dict[str, str]) -> None:
     without = {name: "" for name in credentials if name != "BRICKLINK_API_URL"}
-    assert told(expect(synced_bl("rebuild", "--json", **without), 0))["orders_rebuilt"] == 12
+    assert json_of(expect(synced_bl("rebuild", "--json", **without), 0))["orders_rebuilt"] == 12
 
 
 def test_a_rebuild_that_would_lose_an_order_is_undone(synced_bl: Bl, store: Store, warehouse: Warehouse) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline_tests.support.waiting import wait_until
-from bl_pipeline_tests.terminal.conftest import BL, FIELDS, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import BL, FIELDS, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +38,11 @@ def test_ctrl_c_cancels_the_sync_and_the_next_one_goes_on(bl: Bl, server: Sandbo
     assert values["errors"] == [{"order_id": None, "error": stderr.splitlines()[-1].removeprefix("Error: ")}]
     assert "Canceled" in stderr
     assert "Traceback" not in stderr
-    assert told(bl("status", "--json"))["last_run"]["status"] == "canceled"
+    assert json_of(bl("status", "--json"))["last_run"]["status"] == "canceled"
     with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
         assert connection.execute("SELECT status FROM dagster.runs").fetchall() == [("CANCELED",)]
     server.on_request, server.latency = None, 0.0
-    assert told(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
+    assert json_of(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
 
 
 def test_the_sandbox_is_served_until_stopped(isolated: pytest.MonkeyPatch) -> None:

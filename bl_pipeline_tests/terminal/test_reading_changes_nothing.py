@@ -17,7 +17,7 @@ from bl_pipeline.postgres.binaries import installed
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse import database
 from bl_pipeline.warehouse.connections import open_engine
-from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -85,9 +85,9 @@ def test_an_empty_database(bl: Bl, empty_database_url: str, isolated: pytest.Mon
         assert dump() == before, arguments
         if arguments[0] == "report" and ended:
             assert "nothing was synced yet. Fetch your sales with: bl sync" in result.stderr
-    status = told(bl("status", "--json"))
+    status = json_of(bl("status", "--json"))
     assert (status["indicator"], status["orders"], status["calls"]["used"]) == ("stale", 0, 0)
-    assert told(bl("orders", "--json")) == []
+    assert json_of(bl("orders", "--json")) == []
 
 
 @pytest.mark.parametrize("revision", ["0001", "0004"])
@@ -137,6 +137,6 @@ def test_a_sync_sets_the_time_zone_and_says_so(bl: Bl, store: Store) -> None:
     order_id = max(key for key, order in store.sales.items() if not order.is_purged)
     assert "Asia/Tokyo" in expect(bl("order", str(order_id)), 0).stdout
     assert "Asia/Tokyo" in expect(bl("status"), 0).stdout
-    assert told(bl("order", str(order_id), "--json"))["order_date"].endswith("+00:00")
+    assert json_of(bl("order", str(order_id), "--json"))["order_date"].endswith("+00:00")
     assert "in UTC from now on" in expect(bl("sync"), 0).stderr
     assert "UTC" in expect(bl("status"), 0).stdout

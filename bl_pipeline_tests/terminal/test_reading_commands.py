@@ -13,18 +13,18 @@ import pytest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.terminal.console import amount
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
-from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 
 def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     assert expect(bl("status"), 0).stdout.startswith("● stale  store main, Postgres at 127.0.0.1:")
-    assert told(bl("status", "--json"))["last_run"] is None
+    assert json_of(bl("status", "--json"))["last_run"] is None
     expect(bl("sync"), 0)
     text = expect(bl("status"), 0).stdout
     assert text.startswith("● synced  store main")
     assert "12 orders with" in text
     assert "sync_orders succeeded: 12 created, 0 updated, 0 skipped" in text
-    values = told(bl("status", "--json"))
+    values = json_of(bl("status", "--json"))
     assert (values["indicator"], values["orders"], values["failed_orders"]) == ("synced", 12, 0)
     assert values["calls"]["used"] + values["calls"]["left"] == 4750
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
@@ -42,7 +42,7 @@ def test_status_is_quick_as_it_does_without_dagster() -> None:
 
 
 def test_the_orders_list(synced_bl: Bl, store: Store) -> None:
-    rows = told(expect(synced_bl("orders", "--json"), 0))
+    rows = json_of(expect(synced_bl("orders", "--json"), 0))
     by_date = sorted(store.sales.values(), key=lambda order: order.date_ordered, reverse=True)
     assert [row["display_id"] for row in rows] == [f"BL-{order.order_id}" for order in by_date]
     assert all(isinstance(row["total"], str) and Decimal(row["total"]) > 0 for row in rows)
@@ -61,7 +61,7 @@ def test_the_orders_list(synced_bl: Bl, store: Store) -> None:
 
 def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
     def ids(*arguments: str) -> set[int]:
-        return {int(row["platform_order_id"]) for row in told(expect(synced_bl("orders", "--json", *arguments), 0))}
+        return {int(row["platform_order_id"]) for row in json_of(expect(synced_bl("orders", "--json", *arguments), 0))}
 
     orders = store.sales
     some = next(iter(orders.values()))
@@ -117,7 +117,7 @@ def test_one_order_in_full(synced_bl: Bl, store: Store) -> None:
     for shown in (link, order.buyer.email, "Subtotal", "Shipping", "Total", "Seen (UTC)"):
         assert shown in text
     assert not any(line != line.rstrip() for line in text.splitlines())
-    values = told(expect(synced_bl("order", str(order.order_id), "--json"), 0))
+    values = json_of(expect(synced_bl("order", str(order.order_id), "--json"), 0))
     assert len(values["items"]) == len(order.lots)
     assert isinstance(values["items"][0]["unit_price"], str)
     assert len(values["status_history"]) == 1
@@ -200,8 +200,8 @@ def test_numbers_that_are_too_large_are_wrong_usage(bl: Bl, arguments: list[str]
 
 
 def test_the_largest_numbers_are_taken(synced_bl: Bl, store: Store) -> None:
-    assert len(told(expect(synced_bl("orders", "--limit", str(2**31 - 1), "--json"), 0))) == len(store.sales)
-    assert told(expect(synced_bl("orders", "--offset", str(2**31 - 1), "--json"), 0)) == []
+    assert len(json_of(expect(synced_bl("orders", "--limit", str(2**31 - 1), "--json"), 0))) == len(store.sales)
+    assert json_of(expect(synced_bl("orders", "--offset", str(2**31 - 1), "--json"), 0)) == []
 
 
 def test_a_second_platform_has_a_column(synced_bl: Bl, store: Store) -> None:
@@ -211,7 +211,7 @@ def test_a_second_platform_has_a_column(synced_bl: Bl, store: Store) -> None:
             "UPDATE sales.orders SET platform = 'brickowl' WHERE platform_order_id = %s", [str(max(store.sales))]
         )
     assert expect(synced_bl("orders"), 0).stdout.startswith("Platform   Order")
-    assert len(told(expect(synced_bl("orders", "--platform", "brickowl", "--json"), 0))) == 1
+    assert len(json_of(expect(synced_bl("orders", "--platform", "brickowl", "--json"), 0))) == 1
 
 
 def test_a_name_cannot_command_the_terminal(synced_bl: Bl, store: Store) -> None:

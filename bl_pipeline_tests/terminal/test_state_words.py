@@ -30,7 +30,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -268,7 +268,7 @@ def test_all_places_agree(
     settings = load_settings()
     with open_warehouse(settings) as warehouse:
         stands = read_status(settings, warehouse)
-    status = told(expect(bl("status", "--json"), 0))
+    status = json_of(expect(bl("status", "--json"), 0))
     with open_instance(settings) as instance:
         event = newest_event(instance)
         records = {

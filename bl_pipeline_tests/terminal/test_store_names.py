@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.sandbox import SandboxServer
-from bl_pipeline_tests.terminal.conftest import Bl, expect, told
+from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,9 @@ def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: Sandbox
     assert "no orders of a store mian" in expect(bl("rename-store", "mian", "shop"), 2).stderr
     renamed = expect(bl("rename-store", "main", " shop "), 0).stdout  # as BL_STORE would have it
     assert "Store main is called shop now, with 12 orders. Set BL_STORE=shop." in renamed
-    assert len(told(expect(bl("orders", "--json", BL_STORE="shop"), 0))) == 12
+    assert len(json_of(expect(bl("orders", "--json", BL_STORE="shop"), 0))) == 12
     assert expect(bl("report", "revenue_by_year", "--json", BL_STORE="shop"), 0).stdout != "[]\n"
-    assert told(expect(bl("sync", "--json", BL_STORE="shop"), 0))["orders_skipped"] == 12
+    assert json_of(expect(bl("sync", "--json", BL_STORE="shop"), 0))["orders_skipped"] == 12
     assert "orders of: shop" in " ".join(expect(bl("orders"), 0).stderr.split())
 
 

@@ -15,7 +15,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.terminal.conftest import FIELDS, NOWHERE, Bl, expect, only_message, only_message_of_run, told
+from bl_pipeline_tests.terminal.conftest import FIELDS, NOWHERE, Bl, expect, json_of, only_message, only_message_of_run
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def test_a_sync_reports_what_it_did(bl: Bl, server: SandboxServer) -> None:
 
 def test_the_result_as_json_is_all_of_standard_output(synced_bl: Bl, server: SandboxServer, store: Store) -> None:
     move_on(store, new=2, changed=3)
-    values = told(expect(synced_bl("sync", "--json"), 0))
+    values = json_of(expect(synced_bl("sync", "--json"), 0))
     assert list(values) == FIELDS
     assert values["success"] is True
     assert [values[f"orders_{name}"] for name in ("created", "updated", "skipped", "processed", "deferred")] == [
@@ -48,10 +48,10 @@ def test_the_result_as_json_is_all_of_standard_output(synced_bl: Bl, server: San
 
 
 def test_options_reach_the_sync(bl: Bl, server: SandboxServer, store: Store) -> None:
-    assert told(bl("sync", "--no-filed", "--no-items", "--json"))["orders_created"] == 8
+    assert json_of(bl("sync", "--no-filed", "--no-items", "--json"))["orders_created"] == 8
     assert {request.path.rpartition("/")[2] for request in server.requests}.isdisjoint({"items"})
     assert [request.query for request in server.requests if request.path == "/orders"] == ["direction=in&filed=false"]
-    values = told(bl("sync", "--full", "--json"))
+    values = json_of(bl("sync", "--full", "--json"))
     assert (values["orders_created"], values["orders_updated"], values["orders_skipped"]) == (4, 8, 0)
 
 
@@ -67,7 +67,7 @@ def test_an_order_is_fetched_again(synced_bl: Bl, server: SandboxServer, store: 
     order_id = max(key for key, order in store.sales.items() if not (order.is_purged or order.is_filed))
     store.edit_remarks(order_id, "packed with care")
     server.clear_requests()
-    values = told(expect(synced_bl("refresh", form.format(order_id), "--json"), 0))
+    values = json_of(expect(synced_bl("refresh", form.format(order_id), "--json"), 0))
     assert values["orders_updated"] == 1
     assert server.requests[0].path == f"/orders/{order_id}"
 
@@ -76,12 +76,12 @@ def test_a_number_that_no_list_has_costs_the_others_nothing(synced_bl: Bl, serve
     """Caught: a typing error among the numbers, and none of them was fetched."""
     order_id = max(key for key, order in store.sales.items() if not (order.is_purged or order.is_filed))
     store.edit_remarks(order_id, "packed with care")
-    values = told(expect(synced_bl("refresh", str(order_id), "77", "--json"), 3))
+    values = json_of(expect(synced_bl("refresh", str(order_id), "77", "--json"), 3))
     assert values["orders_updated"] == 1
     assert [error["order_id"] for error in values["errors"]] == ["77"]
     assert "as BrickLink shows it" in values["errors"][0]["error"]
     # It is no order of the store, so nothing of the store has failed.
-    assert told(synced_bl("errors", "--json")) == []
+    assert json_of(synced_bl("errors", "--json")) == []
     assert "BL-77" in expect(synced_bl("refresh", "77"), 3).stdout
 
 
@@ -91,19 +91,19 @@ def test_orders_that_fail_are_exit_3_until_they_are_retried(bl: Bl, server: Sand
     result = expect(bl("sync"), 3)
     assert result.stdout.startswith("Done, but some orders failed: 11 created, 0 updated, 0 skipped, 1 failed\n")
     assert f"BL-{order_id}" in result.stdout
-    values = told(expect(bl("sync", "--json"), 3))
+    values = json_of(expect(bl("sync", "--json"), 3))
     assert [error["order_id"] for error in values["errors"]] == [str(order_id)]
     assert values["success"] is False
     shown = expect(bl("errors"), 0).stdout
     assert f"BL-{order_id}" in shown
-    (failed,) = told(bl("errors", "--json"))
+    (failed,) = json_of(bl("errors", "--json"))
     assert failed["order_id"] == str(order_id)
     assert " ".join(failed["error"].split()) in " ".join(shown.split())
-    assert told(bl("status", "--json"))["failed_orders"] == 1
+    assert json_of(bl("status", "--json"))["failed_orders"] == 1
     expect(bl("retry", "--json"), 3)
     server.faults.clear()
-    assert told(expect(bl("retry", "--json"), 0))["orders_created"] == 1
-    assert told(bl("errors", "--json")) == []
+    assert json_of(expect(bl("retry", "--json"), 0))["orders_created"] == 1
+    assert json_of(bl("errors", "--json")) == []
     assert expect(bl("errors"), 0).stdout == expect(bl("retry"), 0).stdout == "No order has failed.\n"
 
 
@@ -114,7 +114,7 @@ def test_an_order_that_cannot_be_read_is_explained_before_the_details(
     server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_ID)
     result = expect(bl("sync"), 3)
     assert f"BL-{order_id}  BrickLink sent order {order_id} in a form that cannot be read" in result.stdout
-    (failed,) = told(bl("errors", "--json"))
+    (failed,) = json_of(bl("errors", "--json"))
     says, details = failed["error"].split("\n")
     assert says.startswith(f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without")
     assert "Expected" not in says
@@ -131,13 +131,13 @@ def test_details_of_a_refusal_are_on_a_line_of_their_own(bl: Bl, server: Sandbox
 
 def test_the_call_budget_is_exit_4_and_says_when_it_goes_on(bl: Bl, server: SandboxServer) -> None:
     small = {"BL_DAILY_CALL_LIMIT": "10", "BL_CALL_RESERVE": "0"}
-    values = told(expect(bl("sync", "--json", **small), 4))
+    values = json_of(expect(bl("sync", "--json", **small), 4))
     assert list(values) == FIELDS
     assert values["success"] is False
     assert values["errors"] == []
     assert values["api_calls"] == len(server.requests) <= 10
     assert values["orders_created"] + values["orders_deferred"] == 12
-    status = told(bl("status", "--json", **small))
+    status = json_of(bl("status", "--json", **small))
     assert datetime.fromisoformat(status["calls"]["next_reset_at"]) > datetime.fromisoformat(status["now"])
     # Now not even the lists can be asked.
     none = {"BL_DAILY_CALL_LIMIT": str(len(server.requests)), "BL_CALL_RESERVE": "0"}
@@ -158,7 +158,7 @@ def test_refused_credentials_are_exit_5(bl: Bl, server: SandboxServer) -> None:
     assert "topsecretwrong" not in result.stdout + result.stderr
     plain = expect(bl("sync", **wrong), 5)
     assert plain.stderr.startswith("Error: ")
-    assert told(bl("status", "--json"))["indicator"] == "error"
+    assert json_of(bl("status", "--json"))["indicator"] == "error"
 
 
 def test_an_api_that_is_not_reached_is_exit_6(bl: Bl) -> None:
@@ -223,7 +223,7 @@ def test_a_bad_setting_is_wrong_usage(bl: Bl) -> None:
     "arguments", [["sync", "--json", "--fast"], ["refresh", "--json"], ["refresh", "--json", "15646315", "abc"]]
 )
 def test_wrong_usage_is_exit_2_and_still_json(bl: Bl, server: SandboxServer, arguments: list[str]) -> None:
-    values = told(expect(bl(*arguments), 2))
+    values = json_of(expect(bl(*arguments), 2))
     assert list(values) == FIELDS
     assert [error["order_id"] for error in values["errors"]] == [None]
     assert server.requests == []
@@ -234,7 +234,7 @@ def test_a_second_sync_is_exit_1_and_says_so(bl: Bl, warehouse: Any, server: San
     assert lock.try_acquire()
     try:
         result = expect(bl("sync", "--json"), 1)
-        assert told(bl("status", "--json"))["indicator"] == "syncing"
+        assert json_of(bl("status", "--json"))["indicator"] == "syncing"
     finally:
         lock.release()
     assert "Another sync of this store is running" in only_message(result)

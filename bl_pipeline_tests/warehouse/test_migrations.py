@@ -21,8 +21,9 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
-from bl_pipeline_tests.support.processes import run_steps, session_at
+from bl_pipeline_tests.support.processes import run_steps
 from bl_pipeline_tests.support.sales_rows import dump
+from bl_pipeline_tests.support.sessions import session_at
 
 
 def back_to_0002(connection: Connection) -> None:
