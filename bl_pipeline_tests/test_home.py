@@ -1,4 +1,4 @@
-"""BL_HOME between two accounts: whoever used it first, the other works there, or is told what repairs it."""
+"""BL_HOME between two accounts: whoever used it first, the other works there, or sees what repairs it."""
 
 from __future__ import annotations
 

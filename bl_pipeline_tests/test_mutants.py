@@ -18,7 +18,6 @@ def pick(rows: list[int], most: int = 3) -> bool:
 """
 SQL = b"""-- Title
 --
--- Stored: when large
 SELECT min(at) FROM t
 WHERE store = :store AND b > 2
   AND a <> 1

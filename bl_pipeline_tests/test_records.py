@@ -37,7 +37,7 @@ def test_exit_code(fields: dict[str, Any], exit_code: int, status: RunStatus) ->
 def test_as_dict_has_the_public_names_and_no_other() -> None:
     result = SyncResult(
         orders_created=3, orders_updated=2, orders_skipped=5, orders_deferred=1, errors=ERRORS, api_calls=12,
-        last_synced_at=NOW, duration_seconds=1.23456, stop_reason=StopReason.BUDGET, message="not told",
+        last_synced_at=NOW, duration_seconds=1.23456, stop_reason=StopReason.BUDGET, message="not shown",
     )  # fmt: skip
 
     assert result.as_dict() == {

@@ -22,7 +22,6 @@
 --   From the status history, which is sampled: what changed twice between two fetches is seen as one change.
 --   revenue is final_total, total if it is absent.
 -- Period: month
--- Stored: when large
 WITH states AS (
     SELECT
         h.*,

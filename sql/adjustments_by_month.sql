@@ -15,7 +15,6 @@
 --   When the currency of an order changes, its credit and coupon move to the new currency.
 -- Period: month
 -- Chart: amount over month split kind
--- Stored: when large
 SELECT
     store,
     month,

@@ -17,7 +17,6 @@
 --   Exactly the orders that revenue_orders leaves out. BrickLink does not say whether a payment was refunded.
 -- Period: month
 -- Chart: orders over month split status
--- Stored: when large
 SELECT
     o.store,
     date_trunc('month', o.order_date AT TIME ZONE coalesce(s.timezone, 'UTC'))::date AS month,

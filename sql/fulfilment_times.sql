@@ -17,7 +17,6 @@
 --   Recent months are not complete: the slow orders are still to come.
 -- Period: month
 -- Chart: median_hours over month split step
--- Stored: when large
 WITH moments AS (
     SELECT
         r.store,

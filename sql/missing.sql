@@ -22,7 +22,6 @@
 --   Revenue by item, colour and so on has what is missing here in the rows without an item. Lines that differ from
 --     the order by a rounding only are there too, and not here.
 --   Of missing orders nothing is in any other report.
--- Stored: when large
 SELECT
     o.store,
     o.platform,

@@ -16,7 +16,6 @@
 --   buyers do not add up over months, or over currencies; orders and revenue do.
 -- Period: month
 -- Chart: revenue over month split buyer_kind
--- Stored: when large
 WITH bought AS (
     SELECT
         r.store,

@@ -19,7 +19,6 @@
 --   BrickLink's orders give the id of a category and not its name: bricklink.com/catalogList.asp?catString=<id>.
 -- Period: month, adds up
 -- Chart: items_total by category_id
--- Stored: when large
 WITH per_order AS (
     SELECT
         store,

@@ -18,7 +18,6 @@
 --     and the difference if rounded lines of an order do not add up to its total.
 -- Period: month, adds up
 -- Chart: items_total by color_name
--- Stored: when large
 WITH per_order AS (
     SELECT
         store,

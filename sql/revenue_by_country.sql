@@ -19,7 +19,6 @@
 --   The country is that of the address as last seen; a purged order keeps its last address.
 -- Period: month, adds up
 -- Chart: revenue by country_code
--- Stored: when large
 SELECT
     store,
     basis,

@@ -18,7 +18,6 @@
 --   Without a row there was no order: days without orders are left out.
 -- Period: day
 -- Chart: revenue over day
--- Stored: when large
 SELECT
     store,
     basis,

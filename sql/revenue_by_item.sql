@@ -21,7 +21,6 @@
 --     (custom items), are one row for each type, without a name: revenue_items has each of them.
 -- Period: month, adds up
 -- Chart: items_total by item_name
--- Stored: when large
 WITH per_order AS (
     SELECT
         store,

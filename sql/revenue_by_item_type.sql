@@ -17,7 +17,6 @@
 --     and the difference if rounded lines of an order do not add up to its total.
 -- Period: month, adds up
 -- Chart: items_total by item_type
--- Stored: when large
 WITH per_order AS (
     SELECT
         store,

@@ -18,7 +18,6 @@
 --   Without a row there was no order: months without orders are left out.
 -- Period: month
 -- Chart: revenue over month
--- Stored: when large
 SELECT
     store,
     basis,

@@ -18,7 +18,6 @@
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 -- Period: month, adds up
 -- Chart: revenue by payment_method
--- Stored: when large
 SELECT
     store,
     basis,

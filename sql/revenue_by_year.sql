@@ -18,7 +18,6 @@
 --   Without a row there was no order: years without orders are left out.
 -- Period: year
 -- Chart: revenue over year
--- Stored: when large
 SELECT
     store,
     basis,

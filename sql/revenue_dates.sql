@@ -32,7 +32,6 @@
 --   An order is here once for each basis whose date it has: filter on one basis before adding anything up.
 --   In a large warehouse filter on basis and at: by order date that uses an index; a day is computed for every row.
 -- Period: day
--- Stored: when large
 WITH dated AS NOT MATERIALIZED (
     SELECT 'order_date' AS basis, order_date AS at, * FROM reports.revenue_orders
     UNION ALL

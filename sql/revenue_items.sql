@@ -30,7 +30,6 @@
 --   Lines in another currency than their order, fetched before it changed, are not known until they are fetched again.
 --   Items are on the order date only. A batch added to an order resets that date for all its items.
 -- Period: day
--- Stored: when large
 WITH ordered AS NOT MATERIALIZED (
     SELECT
         *,

@@ -42,7 +42,6 @@
 --   Partial refunds are not taken off: BrickLink's API does not show them, a seller sees them only on the order's page.
 --   A buyer is a BrickLink username. Its key is a hash with a secret of this warehouse: nobody can look it up without
 --     that, and another warehouse has other keys.
--- Stored: when large
 SELECT
     o.store,
     o.platform,

@@ -31,7 +31,6 @@
 --   States between two fetches are never seen: between observed_at and valid_to the order may have been in others.
 --   Changes without a date of their own, such as payment status, amounts and filing, are dated when they were seen.
 --   Nothing is known of the time before an order's first row.
--- Stored: when large
 WITH seen AS (
     SELECT
         h.*,

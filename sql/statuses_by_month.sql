@@ -14,7 +14,6 @@
 --   From the status history, which is sampled: before the first sync of an order only its then last change is known.
 -- Period: month
 -- Chart: orders over month split status without completed, cancelled
--- Stored: when large
 WITH moves AS (
     SELECT h.store, h.currency, move.status, move.at, move.orders, move.orders * move.revenue AS revenue
     FROM reports.status_history h

@@ -25,7 +25,6 @@
 --   If BrickLink does not say that it collects a tax, the seller does. VAT is BrickLink's figure, not computed here.
 -- Period: month, adds up
 -- Chart: vat_by_seller by country_code
--- Stored: when large
 SELECT
     store,
     basis,

@@ -13,7 +13,6 @@
 -- Caveats:
 --   Empty when all is well. A status is unknown when BrickLink has invented it since this release.
 --   PURGED here means: first seen when it was already purged, and never paid.
--- Stored: when large
 SELECT
     store,
     platform_status,

@@ -1,4 +1,4 @@
-"""One asset for each report in sql/: refreshed after the orders, with its rows and a chart to look at."""
+"""One asset for each report in sql/: read after the orders, with its rows and a chart to look at."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -58,13 +58,12 @@ def _report_asset(report: Report) -> dg.AssetsDefinition:
 
 
 def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
-    """Refresh the report if it is stored, and say what is in it. Reports name orders, but no buyers."""
+    """What is in the report. Reports name orders, but no buyers."""
     from bl_pipeline.reports import views  # noqa: PLC0415
     from bl_pipeline.reports.pictures import can_draw, draw  # noqa: PLC0415
     from bl_pipeline.reports.reading import BASES, ReportQuestion, count_rows, read_report  # noqa: PLC0415
 
     warehouse = session.warehouse
-    stored_at = views.bring_up_to_date(warehouse.engine, report, always=True)
     asked = ReportQuestion(
         basis=BASES[0] if report.has("basis") else None, total=True, latest=None if report.chart else PREVIEW_ROWS
     )
@@ -83,8 +82,6 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
     if can_draw(rows):
         picture = b64encode(draw(rows, small=True)).decode()
         metadata["chart"] = dg.MetadataValue.md(f"![{report.title}](data:image/png;base64,{picture})")
-    if stored_at:
-        metadata["stored_at"] = dg.MetadataValue.timestamp(stored_at)
     return metadata
 
 

@@ -12,11 +12,9 @@
     --   What a reader could misunderstand, a paragraph each; its further lines are indented more.
     -- Period: the column that --from and --to are about, "adds up" if rows may be added over it
     -- Chart: amount over|by column [split column [without value, value]]
-    -- Stored: when large
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
-Period, Chart and Stored are left out if they do not apply. Stored means that in a warehouse of very many
-orders the rows are not computed when they are read, but stored by the report's asset.
+Period and Chart are left out if they do not apply.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ FOLDER = PROJECT / "sql"
 SCHEMA = "reports"
 MONEY = "currency"
 DAY, TIME, PERCENT = "date", "UTC", "%"
-_FIELD = re.compile(r"(Question|Grain|Columns|Caveats|Period|Chart|Stored):\s*(.*)")
+_FIELD = re.compile(r"(Question|Grain|Columns|Caveats|Period|Chart):\s*(.*)")
 _COLUMN = re.compile(r"(\w+)(?: \[(.+?)\])?: (.+)")
 _CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+)(?: without (.+))?)?")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync)\.(\w+)")
@@ -97,7 +95,6 @@ class Report:
     period: str | None
     adds_up: bool
     chart: ChartSpec | None
-    stored_when_large: bool
     sql: str
     reads: tuple[tuple[str, str], ...]
 
@@ -167,7 +164,6 @@ def parse_report(name: str, source: str) -> Report:
             period=period or None,
             adds_up=adds_up == "adds up",
             chart=_chart(fields["Chart"][0]) if "Chart" in fields else None,
-            stored_when_large="Stored" in fields,
             sql=sql,
             reads=tuple(dict.fromkeys(_READ.findall(sql))),
         )

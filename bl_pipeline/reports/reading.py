@@ -1,10 +1,10 @@
-"""Reading a report: which rows, and of which moment."""
+"""Reading a report: which rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -35,16 +35,15 @@ class ReportQuestion:
 class ReportRows:
     """Rows of a report, in the order of its columns.
 
-    `stored_at` is the moment they show if they are stored, None if they are of now. `timezone` is that of the days.
-    `earlier` is how many rows come before those that were asked for. `period` is the first and the last
-    day, month or year that the rows are about; None if they are about no period, or if there are no rows.
+    `timezone` is that of the days. `earlier` is how many rows come before those that were asked for. `period` is the
+    first and the last day, month or year that the rows are about; None if they are about no period, or if there are
+    no rows.
     """
 
     report: Report
     columns: tuple[ReportColumn, ...]
     rows: Sequence[tuple[Any, ...]]
     timezone: str
-    stored_at: datetime | None
     store: str = ""
     earlier: int = 0
     period: tuple[Any, Any] | None = None
@@ -116,7 +115,6 @@ def read_report(connection: Connection, store: str, report: Report, asked: Repor
         columns=columns,
         rows=rows,
         timezone=views.read_timezone(connection, store),
-        stored_at=None if views.is_outdated(connection, report) else views.stored_at(connection, report),
         store=store,
         earlier=earlier,
         period=_period(connection, report, columns, rows, source, values),

@@ -1,31 +1,15 @@
 """The reports as views in the schema `reports`, made again whenever sql/ has changed.
 
-A view computes its rows when it is read, so it is always as new as the sales. In a warehouse of very many orders
-that takes too long for some reports. Their assets then store the rows in the schema `stored`, and the view reads
-the stored rows. When a sync ends, these are outdated: the view computes its rows again, slowly, until its asset or
-the end of `bl sync` has stored the new ones.
+A view computes its rows when it is read, so it is always as new as the sales.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from psycopg.errors import DependentObjectsStillExist
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.reports.files import SCHEMA, Report, digest, read_reports
-
-STORED_ABOVE = 20_000
-"""With more orders than this in the warehouse, the reports that allow it are stored: the slowest takes a second."""
-
-STORED_SCHEMA = "stored"
-
-_OUTDATED = """(
-    SELECT EXISTS (
-        SELECT FROM sync.report_views v JOIN sync.runs r ON r.finished_at > v.stored_at WHERE v.name = '{name}'
-    )
-)"""
 
 
 class ReportViewsError(Exception):
@@ -74,9 +58,6 @@ def set_timezone(connection: Connection, store: str, timezone: str) -> str | Non
         ),
         {"store": store, "timezone": timezone},
     )
-    if before is not None:
-        # Stored rows have the days of the old time zone.
-        make_live(connection)
     return before
 
 
@@ -103,9 +84,8 @@ def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: s
 
 
 def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
-    for schema in (SCHEMA, STORED_SCHEMA):
-        if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}):
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
+    if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": SCHEMA}):
+        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
     old = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
     try:
         with connection.begin_nested():
@@ -122,11 +102,6 @@ def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) 
         text("INSERT INTO sync.report_views (name, digest) VALUES (:name, :digest)"),
         [{"name": report.name, "digest": wanted} for report in reports],
     )
-    gone = connection.execute(
-        text("SELECT tablename FROM pg_tables WHERE schemaname = :schema"), {"schema": STORED_SCHEMA}
-    )
-    for (name,) in gone.all():
-        connection.execute(text(f"DROP TABLE {STORED_SCHEMA}.{name}"))
 
 
 def _drop(connection: Connection, names: list[str]) -> None:
@@ -163,20 +138,6 @@ def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def make_live(connection: Connection) -> None:
-    """Let every report be computed when it is read: its stored rows are outdated. In the caller's transaction."""
-    reports = read_reports()
-    if any(stored_at(connection, report) for report in reports):
-        _make_all(connection, reports, digest(reports))
-
-
-def is_large(connection: Connection) -> bool:
-    """Whether the warehouse has more orders than STORED_ABOVE, so that reports are stored."""
-    return bool(
-        connection.scalar(text("SELECT EXISTS (SELECT FROM sales.orders OFFSET :above)"), {"above": STORED_ABOVE})
-    )
-
-
 def column_types(connection: Connection, report: Report) -> dict[str, str]:
     """Postgres's type of each column of the report."""
     rows = connection.execute(
@@ -189,86 +150,3 @@ def column_types(connection: Connection, report: Report) -> dict[str, str]:
         {"view": f"{SCHEMA}.{report.name}"},
     )
     return {row.attname: row.format_type for row in rows}
-
-
-def stored_at(connection: Connection, report: Report) -> datetime | None:
-    """When the report's rows were stored; None if they are computed when read."""
-    moment: datetime | None = connection.scalar(
-        text("SELECT stored_at FROM sync.report_views WHERE name = :name"), {"name": report.name}
-    )
-    return moment
-
-
-def is_outdated(connection: Connection, report: Report) -> bool:
-    """Whether a sync has ended since the report's rows were stored."""
-    return bool(connection.scalar(text(f"SELECT {_OUTDATED.format(name=report.name)}")))
-
-
-def bring_up_to_date(engine: Engine, report: Report, *, always: bool = False) -> datetime | None:
-    """Refresh the report if it is outdated, or always, after the outdated ones that it reads. Returns `stored_at`.
-
-    Each in a transaction of its own: a transaction that changed two views could wait for a reader of both that waits
-    for it (a deadlock).
-    """
-    with engine.connect() as connection:
-        if not always and not is_outdated(connection, report):
-            return stored_at(connection, report)
-    above = _above(report)
-    for other in read_reports():
-        if other.name in above:
-            with engine.begin() as connection:
-                if is_outdated(connection, other):
-                    refresh(connection, other)
-    with engine.begin() as connection:
-        return refresh(connection, report)
-
-
-def _above(report: Report) -> set[str]:
-    """The reports that it reads, itself or through others."""
-    above: set[str] = set()
-    for other in (report, *reversed(read_reports())):
-        if other is report or other.name in above:
-            above |= {name for schema, name in other.reads if schema == SCHEMA}
-    return above
-
-
-def refresh(connection: Connection, report: Report) -> datetime | None:
-    """Store the report's rows again if it is to be stored, else let them be computed when read.
-
-    In the caller's transaction; readers see the earlier rows until it ends. Returns `stored_at`.
-    """
-    if not report.stored_when_large:
-        return None
-    # Only one report at a time: two could wait for each other through a reader.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.reports', 0))"))
-    if not is_large(connection):
-        if stored_at(connection, report) is not None:
-            _make(connection, report)
-            connection.execute(text(f"DROP TABLE IF EXISTS {STORED_SCHEMA}.{report.name}"))
-            _note(connection, report, stored=False)
-        return None
-    table = f"{STORED_SCHEMA}.{report.name}"
-    _execute(connection, f"CREATE TABLE {table}__new AS\n{report.sql}")
-    if report.has("platform_order_id"):
-        connection.execute(text(f"CREATE INDEX ON {table}__new (store, platform, platform_order_id)"))
-    connection.execute(text(f"ANALYZE {table}__new"))
-    columns = ", ".join(column.name for column in report.columns)
-    outdated = _OUTDATED.format(name=report.name)
-    # Evaluated once for each reading; Postgres runs only the half of the union whose condition is true.
-    _execute(
-        connection,
-        f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS\n"
-        f"SELECT {columns} FROM {table}__new WHERE NOT {outdated}\n"
-        f"UNION ALL\nSELECT {columns} FROM (\n{report.sql}\n) AS live WHERE {outdated}",
-    )
-    connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    connection.execute(text(f"ALTER TABLE {table}__new RENAME TO {report.name}"))
-    _note(connection, report, stored=True)
-    return stored_at(connection, report)
-
-
-def _note(connection: Connection, report: Report, *, stored: bool) -> None:
-    connection.execute(
-        text("UPDATE sync.report_views SET stored_at = CASE WHEN :stored THEN now() END WHERE name = :name"),
-        {"name": report.name, "stored": stored},
-    )

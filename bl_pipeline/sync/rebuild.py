@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.records import FailedOrder, OrderState, Outcome
-from bl_pipeline.reports.views import make_live
 from bl_pipeline.rules.changes import items_needed
 from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
 from bl_pipeline.rules.statuses import PURGED
@@ -84,8 +83,6 @@ def rebuild(session: SyncSession) -> RebuildResult:
         if result.lost:
             transaction.rollback()
             result.orders, result.undone = 0, True
-        else:
-            make_live(connection)
     log_unforeseen(result.failures)
     return result
 

@@ -176,7 +176,6 @@ def _subtitle(rows: ReportRows) -> str:
         rows.report.question,
         f"By {basis[0].replace('_', ' ')}." if basis and basis[0] else "",
         f"Days in {rows.timezone}." if rows.report.period else "",
-        f"As of {c.moment(rows.stored_at)}." if rows.stored_at else "",
     ]
     return " ".join(filter(None, facts))
 

@@ -63,25 +63,11 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
             except RunError as error:
                 error.result = read_result(session)
                 raise
-            if session.result.orders_created or session.result.orders_updated:
-                _store_large_reports(session)
             result, timezone_before = session.result, session.timezone_before
     # Before, standard error is not shown: Dagster writes there, too.
     if timezone_before:
         stderr().print(timezone_changed(timezone_before, settings.bl_timezone))
     return result
-
-
-def _store_large_reports(session: SyncSession) -> None:
-    """Store the rows of large reports again, as their assets do in the UI: a command that reads a report cannot."""
-    from bl_pipeline.reports.files import read_reports  # noqa: PLC0415
-    from bl_pipeline.reports.views import bring_up_to_date, is_large  # noqa: PLC0415
-
-    with session.warehouse.engine.connect() as connection:
-        if not is_large(connection):
-            return
-    for report in read_reports():
-        bring_up_to_date(session.warehouse.engine, report, always=report.stored_when_large)
 
 
 def timezone_changed(before: str, after: str) -> str:

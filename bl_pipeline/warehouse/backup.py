@@ -25,14 +25,13 @@ from sqlalchemy.engine import URL
 
 from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
-from bl_pipeline.reports.views import STORED_SCHEMA
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import conninfo_of, open_connection, session_statement
 from bl_pipeline.warehouse.database import known_revisions
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
 
-SCHEMAS = (*tables.SCHEMAS, STORED_SCHEMA, "dagster")
+SCHEMAS = (*tables.SCHEMAS, "dagster")
 """What a backup has in it: the warehouse, and the history of its runs."""
 
 _MANIFEST, _DUMP = "manifest.json", "warehouse.dump"

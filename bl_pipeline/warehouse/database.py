@@ -231,8 +231,7 @@ def _head(config: Config) -> str | None:
 
 
 def _refuse_newer(current: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in known_revisions():
         raise WarehouseError(
             f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
         )
@@ -249,10 +248,7 @@ def upgrade(connection: Connection) -> None:
     current = _current_revision(connection)
     if current == head:
         return
-    if current is not None and current not in known_revisions():
-        raise WarehouseError(
-            f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
-        )
+    _refuse_newer(current)
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS sync"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

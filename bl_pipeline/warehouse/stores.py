@@ -74,7 +74,7 @@ def rename_store(connection: Connection, old: str, new: str) -> int:
             SELECT n.nspname, c.relname FROM pg_attribute a
             JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE a.attname = 'store' AND NOT a.attisdropped AND c.relkind = 'r'
-              AND n.nspname IN ('landing', 'sales', 'sync', 'stored')
+              AND n.nspname IN ('landing', 'sales', 'sync')
             """
         )
     ).all()

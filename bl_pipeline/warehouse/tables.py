@@ -294,7 +294,6 @@ report_views = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="Name of the view in the schema reports"),
     _text("digest", "Digest of the SQL from which the views were made", null=False),
-    _time("stored_at", "The report shows the state of this moment; null if it is computed when it is read"),
     schema="sync",
     comment="One row per report: the view that has been made of it",
 )

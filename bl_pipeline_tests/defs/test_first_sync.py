@@ -149,14 +149,14 @@ def test_nothing_personal_and_no_secret_reaches_dagster(sync: DagsterSync, store
     sync()
 
     assert sync.last is not None
-    told = " ".join(str(event) for event in sync.instance.all_logs(sync.last.run_id))
-    assert "sync.finish_sync" in told
+    events = " ".join(str(event) for event in sync.instance.all_logs(sync.last.run_id))
+    assert "sync.finish_sync" in events
     for order in store.sales.values():
         for word in (order.buyer_name, order.buyer.email, order.shipping.address.full_name, order.shipping.tracking_no):
-            assert not word or word not in told
+            assert not word or word not in events
     assert settings.postgres_url
     for secret in (*settings.credential_values(), str(settings.postgres_url.password)):
-        assert secret not in told
+        assert secret not in events
 
 
 def test_a_run_is_stored_as_reported(sync: DagsterSync, warehouse: Warehouse, clock: Clock) -> None:

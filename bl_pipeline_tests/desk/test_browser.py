@@ -266,7 +266,7 @@ def _terminate_a_waiting_sync(desk: Desk) -> None:
         assert lock.try_acquire()
         desk.server.clear_requests()
         run_id = desk.launch("sync_orders")
-        desk.wait_for("Waiting", lambda: any("waiting for it to end" in told for told in desk.messages(run_id)))
+        desk.wait_for("Waiting", lambda: any("waiting for it to end" in message for message in desk.messages(run_id)))
         desk.ask("mutation ($id: String!) {terminateRun(runId: $id) {__typename}}", id=run_id)
         assert desk.end_of(run_id) == "CANCELED"
         lock.release()

@@ -77,7 +77,7 @@ def test_the_order_that_offends_is_named(
     found = checks[check]
     assert (found.passed, found.severity) == (False, severity)
     offending = {
-        name: told.metadata["order_ids"].value for name, told in checks.items() if "order_ids" in told.metadata
+        name: check.metadata["order_ids"].value for name, check in checks.items() if "order_ids" in check.metadata
     }
     # The store has an order of a new status from the beginning.
     before = str(new_status(store))

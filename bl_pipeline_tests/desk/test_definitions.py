@@ -53,7 +53,7 @@ SECONDS = "import os; times = os.times(); print(times.user + times.system)"
 
 
 def test_the_code_location_offers_these_things() -> None:
-    """Names that people, bookmarks and scripts rely on: a change here is one they have to be told of."""
+    """Names that people, bookmarks and scripts rely on: a change here belongs in the CHANGELOG."""
     repository = defs.get_repository_def()
 
     assets = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs() if spec.group_name == "sales"}

@@ -147,15 +147,15 @@ def test_what_is_shown_is_small_and_names_no_buyer(sync: DagsterSync, store: Sto
 
     sync()
 
-    told = shown(sync)
-    assert told["orders_created"].value == 23
-    assert str(max(store.sales)) in told["failed_orders"].value
-    assert "https://www.bricklink.com/orderDetail.asp?ID=" in told["new_orders"].value
-    assert told["new_orders"].value.endswith("and 11 more")
-    assert [record.data["orders"] for record in told["detected_by"].records]
-    assert told["last_runs"].records[0].data["created"] == 23
-    assert "![API calls by hour](data:image/svg+xml;base64," in told["calls_by_hour"].value
-    text = serialize_value(dict(told))
+    values = shown(sync)
+    assert values["orders_created"].value == 23
+    assert str(max(store.sales)) in values["failed_orders"].value
+    assert "https://www.bricklink.com/orderDetail.asp?ID=" in values["new_orders"].value
+    assert values["new_orders"].value.endswith("and 11 more")
+    assert [record.data["orders"] for record in values["detected_by"].records]
+    assert values["last_runs"].records[0].data["created"] == 23
+    assert "![API calls by hour](data:image/svg+xml;base64," in values["calls_by_hour"].value
+    text = serialize_value(dict(values))
     assert len(text) < 10_000
     for order in store.sales.values():
         assert order.buyer.email not in text

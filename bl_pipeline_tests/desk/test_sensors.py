@@ -48,7 +48,7 @@ class Inbox:
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Not told."""
+                """Not shown."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
@@ -115,7 +115,7 @@ def test_a_failed_run_is_reported_with_what_to_do(
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
     evaluate_run_failed(sync)
 
-    assert len(inbox.texts) == 1, "told once, until it ends otherwise"
+    assert len(inbox.texts) == 1, "sent once, until it ends otherwise"
     assert inbox.texts[0].startswith("bl_pipeline: sync_orders failed: ")
     assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
 
@@ -207,9 +207,9 @@ def test_an_address_that_is_none_is_named_by_its_place(make_settings: MakeSettin
 def test_passwords_are_struck_out_as_written_and_as_meant(make_settings: MakeSettings) -> None:
     settings = make_settings(bl_database_url="postgresql://seller:p%40ssword@db.example.org/sales")
 
-    told = without_secrets(settings, "p@ssword, p%40ssword, postgresql://seller:p%40ssword@db.example.org/sales, sales")
+    text = without_secrets(settings, "p@ssword, p%40ssword, postgresql://seller:p%40ssword@db.example.org/sales, sales")
 
-    assert told == "***, ***, ***, sales"
+    assert text == "***, ***, ***, sales"
 
 
 def test_a_sync_whose_process_is_gone_is_ended(dagster_instance: dg.DagsterInstance) -> None:

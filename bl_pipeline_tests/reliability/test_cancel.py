@@ -288,7 +288,7 @@ def test_a_host_that_vanishes_does_not_keep_the_lock(warehouse: Warehouse) -> No
 def test_canceled_while_a_connection_is_tested(settings: Settings, warehouse: Warehouse, clock: Clock) -> None:
     """The library that is to take the connection back fails at it, and its error is all that comes out.
 
-    Caught: such a run was noted as failed, and its user told of a connection in transaction status ACTIVE.
+    Caught: such a run was noted as failed, and its user saw a connection in transaction status ACTIVE.
     """
     with session_at(settings, clock) as session:
         session.begin("canceled", job="sync_orders")

@@ -81,13 +81,13 @@ def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Planted: Postgres's words stored with a failed order; an unforeseen error's message stored; the description of a
-    refusal told as it came.
+    refusal shown as it came.
     """
     # Below a warning it logs the statements of Dagster's own history.
     caplog.set_level(logging.WARNING, logger="sqlalchemy.engine")
     for name in (None, "urllib3", "oauthlib", "oauthlib.oauth1.rfc5849", "bl_pipeline", "dagster"):
         caplog.set_level(logging.DEBUG, logger=name)
-    told: list[str] = []
+    texts: list[str] = []
     exits: list[int] = []
 
     def run() -> None:
@@ -95,8 +95,8 @@ def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
         exits.append(result.exit_code)
         assert dagster_sync.last is not None
         for event in dagster_sync.instance.all_logs(dagster_sync.last.run_id):
-            told.extend((str(event), dg.serialize_value(event)))
-        told.extend((json.dumps(result.as_dict(), default=str), *rows_of_sync(warehouse)))
+            texts.extend((str(event), dg.serialize_value(event)))
+        texts.extend((json.dumps(result.as_dict(), default=str), *rows_of_sync(warehouse)))
         dagster_sync.clock.now += timedelta(days=8)
 
     # Constraints of the seller's own, whose refusals quote the row.
@@ -130,9 +130,9 @@ def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
     run()
 
     printed = capfd.readouterr()
-    everything = "\n".join([*told, caplog.text, printed.out, printed.err])
+    everything = "\n".join([*texts, caplog.text, printed.out, printed.err])
 
-    # All of it was there to be told.
+    # All of it was there to be shown.
     assert set(exits) >= {ExitCode.SOME_FAILED, ExitCode.CREDENTIALS}
     for word in (
         "CheckViolation",

@@ -28,7 +28,7 @@ def runs_of(warehouse: Warehouse) -> list[Run]:
 
 
 def _terminated_after(settings: Settings, step: str) -> None:
-    """A run as Dagster launches it, which is told to end when this step has."""
+    """A run as Dagster launches it, which has to end when this step has."""
     import dagster as dg
     from dagster._utils.interrupts import setup_interrupt_handlers
 

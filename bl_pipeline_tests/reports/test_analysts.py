@@ -19,7 +19,6 @@ from sqlalchemy import text
 from bl_pipeline.postgres.binaries import candidates
 from bl_pipeline.reports import views
 from bl_pipeline.reports.files import read_reports
-from bl_pipeline.reports.reading import find_report
 from bl_pipeline.warehouse.dictionary import FILE, dictionary
 from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.reports.conftest import Kept
@@ -81,18 +80,6 @@ def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) 
     test_the_role_reads_every_report(reports_url)
 
 
-def test_the_role_reads_what_is_stored(reports_url: str, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    months = find_report("revenue_by_month")
-    with psycopg.connect(reports_url, autocommit=True) as connection:
-        live = connection.execute("SELECT * FROM revenue_by_month").fetchall()
-        with monkeypatch.context() as large, kept.warehouse.engine.begin() as owner:
-            large.setattr(views, "STORED_ABOVE", 10)
-            assert views.refresh(owner, months)
-        assert sorted(map(str, connection.execute("SELECT * FROM revenue_by_month"))) == sorted(map(str, live))
-        with kept.warehouse.engine.begin() as owner:
-            assert views.refresh(owner, months) is None
-
-
 @pytest.mark.parametrize(
     "statement",
     [
@@ -100,7 +87,6 @@ def test_the_role_reads_what_is_stored(reports_url: str, kept: Kept, monkeypatch
         "SELECT body FROM landing.documents",
         "SELECT * FROM sync.runs",
         "SELECT salt FROM sync.buyer_salt",
-        "SELECT * FROM stored.revenue_by_month",
         "COPY reports.revenue_by_month TO PROGRAM 'cat'",
         "SELECT pg_read_file('postgresql.conf')",
         "DROP VIEW reports.revenue_by_month",

@@ -12,7 +12,6 @@ import pytest
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.report_assets import report_assets
-from bl_pipeline.reports import views
 from bl_pipeline.reports.files import read_reports
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.lock import SyncLock
@@ -119,31 +118,12 @@ def test_charts_are_pictures_of_few_kilobytes(shown: dict[str, Metadata]) -> Non
 
 
 def test_metadata_names_no_buyer(shown: dict[str, Metadata], kept: Kept) -> None:
-    told = repr([{key: value.value for key, value in metadata.items()} for metadata in shown.values()])
+    text = repr([{key: value.value for key, value in metadata.items()} for metadata in shown.values()])
     for history in kept.books.history.values():
         buyer = history[-1].order.buyer
         address = buyer.address
         for personal in (buyer.name, buyer.email, address.full_name, address.address1, address.phone_number):
-            assert personal is None or personal not in told
-
-
-def test_a_large_report_is_stored_by_its_asset(
-    kept: Kept, dagster_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views, "STORED_ABOVE", 10)
-    session = SyncSession(settings=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
-    months = [asset for asset in report_assets() if asset.key == dg.AssetKey("revenue_by_month")]
-
-    def materialize() -> Metadata:
-        result = dg.materialize(months, resources={"sync": session}, instance=dagster_instance)
-        (event,) = result.get_asset_materialization_events()
-        return event.materialization.metadata
-
-    live = kept.rows("revenue_by_month")
-    assert isinstance(materialize()["stored_at"].value, float)
-    assert sorted(map(str, kept.rows("revenue_by_month"))) == sorted(map(str, live))
-    monkeypatch.undo()
-    assert "stored_at" not in materialize()
+            assert personal is None or personal not in text
 
 
 def test_reading_the_code_location_imports_neither_pandas_nor_matplotlib() -> None:

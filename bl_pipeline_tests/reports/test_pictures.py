@@ -38,7 +38,6 @@ def rows_of(name: str, *rows: dict[str, Any]) -> ReportRows:
         report.columns,
         [tuple(row.get(column.name) for column in report.columns) for row in rows],
         timezone="UTC",
-        stored_at=None,
     )
 
 

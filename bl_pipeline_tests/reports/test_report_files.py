@@ -101,13 +101,6 @@ def test_every_report_of_revenue_rests_on_the_definition() -> None:
     assert all(rests(name) for name in of_revenue)
 
 
-def test_what_rests_on_a_stored_report_is_stored_too() -> None:
-    stored = {report.name for report in REPORTS if report.stored_when_large}
-    for report in REPORTS:
-        # Else it would show the rows of some time ago, and not say so.
-        assert report.name in stored or not stored & {name for _, name in report.reads}, report.name
-
-
 def test_files_are_one_select_in_postgres_15() -> None:
     for path in FOLDER.glob("*.sql"):
         sql = re.sub(r"--.*", "", path.read_text())
@@ -121,7 +114,7 @@ def test_a_header_is_read() -> None:
     assert report.column("month").comment == "first day of the month [date]"
     assert report.column("revenue").comment == "what is earned [in currency]"
     assert report.caveats == ("One.", "Two goes on.")
-    assert (report.period, report.adds_up, report.chart, report.stored_when_large) == ("month", True, None, False)
+    assert (report.period, report.adds_up, report.chart) == ("month", True, None)
     assert report.reads == (("reports", "revenue_by_month"), ("sales", "orders"))
 
 

@@ -1,9 +1,8 @@
-"""The views follow sql/ and the settings, and are stored if there are very many orders."""
+"""The views follow sql/ and the settings."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -11,17 +10,11 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.reports import views
 from bl_pipeline.reports.files import Report, ReportColumn, read_reports
-from bl_pipeline.reports.reading import find_report, read_report
-from bl_pipeline.reports.views import bring_up_to_date
+from bl_pipeline.reports.reading import find_report
 from bl_pipeline.settings import Settings, SettingsError
-from bl_pipeline.sync.rebuild import rebuild
-from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.tables import metadata
-from bl_pipeline_tests.conftest import MakeSettings, OpenSession, Sync
-
-MONTHS = find_report("revenue_by_month")
+from bl_pipeline_tests.conftest import MakeSettings, OpenSession
 
 
 def transaction_id(connection: Connection) -> object:
@@ -85,13 +78,12 @@ def test_a_report_that_is_gone_goes(warehouse: Warehouse, reports: list[Report])
         assert connection.scalar(text("SELECT to_regclass('reports.revenue_by_month')")) is not None
 
 
-@pytest.mark.parametrize("lost", ["SCHEMA reports, stored", "VIEW reports.unknown_statuses"])
+@pytest.mark.parametrize("lost", ["SCHEMA reports", "VIEW reports.unknown_statuses"])
 def test_reports_that_a_backup_did_not_bring_back_are_made_anew(warehouse: Warehouse, lost: str) -> None:
     with warehouse.engine.begin() as connection:
         connection.execute(text(f"DROP {lost} CASCADE"))
         views.install_reports(connection)
         assert "unknown" in definition(connection, "unknown_statuses")
-        assert connection.scalar(text("SELECT to_regnamespace('stored') IS NOT NULL"))
 
 
 def test_what_users_have_built_on_a_report_is_never_dropped(warehouse: Warehouse, reports: list[Report]) -> None:
@@ -158,154 +150,3 @@ def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Wareh
         found = {(row.relation, row.name): row.description for row in rows}
     assert found == expected
     assert all(expected.values())
-
-
-@pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Any warehouse with more than ten orders is large."""
-    monkeypatch.setattr(views, "STORED_ABOVE", 10)
-    return monkeypatch
-
-
-def test_in_a_large_warehouse_a_report_is_stored_and_says_the_same(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    stored = [report for report in read_reports() if report.stored_when_large]
-    with warehouse.engine.begin() as connection:
-        live = {report.name: read_report(connection, warehouse.store, report).rows for report in stored}
-        assert any(live.values())
-        for report in stored:
-            assert views.refresh(connection, report) is not None
-            shown = read_report(connection, warehouse.store, report)
-            assert shown.rows == live[report.name]
-            assert shown.stored_at == views.stored_at(connection, report)
-            assert "stored." in definition(connection, report.name)
-    with warehouse.engine.begin() as connection:
-        assert views.refresh(connection, MONTHS) is not None, "a second time, over the first"
-
-
-def test_a_stored_report_is_used_until_a_sync_has_ended(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    with warehouse.engine.begin() as connection:
-        views.refresh(connection, MONTHS)
-        connection.execute(text("UPDATE sales.orders SET status = 'cancelled'"))
-        assert read_report(connection, warehouse.store, MONTHS).rows
-        connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
-        assert not read_report(connection, warehouse.store, MONTHS).rows, (
-            "nobody has refreshed it, and it is not outdated"
-        )
-        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
-        connection.execute(text("UPDATE sales.orders SET status = 'completed'"))
-        assert read_report(connection, warehouse.store, MONTHS).rows
-
-
-def test_an_outdated_report_is_refreshed(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
-    first = bring_up_to_date(warehouse.engine, MONTHS, always=True)
-    assert bring_up_to_date(warehouse.engine, MONTHS) == first
-    sync_ends(warehouse)
-    second = bring_up_to_date(warehouse.engine, MONTHS)
-    assert first
-    assert second
-    assert second > first
-    with warehouse.engine.connect() as connection:
-        assert read_report(connection, warehouse.store, MONTHS).stored_at == second
-
-
-def test_a_reader_of_two_reports_is_in_nobodys_way(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    """Each refresh waits for readers of its view only while it has changed no other."""
-    changed: list[str] = []
-    make = views.refresh
-
-    def watched(connection: Connection, report: Report) -> datetime | None:
-        assert transaction_id(connection) is None, f"{changed[-1]} is not committed yet"
-        changed.append(report.name)
-        return make(connection, report)
-
-    bring_up_to_date(warehouse.engine, find_report("revenue_orders"), always=True)
-    bring_up_to_date(warehouse.engine, find_report("revenue_dates"), always=True)
-    sync_ends(warehouse)
-    large.setattr(views, "refresh", watched)
-    bring_up_to_date(warehouse.engine, MONTHS, always=True)
-    assert changed == ["revenue_orders", "revenue_dates", "revenue_by_month"]
-
-
-def sync_ends(warehouse: Warehouse) -> None:
-    """As if a sync had ended just now."""
-    with warehouse.engine.begin() as connection:
-        connection.execute(text("UPDATE sync.runs SET finished_at = clock_timestamp()"))
-
-
-def test_what_is_not_run_of_a_stored_report_costs_nothing(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    def tables_read() -> set[str]:
-        plan = connection.scalars(text("EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM reports.revenue_by_month"))
-        return {line.split(" on ")[1].split()[0] for line in plan if "Scan on" in line and "never" not in line}
-
-    with warehouse.engine.begin() as connection:
-        views.refresh(connection, MONTHS)
-        assert "revenue_by_month" in tables_read()
-        assert "orders" not in tables_read()
-        connection.execute(text("UPDATE sync.runs SET finished_at = now() + interval '1 second'"))
-        assert "orders" in tables_read()
-        assert "revenue_by_month" not in tables_read()
-
-
-def test_a_rebuild_does_away_with_stored_rows(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
-    with warehouse.engine.begin() as connection:
-        views.refresh(connection, MONTHS)
-        connection.execute(text("UPDATE sync.runs SET finished_at = now() - interval '1 day'"))
-    rebuild(SyncSession(settings=synced.settings, warehouse=warehouse, lock=SyncLock(warehouse)))
-    with warehouse.engine.connect() as connection:
-        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
-        assert "stored." not in definition(connection, MONTHS.name)
-
-
-def test_a_report_is_live_again_once_the_warehouse_is_not_large(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    with warehouse.engine.begin() as connection:
-        views.refresh(connection, MONTHS)
-        large.setattr(views, "STORED_ABOVE", 1000)
-        assert views.refresh(connection, MONTHS) is None
-        assert "stored." not in definition(connection, MONTHS.name)
-        assert connection.scalar(text("SELECT to_regclass('stored.revenue_by_month')")) is None
-        assert read_report(connection, warehouse.store, MONTHS).stored_at is None
-
-
-def test_a_new_time_zone_does_away_with_stored_rows(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    with warehouse.engine.begin() as connection:
-        views.refresh(connection, MONTHS)
-        assert views.set_timezone(connection, warehouse.store, "Pacific/Auckland") == "UTC"
-        rows = read_report(connection, warehouse.store, MONTHS)
-        assert (rows.stored_at, rows.timezone) == (None, "Pacific/Auckland")
-
-
-def test_a_report_that_rests_on_a_stored_one_refreshes_that_first(
-    synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch
-) -> None:
-    single, monthly = find_report("adjustments"), find_report("adjustments_by_month")
-    for report in (single, monthly):
-        bring_up_to_date(warehouse.engine, report, always=True)
-    with warehouse.engine.begin() as connection:
-        assert read_report(connection, warehouse.store, monthly).rows
-        connection.execute(text("UPDATE sales.order_status_history SET credit = 0, coupon = 0"))
-    sync_ends(warehouse)
-    newest = bring_up_to_date(warehouse.engine, monthly)
-    with warehouse.engine.connect() as connection:
-        assert not read_report(connection, warehouse.store, monthly).rows
-        below = views.stored_at(connection, single)
-        assert newest
-        assert below
-        assert below <= newest
-
-
-def test_what_is_not_to_be_stored_is_not(synced: Sync, warehouse: Warehouse, large: pytest.MonkeyPatch) -> None:
-    with warehouse.engine.begin() as connection:
-        assert views.refresh(connection, find_report("open_orders_by_age")) is None
-        assert "stored." not in definition(connection, "open_orders_by_age")

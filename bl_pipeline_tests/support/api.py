@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as it is told, and a call log that only remembers."""
+"""A small HTTP server that answers as it is set up, and a call log that only remembers."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def session_on(warehouse: Warehouse, settings: Settings, clock: Clock) -> Iterat
 
 @dataclass
 class World:
-    """A store, its API, a warehouse, and a clock that only moves when told to."""
+    """A store, its API, a warehouse, and a clock that only moves when a test moves it."""
 
     store: RememberingStore
     server: SandboxServer

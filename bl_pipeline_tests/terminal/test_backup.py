@@ -21,7 +21,7 @@ from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
-SCHEMAS = ("landing", "sales", "sync", "stored", "dagster")
+SCHEMAS = ("landing", "sales", "sync", "dagster")
 Everything = dict[str, list[Any]]
 
 

@@ -158,7 +158,7 @@ def meet(run: Callable[..., Process]) -> Callable[..., Ended]:
 def test_an_error_that_nobody_foresaw(
     command: str, plant: str, run: Callable[..., Process], bl: Bl, store: Store
 ) -> None:
-    """Caught: `bl sync`, `refresh` and `retry` never ended, and Ctrl-C was all that was told.
+    """Caught: `bl sync`, `refresh` and `retry` never ended, and Ctrl-C was all that was shown.
 
     Planted: a message that shows the error's own words, which quote a buyer.
     """

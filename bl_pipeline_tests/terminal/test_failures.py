@@ -45,19 +45,19 @@ def test_errors_of_postgres_are_reported_without_the_row_they_quote(
 ) -> None:
     wrapper = OperationalError if isinstance(error, psycopg.OperationalError) else ProgrammingError
     for each in (error, wrapper("INSERT ...", {"name": "Jane Roe"}, error)):
-        told = explain(each)
-        assert told is not None
-        assert told[0] == code
-        assert told[1].startswith(message)
-        assert "Jane" not in told[1]
-        assert "INSERT" not in told[1]
+        explained = explain(each)
+        assert explained is not None
+        assert explained[0] == code
+        assert explained[1].startswith(message)
+        assert "Jane" not in explained[1]
+        assert "INSERT" not in explained[1]
 
 
 def test_a_full_disk_is_reported_as_such_if_dagster_meets_it() -> None:
-    told = explain(OperationalError("INSERT ...", {}, DiskFullOfPsycopg2("could not extend file")))
-    assert told is not None
-    assert told[0] == 1
-    assert told[1].startswith("Postgres has no room left: could not extend file\n")
+    explained = explain(OperationalError("INSERT ...", {}, DiskFullOfPsycopg2("could not extend file")))
+    assert explained is not None
+    assert explained[0] == 1
+    assert explained[1].startswith("Postgres has no room left: could not extend file\n")
 
 
 def test_what_nobody_foresaw_is_not_explained_away() -> None:

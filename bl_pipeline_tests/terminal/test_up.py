@@ -76,8 +76,8 @@ def ask(port: int, query: str) -> Any:
 def status() -> dict[str, Any]:
     """What `bl status` says."""
     done = subprocess.run([*BL, "status", "--json"], capture_output=True, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 @pytest.mark.timeout(600)

@@ -200,16 +200,16 @@ def test_a_lock_lost_with_its_connection_is_noticed(warehouse: Warehouse) -> Non
 def test_who_waits_gets_the_lock_when_it_is_free(warehouse: Warehouse) -> None:
     holder, waiter = SyncLock(warehouse), SyncLock(warehouse)
     assert holder.try_acquire()
-    told: list[str] = []
+    seen: list[str] = []
 
     def wait(seconds: float) -> None:
-        if len(told) == 3:
+        if len(seen) == 3:
             holder.release()
-        told.append(f"slept {seconds:g}")
+        seen.append(f"slept {seconds:g}")
 
-    waiter.acquire(waiting=lambda: told.append("waiting"), sleep=wait)
+    waiter.acquire(waiting=lambda: seen.append("waiting"), sleep=wait)
 
-    assert told == ["waiting", "slept 1", "slept 1", "slept 1"]
+    assert seen == ["waiting", "slept 1", "slept 1", "slept 1"]
     assert waiter.taken
     waiter.release()
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 import bl_pipeline.warehouse
 from bl_pipeline.records import SyncRequest
+from bl_pipeline.reports.views import install_reports
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
@@ -106,3 +107,24 @@ def test_a_warehouse_of_an_earlier_release_is_upgraded_and_synced(
     assert len(orders) == len(store.sales) == result.orders_processed
     assert (result.success, result.orders_updated) == (True, 1)
     assert [request.path for request in server.requests] == ["/orders", "/orders", f"/orders/{changed}"]
+
+
+def test_stored_reports_become_live_and_what_is_built_on_them_stays(synced: Sync, warehouse: Warehouse) -> None:
+    """Planted: the tables dropped with CASCADE, which drops the seller's view; the digests left as they were."""
+    with warehouse.engine.begin() as connection:
+        before = connection.execute(text("SELECT * FROM reports.revenue_by_month ORDER BY 1, 2, 3, 4")).all()
+        for statement in (
+            "CREATE SCHEMA stored",
+            "ALTER TABLE sync.report_views ADD stored_at timestamptz",
+            "CREATE TABLE stored.revenue_by_month AS SELECT * FROM reports.revenue_by_month LIMIT 1",
+            "CREATE OR REPLACE VIEW reports.revenue_by_month AS SELECT * FROM stored.revenue_by_month",
+            "CREATE VIEW public.mine AS SELECT * FROM reports.revenue_by_month",
+        ):
+            connection.execute(text(statement))
+        migrate(connection, "0010")
+        install_reports(connection)
+
+        assert len(before) > 1
+        for view in ("reports.revenue_by_month", "public.mine"):
+            assert connection.execute(text(f"SELECT * FROM {view} ORDER BY 1, 2, 3, 4")).all() == before
+        assert connection.scalar(text("SELECT to_regnamespace('stored')")) is None

@@ -53,7 +53,7 @@ CROSS JOIN LATERAL (
         (ARRAY['DE', 'NL', 'US', 'GB', 'FR', 'BE', 'AT', 'IT', 'ES', 'PL', 'SE', 'CH'])[1 + (id / 7) % 12]
             AS country_code,
         (5 + 200 * power(random(), 4))::numeric(19, 4) AS subtotal
-) told
+) states
 CROSS JOIN LATERAL (
     SELECT
         CASE WHEN country_code = 'US' THEN round(subtotal * 0.0625, 2) ELSE 0 END AS tax,
