@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import wait
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Event
 
 from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
 from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
@@ -24,8 +24,9 @@ from bl_pipeline.sync.loading import (
     prepare,
     read_landed_order,
 )
-from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
+from bl_pipeline.sync.threads import as_they_come, in_threads
 from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, run_orders, runs, state
 from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
@@ -83,19 +84,19 @@ def _fetch_all(
                 stopped.set()
                 raise
 
-        futures = _in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
+        futures = in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
         try:
-            for future in _as_they_come(session, futures):
+            for future in as_they_come(session, futures):
                 try:
                     answers = future.result()
                 except STOPS as error:
                     session.stop(stop_for(error, session.clock()))
                 except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
-                    failures.append(failure(futures[future], error))
+                    failures.append(failure(futures[future].order_id, error))
                 else:
                     if answers is not None:
                         fetched.append(answers)
-                        session.progress.fetched(futures[future])
+                        session.progress.fetched(futures[future].order_id)
         except Exception:
             # An error of our own: no further order, but the calls under way are spent, and their answers land.
             stopped.set()
@@ -107,50 +108,6 @@ def _fetch_all(
             session.canceled.set()
             raise
     return fetched, failures
-
-
-def _as_they_come(
-    session: SyncSession, futures: Iterable[Future[FetchedOrder | None]]
-) -> Iterator[Future[FetchedOrder | None]]:
-    """The futures as they are done. Raises Interrupted as soon as the run was canceled, whatever is under way."""
-    left = set(futures)
-    while left:
-        done, left = wait(left, timeout=CANCEL_SEEN_WITHIN, return_when=FIRST_COMPLETED)
-        session.check_canceled()
-        yield from done
-
-
-def _in_threads(
-    count: int, fetch: Callable[[Fetch], FetchedOrder | None], planned: Iterable[Fetch]
-) -> dict[Future[FetchedOrder | None], str]:
-    """Fetch the orders on `count` threads; returns the order id by the future of its answers.
-
-    Unlike an executor's, these threads do not keep the process alive: an answer may take minutes, and whoever cancels
-    a run does not wait for it.
-    """
-    futures: dict[Future[FetchedOrder | None], str] = {}
-    waiting: deque[tuple[Future[FetchedOrder | None], Fetch]] = deque()
-    for order in planned:
-        future: Future[FetchedOrder | None] = Future()
-        futures[future] = order.order_id
-        waiting.append((future, order))
-
-    def work() -> None:
-        while True:
-            try:
-                future, order = waiting.popleft()
-            except IndexError:
-                return
-            try:
-                answers = fetch(order)
-            except BaseException as error:  # raised again by future.result()
-                future.set_exception(error)
-            else:
-                future.set_result(answers)
-
-    for number in range(min(count, len(futures))):
-        Thread(target=work, name=f"fetch_{number}", daemon=True).start()
-    return futures
 
 
 class _Fetcher:

@@ -11,6 +11,7 @@ from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import runs, state
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 
@@ -63,14 +64,15 @@ def ask_lists(session: SyncSession, run_id: str, *, include_filed: bool) -> dict
     """The sales in BrickLink's list of unfiled orders, and in that of filed ones, by order id; nothing is stored.
 
     `run_id` is the run that the ledger notes with the calls. Raises BudgetExhausted, before any call, if not all lists
-    can be asked; BrickLinkError; and SettingsError if the orders are stored under another name of the store.
+    can be asked; BrickLinkError; SettingsError if the orders are stored under another name of the store; and
+    Interrupted if the run was canceled.
     """
     session.check_store()
     usage = session.usage()
     if usage.left < (2 if include_filed else 1):
         raise BudgetExhausted(usage.next_reset_at)
     with session.client(run_id) as client:
-        listed = _read_lists(client, include_filed=include_filed)
+        listed = in_a_thread(session, lambda: _read_lists(client, include_filed=include_filed))
     session.check_store(listed)
     return listed
 

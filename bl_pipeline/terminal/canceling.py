@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bl_pipeline.warehouse.runs import Run
 
 STOP_TIMEOUT = 30.0
-"""Seconds to wait for the run to end; it may have to wait for an answer of BrickLink first."""
+"""Seconds to wait for the run to end: it sees the request within one, unless it waits for the database."""
 START_TIMEOUT = 20.0
 """Seconds to wait for a run to be noted if the store's lock is taken: a sync takes it some seconds before."""
 
@@ -50,7 +50,7 @@ class Canceled:
             lines.append(
                 f"Canceled: {name}. What was stored is kept, and the next sync goes on from there."
                 if self.ended
-                else f"Asked to stop: {name}. It makes no further call, and ends when the last one has been answered."
+                else f"Asked to stop: {name}. It makes no further call, and ends with its step."
             )
         elif self.busy:
             lines.append(

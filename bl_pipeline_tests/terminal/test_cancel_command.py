@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -16,9 +18,12 @@ import pytest
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.standing import newest_event
-from bl_pipeline.records import RunStatus
+from bl_pipeline.records import RunStatus, SyncRequest
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.planning import forecast_sync
+from bl_pipeline.sync.session import open_session
 from bl_pipeline.terminal import canceling
 from bl_pipeline.terminal.canceling import cancel_store
 from bl_pipeline.warehouse import runs
@@ -172,24 +177,61 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
     assert waits.count("waiting") == (0 if died_before else 1)
 
 
-def test_a_sync_that_is_starting_is_canceled(bl: Bl, server: SandboxServer, warehouse: Warehouse) -> None:
-    """Planted: a `bl cancel` that sees the lock and no run, and goes."""
-    # The sync cannot end by itself meanwhile, and no answer outlasts the patience of `bl cancel`.
-    server.latency = 2.0
+@pytest.mark.parametrize("calls", [0, 1, 2], ids=["starting", "first list", "second list"])
+def test_a_sync_that_starts_or_waits_for_its_lists_is_canceled(
+    calls: int, bl: Bl, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """Planted: a `bl cancel` that sees the lock and no run, and goes. Caught: a wait for a list that nothing ends."""
+    slow_from(server, max(calls, 1))
 
-    def is_starting() -> bool:
+    def has_come_so_far() -> bool:
         with warehouse.engine.connect() as connection:
-            return is_syncing(connection, warehouse.store)
+            return is_syncing(connection, warehouse.store) and len(server.requests) >= calls
 
     with subprocess.Popen([*BL, "sync"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: is_starting() or process.poll() is not None)
+            wait_until(lambda: has_come_so_far() or process.poll() is not None)
             assert json_of(expect(bl("cancel", "--json"), 0))["ended"] is True
             _, err = process.communicate(timeout=SLOW)
         finally:
             process.kill()
     assert "Error: Canceled by bl cancel." in err
     assert statuses("sync.runs") == ["canceled"]
+    # The call that was under way is spent, and there is no other one.
+    assert len(server.requests) == calls or calls == 0
+    with warehouse.engine.connect() as connection:
+        outcomes = list(connection.exec_driver_sql("SELECT outcome FROM sync.api_calls ORDER BY call_id").scalars())
+    assert outcomes == ["ok", None][-calls:] if calls else outcomes in ([], [None])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, None], ids=["ctrl-c", "canceled"])
+def test_a_plan_that_waits_for_its_lists_is_canceled(
+    signum: signal.Signals | None, settings: Settings, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """In this process, so that it goes on afterwards. Planted: a thread that asks for the second list afterwards."""
+    answer = threading.Event()
+
+    def wait(_request: object) -> None:
+        answer.wait(SLOW)
+
+    server.on_request = wait
+    with open_session(settings) as session:
+
+        def cancel() -> None:
+            wait_until(lambda: len(server.requests) == 1)
+            session.canceled.set() if signum is None else os.kill(os.getpid(), signum)
+
+        canceler = threading.Thread(target=cancel)
+        canceler.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt if signum else Interrupted):
+            forecast_sync(session, SyncRequest())
+        assert time.monotonic() - began < SLOW, "it waited for an answer"
+        canceler.join()
+        answer.set()
+        wait_until(lambda: not any(thread.name == "fetch_0" for thread in threading.enumerate()))
+        assert len(server.requests) == 1
+        assert session.usage().used == 1
 
 
 @pytest.mark.parametrize("moment", ["before a call", "in a wait"])
