@@ -64,7 +64,7 @@ class Canceled:
 def cancel(as_json: Json = False) -> None:
     """Cancel the running sync of the store, and withdraw a full sync that is still open."""
     settings = load_settings()
-    from bl_pipeline.warehouse.database import open_warehouse
+    from bl_pipeline.warehouse.database import NothingStored, open_warehouse, refuse_unmade
 
     def waiting() -> None:
         c.stderr().print(
@@ -73,9 +73,13 @@ def cancel(as_json: Json = False) -> None:
             soft_wrap=True,
         )
 
-    with open_warehouse(settings, for_writing=True) as warehouse:
-        c.show_times_in(warehouse.timezone)
-        done = cancel_store(warehouse, waiting=waiting)
+    try:
+        refuse_unmade(settings)
+        with open_warehouse(settings, for_writing=True) as warehouse:
+            c.show_times_in(warehouse.timezone)
+            done = cancel_store(warehouse, waiting=waiting)
+    except NothingStored:
+        done = Canceled(None, ended=False, busy=False, full_syncs=0)
     c.print_json(done.as_dict()) if as_json else c.show(done.message)
 
 

@@ -30,9 +30,10 @@ def backup(file: BackupFile) -> None:
     settings = load_settings()
     from bl_pipeline.warehouse.backup import back_up
     from bl_pipeline.warehouse.connections import open_engine
-    from bl_pipeline.warehouse.database import postgres_url, refuse_poolers, refused_clearly
+    from bl_pipeline.warehouse.database import postgres_url, refuse_poolers, refuse_unmade, refused_clearly
     from bl_pipeline.warehouse.new_file import remove_unfinished
 
+    refuse_unmade(settings)
     file = file.expanduser().absolute()
     for unfinished in remove_unfinished(file.parent):
         show(f"An earlier backup was not completed. What it had written was removed: {unfinished}")
@@ -131,8 +132,9 @@ def rename_store(
     settings, new = load_settings(bl_store=old), load_settings(bl_store=new).bl_store
     old = settings.bl_store
     from bl_pipeline.warehouse import stores
-    from bl_pipeline.warehouse.database import open_warehouse
+    from bl_pipeline.warehouse.database import open_warehouse, refuse_unmade
 
+    refuse_unmade(settings)
     with open_warehouse(settings, for_writing=True) as warehouse, ExitStack() as stack:
         lock_stores(stack, warehouse.engine, {old, new})
         with warehouse.engine.begin() as connection:

@@ -27,7 +27,7 @@ from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import conninfo_of, open_connection, session_statement
-from bl_pipeline.warehouse.database import known_revisions
+from bl_pipeline.warehouse.database import NothingStored, known_revisions
 from bl_pipeline.warehouse.ledger import WINDOW
 from bl_pipeline.warehouse.new_file import new_file
 
@@ -102,7 +102,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     """Write the warehouse at `url` into a new file, readable by its owner only.
 
     `binaries` is the folder of pg_dump; without it, it is looked for as the embedded server's programs are. Raises
-    BackupError if the file is there already, the warehouse has no tables, or pg_dump is too old or fails.
+    NothingStored if there are no tables, and BackupError if the file is there already, or pg_dump is too old or fails.
     """
     _refuse_to_overwrite(file)
     with ExitStack() as stack:
@@ -111,7 +111,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
         connection.read_only = True
         names = _tables(connection)
         if "sync.alembic_version" not in names:
-            raise BackupError("There is no warehouse in this database yet, so there is nothing to back up.")
+            raise NothingStored
         server = connection.info.server_version // 10000
         folder, version = _programs(binaries, at_least=server)
         snapshot = connection.execute("SELECT pg_export_snapshot()").fetchone()

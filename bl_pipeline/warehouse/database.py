@@ -88,6 +88,12 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
         yield make_url(lease.url)
 
 
+def refuse_unmade(settings: Settings) -> None:
+    """Raise NothingStored if the warehouse is an embedded Postgres that was never made: whoever asks makes none."""
+    if settings.postgres_url is None and not embedded.exists(settings.bl_home):
+        raise NothingStored
+
+
 @contextmanager
 def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator[Warehouse]:
     """The store's warehouse, its tables up to date; `for_writing` if something will be stored.
@@ -113,8 +119,7 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
     Raises as `open_warehouse`, and NothingStored or OutdatedWarehouse if there are no tables that it could read.
     """
-    if settings.postgres_url is None and not embedded.exists(settings.bl_home):
-        raise NothingStored
+    refuse_unmade(settings)
     with postgres_url(settings) as url, _engine(settings, url, lock_timeout=READING_LOCK_TIMEOUT) as engine:
         engine = engine.execution_options(postgresql_readonly=True)  # noqa: PLW2901
         with refused_clearly(url):

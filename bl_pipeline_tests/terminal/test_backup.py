@@ -309,5 +309,5 @@ def test_a_backup_goes_from_a_new_postgres_to_an_old_one_and_back(
 
 
 def test_an_empty_database_has_nothing_to_back_up(bl: Bl, other_url: str, file: Path) -> None:
-    assert "nothing to back up" in expect(bl("backup", str(file), BL_DATABASE_URL=other_url), 1).stderr
+    assert "nothing was synced yet" in expect(bl("backup", str(file), BL_DATABASE_URL=other_url), 1).stderr
     assert not file.exists()

@@ -12,9 +12,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
+from typer.main import get_command
 
 from bl_pipeline.postgres.binaries import installed
 from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse import database
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
@@ -35,6 +38,16 @@ READING = [
     ["report", "revenue_by_year", "--png", "picture.png"],
 ]
 """Every command that reads, in its ways."""
+LOOKING = [
+    ["backup", "warehouse.zip"],
+    ["cancel"],
+    ["cancel", "--json"],
+    ["rename-store", "a", "b"],
+    ["upgrade-postgres"],
+]
+"""Commands that change nothing if nothing is there."""
+MAKING = {"sync", "refresh", "retry", "plan", "doctor", "rebuild", "restore", "up", "demo", "sandbox"}
+"""Those that store something, or count calls, and so make what they need; the last two elsewhere."""
 TOKYO = {"BL_TIMEZONE": "Asia/Tokyo"}
 
 
@@ -116,12 +129,24 @@ def test_reports_of_another_release(synced_bl: Bl) -> None:
     expect(synced_bl("report", "revenue_by_month"), 0)
 
 
-def test_no_embedded_postgres_is_made_to_read_from(bl: Bl, isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", get_command(app).commands)  # type: ignore[attr-defined]
+def test_no_folder_is_made_to_read_from(name: str, bl: Bl, isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever looks at a BL_HOME that is not there makes none. Caught: `bl backup` and `bl cancel` started a server."""
     home = tmp_path / "nowhere"
     isolated.setenv("BL_DATABASE_URL", "")
     isolated.setenv("BL_HOME", str(home))
-    assert "No sync of this store was complete yet" in expect(bl("status"), 0).stdout
-    assert not home.exists()
+    if name in MAKING:
+        # Without credentials none of these has anything to make.
+        changed, cases = dict.fromkeys(CREDENTIAL_VARIABLES, ""), [[name, "1"] if name == "refresh" else [name]]
+        cases = [] if name in ("doctor", "rebuild", "restore", "demo", "sandbox") else cases
+    else:
+        changed, cases = {}, [words for words in [*READING, *LOOKING] if words[0] == name]
+        assert cases, "neither among the commands that read, nor among those that make what they need"
+    for words in cases:
+        result = bl(*(word.replace("ID", "15646315") for word in words), **changed)
+        assert result.exit_code in ((2,) if name in MAKING else (0, 1)), (words, result.stderr)
+        assert "Traceback" not in result.stderr
+        assert not list(tmp_path.iterdir()), words
 
 
 def test_a_sync_sets_the_time_zone_and_says_so(bl: Bl, store: Store) -> None:
