@@ -22,7 +22,16 @@ from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
-from bl_pipeline.warehouse.ledger import Budget, CallLedger, Usage, count_run_calls, hash_key, ledger_key, read_usage
+from bl_pipeline.warehouse.ledger import (
+    Budget,
+    CallLedger,
+    KeyHashes,
+    Usage,
+    count_run_calls,
+    hash_key,
+    ledger_key,
+    read_usage,
+)
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.sales import count_rows
 
@@ -240,7 +249,7 @@ class SyncSession:
 class _Calls(CallLedger):
     """The ledger of a session: a run that was canceled makes no further call."""
 
-    def __init__(self, session: SyncSession, *, key: str, run_id: str) -> None:
+    def __init__(self, session: SyncSession, *, key: KeyHashes, run_id: str) -> None:
         super().__init__(
             session.warehouse.engine, key=key, store=session.warehouse.store, run_id=run_id, budget=session.budget
         )

@@ -37,6 +37,7 @@ SCHEMAS = (*tables.SCHEMAS, "dagster")
 _MANIFEST, _DUMP = "manifest.json", "warehouse.dump"
 _FORMAT = 1
 _CHUNK = 1 << 20
+_KEY = "key_hash"
 _LOCK_TIMEOUT = timedelta(minutes=1)
 
 
@@ -233,15 +234,15 @@ def look_at_target(url: URL) -> Target:
 def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     """Replace the warehouse at `url` by the backup, and check its counts and sums; returns what was checked.
 
-    Calls of the last day that the backup does not know stay in the ledger: they are spent. The caller has checked that
-    no sync runs, and that what is there may be replaced. Raises BackupError, and has changed nothing, if anything
-    fails.
+    Calls of the last day that the backup does not know stay in the ledger: they are spent, for their API key. The
+    caller has checked that no sync runs, and that what is there may be replaced. Raises BackupError, and has changed
+    nothing, if anything fails.
     """
     manifest = read_manifest(file)
     folder, _ = _programs(binaries, at_least=major(manifest.dumped_with))
     conninfo, environment = access(conninfo_of(url))
     with open_connection(url) as connection:
-        keeps_calls = "sync.api_calls" in _tables(connection)
+        kept = _kept_columns({*_tables(connection)}, {*manifest.rows})
         set_up = session_statement(connection.info.server_version)
     with ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(file))
@@ -262,7 +263,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
         )
         try:
             psql.write(f"{set_up};\n")
-            psql.write(_before(keeps_calls=keeps_calls))
+            psql.write(_before(kept))
             damage = _feed(archive, reader)
             _relay(reader.stdout, psql)
             if damage() or reader.wait() != 0:
@@ -270,7 +271,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
                     f"{file} is damaged, and was not restored: {damage() or reader.complaint()}\n"
                     "What was there is unchanged. Use another backup."
                 )
-            psql.write(_after(manifest, keeps_calls=keeps_calls))
+            psql.write(_after(manifest, kept))
         except BrokenPipeError:
             pass  # psql has given up, and says why
         psql.stdin.close()
@@ -279,28 +280,47 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     return manifest
 
 
-def _before(*, keeps_calls: bool) -> str:
-    kept = f"""
-        CREATE TEMPORARY TABLE kept_calls ON COMMIT DROP AS
-        SELECT store, run_id, started_at, finished_at, method, path, outcome FROM sync.api_calls
+def _kept_columns(there: set[str], restored: set[str]) -> str:
+    """The columns of the calls that stay, by the tables that are there and those of the backup; empty if none stays.
+
+    Before the ledger knew the API key of a call, calls had no key: then they count for every key.
+    """
+    if "sync.api_calls" not in there & restored:
+        return ""
+    columns = "store, run_id, started_at, finished_at, method, path, outcome"
+    return f"{columns}, {_KEY}, counted_at" if "sync.api_key_salt" in there & restored else columns
+
+
+def _before(kept: str) -> str:
+    calls = f"""
+        CREATE TEMPORARY TABLE kept_calls ON COMMIT DROP AS SELECT {kept} FROM sync.api_calls
         WHERE started_at > now() - interval '{WINDOW.total_seconds():.0f} seconds';
     """
+    salts = "CREATE TEMPORARY TABLE kept_salts ON COMMIT DROP AS SELECT salt FROM sync.api_key_salt;"
     return f"""
         BEGIN;
         SET LOCAL lock_timeout = '{_LOCK_TIMEOUT.total_seconds():.0f}s';
-        {kept if keeps_calls else ""}
+        {calls if kept else ""}
+        {salts if _KEY in kept else ""}
         DROP SCHEMA IF EXISTS {", ".join(SCHEMAS)} CASCADE;
     """
 
 
-def _after(manifest: Manifest, *, keeps_calls: bool) -> str:
+def _after(manifest: Manifest, kept: str) -> str:
     expected = sql.Literal(json.dumps(manifest.contents)).as_string()
-    calls = """
-        INSERT INTO sync.api_calls (store, run_id, started_at, finished_at, method, path, outcome)
-        SELECT * FROM pg_temp.kept_calls k WHERE NOT EXISTS (
+    calls = f"""
+        INSERT INTO sync.api_calls ({kept})
+        SELECT {kept} FROM pg_temp.kept_calls k WHERE NOT EXISTS (
             SELECT FROM sync.api_calls c
             WHERE (c.store, c.run_id, c.started_at, c.path) = (k.store, k.run_id, k.started_at, k.path)
         );
+    """
+    # Hashed with the salts that were there before: the ledger knows a key with each salt that it has.
+    salts = """
+        UPDATE sync.api_key_salt s SET salt = concat_ws(' ', s.salt, (
+            SELECT string_agg(old, ' ') FROM pg_temp.kept_salts k, string_to_table(k.salt, ' ') old
+            WHERE old <> ALL (string_to_array(s.salt, ' '))
+        ));
     """
     return f"""
         DO $check$ BEGIN
@@ -308,7 +328,8 @@ def _after(manifest: Manifest, *, keeps_calls: bool) -> str:
                 RAISE EXCEPTION 'counts or sums differ from those of the backup';
             END IF;
         END $check$;
-        {calls if keeps_calls else ""}
+        {calls if kept else ""}
+        {salts if _KEY in kept else ""}
         COMMIT;
     """
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import CLOCKS_DIFFER, correct_future_calls
+from bl_pipeline.warehouse.ledger import CLOCKS_DIFFER, KeyHashes, correct_future_calls
 
 _CORRECTIONS = (
     """
@@ -27,8 +27,8 @@ _CORRECTIONS = (
 )
 
 
-def correct_future_times(connection: Connection, warehouse: Warehouse, key: str | None, now: datetime) -> None:
-    """Set stored times that are in the future to `now`: of calls of the API key (by its hash), of the store's runs,
+def correct_future_times(connection: Connection, warehouse: Warehouse, key: KeyHashes, now: datetime) -> None:
+    """Set stored times that are in the future to `now`: of calls of the API key, of the store's runs,
     of open full syncs, and when orders were fetched.
 
     An order whose last failure is in the future is tried again anyway.

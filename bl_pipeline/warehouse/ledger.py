@@ -1,7 +1,8 @@
 """The call ledger: every attempt counted before it is sent, over the rolling 24 hours, by all processes.
 
 The budget is that of the API key, whatever the stores are called that use it. The key itself is never stored: the
-ledger knows it by a hash with a salt of the warehouse. A call whose key is not known counts for every key.
+ledger knows it by a hash with a salt of the warehouse. A call whose key is not known counts for every key. A warehouse
+that was restored over another one has the salts of both, with a blank between: it knows the calls of both.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _CORRECTION_HOLDS = timedelta(days=30)
 
 CALLS_WORTH_STARTING = 4
 """Two lists, an order and its items: with fewer calls left a sync gets nothing done."""
+
+
+KeyHashes = list[str]
+"""An API key as the ledger knows it: its hash with each salt, the warehouse's own first; empty if it is not known."""
 
 
 class BudgetExhausted(Exception):
@@ -60,17 +65,17 @@ class Usage:
     """Of the calls used those that are dated in the future: the clock was ahead when they were made."""
 
 
-def hash_key(connection: Connection, consumer_key: str) -> str:
-    """The hash by which the ledger knows an API key."""
-    salt = connection.scalar(text("SELECT salt FROM sync.api_key_salt"))
-    return hashlib.blake2b(consumer_key.encode(), key=str(salt).encode(), digest_size=16).hexdigest()
+def hash_key(connection: Connection, consumer_key: str) -> KeyHashes:
+    """An API key as the ledger knows it."""
+    salts = str(connection.scalar(text("SELECT salt FROM sync.api_key_salt"))).split()
+    return [hashlib.blake2b(consumer_key.encode(), key=salt.encode(), digest_size=16).hexdigest() for salt in salts]
 
 
-def ledger_key(connection: Connection, settings: Settings, store: str) -> str | None:
-    """The hash of the key in the settings; without one, of the key of the store's last call; None if not known."""
+def ledger_key(connection: Connection, settings: Settings, store: str) -> KeyHashes:
+    """The key in the settings; without one, the key of the store's last call."""
     if settings.bricklink_consumer_key is not None:
         return hash_key(connection, settings.bricklink_consumer_key.get_secret_value())
-    key: str | None = connection.scalar(
+    last = connection.scalars(
         text(
             """
             SELECT key_hash FROM sync.api_calls WHERE store = :store AND key_hash IS NOT NULL
@@ -79,13 +84,13 @@ def ledger_key(connection: Connection, settings: Settings, store: str) -> str | 
         ),
         {"store": store},
     )
-    return key
+    return list(last)
 
 
 class CallLedger:
-    """The ledger of one API key (by its hash), written for one run of a store."""
+    """The ledger of one API key, written for one run of a store."""
 
-    def __init__(self, engine: Engine, *, key: str, store: str, run_id: str, budget: Budget) -> None:
+    def __init__(self, engine: Engine, *, key: KeyHashes, store: str, run_id: str, budget: Budget) -> None:
         self._engine = engine
         self._key = key
         self._store = store
@@ -100,20 +105,21 @@ class CallLedger:
         with self._engine.begin() as connection:
             # Counting and adding must be one step for all processes: else two could use the same last call.
             connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :key, 0))"),
-                {"key": self._key},
+                text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :own, 0))"),
+                {"own": self._key[0]},
             )
             call_id = connection.scalar(
                 text(
                     f"""
                     INSERT INTO sync.api_calls (key_hash, store, run_id, started_at, method, path)
-                    SELECT :key, :store, :run_id, :now, :method, :path
+                    SELECT :own, :store, :run_id, :now, :method, :path
                     WHERE (SELECT count(*) FROM ({_COUNTED}) counted) < :allowed
                     RETURNING call_id
                     """
                 ),
                 {
                     **_counted(self._key, now),
+                    "own": self._key[0],
                     "store": self._store,
                     "run_id": self._run_id,
                     "method": method,
@@ -143,16 +149,16 @@ _COUNTED = """
             ELSE counted_at
         END AS counts_from
     ) corrected
-    WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :since AND counts_from > :since
+    WHERE (key_hash = ANY(CAST(:key AS text[])) OR key_hash IS NULL) AND started_at > :since AND counts_from > :since
 """
 
 
-def _counted(key: str | None, now: datetime) -> dict[str, object]:
+def _counted(key: KeyHashes, now: datetime) -> dict[str, object]:
     return {"key": key, "now": now, "since": now - WINDOW, "too_long_ago": now - _CORRECTION_HOLDS}
 
 
-def read_usage(connection: Connection, key: str | None, budget: Budget, now: datetime) -> Usage:
-    """The calls of the API key (by its hash) in the last 24 hours, how many are left, and when enough are free.
+def read_usage(connection: Connection, key: KeyHashes, budget: Budget, now: datetime) -> Usage:
+    """The calls of the API key in the last 24 hours, how many are left, and when enough are free.
 
     Without a key only the calls count whose key is not known.
     """
@@ -174,13 +180,13 @@ def read_usage(connection: Connection, key: str | None, budget: Budget, now: dat
     return Usage(used, left, budget.limit, budget.reserve, next_reset_at, ahead)
 
 
-def correct_future_calls(connection: Connection, key: str | None, now: datetime) -> None:
+def correct_future_calls(connection: Connection, key: KeyHashes, now: datetime) -> None:
     """Let calls that are dated in the future, by a clock that was ahead, count from now: for a day, not for longer."""
     connection.execute(
         text(
             """
             UPDATE sync.api_calls SET counted_at = :now
-            WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :latest
+            WHERE (key_hash = ANY(CAST(:key AS text[])) OR key_hash IS NULL) AND started_at > :latest
               AND coalesce(counted_at, started_at) > :latest
             """
         ),

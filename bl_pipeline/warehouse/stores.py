@@ -8,6 +8,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import PLATFORM
+from bl_pipeline.warehouse.ledger import KeyHashes
 
 
 def stores_with_orders(connection: Connection) -> list[str]:
@@ -15,8 +16,8 @@ def stores_with_orders(connection: Connection) -> list[str]:
     return list(connection.scalars(text("SELECT DISTINCT store FROM sync.order_state ORDER BY 1")))
 
 
-def other_name_of_key(connection: Connection, store: str, key: str) -> str | None:
-    """The store that has used this API key (by its hash) and has orders, if `store` itself has none; else None."""
+def other_name_of_key(connection: Connection, store: str, key: KeyHashes) -> str | None:
+    """The store that has used this API key and has orders, if `store` itself has none; else None."""
     others = stores_with_orders(connection)
     if store in others:
         return None
@@ -24,7 +25,7 @@ def other_name_of_key(connection: Connection, store: str, key: str) -> str | Non
         text(
             """
             SELECT store FROM unnest(CAST(:others AS text[])) AS other (store)
-            WHERE EXISTS (SELECT FROM sync.api_calls c WHERE c.store = other.store AND c.key_hash = :key)
+            WHERE EXISTS (SELECT FROM sync.api_calls c WHERE c.store = other.store AND c.key_hash = ANY(:key))
             ORDER BY 1 LIMIT 1
             """
         ),

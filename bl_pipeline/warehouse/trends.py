@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.ledger import KeyHashes
 
 
-def calls_by_hour(connection: Connection, key: str | None, now: datetime, *, hours: int = 24) -> list[int]:
-    """Calls of the API key (by its hash) in each of the last hours, counted back from `now`; the latest is the last."""
+def calls_by_hour(connection: Connection, key: KeyHashes, now: datetime, *, hours: int = 24) -> list[int]:
+    """Calls of the API key in each of the last hours, counted back from `now`; the latest is the last."""
     rows = connection.execute(
         text(
             """
             SELECT floor(extract(epoch FROM CAST(:now AS timestamptz) - started_at) / 3600)::int, count(*)
             FROM sync.api_calls
-            WHERE (key_hash = CAST(:key AS text) OR key_hash IS NULL) AND started_at > :since AND started_at <= :now
+            WHERE (key_hash = ANY(CAST(:key AS text[])) OR key_hash IS NULL)
+              AND started_at > :since AND started_at <= :now
             GROUP BY 1
             """
         ),

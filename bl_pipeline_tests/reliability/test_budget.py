@@ -208,7 +208,7 @@ def _spend(settings: Settings, budget: Budget, together: Barrier) -> None:
     with open_warehouse(settings) as warehouse, ThreadPoolExecutor(3) as pool:
 
         def spend(key: str) -> None:
-            ledger = CallLedger(warehouse.engine, key=key, store="main", run_id="r", budget=budget)
+            ledger = CallLedger(warehouse.engine, key=[key], store="main", run_id="r", budget=budget)
             for _ in range(20):
                 try:
                     ledger.end(ledger.begin("GET", "/orders", NOW), "ok", NOW)
@@ -230,7 +230,7 @@ def test_processes_that_race_for_the_last_calls_never_overspend(settings: Settin
         assert process.exitcode == 0
 
     with warehouse.engine.connect() as connection:
-        assert [read_usage(connection, key, budget, NOW).used for key in KEYS] == [budget.allowed] * len(KEYS)
+        assert [read_usage(connection, [key], budget, NOW).used for key in KEYS] == [budget.allowed] * len(KEYS)
         ok = connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE outcome = 'ok'"))
         assert ok == budget.allowed * len(KEYS)
 

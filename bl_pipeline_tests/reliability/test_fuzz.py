@@ -64,7 +64,9 @@ class CannedSession(SyncSession):
     def client(self, run_id: str) -> BrickLinkClient:
         return BrickLinkClient(
             Credentials("key", "secret", "token", "token secret"),
-            CallLedger(self.warehouse.engine, key="key", store=self.warehouse.store, run_id=run_id, budget=self.budget),
+            CallLedger(
+                self.warehouse.engine, key=["key"], store=self.warehouse.store, run_id=run_id, budget=self.budget
+            ),
             base_url=API_URL,
             retry=RetryPolicy(jitter=Random(1), max_failures_in_a_row=10**6),
             clock=self.clock,

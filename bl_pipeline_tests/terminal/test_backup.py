@@ -18,6 +18,7 @@ import pytest
 from bl_pipeline.postgres.binaries import installed
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
+from bl_pipeline_tests.terminal.test_reading_changes_nothing import migrated_to
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,63 @@ def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: s
     expect(synced_bl("restore", "--replace", str(file)), 0)
     assert everything(database_url, but="sync.api_calls") == before
     assert json_of(expect(synced_bl("status", "--json"), 0))["calls"]["used"] == calls["used"]
+
+
+def used(bl: Bl, key: str, url: str) -> int:
+    """The calls that count for an API key."""
+    return int(
+        json_of(expect(bl("status", "--json", BRICKLINK_CONSUMER_KEY=key, BL_DATABASE_URL=url), 0))["calls"]["used"]
+    )
+
+
+def test_calls_count_for_their_api_key_after_a_restore(
+    synced_bl: Bl, credentials: dict[str, str], other_url: str, database_url: str, file: Path
+) -> None:
+    """On a new installation, with a salt of its own: calls made before and after the backup, here and there.
+
+    Planted: the key of the calls that stay forgotten, which then count for every key; the salt that they were hashed
+    with lost, so that they count for none.
+    """
+    key = credentials["BRICKLINK_CONSUMER_KEY"]
+    expect(synced_bl("doctor"), 0)
+    in_backup = used(synced_bl, key, database_url)
+    assert in_backup == 1
+    expect(synced_bl("backup", str(file)), 0)
+    expect(synced_bl("doctor", BL_DATABASE_URL=other_url), 0)
+    expect(synced_bl("doctor", BL_DATABASE_URL=other_url, BRICKLINK_CONSUMER_KEY="another"), 5)
+    assert (used(synced_bl, key, other_url), used(synced_bl, "another", other_url)) == (1, 1)
+
+    for times in (1, 2):
+        expect(synced_bl("restore", "--replace", str(file), BL_DATABASE_URL=other_url), 0)
+        counted = {name: used(synced_bl, name, other_url) for name in (key, "another", "a third")}
+        assert counted == {key: in_backup + times, "another": 1, "a third": 0}
+        # This one is hashed with the first salt of two.
+        expect(synced_bl("doctor", BL_DATABASE_URL=other_url), 0)
+    with psycopg.connect(other_url) as connection:
+        ((salts,),) = connection.execute("SELECT salt FROM sync.api_key_salt")
+    assert len(salts.split()) == 2
+    # And back, where it all began.
+    expect(synced_bl("backup", f"{file}.2", BL_DATABASE_URL=other_url), 0)
+    expect(synced_bl("restore", "--replace", f"{file}.2"), 0)
+    assert used(synced_bl, key, database_url) == used(synced_bl, key, other_url)
+    assert used(synced_bl, "another", database_url) == 1
+
+
+def test_calls_stay_spent_after_a_backup_of_an_older_release(
+    synced_bl: Bl, credentials: dict[str, str], other_url: str, database_url: str, file: Path,
+    isolated: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Which knew no key of a call: it counts for every one, as unknown ones do. Planted: a column that is not there."""
+    with isolated.context() as patch:
+        patch.setenv("BL_DATABASE_URL", other_url)
+        migrated_to("0003")
+    expect(synced_bl("backup", str(file), BL_DATABASE_URL=other_url), 0)
+    expect(synced_bl("doctor"), 0)
+    with psycopg.connect(database_url) as connection:
+        ((calls,),) = connection.execute("SELECT count(*) FROM sync.api_calls")
+    expect(synced_bl("restore", "--replace", str(file)), 0)
+    for key in (credentials["BRICKLINK_CONSUMER_KEY"], "another"):
+        assert used(synced_bl, key, database_url) == calls
 
 
 def cut(content: bytes) -> bytes:

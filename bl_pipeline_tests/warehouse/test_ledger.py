@@ -34,12 +34,12 @@ NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 def ledger(
     warehouse: Warehouse, *, key: str = "key", limit: int = 10, reserve: int = 0, run_id: str = "run"
 ) -> CallLedger:
-    return CallLedger(warehouse.engine, key=key, store=warehouse.store, run_id=run_id, budget=Budget(limit, reserve))
+    return CallLedger(warehouse.engine, key=[key], store=warehouse.store, run_id=run_id, budget=Budget(limit, reserve))
 
 
 def usage(warehouse: Warehouse, now: datetime, *, key: str | None = "key", limit: int = 10, reserve: int = 0) -> Usage:
     with warehouse.engine.connect() as connection:
-        return read_usage(connection, key, Budget(limit, reserve), now)
+        return read_usage(connection, [key] if key else [], Budget(limit, reserve), now)
 
 
 def test_a_call_is_counted_before_it_is_sent(warehouse: Warehouse) -> None:
@@ -162,19 +162,19 @@ def test_the_ledger_knows_a_key_by_a_hash_that_only_this_warehouse_can_make(
         assert ledger_key(connection, settings, "main") == hash_key(connection, settings.credential_values()[0])
     other = load_settings(_env_file=None, bl_database_url=empty_database_url)
     with open_warehouse(other) as another, another.engine.connect() as connection:
-        assert hash_key(connection, "one") not in ("one", hashes[0])
+        assert hash_key(connection, "one") not in (["one"], hashes[0])
 
 
 def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: Warehouse, database_url: str) -> None:
     """Planted: no usage shown."""
     without = load_settings(_env_file=None, bl_database_url=database_url)
     with warehouse.engine.connect() as connection:
-        assert ledger_key(connection, without, "main") is None
+        assert ledger_key(connection, without, "main") == []
     for key in ("old", "new"):
         ledger(warehouse, key=key).begin("GET", "/", NOON)
     ledger(Warehouse(warehouse.engine, "other"), key="others").begin("GET", "/", NOON)
     with warehouse.engine.connect() as connection:
-        assert ledger_key(connection, without, "main") == "new"
+        assert ledger_key(connection, without, "main") == ["new"]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=10), timedelta(days=400)], ids=str)
@@ -219,7 +219,7 @@ def test_a_clock_that_was_far_behind_frees_no_call(warehouse: Warehouse) -> None
 
 def correct(warehouse: Warehouse, now: datetime) -> None:
     with warehouse.engine.begin() as connection:
-        correct_future_calls(connection, "key", now)
+        correct_future_calls(connection, ["key"], now)
 
 
 def test_a_budget_of_nothing_never_resets(warehouse: Warehouse) -> None:
@@ -274,7 +274,7 @@ import sys
 from datetime import datetime, UTC
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
-ledger = CallLedger(open_engine(sys.argv[1]), key="key", store="main", run_id="r", budget=Budget(40, 0))
+ledger = CallLedger(open_engine(sys.argv[1]), key=["key"], store="main", run_id="r", budget=Budget(40, 0))
 input()
 called = 0
 for _ in range(40):
@@ -310,16 +310,18 @@ def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: War
     rng = Random(seed)
     budget = Budget(limit=rng.randrange(6, 20), reserve=rng.randrange(0, 3))
     for moment in sorted(NOON + timedelta(seconds=rng.randrange(0, 80_000)) for _ in range(budget.allowed)):
-        CallLedger(warehouse.engine, key="key", store="main", run_id="r", budget=budget).begin("GET", "/orders", moment)
+        CallLedger(warehouse.engine, key=["key"], store="main", run_id="r", budget=budget).begin(
+            "GET", "/orders", moment
+        )
     now = NOON + timedelta(seconds=80_000)
 
     with warehouse.engine.connect() as connection:
-        usage = read_usage(connection, "key", budget, now)
+        usage = read_usage(connection, ["key"], budget, now)
         assert (usage.used, usage.left) == (budget.allowed, 0)
         reset = usage.next_reset_at
         assert reset is not None
-        just_before = read_usage(connection, "key", budget, reset - timedelta(microseconds=1))
-        then = read_usage(connection, "key", budget, reset)
+        just_before = read_usage(connection, ["key"], budget, reset - timedelta(microseconds=1))
+        then = read_usage(connection, ["key"], budget, reset)
     assert just_before.left < 4 <= then.left
     assert just_before.next_reset_at == reset
     assert then.next_reset_at is None
@@ -327,5 +329,5 @@ def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: War
 
 def test_with_no_budget_at_all_there_is_no_reset(warehouse: Warehouse) -> None:
     with warehouse.engine.connect() as connection:
-        assert read_usage(connection, "key", Budget(250, 250), NOON).next_reset_at is None
-        assert read_usage(connection, "key", Budget(252, 250), NOON).next_reset_at is None
+        assert read_usage(connection, ["key"], Budget(250, 250), NOON).next_reset_at is None
+        assert read_usage(connection, ["key"], Budget(252, 250), NOON).next_reset_at is None
