@@ -1,6 +1,7 @@
 """`python -m bl_pipeline.sandbox`: serve a store until a signal stops it."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -49,7 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
         except (OSError, OverflowError) as error:
             print(f"sandbox: cannot serve on port {options.port}: {error}", file=sys.stderr)  # noqa: T201
             return 1
-        _announce(server, options.ready_file, with_credentials=credentials is None)
+        try:
+            _announce(server, options.ready_file, with_credentials=credentials is None)
+        except OSError as error:
+            full = "There is no room left for the output." if error.errno == errno.ENOSPC else str(error)
+            print(f"Error: {full}", file=sys.stderr)  # noqa: T201
+            # Python would try again at the end, and fail with an exit code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         while parent is None or os.getppid() == parent:
             time.sleep(_POLL)
     return 0

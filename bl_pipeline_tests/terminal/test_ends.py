@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from bl_pipeline.postgres import embedded
@@ -30,7 +31,7 @@ from bl_pipeline_tests.support.ends import (
     wait_until_none_is_idle,
 )
 from bl_pipeline_tests.support.sales_rows import assert_in_step
-from bl_pipeline_tests.terminal.conftest import Bl, expect, grow_store, json_of
+from bl_pipeline_tests.terminal.conftest import Bl, expect, free_port, grow_store, json_of
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +48,20 @@ COMMANDS = {
     "doctor": ["doctor"],
     "report": ["report", "revenue_by_month"],
 }
+ARGUMENTS = {
+    **COMMANDS,
+    "order": ["order", str(ORDER)],
+    "backup": ["backup", "new.zip"],
+    "restore": ["restore", "--replace", "backup.zip"],
+    "rename-store": ["rename-store", "main", "renamed"],
+    "up": ["up", "--port", str(free_port())],
+}
+EVERY = get_command(app).commands  # type: ignore[attr-defined]
+JSON = [
+    pytest.param(name, "json", marks=pytest.mark.full)
+    for name, command in EVERY.items()
+    if any("--json" in parameter.opts for parameter in command.params)
+]
 WRITING = [
     *(("sync", stage) for stage in ("lists", "plan", "fetch", "load", "finish", "history")),
     *(("refresh", stage) for stage in ("plan", "fetch", "load", "finish")),
@@ -119,18 +134,18 @@ def store() -> Store:
 
 @pytest.fixture
 def run(bl: Bl, tmp_path: Path) -> Callable[..., Process]:
-    """Start one of the commands."""
+    """Start a command, with the arguments that it has here."""
 
     def start(command: str, *more: str, **changed: str) -> Process:
-        return bl_process(tmp_path, *COMMANDS[command], *more, **changed)
+        return bl_process(tmp_path, *ARGUMENTS.get(command, [command]), *more, **changed)
 
     return start
 
 
 def assert_whole(command: str, bl: Bl, store: Store) -> None:
     """The next sync and what it leaves are as if nothing had happened."""
-    if command in ("status", "doctor", "report"):
-        return  # they change nothing
+    if command not in ("sync", "refresh", "retry", "plan", "rebuild", "restore", "rename-store"):
+        return  # it changes nothing
     remove_gate(os.environ["BL_DATABASE_URL"])
     expect(bl("sync"), 0)
     assert json_of(bl("status", "--json"))["indicator"] == "synced"
@@ -210,17 +225,26 @@ def test_an_idle_session_timeout(command: str, stage: str, meet: Callable[..., E
     assert_whole(command, bl, store)
 
 
-@pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=[] if name in ("sync", "report") else pytest.mark.full) for name in COMMANDS]
-)
-@pytest.mark.parametrize("as_json", [False, pytest.param(True, marks=pytest.mark.full)], ids=["text", "json"])
+@pytest.mark.parametrize(("command", "output"), [*((name, "text") for name in EVERY), *JSON])
 def test_standard_output_is_full(
-    command: str, as_json: bool, run: Callable[..., Process], bl: Bl, store: Store
-) -> None:
-    """Caught: the result of a sync that found no room was a traceback."""
-    ended = run(command, *(["--json"] if as_json else []), stdout="/dev/full").end()
+    command: str, output: str, run: Callable[..., Process], bl: Bl, store: Store, tmp_path: Path,
+    isolated: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every command there is. Caught: the result of a sync that found no room, and the sandbox, were tracebacks."""
+    isolated.chdir(tmp_path)
+    changed = {}
+    if command == "restore":
+        expect(bl("backup", "backup.zip"), 0)
+    elif command == "upgrade-postgres":
+        data = tmp_path / "home" / "postgres" / "data"
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text("18")
+        changed = {"BL_DATABASE_URL": ""}
+    ended = run(command, *(["--json"] if output == "json" else []), stdout="/dev/full", **changed).end()
 
     ended.assert_says(1, "There is no room left for the output.")
+    if command == "rename-store":
+        expect(bl("rename-store", "renamed", "main"), 0)
     assert_whole(command, bl, store)
 
 

@@ -58,8 +58,8 @@ def test_the_sandbox_is_served_until_stopped(isolated: pytest.MonkeyPatch) -> No
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["--version"], ["--help"], ["sync", "--json", "--nope"]])
-def test_output_that_finds_no_room_is_no_traceback(synced_bl: Bl, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["sync", "--json", "--nope"]])
+def test_output_that_finds_no_room_is_no_traceback(arguments: list[str]) -> None:
     """Planted: what is written outside of a command left to Python."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*BL, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
