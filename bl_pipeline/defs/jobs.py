@@ -124,12 +124,15 @@ retry_failed_orders = sync_graph(
 )
 @explained
 def rebuild_sales(context: dg.OpExecutionContext) -> None:
+    from bl_pipeline.defs.standing import show_standing  # noqa: PLC0415
     from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
     session = context.resources.sync
     session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
     result = step(session)
     context.add_output_metadata(rebuild_metadata(result))
+    # What it repaired is no fault of the store any more.
+    show_standing(context.log_event, session)
     if result.undone:
         raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
 

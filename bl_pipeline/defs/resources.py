@@ -36,5 +36,5 @@ def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
 
 
 def _is_canceling(context: dg.InitResourceContext) -> bool:
-    run = context.instance.get_run_by_id(context.run_id) if context.instance and context.run_id else None
+    run = context.instance.get_run_by_id(context.run.run_id) if context.instance and context.run else None
     return run is not None and run.status is dg.DagsterRunStatus.CANCELING

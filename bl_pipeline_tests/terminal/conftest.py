@@ -96,7 +96,10 @@ def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> t
         with SandboxServer(Store.grow(orders=0)) as server:
             run(url, server, "sync")
         with psycopg.connect(url) as connection:
-            connection.execute("TRUNCATE sync.runs, sync.api_calls, dagster.runs, dagster.event_logs CASCADE")
+            connection.execute(
+                "TRUNCATE sync.runs, sync.api_calls, dagster.runs, dagster.event_logs, dagster.asset_keys, "
+                "dagster.asset_check_executions CASCADE"
+            )
 
     def make_synced(url: str) -> None:
         with SandboxServer(grow_store(), timestamp_lifetime=10**9) as server:
