@@ -96,8 +96,10 @@ def test_commands_in_the_documents_exist(page: Path) -> None:
 def commands_in(page: Path) -> list[list[str]]:
     """Every command of `bl` that a page says to type, as its words; forms with brackets are no commands."""
     text = page.read_text()
-    blocks = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?bl (.*)$", block, re.MULTILINE)]
+    # Whatever the language, so that the end of one block is not taken for the beginning of another.
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    typed = r"^ *(?:\$ )?(?:\.venv/bin/)?bl (.*)$"
+    lines = [line for block in blocks for line in re.findall(typed, block, re.MULTILINE)]
     written = [*lines, *re.findall(r"`(?:\.venv/bin/)?bl ([^`\n\[&]+)[`&]", text)]
     return [shlex.split(line.replace("ID...", "ID").replace("ID", "15646315"), comments=True) for line in written]
 
