@@ -18,11 +18,11 @@ _READABLE = "fields_are_readable"
 _CHECKS = {
     "items_match_subtotal": ("order_items", ERROR, "The items of an order add up to its subtotal."),
     "items_match_counts": ("order_items", ERROR, "An order has as many pieces and lots as it counts."),
-    "items_are_held": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
+    "items_are_stored": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
     "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total."),
     "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
-    "listed_orders_are_held": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
-    "loaded_orders_are_held": ("orders", ERROR, "No order that was loaded is gone; `bl rebuild` brings it back."),
+    "listed_orders_are_stored": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
+    "loaded_orders_are_stored": ("orders", ERROR, "No order that was loaded is gone; `bl rebuild` brings it back."),
     _READABLE: ("orders", WARN, "Every field of every order and lot is as expected; others are null, or text."),
     "statuses_are_known": ("orders", WARN, "Every status of an order has a meaning here."),
 }

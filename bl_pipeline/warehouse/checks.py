@@ -56,10 +56,10 @@ OFFENDING_ORDERS = {
         WHERE store = :store AND fees <> coalesce(insurance, 0) + coalesce(etc1, 0) + coalesce(etc2, 0)
             + coalesce(tax, 0) - coalesce(credit, 0) - coalesce(coupon, 0)
     """,
-    "listed_orders_are_held": f"""
+    "listed_orders_are_stored": f"""
         SELECT platform_order_id FROM sync.order_state s WHERE store = :store AND is_listed AND {_NOT_IN_SALES}
     """,
-    "loaded_orders_are_held": f"""
+    "loaded_orders_are_stored": f"""
         SELECT platform_order_id FROM sync.order_state s
         WHERE store = :store AND order_document_id IS NOT NULL AND {_NOT_IN_SALES}
     """,
@@ -68,7 +68,7 @@ OFFENDING_ORDERS = {
         WHERE store = :store AND status = 'unknown' AND platform_status <> 'PURGED'
     """,
     # An items_fingerprint that is empty says that not all items could be read.
-    "items_are_held": """
+    "items_are_stored": """
         SELECT platform_order_id FROM sales.orders o LEFT JOIN sync.order_state s
             USING (store, platform, platform_order_id)
         WHERE store = :store AND platform_status <> 'PURGED' AND (

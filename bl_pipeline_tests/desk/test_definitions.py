@@ -17,14 +17,14 @@ pytestmark = pytest.mark.slow
 
 ASSETS = {"order_changes", "order_items", "order_summaries", "orders"}
 CHECKS = {
-    "order_items:items_are_held",
+    "order_items:items_are_stored",
     "order_items:items_match_counts",
     "order_items:items_match_subtotal",
     "orders:budget_is_kept",
     "orders:fees_match_their_parts",
     "orders:fields_are_readable",
-    "orders:listed_orders_are_held",
-    "orders:loaded_orders_are_held",
+    "orders:listed_orders_are_stored",
+    "orders:loaded_orders_are_stored",
     "orders:statuses_are_known",
     "orders:store_is_in_step",
     "orders:totals_add_up",

@@ -137,7 +137,7 @@ def test_the_check_says_the_word_too(sync: DagsterSync, server: SandboxServer, s
     assert in_step.metadata["indicator"].value == "error"
     assert {name for name, check in checks.items() if not check.passed} == {
         "store_is_in_step",
-        "listed_orders_are_held",
+        "listed_orders_are_stored",
     }
 
 

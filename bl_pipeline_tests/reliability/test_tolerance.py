@@ -142,7 +142,7 @@ def test_a_lot_that_cannot_be_read_costs_neither_the_order_nor_its_other_lots(wo
             "missing_count": whole[1]["quantity"],
         }
     ]
-    assert offenders(world, "items_are_held") == [str(order_id)]
+    assert offenders(world, "items_are_stored") == [str(order_id)]
     assert offenders(world, "items_match_subtotal") == offenders(world, "items_match_counts") == []
     before = as_json(dump(world.warehouse, *SALES))
     rebuilt = do_rebuild(world)
