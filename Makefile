@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python;
 	&& { echo $$python; break; }; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-LOCKED := --no-deps --require-hashes -r requirements.lock
+LOCKED := --no-deps --require-hashes -r
 
 .PHONY: setup demo up test test-all test-full test-lowest mutants lint format lock
 
@@ -16,9 +16,9 @@ setup: .venv/ready
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; fi
 	@echo "Setting up .venv with $(PYTHON), which takes a few seconds; a minute if packages are downloaded slowly ..."
 	@$(PYTHON) -m venv .venv
-	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.txt
-	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(LOCKED); } \
-		|| { echo "uv could not install the packages, so pip does it now: this takes some minutes." >&2; $(PIP) $(LOCKED); }
+	@awk '/^[^ ]/ { uv = /^uv==/ } { print > (uv ? ".venv/uv.txt" : ".venv/all-but-uv.txt") }' requirements.lock
+	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(LOCKED) requirements.lock; } \
+		|| { echo "uv could not install the packages, so pip does it now: this takes some minutes." >&2; $(PIP) $(LOCKED) .venv/all-but-uv.txt; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
