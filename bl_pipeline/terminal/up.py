@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
-from bl_pipeline.postgres.keeper import FileLock
+from bl_pipeline.postgres.cluster import FileLock
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, SettingsError, load_settings

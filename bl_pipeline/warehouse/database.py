@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
@@ -82,7 +83,7 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
     open_folder(settings.bl_home / "postgres", settings.bl_home)
     try:
         lease = embedded.acquire(settings.bl_home, binaries=settings.bl_postgres_bin)
-    except embedded.EmbeddedPostgresError as error:
+    except EmbeddedPostgresError as error:
         raise WarehouseError(str(error)) from error
     with closing(lease):
         yield make_url(lease.url)

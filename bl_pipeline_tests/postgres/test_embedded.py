@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.accounts import as_account, server_account
 from bl_pipeline.postgres.binaries import candidates
-from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
-from bl_pipeline.postgres.keeper import as_account
+from bl_pipeline.postgres.cluster import EmbeddedPostgresError
+from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline_tests.support.clusters import (
     answers,
     ask,
@@ -187,13 +187,6 @@ def test_a_killed_server_is_back_on_its_port_beside_a_busy_orphan(home: Path) ->
         busy.start()
         running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1e12%' AND pid <> pg_backend_pid()"
         wait_until(lambda: bool(ask(lease, running) == 1))
-        # The keeper has looked since, so that it knows the orphan.
-        looked = (
-            "SELECT count(*) FROM pg_stat_activity AS keeper JOIN pg_stat_activity AS orphan"
-            " ON keeper.query_start > orphan.query_start WHERE orphan.query LIKE '%1e12%' AND keeper.state = 'idle'"
-            " AND keeper.query = 'SELECT pid FROM pg_stat_activity'"
-        )
-        wait_until(lambda: bool(ask(lease, looked) == 1))
         os.kill(dead, signal.SIGKILL)
         wait_until(lambda: (cluster(home).postmaster() or (dead,))[0] != dead and answers(lease))
         busy.join(timeout=120)
@@ -205,7 +198,7 @@ def test_a_killed_keeper_is_replaced_and_the_server_taken_over(home: Path) -> No
     with acquire(home) as first:
         server, dead = postmaster(home), keeper(home)
         os.kill(dead, signal.SIGKILL)
-        wait_until(lambda: not embedded.has_keeper(cluster(home)))
+        wait_until(lambda: not cluster(home).has_keeper())
         with acquire(home) as second:
             assert second.url == first.url
             assert (postmaster(home), keeper(home) != dead) == (server, True)
@@ -213,13 +206,43 @@ def test_a_killed_keeper_is_replaced_and_the_server_taken_over(home: Path) -> No
     wait_until(lambda: not is_alive(server))
 
 
+def test_a_server_that_was_taken_over_is_started_again_too(home: Path) -> None:
+    """The keeper is not its parent, and has to notice its end all the same."""
+    with acquire(home) as lease:
+        os.kill(keeper(home), signal.SIGKILL)
+        wait_until(lambda: not cluster(home).has_keeper())
+        with acquire(home):
+            dead = postmaster(home)
+            os.kill(dead, signal.SIGKILL)
+            wait_until(lambda: (cluster(home).postmaster() or (dead,))[0] != dead and answers(lease))
+
+
+def test_after_a_killed_keeper_and_its_server_the_next_use_starts_both(home: Path) -> None:
+    """Also while another process, which had a lease then, still has it."""
+    with acquire(home) as first:
+        for pid in (keeper(home), postmaster(home)):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not cluster(home).has_keeper() and not answers(first))
+        with acquire(home) as second:
+            assert (second.url, answers(first)) == (first.url, True)
+
+
+def test_ctrl_c_in_the_terminal_ends_the_holder_and_not_the_server(home: Path) -> None:
+    with lease_in_process(home, start_new_session=True) as holder:
+        first_line(holder)
+        with acquire(home) as lease:
+            os.killpg(holder.pid, signal.SIGINT)
+            assert holder.wait() != 0
+            assert answers(lease)
+
+
 def test_a_stale_note_with_the_id_of_a_living_process_does_not_hinder(home: Path) -> None:
     with acquire(home) as lease:
-        account = embedded._server_account(cluster(home))
+        account = server_account(cluster(home))
         server, note = postmaster(home), home / "postgres" / "data" / "postmaster.pid"
         os.kill(keeper(home), signal.SIGKILL)
         os.kill(server, signal.SIGKILL)
-        wait_until(lambda: not embedded.has_keeper(cluster(home)) and not answers(lease))
+        wait_until(lambda: not cluster(home).has_keeper() and not answers(lease))
     bystander = subprocess.Popen(as_account(account, ["/bin/sleep", "600"]))
     try:
         note.write_text(note.read_text().replace(str(server), str(bystander.pid), 1))
@@ -277,12 +300,12 @@ def test_data_cut_off_in_the_making_are_made_anew(home: Path) -> None:
 
 
 def test_it_ends_when_its_home_is_removed(home: Path) -> None:
-    with acquire(home) as lease:
+    """At the latest with its last lease; before that Postgres itself looks for its files once a minute."""
+    with acquire(home):
         server = postmaster(home)
         while home.exists():  # the server makes and removes files meanwhile
             shutil.rmtree(home, ignore_errors=True)
-        wait_until(lambda: not is_alive(server))
-        assert not answers(lease)
+    wait_until(lambda: not is_alive(server))
     home.mkdir()
 
 

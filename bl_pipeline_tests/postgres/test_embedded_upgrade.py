@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from bl_pipeline.postgres.binaries import installed, major
-from bl_pipeline.postgres.embedded import EmbeddedPostgresError, acquire
+from bl_pipeline.postgres.cluster import EmbeddedPostgresError
+from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline.postgres.upgrade import upgrade_embedded
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse

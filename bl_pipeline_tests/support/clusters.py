@@ -15,9 +15,8 @@ from typing import Any
 
 import psycopg
 
-from bl_pipeline.postgres import embedded
+from bl_pipeline.postgres.cluster import Cluster
 from bl_pipeline.postgres.embedded import Lease
-from bl_pipeline.postgres.keeper import Cluster
 from bl_pipeline_tests.support.waiting import wait_until
 
 HOLDER = """
@@ -33,8 +32,8 @@ time.sleep(600)
 
 @contextmanager
 def new_home() -> Iterator[Path]:
-    """A home below /tmp: pytest's own folders are closed to the account that serves for root."""
-    path = Path(tempfile.mkdtemp(prefix="bl-pipeline-test-"))
+    """A home below /tmp, with a blank in its name, since pytest's folders are closed to root's server."""
+    path = Path(tempfile.mkdtemp(prefix="bl pipeline test-"))
     yield path
     try:
         wait_until(lambda: is_stopped(path))
@@ -51,7 +50,7 @@ def cluster(home: Path) -> Cluster:
 
 
 def is_stopped(home: Path) -> bool:
-    return not (home / "postgres").exists() or not (embedded.has_keeper(cluster(home)) or cluster(home).postmaster())
+    return not (home / "postgres").exists() or not (cluster(home).has_keeper() or cluster(home).postmaster())
 
 
 def postmaster(home: Path) -> int:
@@ -98,9 +97,9 @@ def answers_at(url: str) -> bool:
     return True
 
 
-def lease_in_process(home: Path, more: str = "") -> subprocess.Popen[str]:
+def lease_in_process(home: Path, more: str = "", *, start_new_session: bool = False) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", HOLDER.format(more=more), str(home)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=start_new_session)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
