@@ -20,6 +20,7 @@ import pytest
 
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.terminal import watcher
+from bl_pipeline_tests.support.clusters import cluster, postmaster
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 
 pytestmark = pytest.mark.slow
@@ -87,8 +88,13 @@ def test_up_killed_in_the_middle_of_a_sync(
     """kill -9 leaves neither a process nor a port nor a folder, and the next sync goes on with what was under way.
 
     A second `bl up` beside it is refused, on whatever port. Planted: without the lock it served too.
+    Before that its Postgres is killed, and it uses the one that comes after.
     """
     process, port = up
+    dead = postmaster(seller)
+    os.kill(dead, signal.SIGKILL)
+    wait_for("A new Postgres", lambda: (cluster(seller).postmaster() or (dead,))[0] != dead)
+    wait_for("An answer from it", lambda: (ask(port, "{runsOrError {__typename}}") or {}).get("runsOrError"))
     assert _listening(seller) == {("127.0.0.1", "python"), ("127.0.0.1", "postgres")}
     second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
     assert (second.returncode, second.stdout) == (1, "")
