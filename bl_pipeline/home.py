@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shlex
@@ -66,6 +67,18 @@ def who_owns(path: Path) -> str:
     """The beginning of a message about a file or folder that this account cannot use."""
     path = _nearest(path)
     return f"{path} belongs to {_name(path.stat().st_uid)}, and this account ({_name(os.geteuid())}) cannot use it"
+
+
+def describe_os_error(error: OSError) -> str | None:
+    """What a user reads if the operating system refuses something; None if it gives no reason."""
+    if error.errno == errno.ENOSPC:
+        return f"There is no room left for {error.filename or 'the output'}."
+    if not error.strerror:
+        return None
+    what = os.fsdecode(error.filename) if error.filename else "The system refuses"
+    if error.filename and isinstance(error, PermissionError):
+        what = who_owns(Path(what))
+    return f"{what}: {error.strerror}."
 
 
 def _nearest(path: Path) -> Path:

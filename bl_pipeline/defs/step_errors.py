@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
+from bl_pipeline.home import describe_os_error
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.unforeseen import describe
 
@@ -27,8 +28,8 @@ def _explain(error: Exception) -> str:
 
     if type(error).__module__.partition(".")[0] == "bl_pipeline":
         return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'The system refuses'}: {error.strerror}."
+    if isinstance(error, OSError) and (message := describe_os_error(error)):
+        return message
     refusal = read_refusal(error)
     return refusal.message if refusal else describe(error)
 

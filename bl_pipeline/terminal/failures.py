@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
 
-from bl_pipeline.home import who_owns
+from bl_pipeline.home import describe_os_error
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.interruptions import interruption_behind
@@ -36,12 +33,6 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.USAGE, str(error)
     if isinstance(error, Refused):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return ExitCode.OTHER, f"There is no room left for {error.filename or 'the output'}."
-    if isinstance(error, PermissionError) and error.filename:
-        return ExitCode.USAGE, f"{who_owns(Path(os.fsdecode(error.filename)))}: {error.strerror}."
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return ExitCode.OTHER, f"{os.fsdecode(error.filename)}: {error.strerror}."
     # Imported only now: if nothing goes wrong, nobody waits for them.
     from bl_pipeline.postgres.cluster import EmbeddedPostgresError
     from bl_pipeline.terminal.demo_world import DemoError
@@ -60,6 +51,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return ExitCode.OTHER, str(error)
     if interruption_behind(error):
         return ExitCode.OTHER, "Canceled."
+    if isinstance(error, OSError) and (message := describe_os_error(error)):
+        return ExitCode.USAGE if isinstance(error, PermissionError) else ExitCode.OTHER, message
     if refusal := read_refusal(error):
         return ExitCode.UNREACHABLE if refusal.is_lost else ExitCode.OTHER, refusal.message
     return None

@@ -1,12 +1,15 @@
-"""What goes wrong with Postgres, as the message and the exit code of `bl`."""
+"""What goes wrong with Postgres and the system, as the message and the exit code of `bl`."""
 
 from __future__ import annotations
+
+import errno
 
 import psycopg
 import pytest
 from psycopg import errors
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from bl_pipeline.defs.step_errors import StepFailed
 from bl_pipeline.terminal.failures import explain
 
 ROW = "\nDETAIL:  Failing row contains (Jane Roe, jane@example.com)."
@@ -58,6 +61,28 @@ def test_a_full_disk_is_reported_as_such_if_dagster_meets_it() -> None:
     assert explained is not None
     assert explained[0] == 1
     assert explained[1].startswith("Postgres has no room left: could not extend file\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "There is no room left for the output."),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/picture.png"), 1, "There is no room left for /x/pictur"),
+        (OSError(errno.ENOENT, "No such file or directory", "/x/y"), 1, "/x/y: No such file or directory."),
+        (OSError(errno.EACCES, "Permission denied", "/"), 2, "/ belongs to root, and this account ("),
+        (OSError(errno.EMFILE, "Too many open files"), 1, "The system refuses: Too many open files."),
+    ],
+    ids=str,
+)
+def test_the_terminal_and_dagster_say_the_same_of_what_the_system_refuses(
+    error: OSError, code: int, message: str
+) -> None:
+    """Caught: Dagster said less of a full disk and of a file of another account."""
+    explained = explain(error)
+    assert explained is not None
+    assert explained[0] == code
+    assert explained[1].startswith(message)
+    assert StepFailed(error).description == explained[1]
 
 
 def test_what_nobody_foresaw_is_not_explained_away() -> None:
