@@ -23,10 +23,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bl_pipeline.postgres import embedded
-from bl_pipeline.records import RunStatus, StopReason, SyncRequest, SyncResult
+from bl_pipeline.records import RunStatus, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.warehouse import run_orders, runs
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
@@ -349,22 +348,11 @@ class DagsterSync:
     @staticmethod
     def result(warehouse: Warehouse, run_id: str, *, succeeded: bool) -> SyncResult:
         """The SyncResult as stored in sync.runs."""
-        with warehouse.engine.connect() as connection:
-            run = runs.read_run(connection, run_id)
-            assert run is not None, "the run was not noted"
-            assert succeeded is (run.status not in (RunStatus.FAILED, RunStatus.CANCELED)), "Dagster says otherwise"
-            return SyncResult(
-                orders_created=run.orders_created or 0,
-                orders_updated=run.orders_updated or 0,
-                orders_skipped=run.orders_skipped or 0,
-                orders_deferred=run.orders_deferred or 0,
-                errors=run_orders.run_errors(connection, warehouse, run_id),
-                api_calls=run.api_calls or 0,
-                last_synced_at=runs.last_synced_at(connection, warehouse),
-                duration_seconds=run.duration_seconds or 0,
-                stop_reason=StopReason(run.stop_reason) if run.stop_reason else None,
-                message=run.message,
-            )
+        from bl_pipeline.sync.finishing import read_result
+
+        result = read_result(warehouse, run_id)
+        assert succeeded is (result.run_status is not RunStatus.FAILED), "Dagster says otherwise"
+        return result
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from bl_pipeline.records import Outcome, RunStatus, StopReason, SyncResult
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse import full_syncs, run_orders, runs
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
 
 
@@ -53,21 +54,22 @@ def finish(session: SyncSession) -> SyncResult:
     return replace(result, last_synced_at=last_synced_at, duration_seconds=elapsed.total_seconds())
 
 
-def read_result(session: SyncSession) -> SyncResult:
-    """What sync.runs says of a run that did not reach its end: never a success."""
-    with session.warehouse.engine.connect() as connection:
-        run = runs.read_run(connection, session.run_id)
+def read_result(warehouse: Warehouse, run_id: str) -> SyncResult:
+    """What sync.runs says of a run: of one that did not reach its end, never a success."""
+    with warehouse.engine.connect() as connection:
+        run = runs.read_run(connection, run_id)
         if run is None:
             return SyncResult(stop_reason=StopReason.ERROR)
+        has_ended = run.status not in (RunStatus.STARTED, RunStatus.FAILED, RunStatus.CANCELED)
         return SyncResult(
             orders_created=run.orders_created or 0,
             orders_updated=run.orders_updated or 0,
             orders_skipped=run.orders_skipped or 0,
             orders_deferred=run.orders_deferred or 0,
-            errors=run_orders.run_errors(connection, session.warehouse, session.run_id),
+            errors=run_orders.run_errors(connection, warehouse, run_id),
             api_calls=run.api_calls or 0,
-            last_synced_at=runs.last_synced_at(connection, session.warehouse),
+            last_synced_at=runs.last_synced_at(connection, warehouse),
             duration_seconds=run.duration_seconds or 0.0,
-            stop_reason=run.stop_reason or StopReason.ERROR,
+            stop_reason=run.stop_reason or (None if has_ended else StopReason.ERROR),
             message=run.message or ("Canceled." if run.status is RunStatus.CANCELED else None),
         )

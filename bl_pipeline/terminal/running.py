@@ -61,7 +61,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
                 if session.result is None:
                     raise RunError("The run ended without a report; the Dagster UI has its log: bl up")
             except RunError as error:
-                error.result = read_result(session)
+                error.result = read_result(session.warehouse, session.run_id)
                 raise
             result, timezone_before = session.result, session.timezone_before
     # Before, standard error is not shown: Dagster writes there, too.
