@@ -1,13 +1,25 @@
-"""The columns of sales.orders and sales.order_items: one line for each.
+"""The kinds of answers about an order, and the columns of the table that each becomes: one line for each column.
 
 The tables, the DataFrames, how an answer becomes a row, the comments in Postgres and docs/data-dictionary.md are made
-of these lines. To add a column: a field in bricklink/resources.py, a line here, a migration.
+of these lines. To add a column: a field in bricklink/resources.py, a line here, a migration. To add a kind of answer:
+see rules/kinds.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
+
+
+class AnswerKind(StrEnum):
+    """A kind of answer about one order: the order itself (GET /orders/{id}), or a part of it (GET /orders/{id}/<kind>).
+
+    The value is landing.documents.kind, and begins the names of a part's columns in sync.order_state.
+    """
+
+    ORDER = "order"
+    ITEMS = "items"
 
 
 class Kind(Enum):
@@ -140,3 +152,21 @@ ORDER_ITEMS = (
 )
 """A row of sales.order_items, without store and platform."""
 # fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class SalesTable:
+    """A table of `sales`: what one kind of answer becomes. Columns of Kind.NUMBER belong to the key."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+
+TABLES: Mapping[AnswerKind, SalesTable] = {
+    AnswerKind.ORDER: SalesTable("orders", "One row per sale, as last received", ORDERS),
+    AnswerKind.ITEMS: SalesTable("order_items", "One row per line of a sale; outlives BrickLink's purge", ORDER_ITEMS),
+}
+
+PARTS: tuple[AnswerKind, ...] = tuple(kind for kind in TABLES if kind is not AnswerKind.ORDER)
+"""The kinds that are parts of an order."""

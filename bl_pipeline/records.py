@@ -5,11 +5,13 @@ Times are UTC and aware. An order's id is BrickLink's number as text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from bl_pipeline.columns import AnswerKind
 
 
 class Reason(StrEnum):
@@ -115,7 +117,8 @@ class SyncRequest:
     """What a run is asked for.
 
     `order_ids`: just these, whatever their state; None is every order. `only_failed`: just those that failed
-    before. `full_sync`: fetch again whatever was fetched before now, only of `dates` if these are given.
+    before. `full_sync`: fetch again whatever was fetched before now, only of `dates` if these are given. `also`:
+    fetch these parts of each order that is fetched, whether they are due or not.
     The planning adds `full_syncs`, those that are open, and `rechecks`: the most calls for re-checks of orders that
     have no other reason to be fetched.
     """
@@ -123,6 +126,7 @@ class SyncRequest:
     include_filed: bool = True
     include_items: bool = True
     full_sync: bool = False
+    also: frozenset[AnswerKind] = frozenset()
     order_ids: tuple[str, ...] | None = None
     only_failed: bool = False
     dates: OrderDates = EVERY_DATE
@@ -150,13 +154,38 @@ class ListedOrder:
     fingerprint: str
 
 
+UNREADABLE = ""
+"""The fingerprint of a part if what is stored of it is not that of the order, because some could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """What the warehouse knows of one part of an order, such as its items.
+
+    `document_id` is the answer in landing.documents, `fetched_at` when the part was last fetched, changed or not;
+    None if never. `fingerprint` is what the order said of its parts at that time, or UNREADABLE.
+    """
+
+    document_id: int | None = None
+    fetched_at: datetime | None = None
+    fingerprint: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """All of it is stored, of whatever content of the order."""
+        return self.fingerprint not in (None, UNREADABLE)
+
+
+NEVER_FETCHED = PartState()
+
+
 @dataclass(frozen=True, slots=True)
 class OrderState:
     """What the warehouse knows of one order: a row of sync.order_state, and the status of the stored order.
 
     `listed_` is what the lists say now, `stored_` what they said when the stored order was fetched.
-    `order_fingerprint` is what the stored order says of its items as a whole, `items_fingerprint` what the order said
-    when the stored items were fetched: they differ if the items may have changed since. The document ids are of
+    `order_fingerprint` is what the stored order says of its parts as a whole; the fingerprint of a part is what the
+    order said when that part was fetched: they differ if the part may have changed since. The document ids are of
     landing.documents. `attempts` counts failures in a row. `status` is the normalised status, None if no order is
     stored.
     """
@@ -173,12 +202,14 @@ class OrderState:
     order_document_id: int | None = None
     order_fingerprint: str | None = None
     order_fetched_at: datetime | None = None
-    items_fingerprint: str | None = None
-    items_document_id: int | None = None
-    items_fetched_at: datetime | None = None
     failed_at: datetime | None = None
     attempts: int = 0
     status: str | None = None
+    parts: Mapping[AnswerKind, PartState] = field(default_factory=dict)
+
+    def part(self, kind: AnswerKind) -> PartState:
+        """The state of one of its parts."""
+        return self.parts.get(kind, NEVER_FETCHED)
 
     @property
     def is_stored(self) -> bool:
@@ -192,8 +223,8 @@ class OrderState:
 
     @property
     def loaded_document_id(self) -> int:
-        """The newest document that was loaded of the order or its items; 0 if none was."""
-        return max(self.order_document_id or 0, self.items_document_id or 0)
+        """The newest document that was loaded of the order or its parts; 0 if none was."""
+        return max(self.order_document_id or 0, *(part.document_id or 0 for part in self.parts.values()), 0)
 
     def listed_as(self, listed: ListedOrder) -> bool:
         """Whether the list still says what it said before."""
@@ -209,7 +240,8 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One order to fetch: the order itself (else only its items), and its items whatever the order says.
+    """One order to fetch: the order itself (else only those of its parts that are due), and `force`, the parts that are
+    fetched whether they are due or not.
 
     `batch_number` is the batch of the run in which it is fetched, from 1; 0 if it has none yet.
     """
@@ -217,17 +249,19 @@ class Fetch:
     order_id: str
     reason: Reason
     fetch_order: bool = True
-    force_items: bool = False
+    force: frozenset[AnswerKind] = frozenset()
     batch_number: int = 0
 
-    def least_calls(self, *, include_items: bool) -> int:
-        """Calls it takes at least; an order with changed items takes one more."""
-        wants_items = self.force_items or not self.fetch_order or self.reason in (Reason.NEW, Reason.BACKLOG)
-        return int(self.fetch_order) + int(include_items and wants_items)
+    def least_calls(self, parts: Collection[AnswerKind]) -> int:
+        """Calls it takes at least, if the run fetches these parts; each that has changed takes one more."""
+        if self.reason in (Reason.NEW, Reason.BACKLOG):
+            return int(self.fetch_order) + len(parts)
+        certain = sum(kind in self.force for kind in parts)
+        return 1 + certain if self.fetch_order else max(certain, min(len(parts), 1))
 
-    def most_calls(self, *, include_items: bool) -> int:
-        """Calls it takes at most, if its items have changed."""
-        return int(self.fetch_order) + int(include_items)
+    def most_calls(self, parts: Collection[AnswerKind]) -> int:
+        """Calls it takes at most, if all of these parts have changed."""
+        return int(self.fetch_order) + len(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bl_pipeline import columns
-from bl_pipeline.bricklink.resources import Order, OrderItem
-from bl_pipeline.columns import Column, Kind
+from bl_pipeline.bricklink.resources import Order
+from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
+from bl_pipeline.rules.kinds import KINDS
 
 AMOUNTS = {Kind.MONEY, Kind.WEIGHT, Kind.RATE}
 TYPES = {
@@ -28,7 +28,14 @@ def of(types: Any) -> list[msgspec.inspect.Type]:
     return [each for each in members if not isinstance(each, msgspec.inspect.NoneType)]
 
 
-@pytest.mark.parametrize(("resource", "listed"), [(Order, columns.ORDERS), (OrderItem, columns.ORDER_ITEMS)])
+RESOURCES = {AnswerKind.ORDER: Order, **{kind: part.line for kind, part in KINDS.items()}}
+
+
+def test_each_kind_of_answer_has_a_table_and_each_part_its_entry() -> None:
+    assert list(TABLES) == list(RESOURCES) == list(AnswerKind)
+
+
+@pytest.mark.parametrize(("resource", "listed"), [(RESOURCES[kind], table.columns) for kind, table in TABLES.items()])
 def test_sources_are_fields_of_the_api(resource: type, listed: tuple[Column, ...]) -> None:
     """Catches a source that is misspelled, or of another type than the column. Planted: cost.tax; TEXT for a time."""
     for column in listed:
@@ -44,6 +51,6 @@ def test_sources_are_fields_of_the_api(resource: type, listed: tuple[Column, ...
 
 
 def test_each_column_is_named_once() -> None:
-    for listed in (columns.ORDERS, columns.ORDER_ITEMS):
-        names = [column.name for column in listed]
+    for table in TABLES.values():
+        names = [column.name for column in table.columns]
         assert len(set(names)) == len(names)

@@ -17,7 +17,7 @@ from bl_pipeline.bricklink.errors import (
     Unreachable,
 )
 from bl_pipeline.bricklink.oauth import Credentials
-from bl_pipeline.bricklink.reading import Lots, read_items, read_order, read_summaries
+from bl_pipeline.bricklink.reading import Batches, Lots, read_items, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import (
     Address,
     CatalogItem,
@@ -26,6 +26,7 @@ from bl_pipeline.bricklink.resources import (
     Order,
     OrderItem,
     OrderSummary,
+    PartLine,
     Payment,
     PersonName,
     Shipping,
@@ -43,6 +44,7 @@ __all__ = [
     "ORDER_FIELDS",
     "Address",
     "Answer",
+    "Batches",
     "BrickLinkClient",
     "BrickLinkError",
     "CallLog",
@@ -59,6 +61,7 @@ __all__ = [
     "OrderError",
     "OrderItem",
     "OrderSummary",
+    "PartLine",
     "Payment",
     "PermissionDenied",
     "PersonName",
@@ -79,5 +82,6 @@ __all__ = [
     "UnreadableSummary",
     "read_items",
     "read_order",
+    "read_part",
     "read_summaries",
 ]

@@ -15,17 +15,18 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from bl_pipeline.bricklink.envelope import ITEMS, ITEMS_OF_PURGED, ORDER, ORDERS, Expect, open_answer
+from bl_pipeline.bricklink.envelope import ORDER, ORDERS, PART, PART_IF_ANY, Expect, open_answer
 from bl_pipeline.bricklink.errors import BrickLinkError, RequestRefused, ResourceNotFound
 from bl_pipeline.bricklink.oauth import Credentials, authorization, new_nonce
-from bl_pipeline.bricklink.reading import Lots, Summaries, read_items, read_order, read_summaries
-from bl_pipeline.bricklink.resources import Order
+from bl_pipeline.bricklink.reading import Batches, L, Lots, Summaries, read_order, read_part, read_summaries
+from bl_pipeline.bricklink.resources import Order, OrderItem
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
 from bl_pipeline.bricklink.transport import Method, Request, RequestsTransport, Transport
 
@@ -116,18 +117,23 @@ class BrickLinkClient:
         return self._call("GET", _order_path(order_id), ORDER, read_order)
 
     def order_items(self, order_id: int | str, *, purged: bool = False) -> Answer[Lots]:
-        """The items of an order, batch by batch.
+        """The items of an order, batch by batch; those of a `purged` order may be absent, as in `order_part`."""
+        return self.order_part(order_id, "items", OrderItem, may_be_absent=purged)
 
-        BrickLink deletes the items of a `purged` order: for such an order, an answer without data or a "not
-        found" is an empty answer and not an error.
+    def order_part(
+        self, order_id: int | str, name: str, line: type[L], *, may_be_absent: bool = False
+    ) -> Answer[Batches[L]]:
+        """A part of an order, by the last word of its path, such as "items", and the resource of its lines.
+
+        If it `may_be_absent`, an answer without data or a "not found" is an empty answer and not an error.
         """
-        path = f"{_order_path(order_id)}/items"
-        if not purged:
-            return self._call("GET", path, ITEMS, read_items)
+        path, reader = f"{_order_path(order_id)}/{name}", partial(read_part, kind=line)
+        if not may_be_absent:
+            return self._call("GET", path, PART, reader)
         try:
-            return self._call("GET", path, ITEMS_OF_PURGED, read_items)
+            return self._call("GET", path, PART_IF_ANY, reader)
         except ResourceNotFound:
-            return Answer(b"[]", self._clock(), "GET", path, read_items)
+            return Answer(b"[]", self._clock(), "GET", path, reader)
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they are not."""

@@ -42,8 +42,8 @@ class Expect:
 
 ORDERS = Expect(b"[", absent=b"[]", of_one_order=False)
 ORDER = Expect(b"{")
-ITEMS = Expect(b"[")
-ITEMS_OF_PURGED = Expect(b"[", absent=b"[]")
+PART = Expect(b"[")
+PART_IF_ANY = Expect(b"[", absent=b"[]")
 
 
 class _Meta(msgspec.Struct):

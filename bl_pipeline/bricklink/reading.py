@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +26,7 @@ from bl_pipeline.bricklink.resources import (
     Order,
     OrderItem,
     OrderSummary,
+    PartLine,
     Resource,
     UnreadableLot,
     UnreadableSummary,
@@ -33,9 +35,12 @@ from bl_pipeline.bricklink.resources import (
 from bl_pipeline.bricklink.tolerance import EARLIEST, ITEM_FIELDS, LATEST, ORDER_FIELDS, Loss
 
 R = TypeVar("R", bound=Resource)
+L = TypeVar("L", bound=PartLine)
 
 Summaries = tuple[list[OrderSummary], list[UnreadableSummary]]
-Lots = list[list[OrderItem | UnreadableLot]]
+Batches = list[list[L | UnreadableLot]]
+"""The lines of a part of an order, by batch; only items come in several batches."""
+Lots = Batches[OrderItem]
 """The lots of an order, by batch."""
 
 _ALIASES = {
@@ -57,27 +62,32 @@ def read_order(raw: bytes | str) -> Order:
 
 
 def read_items(raw: bytes | str) -> Lots:
-    """The items in the data of an items answer, by batch; a flat list is one batch.
+    """The items in the data of an items answer, by batch. As `read_part`."""
+    return read_part(raw, OrderItem)
 
-    A lot that cannot be read keeps its place. Raises InvalidResource if the answer is no list.
+
+def read_part(raw: bytes | str, kind: type[L]) -> Batches[L]:
+    """The lines in the data of an answer about a part of an order, by batch; a flat list is one batch.
+
+    A line that cannot be read keeps its place. Raises InvalidResource if the answer is no list.
     """
     batches = _parse(raw)
     if not isinstance(batches, list):
         raise InvalidResource("Expected `array` - at `$`")
     if batches and isinstance(batches[0], dict):
-        return [[_lot(lot, f"[{line}]") for line, lot in enumerate(batches)]]
-    return [_batch(batch, f"[{number}]") for number, batch in enumerate(batches)]
+        return [[_line(line, kind, f"[{number}]") for number, line in enumerate(batches)]]
+    return [_batch(batch, kind, f"[{number}]") for number, batch in enumerate(batches)]
 
 
-def _batch(batch: Any, where: str) -> list[OrderItem | UnreadableLot]:
+def _batch(batch: Any, kind: type[L], where: str) -> list[L | UnreadableLot]:
     if not isinstance(batch, list):
         return [UnreadableLot(error=f"Expected `array` - at `${where}`")]
-    return [_lot(lot, f"{where}[{line}]") for line, lot in enumerate(batch)]
+    return [_line(line, kind, f"{where}[{number}]") for number, line in enumerate(batch)]
 
 
-def _lot(value: Any, where: str) -> OrderItem | UnreadableLot:
+def _line(value: Any, kind: type[L], where: str) -> L | UnreadableLot:
     try:
-        return _resource(value, OrderItem, where)
+        return _resource(value, kind, where)
     except InvalidResource as error:
         return UnreadableLot(error=error.message)
 
@@ -129,7 +139,7 @@ def _parse(raw: bytes | str) -> Any:
 def _resource(value: Any, kind: type[R], where: str = "") -> R:
     unreadable: list[str] = []
     if isinstance(value, dict):
-        _bring_to_form(value, _SHAPES[kind], where, unreadable)
+        _bring_to_form(value, _shape_of(kind), where, unreadable)
         value["unreadable_fields"] = unreadable
     try:
         # Strictly: otherwise msgspec converts text to a number through a float, and rounds it.
@@ -263,7 +273,11 @@ class _Shape:
     has_cost: bool
 
 
-def _shape(kind: inspect.StructType, losses: Mapping[str, Loss], above: str = "") -> _Shape:
+def _shape(kind: inspect.StructType, losses: Mapping[str, Loss] | None, above: str = "") -> _Shape:
+    """The shape of a resource, or of a part of one whose fields are named `above` and their own name.
+
+    Without `losses`, a field that must be there costs its line, any other its own value.
+    """
     fields = []
     for field in kind.fields:
         if field.name == "unreadable_fields":
@@ -275,7 +289,8 @@ def _shape(kind: inspect.StructType, losses: Mapping[str, Loss], above: str = ""
             read = _Kind("decimal", _decimal) if first.pattern else _TEXT
         else:
             read = _PART if part else _KINDS[type(first)]
-        fields.append(_Field(name, above + name, read, losses[above + name], part))
+        loss = losses[above + name] if losses else Loss.LOT if field.required else Loss.VALUE
+        fields.append(_Field(name, above + name, read, loss, part))
     known = {field.name for field in fields}
     aliases = _COST_ALIASES if issubclass(kind.cls, Amounts) else _ALIASES
     return _Shape(
@@ -285,17 +300,18 @@ def _shape(kind: inspect.StructType, losses: Mapping[str, Loss], above: str = ""
     )
 
 
-def _shape_of(kind: type[Resource], losses: Mapping[str, Loss]) -> _Shape:
+_LOSSES: dict[type[Resource], Mapping[str, Loss]] = {
+    OrderSummary: ORDER_FIELDS,
+    Order: ORDER_FIELDS,
+    OrderItem: ITEM_FIELDS,
+}
+
+
+@cache
+def _shape_of(kind: type[Resource]) -> _Shape:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
-    return _shape(info, losses)
-
-
-_SHAPES: dict[type[Resource], _Shape] = {
-    OrderSummary: _shape_of(OrderSummary, ORDER_FIELDS),
-    Order: _shape_of(Order, ORDER_FIELDS),
-    OrderItem: _shape_of(OrderItem, ITEM_FIELDS),
-}
+    return _shape(info, _LOSSES.get(kind))
 
 
 def _bring_to_form(value: dict[str, Any], shape: _Shape, where: str, unreadable: list[str]) -> None:

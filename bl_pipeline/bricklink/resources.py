@@ -151,7 +151,14 @@ class CatalogItem(Resource, frozen=True, kw_only=True):
     category_id: Integer | None = None
 
 
-class OrderItem(Resource, frozen=True, kw_only=True):
+class PartLine(Resource, frozen=True, kw_only=True):
+    """What all parts of an order share: each line of one, such as a lot of its items, is a resource of its own."""
+
+    unreadable_fields: tuple[str, ...] = ()
+    """Paths of the fields that could not be read as expected, such as `item.category_id`."""
+
+
+class OrderItem(PartLine, frozen=True, kw_only=True):
     """A lot of an order. The same `inventory_id` may recur in several batches."""
 
     quantity: Integer
@@ -172,12 +179,10 @@ class OrderItem(Resource, frozen=True, kw_only=True):
     weight: Decimal4 | None = None
     """Grams, of one piece."""
     order_cost: Decimal4 | None = None
-    unreadable_fields: tuple[str, ...] = ()
-    """Paths of the fields that could not be read as expected, such as `item.category_id`."""
 
 
 class UnreadableLot(Resource, frozen=True, kw_only=True):
-    """A lot whose quantity or price cannot be read, and why; the other lots of its order are not affected."""
+    """A lot whose quantity or price cannot be read, or a line of another part, and why; the others are not affected."""
 
     error: str
 

@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderState, Reason, SyncRequest
-from bl_pipeline.rules.statuses import OPEN, PURGED
+from bl_pipeline.rules.kinds import asked_parts, changeable, is_due, is_purged, wanted_parts
+from bl_pipeline.rules.statuses import OPEN
 
 RECENT = timedelta(days=30)
 """Never fetched but younger than this is a new order; older is a backlog."""
 
 PURGE_AFTER = timedelta(days=183)
-"""BrickLink purges an order's items about six months after its last change of status."""
+"""BrickLink purges an order about six months after its last change of status."""
 
 RETRY_AT_ONCE = 3
 """Up to this many failures in a row, the next run tries again; then the waits grow."""
@@ -38,25 +40,25 @@ _TIER = {
 }
 
 
-def items_are_stale(state: OrderState) -> bool:
-    """Whether the stored items were never fetched, or belong to an earlier content of the order."""
-    never = state.items_fetched_at is None
-    return state.is_stored and (never or state.items_fingerprint != state.order_fingerprint)
-
-
 def full_sync_wants(full_sync: FullSync, state: OrderState) -> bool:
-    """Whether the order, or its items if they are asked for, has not been fetched since the request."""
+    """Whether the order, or a part of it that is asked for, has not been fetched since the request."""
     if state.order_date not in full_sync.dates:
         return False
-    # Lost items cannot have changed: a purged order's are asked for once, when it is new.
-    fetched = [state.order_fetched_at]
-    if full_sync.include_items and state.listed_status != PURGED:
-        fetched.append(state.items_fetched_at)
+    if state.order_fetched_at is None or state.order_fetched_at < full_sync.requested_at:
+        return True
+    parts = changeable(state, wanted_parts(include_items=full_sync.include_items))
+    fetched = [state.part(kind).fetched_at for kind in parts]
     return any(time is None or time < full_sync.requested_at for time in fetched)
 
 
+def full_sync_waits_for(full_sync: FullSync, state: OrderState) -> bool:
+    """Whether a full sync is not complete because of the order: one that failed since the request was asked for."""
+    failed_since = state.failed_at is not None and state.failed_at >= full_sync.requested_at
+    return not failed_since and full_sync_wants(full_sync, state)
+
+
 def purge_due(state: OrderState) -> datetime:
-    """When BrickLink may purge the order's items."""
+    """When BrickLink may purge the order."""
     return (state.listed_status_changed_at or state.order_date) + PURGE_AFTER
 
 
@@ -75,7 +77,7 @@ def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | 
     1. It failed before: only this if the request is `only_failed`. Until its wait is over it is not fetched at all.
     2. It is not stored yet: NEW, or BACKLOG if it is older than RECENT.
     3. The list shows another time of its status, then another content, than was stored.
-    4. Its items are wanted, not purged, and missing or of an earlier content.
+    4. Its items, or another part, are wanted, not purged, and missing or of an earlier content.
     5. An open full sync wants it.
     """
     if request.only_failed:
@@ -90,8 +92,9 @@ def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | 
         return Reason.STATUS_CHANGED
     if state.stored_fingerprint != state.listed_fingerprint:
         return Reason.CONTENT_CHANGED
-    if request.include_items and state.listed_status != PURGED and items_are_stale(state):
-        return Reason.ITEMS_MISSING
+    for kind in changeable(state, wanted_parts(include_items=request.include_items)):
+        if is_due(state.part(kind), state.order_fingerprint):
+            return Reason.ITEMS_MISSING
     if any(full_sync_wants(full_sync, state) for full_sync in request.full_syncs):
         return Reason.FULL_SYNC
     return None
@@ -105,19 +108,20 @@ def _fetches(states: Mapping[str, OrderState], request: SyncRequest, now: dateti
     """
     if request.order_ids:
         for order_id in request.order_ids:
-            items = request.include_items and states[order_id].listed_status != PURGED
-            yield Fetch(order_id, Reason.REQUESTED, force_items=items)
+            parts = changeable(states[order_id], wanted_parts(include_items=request.include_items))
+            yield Fetch(order_id, Reason.REQUESTED, force=parts | request.also)
         return
     for order_id, state in states.items():
         reason = _reason(state, request, now) if state.order_date in request.dates else None
         if reason is not None:
             full_syncs = [full_sync for full_sync in request.full_syncs if full_sync_wants(full_sync, state)]
+            again = (wanted_parts(include_items=full_sync.include_items) for full_sync in full_syncs)
             yield Fetch(
                 order_id,
                 reason,
                 fetch_order=reason is not Reason.ITEMS_MISSING or bool(full_syncs),
                 # Whatever the reason: after this fetch the full sync must not need the order again.
-                force_items=state.listed_status != PURGED and any(full_sync.include_items for full_sync in full_syncs),
+                force=changeable(state, frozenset[AnswerKind]().union(*again)) | request.also,
             )
 
 
@@ -130,7 +134,7 @@ def changed_orders(states: Mapping[str, OrderState], request: SyncRequest, now: 
 
     def urgency(fetch: Fetch) -> tuple[int, bool, datetime, str]:
         state = states[fetch.order_id]
-        return _TIER[fetch.reason], state.listed_status == PURGED, purge_due(state), fetch.order_id
+        return _TIER[fetch.reason], is_purged(state.listed_status), purge_due(state), fetch.order_id
 
     return sorted(_fetches(states, request, now), key=urgency)
 
@@ -140,7 +144,7 @@ def orders_to_recheck(
 ) -> list[Fetch]:
     """Orders without a reason to fetch them that may have changed in ways no list shows; the longest unchecked first.
 
-    Open orders come before finished ones, and their items are fetched too: a seller may still change them.
+    Open orders come before finished ones, and their parts are fetched too: a seller may still change them.
     What is purged cannot change. All of them together take at most `calls` calls.
     """
     planned = {fetch.order_id for fetch in changes}
@@ -148,7 +152,7 @@ def orders_to_recheck(
     def since_verified(state: OrderState) -> timedelta | None:
         if state.order_id in planned or state.order_fetched_at is None or state.failed or not state.is_listed:
             return None
-        if state.listed_status == PURGED:
+        if is_purged(state.listed_status):
             return None
         wait = RECHECK_OPEN_AFTER if state.status in OPEN else RECHECK_AFTER
         since = now - state.order_fetched_at
@@ -157,9 +161,10 @@ def orders_to_recheck(
     due = [(state, since) for state in states.values() if (since := since_verified(state)) is not None]
     due.sort(key=lambda entry: (entry[0].status not in OPEN, -entry[1], entry[0].order_id))
     rechecks: list[Fetch] = []
+    parts = asked_parts(request)
     for state, _ in due:
-        fetch = Fetch(state.order_id, Reason.RECHECK, force_items=request.include_items and state.status in OPEN)
-        cost = fetch.least_calls(include_items=request.include_items)
+        fetch = Fetch(state.order_id, Reason.RECHECK, force=parts if state.status in OPEN else request.also)
+        cost = fetch.least_calls(parts)
         if cost <= calls:
             rechecks.append(fetch)
             calls -= cost
@@ -174,8 +179,8 @@ class Plan:
     deferred: list[Fetch]
 
 
-def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) -> Plan:
-    """Cut the changes at the point at which the calls are used up.
+def plan_calls(changes: list[Fetch], calls_left: int, parts: Collection[AnswerKind]) -> Plan:
+    """Cut the changes at the point at which the calls are used up; `parts` are those that the run fetches.
 
     The estimate is a low one, so that no call is left unused: the ledger is what keeps the budget.
     """
@@ -183,7 +188,7 @@ def plan_calls(changes: list[Fetch], calls_left: int, *, include_items: bool) ->
     for position, fetch in enumerate(changes):
         if spent >= calls_left:
             return Plan(changes[:position], changes[position:])
-        spent += fetch.least_calls(include_items=include_items)
+        spent += fetch.least_calls(parts)
     return Plan(changes, [])
 
 
@@ -193,23 +198,14 @@ def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int
     `states` is by order id.
     """
     changes = changed_orders(states, request, now)
-    planned = plan_calls(changes, calls_left, include_items=request.include_items)
+    planned = plan_calls(changes, calls_left, asked_parts(request))
     if planned.deferred or request.order_ids or request.only_failed or request.dates != EVERY_DATE:
         return planned
-    # Half of the calls that are left after all changes, items included: more changes may come during the day.
-    to_spare = (calls_left - sum(fetch.most_calls(include_items=True) for fetch in changes)) // 2
+    # Half of the calls that are left after all changes, with all parts: more changes may come during the day.
+    most = wanted_parts(include_items=True) | request.also
+    to_spare = (calls_left - sum(fetch.most_calls(most) for fetch in changes)) // 2
     rechecks = orders_to_recheck(states, changes, request, min(request.rechecks, to_spare), now)
     return Plan(planned.fetches + rechecks, [])
-
-
-def items_needed(state: OrderState | None, order_fingerprint: str, *, purged: bool, force: bool) -> bool:
-    """Whether an order's items must be fetched, after the order itself was fetched.
-
-    `order_fingerprint` is what the fetched order says of its items: they cannot have changed if it has not.
-    """
-    if force or state is None or state.items_fetched_at is None:
-        return True
-    return not purged and state.items_fingerprint != order_fingerprint
 
 
 def as_listed(states: Mapping[str, OrderState], listed: Mapping[str, ListedOrder]) -> dict[str, OrderState]:

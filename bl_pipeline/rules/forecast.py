@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.rules.changes import Plan
 
 CALLS_FOR_LISTS_A_DAY = 96
@@ -29,10 +31,12 @@ class Forecast:
     days: int | None
 
 
-def forecast(plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: int, include_items: bool) -> Forecast:
-    """The forecast of a plan; `days` is None if the budget will never be enough."""
+def forecast(
+    plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: int, parts: Collection[AnswerKind]
+) -> Forecast:
+    """The forecast of a plan of a run that fetches these parts; `days` is None if the budget will never be enough."""
     fetches = [*plan.fetches, *plan.deferred]
-    most = sum(fetch.most_calls(include_items=include_items) for fetch in fetches)
+    most = sum(fetch.most_calls(parts) for fetch in fetches)
     left_for_later = most - calls_left
     calls_for_orders = calls_a_day - CALLS_FOR_LISTS_A_DAY
     days: int | None = 0
@@ -43,7 +47,7 @@ def forecast(plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: in
         orders_by_reason=dict(Counter(str(fetch.reason) for fetch in fetches)),
         orders_now=len(plan.fetches),
         orders_deferred=len(plan.deferred),
-        least_calls=sum(fetch.least_calls(include_items=include_items) for fetch in fetches),
+        least_calls=sum(fetch.least_calls(parts) for fetch in fetches),
         most_calls=most,
         calls_left=calls_left,
         days=days,

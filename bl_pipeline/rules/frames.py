@@ -1,4 +1,4 @@
-"""The shape of normalised data: both DataFrames on Arrow, with the columns of columns.py.
+"""The shape of normalised data: a DataFrame on Arrow for each table of columns.py, with its columns.
 
 Money and weights are decimal128(19, 4), times timestamps in UTC with microseconds; what is absent is null.
 """
@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from bl_pipeline import columns
-from bl_pipeline.columns import Column, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, Kind
 
 ARROW: dict[Kind, pa.DataType] = {
     Kind.TEXT: pa.string(),
@@ -29,19 +28,18 @@ ARROW: dict[Kind, pa.DataType] = {
 }
 
 
-def _schema(of: Sequence[Column]) -> pa.Schema:
-    return pa.schema([pa.field(column.name, ARROW[column.kind]) for column in of])
+SCHEMAS: dict[AnswerKind, pa.Schema] = {
+    kind: pa.schema([pa.field(column.name, ARROW[column.kind]) for column in table.columns])
+    for kind, table in TABLES.items()
+}
 
 
-ORDERS = _schema(columns.ORDERS)
-ORDER_ITEMS = _schema(columns.ORDER_ITEMS)
-
-
-def frame(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> pd.DataFrame:
-    """Rows in the schema's order as a DataFrame on Arrow, so that decimals stay exact.
+def frame(kind: AnswerKind, rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
+    """Rows in the order of the table's columns as a DataFrame on Arrow, so that decimals stay exact.
 
     Raises pyarrow.ArrowInvalid if a value does not fit its column exactly.
     """
+    schema = SCHEMAS[kind]
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema).to_pandas(types_mapper=pd.ArrowDtype)

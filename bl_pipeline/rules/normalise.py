@@ -1,25 +1,22 @@
-"""BrickLink's orders and items as rows of `sales`: exact decimals, UTC times, plain text, one name per thing."""
+"""BrickLink's orders and their parts as rows of `sales`: exact decimals, UTC times, plain text, one name per thing."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from bl_pipeline.bricklink import UnreadableLot
-from bl_pipeline.columns import ORDER_ITEMS, ORDERS, Column, Kind
-from bl_pipeline.rules import frames
+from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
 
 if TYPE_CHECKING:
-    from bl_pipeline.bricklink import Address, Lots, Order, OrderItem
+    from bl_pipeline.bricklink import Address, Batches, Order, OrderItem
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -132,21 +129,13 @@ def _row_reader(columns: Sequence[Column]) -> Callable[[Any, dict[str, Any]], tu
     return read
 
 
-_read_order = _row_reader(ORDERS)
-_read_item = _row_reader(ORDER_ITEMS)
+_READ_ROW = {kind: _row_reader(table.columns) for kind, table in TABLES.items()}
 
 
-def order_row(
-    order: Order,
-    *,
-    status: str,
-    order_document_id: int,
-    items_document_id: int | None,
-    fetched_at: datetime,
-) -> tuple[Any, ...]:
+def order_row(order: Order, *, status: str, fetched_at: datetime, **document_ids: int | None) -> tuple[Any, ...]:
     """One row of sales.orders, its values in the order of `columns.ORDERS`.
 
-    `status` is the normalised one.
+    `status` is the normalised one; `document_ids` are the columns named `<kind>_document_id`.
     Raises NotNormalisable if an amount does not fit the warehouse.
     """
     cost = order.cost
@@ -158,7 +147,7 @@ def order_row(
         fees = total - subtotal - shipping_cost
         if abs(fees) >= _LARGEST_MONEY:
             raise NotNormalisable("cost: total - subtotal - shipping is beyond 15 digits")
-    return _read_order(
+    return _READ_ROW[AnswerKind.ORDER](
         order,
         {
             "platform_order_id": str(order.order_id),
@@ -167,76 +156,72 @@ def order_row(
             "fees": fees,
             "country_code": _COUNTRY.get(country, _storable(country)) if country else None,
             "shipping_address": _address(address),
-            "unreadable_fields": _named(order.unreadable_fields),
-            "order_document_id": order_document_id,
-            "items_document_id": items_document_id,
+            "unreadable_fields": sorted(order.unreadable_fields) or None,
             "fetched_at": fetched_at,
+            **document_ids,
         },
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRows:
-    """The rows of sales.order_items of one order, their values in the order of `columns.ORDER_ITEMS`.
+def total_price(item: OrderItem) -> Decimal | None:
+    """unit_price x quantity. Raises NotNormalisable if it does not fit the warehouse."""
+    price = None if item.unit_price_final is None else Decimal(item.unit_price_final) * item.quantity
+    if price is not None and abs(price) >= _LARGEST_MONEY:
+        raise NotNormalisable("price x quantity is beyond 15 digits")
+    return price
 
-    `fault` says which lots are not among them, and why; None if all are.
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """The rows of one part of an order, their values in the order of the columns of its table.
+
+    `fault` says which rows are not among them, and why; None if all are.
     """
 
     rows: list[tuple[Any, ...]]
     fault: str | None = None
 
 
-def item_rows(order_id: str, batches: Lots, *, total_count: int | None) -> ItemRows:
-    """The rows of the lots that can be read; one that cannot be read is left out, and `fault` says so.
+def part_rows(
+    kind: AnswerKind,
+    order_id: str,
+    batches: Batches[Any],
+    *,
+    lines: str,
+    computed: Mapping[str, Callable[[Any], Any]],
+    pieces: int | None,
+) -> PartRows:
+    """The rows of the lines that can be read; one that cannot be read is left out, and `fault` says so.
 
-    Raises NotNormalisable if none can be read, or if there are none though the order counts some.
+    `lines` is what messages call them, `computed` has the columns that are made of a whole line, by name. Raises
+    NotNormalisable if no line can be read, or if there is none though the order counts some `pieces`.
     """
+    read = _READ_ROW[kind]
     rows: list[tuple[Any, ...]] = []
     faults: list[str] = []
     for batch_number, batch in enumerate(batches, start=1):
-        for line_number, lot in enumerate(batch, start=1):
+        for line_number, line in enumerate(batch, start=1):
+            if isinstance(line, UnreadableLot):
+                faults.append(line.error)
+                continue
+            values = {
+                "platform_order_id": order_id,
+                "batch_number": batch_number,
+                "line_number": line_number,
+                "unreadable_fields": sorted(line.unreadable_fields) or None,
+            }
             try:
-                rows.append(_item_row(order_id, batch_number, line_number, lot))
+                for name, compute in computed.items():
+                    values[name] = compute(line)
             except NotNormalisable as error:
-                faults.append(str(error))
+                faults.append(f"{error} - at `$[{batch_number - 1}][{line_number - 1}]`")
+            else:
+                rows.append(read(line, values))
     if faults:
-        fault = f"{len(faults)} of {len(rows) + len(faults)} lots cannot be read. The first: {faults[0]}"
+        fault = f"{kind}: {len(faults)} of {len(rows) + len(faults)} {lines} cannot be read. The first: {faults[0]}"
         if not rows:
-            raise NotNormalisable(f"items: {fault}")
-        return ItemRows(rows, f"items: {fault}")
-    if not rows and total_count:
-        raise NotNormalisable(f"items: the answer has none, the order counts {total_count} pieces")
-    return ItemRows(rows)
-
-
-def _item_row(order_id: str, batch_number: int, line_number: int, item: OrderItem | UnreadableLot) -> tuple[Any, ...]:
-    if isinstance(item, UnreadableLot):
-        raise NotNormalisable(item.error)
-    unit_price = _money(item.unit_price_final)
-    total_price = None if unit_price is None else unit_price * item.quantity
-    if total_price is not None and abs(total_price) >= _LARGEST_MONEY:
-        raise NotNormalisable(f"price x quantity is beyond 15 digits - at `$[{batch_number - 1}][{line_number - 1}]`")
-    return _read_item(
-        item,
-        {
-            "platform_order_id": order_id,
-            "batch_number": batch_number,
-            "line_number": line_number,
-            "total_price": total_price,
-            "unreadable_fields": _named(item.unreadable_fields),
-        },
-    )
-
-
-def _named(fields: Sequence[str]) -> list[str] | None:
-    return sorted(fields) or None
-
-
-def orders_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
-    """Rows of `order_row` as a DataFrame, with the columns of `columns.ORDERS`."""
-    return frames.frame(rows, frames.ORDERS)
-
-
-def order_items_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
-    """Rows of `item_rows` as a DataFrame, with the columns of `columns.ORDER_ITEMS`."""
-    return frames.frame(rows, frames.ORDER_ITEMS)
+            raise NotNormalisable(fault)
+        return PartRows(rows, fault)
+    if not rows and pieces:
+        raise NotNormalisable(f"{kind}: the answer has none, the order counts {pieces} pieces")
+    return PartRows(rows)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from threading import Event
 
-from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
+from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
-from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER, items_needed
-from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
-from bl_pipeline.rules.statuses import PURGED
+from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER
+from bl_pipeline.rules.kinds import KINDS, due_parts, is_refused_for_good, least_pieces, wanted_parts
+from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.loading import (
     FetchedOrder,
     PreparedOrder,
     failure,
-    failures_of_items,
+    failures_of_parts,
     load_prepared,
     prepare,
     read_landed_order,
@@ -29,7 +30,7 @@ from bl_pipeline.sync.stops import STOPS, stop_for
 from bl_pipeline.sync.threads import as_they_come, in_threads
 from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, run_orders, runs, state
-from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer
+from bl_pipeline.warehouse.landing import Document, UnstorableAnswer
 
 
 def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> Counter[Outcome]:
@@ -46,7 +47,7 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
         order_ids = [order.order_id for order in planned]
         states = state.read_states(connection, session.warehouse, order_ids)
         landed = landing.not_loaded(connection, session.warehouse, order_ids)
-    fetched, failures = _fetch_all(session, planned, states, landed, include_items=include_items)
+    fetched, failures = _fetch_all(session, planned, states, landed, wanted_parts(include_items=include_items))
     return _load(session, fetched, failures, states)
 
 
@@ -55,13 +56,13 @@ def _fetch_all(
     planned: list[Fetch],
     states: Mapping[str, OrderState],
     landed: Mapping[str, list[Document]],
-    *,
-    include_items: bool,
+    wanted: Collection[AnswerKind],
 ) -> tuple[list[FetchedOrder], list[FailedOrder]]:
     """Fetch the planned orders on a few threads: what is to be loaded, and the orders that failed.
 
-    `states` and `landed` (documents not loaded yet, oldest first) are by order id. What stops the run is noted with
-    it, and the orders that were not fetched are in neither list. Raises Interrupted if the run was canceled.
+    `states` and `landed` (documents not loaded yet, oldest first) are by order id, `wanted` are the parts that are
+    fetched if they are due. What stops the run is noted with it, and the orders that were not fetched are in neither
+    list. Raises Interrupted if the run was canceled.
     """
     fetched: list[FetchedOrder] = []
     failures: list[FailedOrder] = []
@@ -79,7 +80,7 @@ def _fetch_all(
                 return None
             fetcher = _Fetcher(session, client, order, states[order.order_id], landed.get(order.order_id, []))
             try:
-                return fetcher.fetch(include_items=include_items)
+                return fetcher.fetch(wanted)
             except STOPS:
                 stopped.set()
                 raise
@@ -127,54 +128,52 @@ class _Fetcher:
         self._state = state
         self._documents = landed
 
-    def fetch(self, *, include_items: bool) -> FetchedOrder:
-        """The order's documents, oldest first: landed before, and landed now, with its items if they are needed.
+    def fetch(self, wanted: Collection[AnswerKind]) -> FetchedOrder:
+        """The order's documents, oldest first: landed before, and landed now, with those of its parts that are due.
 
-        At most two calls. Raises what stops the run (`STOPS`), and BrickLinkError, NotNormalisable or
-        UnstorableAnswer if the order itself cannot be fetched or read. If only its items cannot be fetched, it raises
-        nothing: `items_failure` has the reason, or, if they are refused because they are purged, `items_asked_at` is
-        the time at which they were asked for.
+        At most one call for the order and one for each part. Raises what stops the run (`STOPS`), and BrickLinkError,
+        NotNormalisable or UnstorableAnswer if the order itself cannot be fetched or read. If only a part of it cannot
+        be fetched, it raises nothing: `failures` has the reason, or, if it is refused because it is purged,
+        `refused_at` the time at which it was asked for.
         """
-        order_id = self._state.order_id
         document = self._order_document()
         order = read_landed_order(document)
-        purged = order.status == PURGED
-        needed = include_items and items_needed(
-            self._state, order_fingerprint(order), purged=purged, force=self._planned.force_items
-        )
-        landed_since = any(landed.document_id > document.document_id for landed in self._documents)
-        if not needed or landed_since:
-            return FetchedOrder(self._documents)
-        try:
-            # An order without any piece may be answered without data, like one whose items are gone.
-            answer = self._client.order_items(order_id, purged=purged or order.total_count == 0)
-            self._land("items", answer.raw)
-        except STOPS:
-            raise
-        except (BrickLinkError, UnstorableAnswer) as error:
-            if purged and isinstance(error, OrderError):
-                return FetchedOrder(self._documents, items_asked_at=self._session.clock())
-            # The order itself is loaded without its items.
-            return FetchedOrder(self._documents, items_failure=failure(order_id, error))
-        return FetchedOrder(self._documents)
+        landed = {later.kind for later in self._documents if later.document_id > document.document_id}
+        fetched = FetchedOrder(self._documents)
+        for kind in due_parts(order, self._state, wanted, self._planned.force):
+            if kind in landed or AnswerKind.ORDER in landed:
+                continue
+            try:
+                optional = least_pieces(kind, order) == 0
+                answer = self._client.order_part(order.order_id, kind, KINDS[kind].line, may_be_absent=optional)
+                self._land(kind, answer.raw)
+            except STOPS:
+                raise
+            except (BrickLinkError, UnstorableAnswer) as error:
+                if is_refused_for_good(error, order):
+                    fetched.refused_at[kind] = self._session.clock()
+                else:
+                    # The order itself is loaded without this part.
+                    fetched.failures[kind] = failure(self._state.order_id, error)
+        return fetched
 
     def _order_document(self) -> Document:
-        """The order's document to load: landed before if it is still current, stored if only the items are to be
+        """The order's document to load: landed before if it is still current, stored if only parts are to be
         fetched, else fetched and landed now (one call; raises as the client and `_land` do).
 
-        Puts the stored order's document first if items would otherwise have no order before them.
+        Puts the stored order's document first if parts would otherwise have no order before them.
         """
-        landed = [document for document in self._documents if document.kind == "order"]
-        only_items_landed = bool(self._documents) and self._documents[0].kind == "items"
-        if only_items_landed or not self._planned.fetch_order:
-            # Items belong to the order before them: without it they would not be loaded, though no newer ones may come.
+        landed = [document for document in self._documents if document.kind is AnswerKind.ORDER]
+        begins_with_part = bool(self._documents) and self._documents[0].kind is not AnswerKind.ORDER
+        if begins_with_part or not self._planned.fetch_order:
+            # A part belongs to the order before it: without it it would not be loaded, though no newer one may come.
             with self._session.warehouse.engine.connect() as connection:
                 self._documents.insert(0, landing.read_document(connection, self._state.order_document_id))
         if landed and self._is_current(landed[-1]):
             return landed[-1]
         if not self._planned.fetch_order:
             return self._documents[0]
-        return self._land("order", self._client.order(self._state.order_id).raw)
+        return self._land(AnswerKind.ORDER, self._client.order(self._state.order_id).raw)
 
     def _is_current(self, document: Document) -> bool:
         """Whether a landed order can be loaded as it is, so that no call is needed."""
@@ -189,7 +188,7 @@ class _Fetcher:
             and document.listed_status_changed_at == self._state.listed_status_changed_at
         )
 
-    def _land(self, kind: Kind, body: bytes) -> Document:
+    def _land(self, kind: AnswerKind, body: bytes) -> Document:
         """Commit an answer, and add it to the order's documents. Raises Interrupted, or UnstorableAnswer."""
         if self._session.canceled.is_set():
             # By now another sync may have the lock, and have fetched and loaded a later state of the order.
@@ -226,7 +225,7 @@ def _load(
     with session.warehouse.engine.begin() as connection:
         loaded = load_prepared(connection, session.warehouse, ready)
         outcomes = dict(loaded.outcomes)
-        failures += [*loaded.failures, *failures_of_items(ready, loaded)]
+        failures += [*loaded.failures, *failures_of_parts(ready, loaded)]
         for failed in failures:
             outcomes[failed.order_id] = Outcome.FAILED
             attempts = states[failed.order_id].attempts + 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
 
 from bl_pipeline.records import Outcome, RunStatus, StopReason, SyncResult
+from bl_pipeline.rules.changes import full_sync_waits_for
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
-from bl_pipeline.warehouse import full_syncs, run_orders, runs
+from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
 
@@ -30,7 +34,7 @@ def finish(session: SyncSession) -> SyncResult:
             free_at = usage.next_reset_at or (now if usage.left else None)
             runs.stop_run(connection, run_id, stop_for(BudgetExhausted(free_at), now))
         stopped = runs.read_stop(connection, run_id)
-        full_syncs.complete_full_syncs(connection, warehouse, now)
+        _complete_full_syncs(connection, warehouse, now)
         result = SyncResult(
             orders_created=counts[Outcome.CREATED],
             orders_updated=counts[Outcome.UPDATED],
@@ -52,6 +56,15 @@ def finish(session: SyncSession) -> SyncResult:
         )
         last_synced_at = runs.last_synced_at(connection, warehouse)
     return replace(result, last_synced_at=last_synced_at, duration_seconds=elapsed.total_seconds())
+
+
+def _complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> None:
+    """Close the full syncs that wait for no order any more."""
+    asked = full_syncs.open_full_syncs(connection, warehouse)
+    if asked:
+        states = state.read_states(connection, warehouse).values()
+        complete = [each for each in asked if not any(full_sync_waits_for(each, order) for order in states)]
+        full_syncs.complete_full_syncs(connection, complete, now)
 
 
 def read_result(warehouse: Warehouse, run_id: str) -> SyncResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -13,21 +13,17 @@ import pyarrow as pa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from bl_pipeline.bricklink import BrickLinkError, InvalidResource, Order, read_items, read_order
-from bl_pipeline.records import FailedOrder, OrderState, Outcome
-from bl_pipeline.rules.normalise import (
-    NotNormalisable,
-    item_rows,
-    order_fingerprint,
-    order_items_frame,
-    order_row,
-    orders_frame,
-)
-from bl_pipeline.rules.statuses import PURGED, normalise_status
+from bl_pipeline.bricklink import BrickLinkError, InvalidResource, Order, read_order
+from bl_pipeline.columns import PARTS, AnswerKind
+from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome, PartState
+from bl_pipeline.rules.frames import frame
+from bl_pipeline.rules.kinds import is_purged, leaves_stored, read_rows
+from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint, order_row
+from bl_pipeline.rules.statuses import normalise_status
 from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import Written, load
+from bl_pipeline.warehouse.load import PartOfBatch, Written, load
 
 # COPY uses psycopg itself, so its errors are not SQLAlchemy's. The others are of values that Arrow or the driver cannot
 # convert to the column's type: ArrowInvalid and UnicodeEncodeError are ValueErrors.
@@ -42,36 +38,46 @@ _REFUSALS = (
 )
 
 
-UNREADABLE = ""
-"""The items_fingerprint if the stored items are not those of the order, because some could not be read."""
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedOrder:
-    """What is to be loaded of one order: its landed documents, oldest first, the order itself before its items.
+    """What is to be loaded of one order: its landed documents, oldest first, the order itself before its parts.
 
-    `items_asked_at` is set if the items were asked for and refused, as those of a purged order may be;
-    `items_failure` if they could not be fetched.
+    `refused_at` has the parts that were asked for and refused, as those of a purged order may be; `failures` those
+    that could not be fetched.
     """
 
     documents: list[Document]
-    items_asked_at: datetime | None = None
-    items_failure: FailedOrder | None = None
+    refused_at: dict[AnswerKind, datetime] = field(default_factory=dict)
+    failures: dict[AnswerKind, FailedOrder] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPart:
+    """One part of an order, ready to be loaded: its rows, None if the stored ones stay, and its state afterwards.
+
+    `failure` says what of it could not be read or fetched: the rest is loaded anyway, and the order counts as failed.
+    """
+
+    state: PartState
+    rows: list[Row] | None = None
+    failure: FailedOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedOrder:
     """One state of an order, ready to be loaded.
 
-    `state` is what sync.order_state will say; `order_row` and `item_rows` are rows of `sales`, in the order of the
-    columns of rules/frames.py. `item_rows` None leaves the stored items as they are. `failure` says what of its items
-    could not be read or fetched: the order and its other items are loaded anyway, and the order counts as failed.
+    `state` is what sync.order_state will say; `order_row` and the rows of `parts` are rows of `sales`, in the order of
+    the columns of columns.py. `purged`: what is absent of the order keeps its stored value.
     """
 
     state: OrderState
-    order_row: tuple[Any, ...]
-    item_rows: list[tuple[Any, ...]] | None
-    failure: FailedOrder | None = None
+    order_row: Row
+    parts: Mapping[AnswerKind, PreparedPart]
+    purged: bool = False
 
 
 def failure(order_id: str, error: Exception) -> FailedOrder:
@@ -106,138 +112,140 @@ def prepare(fetched: FetchedOrder, before: OrderState | None) -> list[PreparedOr
     """
     prepared: list[PreparedOrder] = []
     failed: FailedOrder | None = None
-    newest = next((document for document in reversed(fetched.documents) if document.kind == "order"), None)
-    for document, items in _pairs(fetched.documents):
-        outcome = _prepare_or_fail(document, items, before, items_asked_at=fetched.items_asked_at)
-        if isinstance(outcome, FailedOrder) and items:
-            # Its items cannot be read; the order itself may be.
-            alone = _prepare_or_fail(document, None, before, items_asked_at=None)
-            outcome = _without_items(alone, before, outcome) if isinstance(alone, PreparedOrder) else alone
-        elif isinstance(outcome, PreparedOrder) and not items and document is newest and fetched.items_failure:
-            outcome = _without_items(outcome, before, fetched.items_failure)
-        failed = outcome if isinstance(outcome, FailedOrder) else None
-        if isinstance(outcome, PreparedOrder):
-            prepared.append(outcome)
-            before = outcome.state
+    newest = next((document for document in reversed(fetched.documents) if document.kind is AnswerKind.ORDER), None)
+    for document, parts in _states(fetched.documents):
+        failures = fetched.failures if document is newest else {}
+        try:
+            order = _prepare(document, parts, before, refused_at=fetched.refused_at, failures=failures)
+        except Exception as error:
+            failed = _failure_to_read(document.order_id, error)
+        else:
+            failed = None
+            prepared.append(order)
+            before = order.state
     return failed or prepared
 
 
-def _without_items(prepared: PreparedOrder, before: OrderState | None, why: FailedOrder) -> PreparedOrder:
-    """An order without its items: the stored ones stay. If they are of another content, the state says so."""
-    state = prepared.state
-    if state.listed_status != PURGED and not _has_items_of(before, state.order_fingerprint):
-        state = replace(state, items_fingerprint=UNREADABLE)
-    return replace(prepared, state=state, failure=why)
+def _states(documents: Sequence[Document]) -> Iterator[tuple[Document, dict[AnswerKind, Document]]]:
+    """Each order with the parts fetched after it: `documents`, oldest first, as pairs of an order and its parts.
 
+    o1 i1 o2 i2 i2' o3  ->  (o1, i1) (o2, i2) (o2, i2') (o3, nothing)
 
-def _has_items_of(state: OrderState | None, fingerprint: str | None) -> bool:
-    """Whether all items are stored of the order as this fingerprint has it."""
-    return state is not None and state.items_fingerprint == fingerprint
-
-
-def _has_items(state: OrderState | None) -> bool:
-    """Whether all items are stored of any content of the order."""
-    return state is not None and state.items_fingerprint not in (None, UNREADABLE)
-
-
-def _prepare_or_fail(
-    document: Document, items: Document | None, before: OrderState | None, *, items_asked_at: datetime | None
-) -> PreparedOrder | FailedOrder:
-    """Like `_prepare`, but returns a failure for what that raises, also for an error that nobody foresaw."""
-    try:
-        return _prepare(document, items, before, items_asked_at=items_asked_at)
-    except (BrickLinkError, NotNormalisable) as error:
-        return failure(document.order_id, error)
-    except Exception as error:
-        # Nobody foresaw it. The answer has landed, so the error would end every next run too, and load no order.
-        message = (
-            "The answer cannot be made a row of the warehouse, by a fault of bl_pipeline itself. It is kept, and every "
-            "sync tries again. Please report this with the lines of the run's log that name the order"
-        )
-        return FailedOrder(document.order_id, message, type(error).__name__, frames(error))
-
-
-def _pairs(documents: Sequence[Document]) -> Iterator[tuple[Document, Document | None]]:
-    """Each order with the items fetched after it: `documents`, oldest first, as pairs of an order and its items.
-
-    o1 i1 o2 i2 i2' o3  ->  (o1, i1) (o2, i2) (o2, i2') (o3, None)
-
-    An order whose items were fetched twice comes twice. Items before the first order are left out.
+    An order of which a part was fetched twice comes twice. Parts before the first order are left out.
     """
     order: Document | None = None
-    paired = True
+    parts: dict[AnswerKind, Document] = {}
     for document in documents:
-        if document.kind == "order":
-            if order is not None and not paired:
-                yield order, None
-            order, paired = document, False
+        if document.kind is AnswerKind.ORDER or document.kind in parts:
+            if order is not None:
+                yield order, parts
+            parts = {}
+        if document.kind is AnswerKind.ORDER:
+            order = document
         elif order is not None:
-            yield order, document
-            paired = True
-    if order is not None and not paired:
-        yield order, None
+            parts[document.kind] = document
+    if order is not None:
+        yield order, parts
+
+
+def _failure_to_read(order_id: str, error: Exception) -> FailedOrder:
+    """A failure for what reading an answer raised, also for an error that nobody foresaw."""
+    if isinstance(error, BrickLinkError | NotNormalisable):
+        return failure(order_id, error)
+    # Nobody foresaw it. The answer has landed, so the error would end every next run too, and load no order.
+    message = (
+        "The answer cannot be made a row of the warehouse, by a fault of bl_pipeline itself. It is kept, and every "
+        "sync tries again. Please report this with the lines of the run's log that name the order"
+    )
+    return FailedOrder(order_id, message, type(error).__name__, frames(error))
 
 
 def _prepare(
-    document: Document, items_document: Document | None, before: OrderState | None, *, items_asked_at: datetime | None
+    document: Document,
+    answers: Mapping[AnswerKind, Document],
+    before: OrderState | None,
+    *,
+    refused_at: Mapping[AnswerKind, datetime],
+    failures: Mapping[AnswerKind, FailedOrder],
 ) -> PreparedOrder:
-    """One order, with its items if `items_document` has them, as rows of `sales` and as its new state.
+    """One order, with those of its parts that have answers, as rows of `sales` and as its new state.
 
-    Raises BrickLinkError or NotNormalisable if the order cannot be read, or none of its items.
+    A part that cannot be read does not stop the others. Raises BrickLinkError, NotNormalisable, or what nobody
+    foresaw, if the order itself cannot be read.
     """
     order = read_landed_order(document)
     fingerprint = order_fingerprint(order)
-    purged = order.status == PURGED
-    items, fault = None, None
-    if items_document is not None:
-        found = item_rows(
-            document.order_id,
-            read_items(items_document.body),
-            total_count=None if purged else order.total_count,
-        )
-        items, fault = found.rows, found.fault
-        if purged and (not items or (fault and _has_items(before))):
-            # BrickLink has deleted the items; what is stored may be the only copy left.
-            items, fault = None, None
-        elif fault and _has_items_of(before, fingerprint):
-            # All of them are stored already, and they cannot have changed.
-            items = None
     status = normalise_status(
         order.status,
         previous=before.status if before else None,
         paid=order.payment is not None and order.payment.date_paid is not None,
     )
-    state = replace(
-        before or _first_state(document, order),
-        stored_fingerprint=document.listed_fingerprint or "",
-        stored_status_changed_at=document.listed_status_changed_at,
-        order_document_id=document.document_id,
-        order_fingerprint=fingerprint,
-        order_fetched_at=document.fetched_at,
-        status=status,
-    )
-    if fault:
-        # For the plan they count as not fetched: unless all are stored, they are asked for again.
-        state = state if items is None else replace(state, items_fingerprint=UNREADABLE)
-    elif items_document or items_asked_at:
-        state = replace(
-            state,
-            items_document_id=items_document.document_id if items_document else state.items_document_id,
-            items_fetched_at=items_document.fetched_at if items_document else items_asked_at,
-            items_fingerprint=fingerprint,
-        )
+    state = before or _first_state(document, order)
+    parts: dict[AnswerKind, PreparedPart] = {}
+    for kind in PARTS:
+        stored = state.part(kind)
+        if kind in answers:
+            parts[kind] = _prepare_part(answers[kind], order, fingerprint, state)
+        elif kind in failures:
+            parts[kind] = _without_part(failures[kind], order, fingerprint, state, kind)
+        elif kind in refused_at:
+            parts[kind] = PreparedPart(PartState(stored.document_id, refused_at[kind], fingerprint))
+        else:
+            parts[kind] = PreparedPart(stored)
     return PreparedOrder(
-        state=state,
+        state=replace(
+            state,
+            stored_fingerprint=document.listed_fingerprint or "",
+            stored_status_changed_at=document.listed_status_changed_at,
+            order_document_id=document.document_id,
+            order_fingerprint=fingerprint,
+            order_fetched_at=document.fetched_at,
+            status=status,
+            parts={kind: part.state for kind, part in parts.items()},
+        ),
         order_row=order_row(
             order,
             status=status,
-            order_document_id=document.document_id,
-            items_document_id=None if items is None or items_document is None else items_document.document_id,
             fetched_at=document.fetched_at,
+            order_document_id=document.document_id,
+            **{
+                f"{kind}_document_id": None if part.rows is None else answers[kind].document_id
+                for kind, part in parts.items()
+            },
         ),
-        item_rows=items,
-        failure=FailedOrder(document.order_id, fault, InvalidResource.__name__) if fault else None,
+        parts=parts,
+        purged=is_purged(order.status),
     )
+
+
+def _prepare_part(answer: Document, order: Order, fingerprint: str, before: OrderState) -> PreparedPart:
+    """One part of an order, from its answer; `before` is the order's state before it is loaded."""
+    stored = before.part(answer.kind)
+    try:
+        found = read_rows(answer.kind, answer.body, order)
+    except Exception as error:
+        return _without_part(_failure_to_read(answer.order_id, error), order, fingerprint, before, answer.kind)
+    fetched = PartState(answer.document_id, answer.fetched_at, fingerprint)
+    if leaves_stored(found, stored, order):
+        return PreparedPart(fetched)
+    if found.fault is None:
+        return PreparedPart(fetched, found.rows)
+    why = FailedOrder(answer.order_id, found.fault, InvalidResource.__name__)
+    if stored.fingerprint == fingerprint:
+        # All of it is stored already, and it cannot have changed.
+        return PreparedPart(stored, failure=why)
+    # For the plan it counts as not fetched: it is asked for again.
+    return PreparedPart(replace(stored, fingerprint=UNREADABLE), found.rows, why)
+
+
+def _without_part(
+    why: FailedOrder, order: Order, fingerprint: str, before: OrderState, kind: AnswerKind
+) -> PreparedPart:
+    """A part that cannot be fetched or read: what is stored stays. If it is of another content, the state says so."""
+    stored = before.part(kind)
+    if not is_purged(order.status, before.listed_status) and stored.fingerprint != fingerprint:
+        stored = replace(stored, fingerprint=UNREADABLE)
+    return PreparedPart(stored, failure=why)
 
 
 def _first_state(document: Document, order: Order) -> OrderState:
@@ -259,10 +267,10 @@ class LoadResult:
     failures: list[FailedOrder] = field(default_factory=list)
 
 
-def failures_of_items(orders: Sequence[Sequence[PreparedOrder]], loaded: LoadResult) -> list[FailedOrder]:
-    """What could not be read or fetched of the items of orders that have been loaded."""
-    found = (order[-1].failure for order in orders if order)
-    return [failed for failed in found if failed and failed.order_id in loaded.outcomes]
+def failures_of_parts(orders: Sequence[Sequence[PreparedOrder]], loaded: LoadResult) -> list[FailedOrder]:
+    """What could not be read or fetched of the parts of orders that have been loaded: the first of each order."""
+    of_orders = ([part.failure for part in order[-1].parts.values() if part.failure] for order in orders if order)
+    return [failures[0] for failures in of_orders if failures and failures[0].order_id in loaded.outcomes]
 
 
 def load_prepared(
@@ -301,11 +309,17 @@ def load_prepared(
 
 
 def _load(connection: Connection, warehouse: Warehouse, prepared: Sequence[PreparedOrder]) -> Written:
+    part_rows: dict[AnswerKind, PartOfBatch] = {}
+    for kind in PARTS:
+        of_orders = {order.state.order_id: rows for order in prepared if (rows := order.parts[kind].rows) is not None}
+        if of_orders:
+            table = frame(kind, (row for rows in of_orders.values() for row in rows))
+            part_rows[kind] = PartOfBatch(list(of_orders), table)
     return load(
         connection,
         warehouse,
-        order_rows=orders_frame(order.order_row for order in prepared),
-        item_rows=order_items_frame(row for order in prepared for row in order.item_rows or ()),
-        items_replaced=[order.state.order_id for order in prepared if order.item_rows is not None],
+        order_rows=frame(AnswerKind.ORDER, (order.order_row for order in prepared)),
+        part_rows=part_rows,
+        absent_kept=[order.state.order_id for order in prepared if order.purged],
         states=[order.state for order in prepared],
     )

@@ -10,6 +10,7 @@ from bl_pipeline.records import Fetch, FullSync, OrderState, Reason, Stop, StopR
 from bl_pipeline.rules.changes import Plan, as_listed
 from bl_pipeline.rules.changes import plan as plan_fetches
 from bl_pipeline.rules.forecast import Forecast, forecast
+from bl_pipeline.rules.kinds import asked_parts
 from bl_pipeline.sync.listing import ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
@@ -115,5 +116,5 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
         orders_listed=len(listed),
         calls_left=usage.left,
         calls_a_day=session.budget.allowed,
-        include_items=request.include_items,
+        parts=asked_parts(request),
     )

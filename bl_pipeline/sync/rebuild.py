@@ -9,15 +9,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bl_pipeline.bricklink import BrickLinkError
-from bl_pipeline.records import FailedOrder, OrderState, Outcome
-from bl_pipeline.rules.changes import items_needed
-from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint
-from bl_pipeline.rules.statuses import PURGED
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome
+from bl_pipeline.rules.kinds import due_parts, wanted_parts
+from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.sync.loading import (
-    UNREADABLE,
     FetchedOrder,
     PreparedOrder,
-    failures_of_items,
+    failures_of_parts,
     load_prepared,
     prepare,
     read_landed_order,
@@ -68,7 +67,7 @@ def rebuild(session: SyncSession) -> RebuildResult:
     """Empty the store's `sales` tables and fill them from `landing`, in one transaction.
 
     The caller has the store's lock. Answers are replayed in the order they came, so history is the same too.
-    If an order that the warehouse has, or its items, cannot be read any more, the whole rebuild is undone: better no
+    If an order that the warehouse has, or a part of it, cannot be read any more, the whole rebuild is undone: better no
     rebuild than a lost order.
     """
     warehouse = session.warehouse
@@ -113,7 +112,7 @@ def _replay(
         session.progress.done(order_id, Outcome.FAILED if isinstance(prepared, FailedOrder) else Outcome.UPDATED)
     load = load_prepared(connection, session.warehouse, ready)
     result.lost += [failed for failed in load.failures if _is_stored(states.get(failed.order_id))]
-    result.failures += [*load.failures, *failures_of_items(ready, load)]
+    result.failures += [*load.failures, *failures_of_parts(ready, load)]
     result.orders += len(load.outcomes)
 
 
@@ -121,9 +120,11 @@ def _loses(prepared: list[PreparedOrder] | FailedOrder, row: OrderState | None) 
     """What is stored of the order now and would not be afterwards, as a failure."""
     if isinstance(prepared, FailedOrder):
         return prepared if _is_stored(row) else None
-    failed = prepared[-1].failure if prepared else None
-    # Items that no sync could read cannot be lost.
-    return failed if failed and row and row.items_fetched_at and row.items_fingerprint != UNREADABLE else None
+    if not prepared or row is None:
+        return None
+    # A part that no sync could read cannot be lost.
+    stored = {kind for kind, part in row.parts.items() if part.fetched_at and part.fingerprint != UNREADABLE}
+    return next((part.failure for kind, part in prepared[-1].parts.items() if part.failure and kind in stored), None)
 
 
 def _is_stored(row: OrderState | None) -> bool:
@@ -136,16 +137,17 @@ def _loaded(documents: list[Document], row: OrderState | None) -> list[Document]
 
 
 def _complete(documents: list[Document], row: OrderState | None) -> list[Document]:
-    """The answers without those at the end that were not loaded and lack their items: the next sync asks for these."""
-    order = next(document for document in reversed(documents) if document.kind == "order")
-    if (row and order.document_id <= row.loaded_document_id) or documents[-1].document_id > order.document_id:
+    """The answers without those at the end that were not loaded and lack a part: the next sync asks for these."""
+    order = next(document for document in reversed(documents) if document.kind is AnswerKind.ORDER)
+    if row and order.document_id <= row.loaded_document_id:
         return documents
     try:
-        resource = read_landed_order(order)
+        due = due_parts(read_landed_order(order), row, wanted_parts(include_items=True))
     except (BrickLinkError, NotNormalisable):
         return documents
-    needed = items_needed(row, order_fingerprint(resource), purged=resource.status == PURGED, force=False)
-    return [document for document in documents if document is not order] if needed else documents
+    landed = [document.kind for document in documents if document.document_id > order.document_id]
+    lacking = not set(due) <= set(landed)
+    return [document for document in documents if document.document_id < order.document_id] if lacking else documents
 
 
 def _chunks(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.tables import orders, parts
 
 MOST_ORDER_IDS = 100
 """At most this many of the orders that break a check are named."""
@@ -31,11 +32,10 @@ _NOT_IN_SALES = """
     )
 """
 
-_UNREADABLE = """
-    SELECT platform_order_id, unnest(unreadable_fields) AS field FROM sales.orders WHERE store = :store
-    UNION
-    SELECT platform_order_id, 'items.' || unnest(unreadable_fields) FROM sales.order_items WHERE store = :store
-"""
+_UNREADABLE = " UNION ".join(
+    f"SELECT platform_order_id, {before} unnest(unreadable_fields) AS field FROM {table.fullname} WHERE store = :store"
+    for before, table in (("", orders), *((f"'{kind}.' ||", table) for kind, table in parts.items()))
+)
 
 OFFENDING_ORDERS = {
     # Prices are rounded to 4 decimals, so the price of each piece may be wrong by half of the last one.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.records import FullSync, OrderDates
-from bl_pipeline.warehouse.database import PLATFORM, Warehouse
+from bl_pipeline.warehouse.database import Warehouse
 
 
 def request_full_sync(
@@ -60,27 +61,11 @@ def open_full_syncs(connection: Connection, warehouse: Warehouse) -> list[FullSy
     ]
 
 
-def complete_full_syncs(connection: Connection, warehouse: Warehouse, now: datetime) -> None:
-    """Close the full syncs whose every order has been fetched, or has failed, since the request."""
+def complete_full_syncs(connection: Connection, full_syncs: Iterable[FullSync], now: datetime) -> None:
+    """Note that these full syncs are complete."""
     connection.execute(
-        text(
-            """
-            UPDATE sync.full_syncs f SET completed_at = :now
-            WHERE store = :store AND completed_at IS NULL AND withdrawn_at IS NULL AND NOT EXISTS (
-                SELECT FROM sync.order_state s
-                WHERE s.store = f.store AND s.platform = :platform
-                  AND (f.orders_from IS NULL OR s.order_date >= f.orders_from)
-                  AND (f.orders_before IS NULL OR s.order_date < f.orders_before)
-                  AND (
-                    s.order_fetched_at IS NULL OR s.order_fetched_at < f.requested_at
-                    OR f.include_items AND s.listed_status <> 'PURGED'
-                       AND (s.items_fetched_at IS NULL OR s.items_fetched_at < f.requested_at)
-                  )
-                  AND (s.failed_at IS NULL OR s.failed_at < f.requested_at)
-            )
-            """
-        ),
-        {"store": warehouse.store, "platform": PLATFORM, "now": now},
+        text("UPDATE sync.full_syncs SET completed_at = :now WHERE full_sync_id = ANY(:ids)"),
+        {"now": now, "ids": [full_sync.full_sync_id for full_sync in full_syncs]},
     )
 
 

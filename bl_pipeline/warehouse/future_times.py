@@ -6,9 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import CLOCKS_DIFFER, KeyHashes, correct_future_calls
 
+_FETCHED_AT = [f"{kind}_fetched_at" for kind in (AnswerKind.ORDER, *PARTS)]
 _CORRECTIONS = (
     """
     UPDATE sync.runs SET started_at = least(started_at, :now), finished_at = least(finished_at, :now),
@@ -19,10 +21,9 @@ _CORRECTIONS = (
     UPDATE sync.full_syncs SET requested_at = :now
     WHERE store = :store AND completed_at IS NULL AND requested_at > :latest
     """,
-    """
-    UPDATE sync.order_state SET order_fetched_at = least(order_fetched_at, :now),
-        items_fetched_at = least(items_fetched_at, :now)
-    WHERE store = :store AND greatest(order_fetched_at, items_fetched_at) > :latest
+    f"""
+    UPDATE sync.order_state SET {", ".join(f"{name} = least({name}, :now)" for name in _FETCHED_AT)}
+    WHERE store = :store AND greatest({", ".join(_FETCHED_AT)}) > :latest
     """,
 )
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DataError, IntegrityError
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
-
-Kind = Literal["order", "items"]
+from bl_pipeline.warehouse.state import newest_loaded
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One answer: the JSON of an order or of its items, and what the list said when it was fetched."""
+    """One answer: the JSON of an order or of a part of it, and what the list said when it was fetched."""
 
     document_id: int
     order_id: str
-    kind: Kind
+    kind: AnswerKind
     body: bytes
     listed_fingerprint: str | None
     listed_status_changed_at: datetime | None
@@ -35,7 +35,7 @@ _COLUMNS = """
 
 
 def _document(row: Row[Any]) -> Document:
-    return Document(**{**row._mapping, "body": row.body.encode()})
+    return Document(**{**row._mapping, "kind": AnswerKind(row.kind), "body": row.body.encode()})
 
 
 class UnstorableAnswer(Exception):
@@ -47,7 +47,7 @@ def land(
     *,
     run_id: str,
     order_id: str,
-    kind: Kind,
+    kind: AnswerKind,
     body: bytes,
     listed_fingerprint: str | None,
     listed_status_changed_at: datetime | None,
@@ -104,7 +104,7 @@ def not_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collecti
             FROM landing.documents d
             JOIN sync.order_state s USING (store, platform, platform_order_id)
             WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = ANY(:order_ids)
-              AND d.document_id > coalesce(greatest(s.order_document_id, s.items_document_id), 0)
+              AND d.document_id > coalesce({newest_loaded("s")}, 0)
             ORDER BY d.document_id
             """
         ),

@@ -5,15 +5,17 @@ New rows are compared with the stored ones themselves, so that a load repairs wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, text
 
+from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.records import OrderState
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
-from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
+from bl_pipeline.warehouse.state import save_loaded
+from bl_pipeline.warehouse.tables import order_status_history, orders, parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,82 +35,109 @@ class Written:
     updated: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class PartOfBatch:
+    """The rows that one part of these orders now has, in a table of `sales`; an order without a row has none of it."""
+
+    order_ids: Sequence[str]
+    rows: pd.DataFrame
+
+
 def load(
     connection: Connection,
     warehouse: Warehouse,
     *,
     order_rows: pd.DataFrame,
-    item_rows: pd.DataFrame,
-    items_replaced: Sequence[str],
+    part_rows: Mapping[AnswerKind, PartOfBatch],
+    absent_kept: Collection[str],
     states: Iterable[OrderState],
 ) -> Written:
     """Merge a batch, in the caller's transaction; each order at most once in it.
 
-    `order_rows` are the orders, `item_rows` the items of the orders in `items_replaced`, both with the columns of
-    the `sales` tables except the store and the platform. `states` are those of all
-    orders of the batch, as they will be.
+    `order_rows` are the orders, `part_rows` the parts that are replaced; all frames have the columns of their `sales`
+    table except the store and the platform. What is absent of an order in `absent_kept` keeps its stored value.
+    `states` are those of all orders of the batch, as they will be.
     A row that is stored as it should be is not written.
     """
-    other_items = _merge_items(connection, warehouse, item_rows, items_replaced)
-    created, updated = _merge_orders(connection, warehouse, order_rows, other_items)
+    differing = {kind: _merge_part(connection, warehouse, parts[kind], part) for kind, part in part_rows.items()}
+    _stage(connection, warehouse, "staged_orders", orders, order_rows)
+    if absent_kept:
+        _keep_absent(connection, absent_kept)
+    created, updated = _merge_orders(connection, differing)
     updated |= _add_history(connection)
     connection.execute(text("DROP TABLE staged_orders"))
-    _save_states(connection, warehouse, states)
+    save_loaded(connection, warehouse, states)
     return Written(created, updated - created)
 
 
 def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
     """Empty the store's `sales` tables, in the caller's transaction."""
-    for table in (orders, order_items, order_status_history):
+    for table in (orders, *parts.values(), order_status_history):
         connection.execute(table.delete().where(table.c.store == warehouse.store))
 
 
-def _merge_items(
-    connection: Connection, warehouse: Warehouse, rows: pd.DataFrame, items_replaced: Sequence[str]
-) -> set[str]:
-    """Replace the items of the orders whose stored items differ; returns the ids of these orders."""
-    if not items_replaced:
-        return set()
-    connection.execute(text("CREATE TEMP TABLE staged_items (LIKE sales.order_items) ON COMMIT DROP"))
-    _copy(connection, warehouse, "staged_items", order_items, rows)
-    content = [column.name for column in order_items.columns if not column.primary_key]
+def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part: PartOfBatch) -> set[str]:
+    """Replace the rows of the orders whose stored rows differ; returns the ids of these orders."""
+    _stage(connection, warehouse, "staged_part", table, part.rows)
+    content = [column.name for column in table.columns if not column.primary_key]
     differing = connection.scalars(
         text(
             f"""
             SELECT DISTINCT platform_order_id
-            FROM staged_items staged FULL JOIN (
-                SELECT * FROM sales.order_items
+            FROM staged_part staged FULL JOIN (
+                SELECT * FROM {table.fullname}
                 WHERE store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)
-            ) stored USING (store, platform, platform_order_id, batch_number, line_number)
+            ) stored USING ({", ".join(column.name for column in table.primary_key)})
             WHERE staged.store IS NULL OR stored.store IS NULL
                OR ({_listed(content, "staged")}) IS DISTINCT FROM ({_listed(content, "stored")})
             """
         ),
-        {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(items_replaced)},
+        {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(part.order_ids)},
     ).all()
     if differing:
         values = {"store": warehouse.store, "platform": PLATFORM, "order_ids": differing}
         which = "store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)"
-        connection.execute(text(f"DELETE FROM sales.order_items WHERE {which}"), values)
-        names = ", ".join(column.name for column in order_items.columns)
+        connection.execute(text(f"DELETE FROM {table.fullname} WHERE {which}"), values)
+        names = ", ".join(column.name for column in table.columns)
         connection.execute(
-            text(f"INSERT INTO sales.order_items ({names}) SELECT {names} FROM staged_items WHERE {which}"), values
+            text(f"INSERT INTO {table.fullname} ({names}) SELECT {names} FROM staged_part WHERE {which}"), values
         )
-    connection.execute(text("DROP TABLE staged_items"))
+    connection.execute(text("DROP TABLE staged_part"))
     return set(differing)
 
 
-def _merge_orders(
-    connection: Connection, warehouse: Warehouse, rows: pd.DataFrame, other_items: set[str]
-) -> tuple[set[str], set[str]]:
-    """Write the orders that are not stored as they should be; the ids of the new ones, and of the others written.
+def _keep_absent(connection: Connection, order_ids: Collection[str]) -> None:
+    """Give the staged orders of these ids the stored value of what they lack."""
+    kept = [column.name for column in orders.columns if column.nullable]
+    connection.execute(
+        text(
+            f"""
+            UPDATE staged_orders staged SET {", ".join(f"{name} = coalesce(staged.{name}, s.{name})" for name in kept)}
+            FROM sales.orders s
+            WHERE (s.store, s.platform, s.platform_order_id)
+                = (staged.store, staged.platform, staged.platform_order_id)
+              AND staged.platform_order_id = ANY(:order_ids)
+            """
+        ),
+        {"order_ids": list(order_ids)},
+    )
 
-    `other_items` are the orders whose items were replaced. Leaves `staged_orders` for the history.
+
+def _merge_orders(connection: Connection, differing: Mapping[AnswerKind, set[str]]) -> tuple[set[str], set[str]]:
+    """Write the staged orders that are not stored as they should be; the ids of the new ones, and of the others
+    written.
+
+    `differing` are the orders of which a part was replaced. Leaves `staged_orders` for the history.
     """
-    connection.execute(text("CREATE TEMP TABLE staged_orders (LIKE sales.orders INCLUDING DEFAULTS) ON COMMIT DROP"))
-    _copy(connection, warehouse, "staged_orders", orders, rows)
     names = [column.name for column in orders.columns]
-    merged = {name: _merged(name) for name in names if name not in (*_KEY, "first_order_date")}
+    merged = {name: f"excluded.{name}" for name in names if name not in (*_KEY, "first_order_date")}
+    for kind in PARTS:
+        if (name := f"{kind}_document_id") in merged:
+            # The answer that first had the part as it is stored.
+            merged[name] = (
+                f"CASE WHEN stored.platform_order_id = ANY(:other_{kind}) THEN excluded.{name} "
+                f"ELSE coalesce(stored.{name}, excluded.{name}) END"
+            )
     compared = [name for name in merged if name not in ("order_document_id", "fetched_at")]
     written = connection.execute(
         text(
@@ -119,7 +148,7 @@ def _merge_orders(
             ON CONFLICT (store, platform, platform_order_id) DO UPDATE
             SET {", ".join(f"{name} = {value}" for name, value in merged.items())}
             WHERE ({", ".join(merged[name] for name in compared)}) IS DISTINCT FROM ({_listed(compared, "stored")})
-               OR stored.platform_order_id = ANY(:other_items)
+               OR stored.platform_order_id = ANY(:other_parts)
             -- What this statement itself writes is not seen here.
             RETURNING platform_order_id, NOT EXISTS (
                 SELECT FROM sales.orders before
@@ -128,7 +157,10 @@ def _merge_orders(
             ) AS is_new
             """
         ),
-        {"other_items": list(other_items)},
+        {
+            "other_parts": list(set().union(*differing.values())),
+            **{f"other_{kind}": list(differing.get(kind, ())) for kind in PARTS if f"{kind}_document_id" in merged},
+        },
     ).all()
     return {row[0] for row in written if row.is_new}, {row[0] for row in written if not row.is_new}
 
@@ -178,29 +210,14 @@ _FIRST_ORDER_DATE = """
 """
 
 
-def _merged(name: str) -> str:
-    """What a column of an order that is stored already becomes."""
-    if name == "items_document_id":
-        # The answer that first had the items as they are stored.
-        return (
-            f"CASE WHEN stored.platform_order_id = ANY(:other_items) THEN excluded.{name} "
-            f"ELSE coalesce(stored.{name}, excluded.{name}) END"
-        )
-    if name in ("order_date", "status", "platform_status", "order_document_id", "fetched_at"):
-        return f"excluded.{name}"
-    # What BrickLink has purged is gone there, not here.
-    return (
-        f"CASE WHEN excluded.platform_status = 'PURGED' "
-        f"THEN coalesce(excluded.{name}, stored.{name}) ELSE excluded.{name} END"
-    )
-
-
-def _copy(connection: Connection, warehouse: Warehouse, target: str, table: Table, rows: pd.DataFrame) -> None:
+def _stage(connection: Connection, warehouse: Warehouse, staged: str, table: Table, rows: pd.DataFrame) -> None:
+    """Copy the rows into a new temporary table that is like `table`."""
+    connection.execute(text(f"CREATE TEMP TABLE {staged} (LIKE {table.fullname} INCLUDING DEFAULTS) ON COMMIT DROP"))
     names = [name for name in (column.name for column in table.columns) if name in rows.columns]
     columns: list[list[Any]] = [_values(rows[name]) for name in names]
     driver = connection.connection.driver_connection
     assert driver is not None
-    statement = f"COPY {target} (store, platform, {', '.join(names)}) FROM STDIN"
+    statement = f"COPY {staged} (store, platform, {', '.join(names)}) FROM STDIN"
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         for row in zip(*columns, strict=True):
             copy.write_row((warehouse.store, PLATFORM, *row))
@@ -210,40 +227,3 @@ def _values(column: pd.Series[Any]) -> list[Any]:
     # Through Arrow: decimals stay Decimal, times stay aware, and what is absent is None, not NaN.
     values: list[Any] = column.array.__arrow_array__().to_pylist()
     return values
-
-
-def _save_states(connection: Connection, warehouse: Warehouse, states: Iterable[OrderState]) -> None:
-    rows = [{"store": warehouse.store, "platform": PLATFORM, **asdict(state)} for state in states]
-    if not rows:
-        return
-    connection.execute(
-        text(
-            """
-            INSERT INTO sync.order_state AS s (
-                store, platform, platform_order_id, order_date, listed_fingerprint, listed_status,
-                listed_status_changed_at, first_listed_at, stored_fingerprint, stored_status_changed_at,
-                order_document_id, order_fingerprint, order_fetched_at, items_document_id, items_fetched_at,
-                items_fingerprint
-            ) VALUES (
-                :store, :platform, :order_id, :order_date, :listed_fingerprint, :listed_status,
-                :listed_status_changed_at, :order_fetched_at, :stored_fingerprint, :stored_status_changed_at,
-                :order_document_id, :order_fingerprint, :order_fetched_at, :items_document_id,
-                :items_fetched_at, :items_fingerprint
-            )
-            ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET
-                stored_fingerprint = excluded.stored_fingerprint,
-                stored_status_changed_at = excluded.stored_status_changed_at,
-                order_document_id = excluded.order_document_id,
-                order_fingerprint = excluded.order_fingerprint,
-                order_fetched_at = excluded.order_fetched_at,
-                items_document_id = coalesce(excluded.items_document_id, s.items_document_id),
-                items_fetched_at = coalesce(excluded.items_fetched_at, s.items_fetched_at),
-                items_fingerprint = coalesce(excluded.items_fingerprint, s.items_fingerprint),
-                error = NULL, error_class = NULL, failed_at = NULL, attempts = 0
-            -- Replaying what was loaded before moves nothing.
-            WHERE greatest(excluded.order_document_id, excluded.items_document_id)
-                > coalesce(greatest(s.order_document_id, s.items_document_id), 0)
-            """
-        ),
-        rows,
-    )

@@ -8,11 +8,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.columns import PARTS
 from bl_pipeline.records import Fetch, Outcome, Reason
 from bl_pipeline.warehouse.database import Warehouse
 
 UNKNOWN_ORDER = "BrickLink lists no such sale of this store. Give the order's number as BrickLink shows it."
 """The error of an order that was asked for by its number and is in no list."""
+
+_FORCE = {f"force_{kind}": kind for kind in PARTS}
+"""Column → the part that is fetched whether it is due or not."""
 
 
 def save_plan(
@@ -29,8 +33,8 @@ def save_plan(
             "position": position,
             "reason": order.reason,
             "fetch_order": order.fetch_order,
-            "force_items": order.force_items,
             "outcome": outcome,
+            **{name: kind in order.force for name, kind in _FORCE.items()},
         }
         for position, (order, outcome) in enumerate(
             [
@@ -44,11 +48,12 @@ def save_plan(
     if rows:
         connection.execute(
             text(
-                """
+                f"""
                 INSERT INTO sync.run_orders (
-                    run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, outcome
+                    run_id, platform_order_id, batch_number, position, reason, fetch_order, outcome, {", ".join(_FORCE)}
                 ) VALUES (
-                    :run_id, :order_id, :batch_number, :position, :reason, :fetch_order, :force_items, :outcome
+                    :run_id, :order_id, :batch_number, :position, :reason, :fetch_order, :outcome,
+                    {", ".join(f":{name}" for name in _FORCE)}
                 )
                 """
             ),
@@ -61,12 +66,12 @@ def save_plan(
 
 
 def count_planned_calls(connection: Connection, warehouse: Warehouse, reason: Reason, *, since: datetime) -> int:
-    """Calls that runs since then have planned for this reason: one for the order, one if its items are wanted too."""
+    """Calls that runs since then have planned for this reason: one for the order, one for each part of `force`."""
     return (
         connection.scalar(
             text(
-                """
-                SELECT count(*) + count(*) FILTER (WHERE force_items)
+                f"""
+                SELECT count(*) + {" + ".join(f"count(*) FILTER (WHERE {name})" for name in _FORCE)}
                 FROM sync.run_orders JOIN sync.runs USING (run_id)
                 WHERE store = :store AND started_at > :since AND reason = :reason
                 """
@@ -81,15 +86,25 @@ def read_batch(connection: Connection, run_id: str, batch_number: int) -> list[F
     """The orders of one batch that are not done yet, most urgent first."""
     rows = connection.execute(
         text(
-            """
-            SELECT platform_order_id AS order_id, batch_number, reason, fetch_order, force_items FROM sync.run_orders
+            f"""
+            SELECT platform_order_id AS order_id, batch_number, reason, fetch_order, {", ".join(_FORCE)}
+            FROM sync.run_orders
             WHERE run_id = :run_id AND batch_number = :batch_number AND outcome IS NULL
             ORDER BY position
             """
         ),
         {"run_id": run_id, "batch_number": batch_number},
     )
-    return [Fetch(**{**row._mapping, "reason": Reason(row.reason)}) for row in rows]
+    return [
+        Fetch(
+            row.order_id,
+            Reason(row.reason),
+            row.fetch_order,
+            frozenset(kind for name, kind in _FORCE.items() if row._mapping[name]),
+            row.batch_number,
+        )
+        for row in rows
+    ]
 
 
 def save_outcomes(connection: Connection, run_id: str, outcomes: Mapping[str, Outcome]) -> None:

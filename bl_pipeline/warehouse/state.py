@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.records import FailedOrder, ListedOrder, OrderState
+from bl_pipeline.columns import PARTS, AnswerKind
+from bl_pipeline.records import FailedOrder, ListedOrder, OrderState, PartState
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
+
+_ORDER = (
+    "order_date", "listed_fingerprint", "listed_status", "listed_status_changed_at", "listed_filed", "is_listed",
+    "stored_fingerprint", "stored_status_changed_at", "order_document_id", "order_fingerprint", "order_fetched_at",
+    "failed_at", "attempts",
+)  # fmt: skip
+
+
+def _of_part(kind: AnswerKind) -> tuple[str, str, str]:
+    """The columns of a part, in the order of the fields of PartState."""
+    return f"{kind}_document_id", f"{kind}_fetched_at", f"{kind}_fingerprint"
+
+
+_PARTS = tuple(name for kind in PARTS for name in _of_part(kind))
+
+
+def newest_loaded(table: str) -> str:
+    """SQL for the newest document that was loaded of an order or its parts: null if none was."""
+    return f"greatest({', '.join(f'{table}.{kind}_document_id' for kind in (AnswerKind.ORDER, *PARTS))})"
 
 
 def read_states(
@@ -17,11 +38,8 @@ def read_states(
     """The state of these orders, or of all, by order id."""
     rows = connection.execute(
         text(
-            """
-            SELECT s.platform_order_id AS order_id, s.order_date, s.listed_fingerprint, s.listed_status,
-                s.listed_status_changed_at, s.listed_filed, s.is_listed, s.stored_fingerprint,
-                s.stored_status_changed_at, s.order_document_id, s.order_fingerprint, s.order_fetched_at,
-                s.items_fingerprint, s.items_document_id, s.items_fetched_at, s.failed_at, s.attempts, o.status
+            f"""
+            SELECT s.platform_order_id, o.status, {", ".join(f"s.{name}" for name in (*_ORDER, *_PARTS))}
             FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
             WHERE s.store = :store AND s.platform = :platform
               AND (CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids))
@@ -33,7 +51,76 @@ def read_states(
             "order_ids": None if order_ids is None else list(order_ids),
         },
     )
-    return {row.order_id: OrderState(**row._mapping) for row in rows}
+    first = 2 + len(_ORDER)
+    parts = [(kind, slice(first + 3 * place, first + 3 * place + 3)) for place, kind in enumerate(PARTS)]
+    return {
+        row[0]: OrderState(
+            order_id=row[0],
+            status=row[1],
+            **dict(zip(_ORDER, row[2:first], strict=True)),
+            parts={kind: PartState(*row[of_part]) for kind, of_part in parts},
+        )
+        for row in rows
+    }
+
+
+_LOADED = (
+    "store", "platform", "platform_order_id", "order_date", "listed_fingerprint", "listed_status",
+    "listed_status_changed_at", "first_listed_at", "stored_fingerprint", "stored_status_changed_at",
+    "order_document_id", "order_fingerprint", "order_fetched_at", *_PARTS,
+)  # fmt: skip
+
+
+def _part_values(state: OrderState) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for kind in PARTS:
+        part = state.part(kind)
+        values |= zip(_of_part(kind), (part.document_id, part.fetched_at, part.fingerprint), strict=True)
+    return values
+
+
+def save_loaded(connection: Connection, warehouse: Warehouse, states: Iterable[OrderState]) -> None:
+    """Store the states of orders that are loaded in the same transaction: what is stored of them, and no failure."""
+    rows = [
+        {
+            "store": warehouse.store,
+            "platform": PLATFORM,
+            "platform_order_id": state.order_id,
+            "order_date": state.order_date,
+            "listed_fingerprint": state.listed_fingerprint,
+            "listed_status": state.listed_status,
+            "listed_status_changed_at": state.listed_status_changed_at,
+            "first_listed_at": state.order_fetched_at,
+            "stored_fingerprint": state.stored_fingerprint,
+            "stored_status_changed_at": state.stored_status_changed_at,
+            "order_document_id": state.order_document_id,
+            "order_fingerprint": state.order_fingerprint,
+            "order_fetched_at": state.order_fetched_at,
+            **_part_values(state),
+        }
+        for state in states
+    ]
+    if not rows:
+        return
+    connection.execute(
+        text(
+            f"""
+            INSERT INTO sync.order_state AS s ({", ".join(_LOADED)})
+            VALUES ({", ".join(f":{name}" for name in _LOADED)})
+            ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET
+                stored_fingerprint = excluded.stored_fingerprint,
+                stored_status_changed_at = excluded.stored_status_changed_at,
+                order_document_id = excluded.order_document_id,
+                order_fingerprint = excluded.order_fingerprint,
+                order_fetched_at = excluded.order_fetched_at,
+                {", ".join(f"{name} = coalesce(excluded.{name}, s.{name})" for name in _PARTS)},
+                error = NULL, error_class = NULL, failed_at = NULL, attempts = 0
+            -- Replaying what was loaded before moves nothing.
+            WHERE {newest_loaded("excluded")} > coalesce({newest_loaded("s")}, 0)
+            """
+        ),
+        rows,
+    )
 
 
 def save_listed(connection: Connection, warehouse: Warehouse, listed: Iterable[ListedOrder], now: datetime) -> None:

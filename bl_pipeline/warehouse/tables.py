@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from bl_pipeline import columns
-from bl_pipeline.columns import Kind
+from bl_pipeline.columns import PARTS, TABLES, AnswerKind, Kind
 
 metadata = MetaData(
     naming_convention={
@@ -71,13 +71,6 @@ _TYPES: dict[Kind, Any] = {
 }
 
 
-def _column(column: columns.Column, *, key: bool = False) -> Column[Any]:
-    """A column of `sales`, which columns.py declares."""
-    return Column(
-        column.name, _TYPES[column.kind], nullable=column.null and not key, primary_key=key, comment=column.comment
-    )
-
-
 def _order_key() -> list[Column[str]]:
     return [
         Column("store", Text, primary_key=True, comment="Key of the store, from BL_STORE"),
@@ -93,7 +86,11 @@ documents = Table(
     _text("store", "Key of the store, from BL_STORE", null=False),
     _text("platform", "Where the order was placed: bricklink", null=False),
     _text("platform_order_id", "The order's id at the platform", null=False),
-    _text("kind", "order (GET /orders/{id}) or items (GET /orders/{id}/items)", null=False),
+    _text(
+        "kind",
+        " or ".join(["order (GET /orders/{id})", *(f"{kind} (GET /orders/{{id}}/{kind})" for kind in PARTS)]),
+        null=False,
+    ),
     Column("body", JSON, nullable=False, comment="The answer's data, byte for byte as received"),
     _text("listed_fingerprint", "Fingerprint of the list row under which it was fetched"),
     _time("listed_status_changed_at", "date_status_changed of the list row under which it was fetched"),
@@ -101,31 +98,36 @@ documents = Table(
     _text("run_id", "The run that fetched it", null=False),
     Index("ix_documents_order", "store", "platform", "platform_order_id", "kind", "document_id"),
     schema="landing",
-    comment="Every order and items answer as received; append-only",
+    comment=f"Every {' and '.join(TABLES)} answer as received; append-only",
 )
 
-orders = Table(
-    "orders",
-    metadata,
-    *_order_key(),
-    *(_column(column) for column in columns.ORDERS if column.name != "platform_order_id"),
-    Index("ix_orders_order_date", "store", "order_date"),
-    schema="sales",
-    comment="One row per sale, as last received",
-)
 
-order_items = Table(
-    "order_items",
-    metadata,
-    *_order_key(),
-    *(
-        _column(column, key=column.kind is Kind.NUMBER)
-        for column in columns.ORDER_ITEMS
-        if column.name != "platform_order_id"
-    ),
-    schema="sales",
-    comment="One row per line of a sale; outlives BrickLink's purge",
-)
+def _sales_table(table: columns.SalesTable, *indexes: Index) -> Table:
+    """A table of `sales`, as columns.py declares it."""
+    return Table(
+        table.name,
+        metadata,
+        *_order_key(),
+        *(
+            Column(
+                column.name,
+                _TYPES[column.kind],
+                nullable=column.null and column.kind is not Kind.NUMBER,
+                primary_key=column.kind is Kind.NUMBER,
+                comment=column.comment,
+            )
+            for column in table.columns
+            if column.name != "platform_order_id"
+        ),
+        *indexes,
+        schema="sales",
+        comment=table.comment,
+    )
+
+
+orders = _sales_table(TABLES[AnswerKind.ORDER], Index("ix_orders_order_date", "store", "order_date"))
+parts: dict[AnswerKind, Table] = {kind: _sales_table(TABLES[kind]) for kind in PARTS}
+order_items = parts[AnswerKind.ITEMS]
 
 order_status_history = Table(
     "order_status_history",
@@ -197,7 +199,10 @@ run_orders = Table(
     Column("position", Integer, nullable=False, comment="Order of priority within the run, from 1"),
     _text("reason", "Why it is fetched", null=False),
     _flag("fetch_order", "The order itself is fetched; else only its items", null=False),
-    _flag("force_items", "Items are fetched even if they cannot have changed", null=False),
+    *(
+        _flag(f"force_{kind}", f"{kind.capitalize()} are fetched even if they cannot have changed", null=False)
+        for kind in PARTS
+    ),
     _text("outcome", "created, updated, skipped, failed or deferred; null until done"),
     schema="sync",
     comment="What each run set out to fetch, and how it went",
@@ -219,9 +224,15 @@ order_state = Table(
     _count("order_document_id", "landing.documents: the stored order"),
     _text("order_fingerprint", "Subtotal, counts, weight, currency and date_ordered of the stored order"),
     _time("order_fetched_at", "When the order was last fetched, changed or not"),
-    _text("items_fingerprint", "order_fingerprint of the order for which the stored items were fetched"),
-    _count("items_document_id", "landing.documents: the stored items"),
-    _time("items_fetched_at", "When the items were last fetched, changed or not"),
+    *(
+        column
+        for kind in PARTS
+        for column in (
+            _text(f"{kind}_fingerprint", f"order_fingerprint of the order for which the stored {kind} were fetched"),
+            _count(f"{kind}_document_id", f"landing.documents: the stored {kind}"),
+            _time(f"{kind}_fetched_at", f"When the {kind} were last fetched, changed or not"),
+        )
+    ),
     _text("error", "Why the last attempt at this order failed; null after a success"),
     _text("error_class", "Class of the error"),
     _time("failed_at", "When the last attempt failed"),

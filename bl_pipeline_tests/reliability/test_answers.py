@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bl_pipeline.bricklink import BrickLinkError, InvalidAnswer, read_items, read_order, read_summaries
-from bl_pipeline.bricklink.envelope import ITEMS, ITEMS_OF_PURGED, ORDER, ORDERS, open_answer
+from bl_pipeline.bricklink.envelope import ORDER, ORDERS, PART, PART_IF_ANY, open_answer
 from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.reliability.test_fuzz import SALES, WIRE, envelope
 
@@ -38,7 +38,7 @@ WAITS = [
 def take_apart(status: int, headers: dict[str, str], body: bytes) -> None:
     """Nothing but a BrickLinkError, with nothing of the body in it, comes out of an answer."""
     for expect, reader in (
-        (ORDER, read_order), (ITEMS, read_items), (ITEMS_OF_PURGED, read_items), (ORDERS, read_summaries),
+        (ORDER, read_order), (PART, read_items), (PART_IF_ANY, read_items), (ORDERS, read_summaries),
     ):  # fmt: skip
         try:
             raw = open_answer(status, headers, body, expect, NOW)
@@ -84,7 +84,7 @@ def test_no_damaged_answer_is_more_than_a_bricklink_error(
 def test_an_answer_cut_off_anywhere_is_never_an_answer(body: bytes) -> None:
     """Caught: half a list taken for a whole one."""
     for length in range(0, len(body), 1 + len(body) // 400):
-        for expect in (ORDER, ITEMS, ITEMS_OF_PURGED, ORDERS):
+        for expect in (ORDER, PART, PART_IF_ANY, ORDERS):
             with pytest.raises(InvalidAnswer):
                 open_answer(200, {}, body[:length], expect, NOW)
 

@@ -10,12 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderDates, OrderState, Reason, SyncRequest
-from bl_pipeline.rules.changes import Plan, changed_orders, full_sync_wants, items_needed, plan, plan_calls, retry_due
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import (
+    EVERY_DATE,
+    NEVER_FETCHED,
+    Fetch,
+    FullSync,
+    ListedOrder,
+    OrderDates,
+    OrderState,
+    PartState,
+    Reason,
+    SyncRequest,
+)
+from bl_pipeline.rules.changes import (
+    Plan,
+    changed_orders,
+    full_sync_waits_for,
+    full_sync_wants,
+    plan,
+    plan_calls,
+    retry_due,
+)
+from bl_pipeline.rules.kinds import is_due
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 OLD = NOW - 90 * DAY
+ITEMS = frozenset({AnswerKind.ITEMS})
 
 HELD = OrderState(
     order_id="1",
@@ -28,13 +50,19 @@ HELD = OrderState(
     stored_status_changed_at=OLD,
     order_fingerprint="k",
     order_fetched_at=NOW - DAY,
-    items_fingerprint="k",
-    items_fetched_at=NOW - DAY,
     status="completed",
+    parts={AnswerKind.ITEMS: PartState(fetched_at=NOW - DAY, fingerprint="k")},
 )
 UNSEEN = OrderState("1", OLD, "h", "COMPLETED", OLD, False)
 FAILED = replace(HELD, failed_at=NOW - DAY, attempts=1)
 FULL = FullSync(requested_at=NOW)
+
+
+def items(fetched_at: datetime | None, fingerprint: str | None = "k") -> dict[AnswerKind, PartState]:
+    return {AnswerKind.ITEMS: PartState(fetched_at=fetched_at, fingerprint=fingerprint)}
+
+
+EARLIER = items(NOW - DAY, "earlier")
 
 
 def reason(state: OrderState, **wanted: Any) -> Reason | None:
@@ -61,12 +89,12 @@ def reason(state: OrderState, **wanted: Any) -> Reason | None:
         (Reason.FAILED_BEFORE, replace(UNSEEN, failed_at=NOW - DAY, attempts=1), {}),
         (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW - 7 * DAY), {}),
         (None, replace(FAILED, attempts=40, failed_at=NOW - 6 * DAY), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, items_fetched_at=None, items_fingerprint=None), {}),
-        (None, replace(HELD, items_fetched_at=None, items_fingerprint=None), {"include_items": False}),
-        (None, replace(HELD, items_fetched_at=None, items_fingerprint=None, listed_status="PURGED"), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, items_fingerprint="earlier"), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, parts={}), {}),
+        (None, replace(HELD, parts={}), {"include_items": False}),
+        (None, replace(HELD, parts={}, listed_status="PURGED"), {}),
+        (Reason.ITEMS_MISSING, replace(HELD, parts=EARLIER), {}),
         (Reason.FULL_SYNC, HELD, {"full_syncs": [FULL]}),
-        (None, replace(HELD, order_fetched_at=NOW, items_fetched_at=NOW), {"full_syncs": [FULL]}),
+        (None, replace(HELD, order_fetched_at=NOW, parts=items(NOW)), {"full_syncs": [FULL]}),
         (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(start=NOW - DAY))]}),
         (Reason.FULL_SYNC, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD, OLD + DAY))]}),
         (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD - DAY, OLD))]}),
@@ -108,7 +136,7 @@ def state(order_id: str, kind: str, *, changed: timedelta = timedelta(0)) -> Ord
         "failed": FAILED,
         "backlog": UNSEEN,
         "purged": replace(UNSEEN, listed_status="PURGED"),
-        "items": replace(HELD, items_fingerprint="earlier"),
+        "items": replace(HELD, parts=EARLIER),
         "full": HELD,
     }
     return replace(kinds[kind], order_id=order_id, listed_status_changed_at=OLD + changed) if kind not in {
@@ -142,16 +170,32 @@ def test_ties_are_broken_the_same_way_each_time() -> None:
         (Fetch("1", Reason.CONTENT_CHANGED), 1, 1),
         (Fetch("1", Reason.FAILED_BEFORE), 1, 1),
         (Fetch("1", Reason.ITEMS_MISSING, fetch_order=False), 1, 0),
-        (Fetch("1", Reason.FULL_SYNC, force_items=True), 2, 1),
+        (Fetch("1", Reason.FULL_SYNC, force=ITEMS), 2, 1),
     ],
 )
 def test_least_calls(fetch: Fetch, least: int, least_without_items: int) -> None:
-    assert fetch.least_calls(include_items=True) == least
-    assert fetch.least_calls(include_items=False) == least_without_items
+    assert fetch.least_calls(ITEMS) == least
+    assert fetch.least_calls(()) == least_without_items
+
+
+@pytest.mark.parametrize(
+    ("fetch", "least", "most"),
+    [
+        (Fetch("1", Reason.NEW), 3, 3),
+        (Fetch("1", Reason.STATUS_CHANGED), 1, 3),
+        (Fetch("1", Reason.STATUS_CHANGED, force=ITEMS), 2, 3),
+        (Fetch("1", Reason.ITEMS_MISSING, fetch_order=False), 1, 2),
+        (Fetch("1", Reason.ITEMS_MISSING, fetch_order=False, force=ITEMS), 1, 2),
+    ],
+)
+def test_each_part_is_a_call(fetch: Fetch, least: int, most: int) -> None:
+    """As if there were two kinds of parts. Planted: one call for all of them."""
+    parts: Any = [AnswerKind.ITEMS, "messages"]
+    assert (fetch.least_calls(parts), fetch.most_calls(parts)) == (least, most)
 
 
 def test_items_only_are_asked_for_if_only_they_are_missing() -> None:
-    (fetch,) = changed_orders({"1": replace(HELD, items_fingerprint="earlier")}, SyncRequest(), NOW)
+    (fetch,) = changed_orders({"1": replace(HELD, parts=EARLIER)}, SyncRequest(), NOW)
     assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
 
 
@@ -172,19 +216,37 @@ def test_what_a_full_sync_wants_again(
     listed_status: str, order_at: datetime, items_at: datetime | None, include_items: bool, wanted: bool
 ) -> None:
     """What was fetched before the request: the order, or its items, unless they are purged. Planted: == PURGED."""
-    state = replace(HELD, listed_status=listed_status, order_fetched_at=order_at, items_fetched_at=items_at)
+    state = replace(HELD, listed_status=listed_status, order_fetched_at=order_at, parts=items(items_at))
     assert full_sync_wants(replace(FULL, include_items=include_items), state) is wanted
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "waits"), [(None, True), (NOW - timedelta(seconds=1), True), (NOW, False), (NOW + DAY, False)]
+)
+def test_a_full_sync_does_not_wait_for_what_has_failed_since(failed_at: datetime | None, waits: bool) -> None:
+    assert full_sync_waits_for(FULL, replace(HELD, failed_at=failed_at)) is waits
+    assert not full_sync_waits_for(FULL, replace(HELD, order_fetched_at=NOW, parts=items(NOW)))
 
 
 def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
     states = {"1": HELD, "2": replace(HELD, order_id="2", listed_status="PURGED")}
 
     fetches = changed_orders(states, SyncRequest(full_syncs=[FULL]), NOW)
-    forced = {fetch.order_id: fetch.force_items for fetch in fetches}
+    forced = {fetch.order_id: fetch.force for fetch in fetches}
     without = changed_orders(states, SyncRequest(full_syncs=[replace(FULL, include_items=False)]), NOW)
 
-    assert forced == {"1": True, "2": False}
-    assert [fetch.force_items for fetch in without] == [False, False]
+    assert forced == {"1": ITEMS, "2": frozenset()}
+    assert [fetch.force for fetch in without] == [frozenset(), frozenset()]
+
+
+@pytest.mark.parametrize("state", [HELD, replace(HELD, listed_status="PURGED"), replace(UNSEEN, order_date=NOW)])
+def test_a_part_that_a_request_names_is_fetched_whether_it_is_due_or_not(state: OrderState) -> None:
+    """Planted: the request's own parts left out of the plan; counted as no call."""
+    request = SyncRequest(order_ids=("1",), include_items=False, also=ITEMS)
+    planned = plan({"1": state}, request, 2, NOW)
+
+    assert planned == Plan([Fetch("1", Reason.REQUESTED, force=ITEMS)], [])
+    assert plan_calls(planned.fetches * 2, 2, ITEMS) == Plan(planned.fetches, planned.fetches)
 
 
 @pytest.mark.parametrize(("calls_left", "fetched"), [(0, 0), (1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (100, 5)])
@@ -193,7 +255,7 @@ def test_the_plan_ends_with_the_calls(calls_left: int, fetched: int) -> None:
     reasons = [Reason.NEW, Reason.STATUS_CHANGED, Reason.STATUS_CHANGED, Reason.FAILED_BEFORE, Reason.BACKLOG]
     changes = [Fetch(str(number), reason) for number, reason in enumerate(reasons)]
 
-    assert plan_calls(changes, calls_left, include_items=True) == Plan(changes[:fetched], changes[fetched:])
+    assert plan_calls(changes, calls_left, ITEMS) == Plan(changes[:fetched], changes[fetched:])
 
 
 @given(st.lists(st.sampled_from(["new", "status", "failed", "backlog", "purged", "items", "full"])), st.integers(0, 60))
@@ -203,25 +265,21 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
     planned = plan(states, SyncRequest(full_syncs=[FULL]), calls_left, NOW)
 
     assert sorted(fetch.order_id for fetch in [*planned.fetches, *planned.deferred]) == sorted(states)
-    assert sum(fetch.least_calls(include_items=True) for fetch in planned.fetches[:-1]) <= calls_left
+    assert sum(fetch.least_calls(ITEMS) for fetch in planned.fetches[:-1]) <= calls_left
 
 
 @pytest.mark.parametrize(
-    ("state", "purged", "force", "needed"),
+    ("part", "purged", "due"),
     [
-        (None, False, False, True),
-        (HELD, False, False, False),
-        (HELD, False, True, True),
-        (replace(HELD, items_fingerprint="earlier"), False, False, True),
-        (replace(HELD, items_fingerprint="earlier"), True, False, False),
-        (replace(HELD, items_fetched_at=None, items_fingerprint=None), False, False, True),
-        (replace(HELD, items_fetched_at=None, items_fingerprint=None), True, False, True),
+        (NEVER_FETCHED, False, True),
+        (NEVER_FETCHED, True, True),
+        (HELD.part(AnswerKind.ITEMS), False, False),
+        (EARLIER[AnswerKind.ITEMS], False, True),
+        (EARLIER[AnswerKind.ITEMS], True, False),
     ],
 )
-def test_items_are_fetched_only_if_they_can_have_changed(
-    state: OrderState | None, purged: bool, force: bool, needed: bool
-) -> None:
-    assert items_needed(state, "k", purged=purged, force=force) is needed
+def test_a_part_is_due_only_if_it_can_have_changed(part: PartState, purged: bool, due: bool) -> None:
+    assert is_due(part, "k", purged=purged) is due
 
 
 LISTED = ListedOrder("1", OLD, "COMPLETED", OLD, False, "h")
@@ -275,7 +333,7 @@ def test_recheck(state: OrderState, due: bool, include_items: bool) -> None:
     """The items of an open order are looked at too."""
     planned = plan({"1": state}, SyncRequest(rechecks=5, include_items=include_items), 100, NOW)
 
-    fetch = Fetch("1", Reason.RECHECK, force_items=include_items and state.status == "shipped")
+    fetch = Fetch("1", Reason.RECHECK, force=ITEMS if include_items and state.status == "shipped" else frozenset())
     assert planned == Plan([fetch] if due else [], [])
 
 

@@ -19,15 +19,10 @@ from bl_pipeline.bricklink import (
     read_items,
     read_order,
 )
-from bl_pipeline.rules import frames
-from bl_pipeline.rules.normalise import (
-    NotNormalisable,
-    item_rows,
-    order_fingerprint,
-    order_items_frame,
-    order_row,
-    orders_frame,
-)
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.rules.frames import SCHEMAS, frame
+from bl_pipeline.rules.kinds import KINDS
+from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint, order_row, part_rows
 
 ANSWERS = Path(__file__).parent / "answers"
 FETCHED = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -43,12 +38,15 @@ def order_from(content: dict[str, Any], **more: Any) -> dict[str, Any]:
         read_order(json.dumps(content)),
         **{"status": "pending", "order_document_id": 7, "items_document_id": 8, "fetched_at": FETCHED, **more},
     )
-    return dict(zip(frames.ORDERS.names, row, strict=True))
+    return dict(zip(SCHEMAS[AnswerKind.ORDER].names, row, strict=True))
 
 
 def items_from(content: Any, **more: Any) -> list[dict[str, Any]]:
-    rows = item_rows("15700700", read_items(json.dumps(content)), **{"total_count": 5, **more}).rows
-    return [dict(zip(frames.ORDER_ITEMS.names, row, strict=True)) for row in rows]
+    lots = read_items(json.dumps(content))
+    more = {"pieces": 5, **more}
+    computed = KINDS[AnswerKind.ITEMS].computed
+    rows = part_rows(AnswerKind.ITEMS, "15700700", lots, lines="lots", computed=computed, **more).rows
+    return [dict(zip(SCHEMAS[AnswerKind.ITEMS].names, row, strict=True)) for row in rows]
 
 
 def test_order() -> None:
@@ -193,7 +191,7 @@ def test_what_is_absent_is_null() -> None:
 def test_text_is_plain_and_fit_for_postgres(wire: str, plain: str) -> None:
     order = msgspec.structs.replace(read_order(json.dumps(minimal())), remarks=wire, buyer_name=wire)
     row = order_row(order, status="x", order_document_id=1, items_document_id=None, fetched_at=FETCHED)
-    stored = dict(zip(frames.ORDERS.names, row, strict=True))
+    stored = dict(zip(SCHEMAS[AnswerKind.ORDER].names, row, strict=True))
 
     assert stored["remarks"] == plain
     stored["buyer_name"].encode() if stored["buyer_name"] else None
@@ -218,11 +216,11 @@ def test_any_amount_comes_through_exactly(amount: Decimal, zeros: int) -> None:
     content = minimal()
     content["cost"]["grand_total"] = f"{amount:.4f}" + "0" * zeros
 
-    frame = orders_frame([tuple(order_from(content).values())])
+    total = frame(AnswerKind.ORDER, [tuple(order_from(content).values())])["total"]
 
-    (stored,) = frame["total"].array.__arrow_array__().to_pylist()
+    (stored,) = total.array.__arrow_array__().to_pylist()
     assert (type(stored), stored) == (Decimal, amount)
-    assert str(frame["total"].dtype) == "decimal128(19, 4)[pyarrow]"
+    assert str(total.dtype) == "decimal128(19, 4)[pyarrow]"
 
 
 @given(price=MONEY, quantity=st.integers(-(2**63), 2**63 - 1))
@@ -236,7 +234,7 @@ def test_price_times_quantity_is_exact_or_refused(price: Decimal, quantity: int)
     else:
         (row,) = items_from(content)
         assert int(row["total_price"].scaleb(4)) == exact
-        order_items_frame([tuple(row.values())])
+        frame(AnswerKind.ITEMS, [tuple(row.values())])
 
 
 def test_fees_beyond_numeric_are_refused() -> None:
@@ -271,14 +269,15 @@ def test_no_items_though_the_order_counts_some_is_refused() -> None:
         items_from([])
     nothing: list[Any] = [[], [[]]]
     for empty in nothing:
-        assert items_from(empty, total_count=0) == []
-        assert items_from(empty, total_count=None) == []
+        assert items_from(empty, pieces=0) == []
+        assert items_from(empty, pieces=None) == []
 
 
 def test_frames_without_rows_have_their_columns() -> None:
-    for frame, schema in [(orders_frame([]), frames.ORDERS), (order_items_frame([]), frames.ORDER_ITEMS)]:
-        assert len(frame) == 0
-        assert pa.Schema.from_pandas(frame).remove_metadata() == schema
+    for kind, schema in SCHEMAS.items():
+        empty = frame(kind, [])
+        assert len(empty) == 0
+        assert pa.Schema.from_pandas(empty).remove_metadata() == schema
 
 
 @pytest.mark.parametrize("field", ["subtotal", "total_count", "unique_count", "total_weight"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.rules.frames import ORDERS
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.rules.frames import SCHEMAS
 from bl_pipeline.sync.loading import FetchedOrder, PreparedOrder, load_prepared, prepare
 from bl_pipeline.warehouse import landing
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.state import read_states
 from bl_pipeline_tests.conftest import Sync
 
 
@@ -33,7 +36,7 @@ def test_a_value_that_cannot_be_stored_costs_its_own_order_only(
     synced: Sync, warehouse: Warehouse, column: str, value: Any
 ) -> None:
     """Refused by Postgres, by its driver, or by Arrow. Planted: only Postgres's own refusals taken for such."""
-    place = ORDERS.get_field_index(column)
+    place = SCHEMAS[AnswerKind.ORDER].get_field_index(column)
     batch: list[list[PreparedOrder]] = []
     with warehouse.engine.begin() as connection:
         ids = connection.scalars(text("SELECT order_document_id FROM sales.orders ORDER BY 1 LIMIT 3")).all()
@@ -48,3 +51,39 @@ def test_a_value_that_cannot_be_stored_costs_its_own_order_only(
     good = [batch[0][0].state.order_id, batch[2][0].state.order_id]
     assert [failure.order_id for failure in result.failures] == [bad.state.order_id]
     assert list(result.outcomes) == good
+
+
+@pytest.mark.parametrize("status", ["PURGED", "COMPLETED"])
+def test_what_is_absent_of_an_order_keeps_its_stored_value_only_if_it_was_purged(
+    synced: Sync, warehouse: Warehouse, status: str
+) -> None:
+    """Planted: the stored values lost; kept for every order; kept although the answer has others."""
+    select = "SELECT * FROM sales.orders WHERE platform_status = 'COMPLETED' AND remarks IS NOT NULL ORDER BY 1, 2, 3"
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sales.orders SET remarks = 'by hand'"))
+        before = connection.execute(text(select)).mappings().all()[0]
+        document = landing.read_document(connection, before["order_document_id"])
+        order = json.loads(document.body)
+        lost = {name: order.pop(name) for name in ("buyer_email", "shipping", "payment", "total_weight")}
+        order |= {"status": status, "buyer_name": "another"}
+        answer = replace(document, document_id=document.document_id + 10**6, body=json.dumps(order).encode())
+        state = read_states(connection, warehouse, [document.order_id])[document.order_id]
+        prepared = prepare(FetchedOrder([answer]), state)
+        assert isinstance(prepared, list)
+        load_prepared(connection, warehouse, [prepared])
+        query = text("SELECT * FROM sales.orders WHERE platform_order_id = :order_id")
+        after = connection.execute(query, {"order_id": document.order_id}).mappings().one()
+
+    assert all(lost.values())
+    changed = {name for name in before if before[name] != after[name]} - {"order_document_id"}
+    absent = {
+        "buyer_email", "buyer_name", "country_code", "paid_at", "payment_currency", "payment_method", "payment_status",
+        "shipping_address", "shipping_method", "shipping_method_id", "shipped_at", "total_weight", "tracking_number",
+        "tracking_url",
+    }  # fmt: skip
+    if status == "PURGED":
+        assert changed == {"platform_status", "buyer_username"}
+    else:
+        assert {"buyer_username", "buyer_email", "shipping_address", "remarks"} <= changed
+        assert changed <= absent | {"buyer_username", "remarks"}
+    assert after["buyer_username"] == "another"

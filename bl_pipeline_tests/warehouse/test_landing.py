@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.landing import Document, Kind, UnstorableAnswer, land, not_loaded, read_document
+from bl_pipeline.warehouse.landing import Document, UnstorableAnswer, land, not_loaded, read_document
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
-def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: Kind = "order") -> Document:
+def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: AnswerKind = AnswerKind.ORDER) -> Document:
     return land(
         warehouse, run_id="run", order_id=order_id, kind=kind, body=body, listed_fingerprint="h",
         listed_status_changed_at=None, fetched_at=NOW,
@@ -56,7 +57,7 @@ def test_what_is_no_json_is_refused_and_not_shown(body: bytes, warehouse: Wareho
 
 def test_only_what_is_newer_than_what_is_loaded_waits(warehouse: Warehouse) -> None:
     first, items, later = (
-        landed(warehouse, b"{}"), landed(warehouse, b"[]", kind="items"), landed(warehouse, b'{"later": 1}')
+        landed(warehouse, b"{}"), landed(warehouse, b"[]", kind=AnswerKind.ITEMS), landed(warehouse, b'{"later": 1}')
     )  # fmt: skip
     landed(warehouse, b"{}", order_id="2")
     values: dict[str, Any] = {"now": NOW, "order": first.document_id, "items": items.document_id}

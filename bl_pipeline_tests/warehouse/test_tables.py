@@ -12,7 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from bl_pipeline.rules import frames
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.rules.frames import SCHEMAS
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import open_engine
@@ -22,10 +23,9 @@ from bl_pipeline_tests.conftest import Postgres
 KEY = ["store", "platform"]
 
 
-@pytest.mark.parametrize(
-    ("schema", "table"), [(frames.ORDERS, tables.orders), (frames.ORDER_ITEMS, tables.order_items)], ids=lambda x: ""
-)
-def test_frames_have_the_columns_of_their_table(schema: pa.Schema, table: sa.Table) -> None:
+@pytest.mark.parametrize(("kind", "table"), {AnswerKind.ORDER: tables.orders, **tables.parts}.items())
+def test_frames_have_the_columns_of_their_table(kind: AnswerKind, table: sa.Table) -> None:
+    schema = SCHEMAS[kind]
     kinds: dict[pa.DataType, Any] = {
         pa.decimal128(19, 4): sa.Numeric,
         pa.timestamp("us", tz="UTC"): sa.TIMESTAMP,
@@ -68,7 +68,7 @@ def test_every_table_and_column_has_a_comment() -> None:
 
 
 def test_every_key_starts_with_the_store() -> None:
-    for table in (tables.orders, tables.order_items, tables.order_status_history, tables.order_state):
+    for table in (tables.orders, *tables.parts.values(), tables.order_status_history, tables.order_state):
         assert [column.name for column in table.primary_key][:3] == ["store", "platform", "platform_order_id"]
 
 
