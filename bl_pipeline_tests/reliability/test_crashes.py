@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import is_syncing
@@ -61,7 +62,7 @@ class Scene:
         for request in self.server.requests:
             parts = request.path.split("/")[2:]
             if parts:
-                asked[parts[0], "items" if len(parts) == 2 else "order"] += 1
+                asked[parts[0], parts[1] if len(parts) == 2 else AnswerKind.ORDER] += 1
         return asked
 
 

@@ -16,12 +16,14 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import BATCH_SIZE
 from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.tables import parts
 from bl_pipeline_tests.support.sales_rows import Row, dump
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE
@@ -34,10 +36,10 @@ EVERYTHING = SyncRequest()
 
 PROVENANCE = {
     "sales.orders": {"order_document_id", "items_document_id", "fetched_at"},
-    "sales.order_items": set(),
+    **{table.fullname: set() for table in parts.values()},
     "sales.order_status_history": {"document_id", "observed_at"},
     "sync.order_state": {
-        "order_document_id", "items_document_id", "first_listed_at", "order_fetched_at", "items_fetched_at",
+        "first_listed_at", *(f"{kind}_{name}" for kind in AnswerKind for name in ("document_id", "fetched_at")),
     },
 }  # fmt: skip
 """Columns that say when and from which answer a row was made: they differ if an answer came again later."""

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from bl_pipeline.sandbox import Lot, SandboxOrder, Store
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.tables import parts
 
 Row = dict[str, Any]
 
@@ -212,7 +213,7 @@ def stored_items(warehouse: Warehouse) -> dict[str, list[Row]]:
 TABLES = {
     "landing.documents": "document_id",
     "sales.orders": "platform_order_id",
-    "sales.order_items": "platform_order_id, batch_number, line_number",
+    **{table.fullname: ", ".join(table.primary_key.columns.keys()) for table in parts.values()},
     "sales.order_status_history": "document_id",
     "sync.order_state": "platform_order_id",
 }
