@@ -26,7 +26,7 @@ demo: setup
 	@$(BIN)/bl demo
 
 up: setup
-	@if $(BIN)/python -c 'from bl_pipeline.settings import load_settings; load_settings().credential_values()' 2>/dev/null; \
+	@if $(BIN)/python -c 'from bl_pipeline.settings import load_settings; load_settings().store.known_credentials()' 2>/dev/null; \
 	then $(BIN)/bl up; else echo "No BrickLink credentials are set: this is the demo store."; $(BIN)/bl up --demo; fi
 
 test: setup lint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from bl_pipeline.defs import checks, jobs, report_assets, retention, sensors
-from bl_pipeline.defs.resources import sync_session
+from bl_pipeline.defs.resources import SyncSessionResource
 
 defs = dg.Definitions(
     assets=[jobs.sales, *report_assets.report_assets()],
@@ -21,7 +21,7 @@ defs = dg.Definitions(
     ],
     schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],
     sensors=[sensors.run_failed, sensors.sync_incomplete, sensors.runs_cut_short, sensors.automation],
-    resources={"sync": sync_session},
+    resources={"sync": SyncSessionResource()},
     # The fan-out's threads are inside its ops: a process for each step would only add a second to it.
     executor=dg.in_process_executor,
 )

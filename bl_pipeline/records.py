@@ -85,6 +85,29 @@ _EXIT_CODES = {
 }
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """What BrickLink's API consumer page issues for a store and an address; the repr shows none of it."""
+
+    consumer_key: str = field(repr=False)
+    consumer_secret: str = field(repr=False)
+    token_value: str = field(repr=False)
+    token_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limit of calls in any 24 hours, and how many of these are reserved for other tools with the same key."""
+
+    limit: int
+    reserve: int
+
+    @property
+    def allowed(self) -> int:
+        """Calls the pipeline may make in any 24 hours."""
+        return max(self.limit - self.reserve, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class OrderDates:
     """Orders by their order_date: from, up to but not including `before`; None is no limit."""

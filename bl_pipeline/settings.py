@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bl_pipeline.guard import host_name
+from bl_pipeline.records import Budget, Credentials
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -142,6 +144,37 @@ def _timezone(value: str) -> str:
     return value
 
 
+NO_CREDENTIALS = (
+    f"The store's API credentials are not set: {', '.join(CREDENTIAL_VARIABLES)}.\n"
+    f"Get them from {CONSUMER_PAGE}, and put them "
+    "in the environment or in a file .env in this folder. To try without a store: bl demo"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What the settings say of one store; the rest of them is of the installation.
+
+    `key` is the store in every table, `timezone` that of its days, `credentials` None if they are not set.
+    `request_timeout` is in seconds.
+    """
+
+    key: str
+    timezone: str
+    credentials: Credentials | None
+    budget: Budget
+    rechecks_per_day: int
+    parallel_requests: int
+    request_timeout: float
+    api_url: str
+
+    def known_credentials(self) -> Credentials:
+        """The credentials. Raises SettingsError, which says what to do, if they are not set."""
+        if self.credentials is None:
+            raise SettingsError(NO_CREDENTIALS)
+        return self.credentials
+
+
 class Settings(BaseSettings):
     """All settings, checked. Field names are the variables' names in lower case.
 
@@ -198,34 +231,25 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.bl_call_reserve > self.bl_daily_call_limit:
             raise ValueError("BL_CALL_RESERVE must not be larger than BL_DAILY_CALL_LIMIT")
-        missing = self.missing_credentials()
+        missing = [name for name in CREDENTIAL_VARIABLES if getattr(self, name.lower()) is None]
         if missing and len(missing) < len(CREDENTIAL_VARIABLES):
             raise ValueError(f"of the four BRICKLINK_ credentials these are not set: {', '.join(missing)}")
         return self
 
-    def missing_credentials(self) -> list[str]:
-        """Names of the credential variables that are not set."""
-        return [name for name in CREDENTIAL_VARIABLES if getattr(self, name.lower()) is None]
-
     @property
-    def credentials_wanted(self) -> str:
-        """What to do if credentials are missing."""
-        return (
-            f"The store's API credentials are not set: {', '.join(self.missing_credentials())}.\n"
-            f"Get them from {CONSUMER_PAGE}, and put them "
-            "in the environment or in a file .env in this folder. To try without a store: bl demo"
-        )
-
-    def credential_values(self) -> tuple[str, str, str, str]:
-        """Consumer key and secret, token value and secret.
-
-        Raises SettingsError if they are not set.
-        """
+    def store(self) -> Store:
+        """The store of these settings."""
         values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
-        if None in values:
-            raise SettingsError(self.credentials_wanted)
-        key, secret, token, token_secret = (value.get_secret_value() for value in values)
-        return key, secret, token, token_secret
+        return Store(
+            key=self.bl_store,
+            timezone=self.bl_timezone,
+            credentials=None if None in values else Credentials(*(value.get_secret_value() for value in values)),
+            budget=Budget(self.bl_daily_call_limit, self.bl_call_reserve),
+            rechecks_per_day=self.bl_rechecks_per_day,
+            parallel_requests=self.bl_max_parallel_requests,
+            request_timeout=self.bl_request_timeout,
+            api_url=self.bricklink_api_url,
+        )
 
     @property
     def notify_urls(self) -> list[str]:

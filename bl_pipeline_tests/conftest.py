@@ -22,6 +22,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.postgres import embedded
 from bl_pipeline.records import RunStatus, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
@@ -338,7 +339,7 @@ class DagsterSync:
         with session_at(settings or self.settings, self.clock, sleep=self.clock.sleep, progress=progress) as session:
             self.last = defs.resolve_job_def(job).execute_in_process(
                 run_config=run_config,
-                resources={"sync": session},
+                resources={"sync": OpenedSession(session)},
                 instance=self.instance,
                 partition_key=partition,
                 raise_on_error=False,

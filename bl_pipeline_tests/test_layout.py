@@ -56,10 +56,10 @@ ALLOWED: dict[str, set[str]] = {
     "guard": set(),
     "columns": set(),
     "records": {"columns"},
-    "settings": {"guard"},
+    "settings": {"guard", "records"},
     "home": {"settings"},
     "sandbox": {"guard"},
-    "bricklink": {"settings"},
+    "bricklink": {"records", "settings"},
     "postgres": GROUND,
     "rules": GROUND | {"bricklink"},
     "reports": GROUND,
@@ -146,6 +146,19 @@ def test_settings_are_read_in_one_place() -> None:
                 if read.startswith(("os.environ", "os.getenv", "getenv", "environ")):
                     wrong += [read] if "'BL_" in read or "'BRICKLINK_" in read else []
     assert wrong == []
+
+
+def test_settings_come_from_the_entry_points() -> None:
+    """A command or a callback of Dagster reads them and hands them on, so a second store needs no other code."""
+    entries = ("bl_pipeline.terminal.", "bl_pipeline.defs.")
+    calls = {
+        module(path)
+        for path in FILES
+        for node in ast.walk(PARSED[path])
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "load_settings"
+    }
+    assert calls
+    assert {name for name in calls if not name.startswith(entries)} == set()
 
 
 def documented(node: ast.AST, *, public: bool = True) -> Iterator[str]:

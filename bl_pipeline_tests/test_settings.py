@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_defaults() -> None:
         "bl_max_parallel_requests": 4, "bl_request_timeout": 90, "bl_ui_hosts": "",
     }  # fmt: skip
     assert settings.postgres_url is None
-    assert settings.missing_credentials() == list(CREDENTIAL_VARIABLES)
+    assert settings.store.credentials is None
 
 
 def test_home() -> None:
@@ -127,14 +128,14 @@ def test_some_of_the_credentials_are_none(left_out: str, monkeypatch: pytest.Mon
 
 def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="BRICKLINK_TOKEN_SECRET") as caught:
-        load_settings().credential_values()
+        load_settings().store.known_credentials()
     assert "bl demo" in str(caught.value)
 
     for number, name in enumerate(CREDENTIAL_VARIABLES):
         monkeypatch.setenv(name, f" {SECRET}-{number}\n")
     settings = load_settings()
 
-    assert settings.credential_values() == tuple(f"{SECRET}-{number}" for number in range(4))
+    assert astuple(settings.store.known_credentials()) == tuple(f"{SECRET}-{number}" for number in range(4))
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET not in shown
 

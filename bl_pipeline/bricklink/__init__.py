@@ -16,7 +16,6 @@ from bl_pipeline.bricklink.errors import (
     TransientError,
     Unreachable,
 )
-from bl_pipeline.bricklink.oauth import Credentials
 from bl_pipeline.bricklink.reading import Batches, Lots, read_items, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import (
     Address,
@@ -36,6 +35,7 @@ from bl_pipeline.bricklink.resources import (
 from bl_pipeline.bricklink.retry import RetryPolicy
 from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, ORDER_FIELDS, Loss
 from bl_pipeline.bricklink.transport import Request, RequestsTransport, Response, Transport
+from bl_pipeline.records import Credentials
 
 __all__ = [
     "DEFAULT_API_URL",

@@ -24,11 +24,12 @@ import msgspec
 
 from bl_pipeline.bricklink.envelope import ORDER, ORDERS, PART, PART_IF_ANY, Expect, open_answer
 from bl_pipeline.bricklink.errors import BrickLinkError, RequestRefused, ResourceNotFound
-from bl_pipeline.bricklink.oauth import Credentials, authorization, new_nonce
+from bl_pipeline.bricklink.oauth import authorization, new_nonce
 from bl_pipeline.bricklink.reading import Batches, L, Lots, Summaries, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import Order, OrderItem
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
 from bl_pipeline.bricklink.transport import Method, Request, RequestsTransport, Transport
+from bl_pipeline.records import Credentials
 
 DEFAULT_API_URL = "https://api.bricklink.com/api/store/v1"
 

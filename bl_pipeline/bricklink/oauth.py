@@ -1,25 +1,15 @@
-"""Credentials, and the signing of one request: OAuth 1.0a, one-legged, HMAC-SHA1, all of it in the header."""
+"""The signing of one request: OAuth 1.0a, one-legged, HMAC-SHA1, all of it in the header."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
 
 from bl_pipeline.bricklink.transport import Method
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What BrickLink's API consumer page issues for a store and an address; the repr shows none of it."""
-
-    consumer_key: str = field(repr=False)
-    consumer_secret: str = field(repr=False)
-    token_value: str = field(repr=False)
-    token_secret: str = field(repr=False)
+from bl_pipeline.records import Credentials
 
 
 def new_nonce() -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.rules.indicator import Indicator
 
@@ -49,13 +50,12 @@ CHECK_KEYS = [spec.key for spec in _SPECS]
     name="check_sales",
     specs=_SPECS,
     can_subset=True,
-    required_resource_keys={"sync"},
     description="Checks the warehouse after a sync, with no call to BrickLink.",
 )
 @explained
-def sales_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+def sales_checks(context: dg.AssetCheckExecutionContext, sync: SyncSessionResource) -> Iterator[dg.AssetCheckResult]:
     """One result for each selected check."""
-    yield from evaluate(context.resources.sync, context.selected_asset_check_keys)
+    yield from evaluate(sync.session, context.selected_asset_check_keys)
 
 
 def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
@@ -96,7 +96,7 @@ def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResu
     from bl_pipeline.sync.status import standing_after_runs  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:
-        stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
+        stands = standing_after_runs(session.store, connection, session.warehouse, session.clock())
     return dg.AssetCheckResult(
         passed=stands.indicator is Indicator.SYNCED,
         asset_key=key.asset_key,

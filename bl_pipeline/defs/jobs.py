@@ -6,10 +6,11 @@ import dagster as dg
 from pydantic import Field
 
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
+from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
 from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import NO_CREDENTIALS, load_settings
 from bl_pipeline.warehouse import tables
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
@@ -119,20 +120,18 @@ retry_failed_orders = sync_graph(
 
 
 @dg.op(
-    required_resource_keys={"sync"},
     description="Makes the tables of `sales` again from the answers as they were received, with no call.",
 )
 @explained
-def rebuild_sales(context: dg.OpExecutionContext) -> None:
-    from bl_pipeline.defs.standing import show_standing  # noqa: PLC0415
+def rebuild_sales(context: dg.OpExecutionContext, sync: SyncSessionResource) -> None:
+    from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
     from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
-    session = context.resources.sync
-    session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
-    result = step(session)
+    sync.session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
+    result = step(sync.session)
     context.add_output_metadata(rebuild_metadata(result))
     # What it repaired is no fault of the store any more.
-    show_standing(context.log_event, session)
+    show_standing(context.log_event, sync.session)
     if result.undone:
         raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
 
@@ -143,15 +142,14 @@ def rebuild() -> None:
 
 
 @dg.op(
-    required_resource_keys={"sync"},
     description="Withdraws the full syncs that are not complete: no later sync goes on with them.",
 )
 @explained
-def withdraw_full_syncs(context: dg.OpExecutionContext) -> None:
-    from bl_pipeline.defs.standing import show_standing  # noqa: PLC0415
+def withdraw_full_syncs(context: dg.OpExecutionContext, sync: SyncSessionResource) -> None:
+    from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
     from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
 
-    session = context.resources.sync
+    session = sync.session
     with session.warehouse.engine.begin() as connection:
         withdrawn = full_syncs.withdraw_full_syncs(connection, session.warehouse, session.clock())
     context.add_output_metadata({"full_syncs_withdrawn": len(withdrawn)})
@@ -176,10 +174,9 @@ def cancel_full_sync() -> None:
 @explained
 def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """A run, unless one is waiting already, for example for a long first sync: one more would find nothing to do."""
-    settings = load_settings()
-    if settings.missing_credentials():
+    if load_settings().store.credentials is None:
         # Rather than a red run every half hour until the store is connected.
-        return dg.SkipReason(settings.credentials_wanted)
+        return dg.SkipReason(NO_CREDENTIALS)
     waiting = dg.RunsFilter(job_name=sync_orders.name, statuses=[dg.DagsterRunStatus.QUEUED])
     if context.instance.get_run_records(waiting, limit=1):
         return dg.SkipReason("A sync is waiting for its turn already.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.reports.files import SCHEMA, Report, read_reports
 
@@ -47,12 +48,10 @@ def _report_asset(report: Report) -> dg.AssetsDefinition:
         metadata={"dagster/table_name": f"{SCHEMA}.{report.name}"},
         kinds={"postgres", "sql"},
         automation_condition=dg.AutomationCondition.eager(),
-        required_resource_keys={"sync"},
     )
     @explained
-    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        session: SyncSession = context.resources.sync
-        return dg.MaterializeResult(metadata=report_metadata(session, report))
+    def asset(sync: SyncSessionResource) -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata=report_metadata(sync.session, report))
 
     return asset
 

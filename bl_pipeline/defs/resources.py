@@ -1,10 +1,12 @@
-"""The one resource of the sync's ops."""
+"""The resource of the sync's ops, assets and checks."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from bl_pipeline.defs.step_errors import StepFailed
 from bl_pipeline.settings import SettingsError, load_settings
@@ -13,26 +15,45 @@ if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession
 
 
-@dg.resource(description="The warehouse, the store's lock and the BrickLink API, from the settings.")
-def sync_session(context: dg.InitResourceContext) -> Iterator["SyncSession"]:
-    """A SyncSession for the whole run (or, with another executor, for the step)."""
-    from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
-    from bl_pipeline.sync.session import open_session  # noqa: PLC0415
-    from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
+class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
+    """The warehouse, the store's lock and the BrickLink API, from the settings."""
 
-    with ExitStack() as stack:
-        try:
-            session = stack.enter_context(open_session(load_settings()))
-        except (SettingsError, WarehouseError) as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
-        except Exception as error:
-            raise StepFailed(error) from None
-        try:
-            yield session
-        finally:
-            # Terminated between two steps, so no step could note it.
-            if _is_canceling(context) and session.cancel() and context.instance:
-                show_end_outside_of_a_run(context.instance, session)
+    _session: Any = PrivateAttr(None)
+
+    @property
+    def session(self) -> "SyncSession":
+        """The session of the whole run (or, with another executor, of the step)."""
+        session: SyncSession = self._session
+        return session
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["SyncSessionResource"]:
+        """The resource with its session open. Raises dg.Failure if it cannot be opened."""
+        from bl_pipeline.defs.store_state import show_end_outside_of_a_run  # noqa: PLC0415
+        from bl_pipeline.sync.session import open_session  # noqa: PLC0415
+        from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
+
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(open_session(load_settings()))
+            except (SettingsError, WarehouseError) as error:
+                raise dg.Failure(str(error), allow_retries=False) from None
+            except Exception as error:
+                raise StepFailed(error) from None
+            try:
+                self._session = session
+                yield self
+            finally:
+                # Terminated between two steps, so no step could note it.
+                if _is_canceling(context) and session.cancel() and context.instance:
+                    show_end_outside_of_a_run(context.instance, session)
+
+
+@dataclass(frozen=True)
+class OpenedSession:
+    """In place of the resource: a session that whoever starts the run has opened, and closes after it."""
+
+    session: "SyncSession"
 
 
 def _is_canceling(context: dg.InitResourceContext) -> bool:

@@ -57,13 +57,13 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 @explained
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
     """One message each time the state becomes one to report; asks the warehouse, not BrickLink."""
-    from bl_pipeline.defs.standing import newest_event, show_standing  # noqa: PLC0415
+    from bl_pipeline.defs.store_state import newest_event, show_standing  # noqa: PLC0415
     from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.sync.status import read_status  # noqa: PLC0415
 
     settings = load_settings()
     with open_session(settings) as session:
-        state = read_status(settings, session.warehouse)
+        state = read_status(session.store, session.warehouse)
         if state.indicator == "syncing":
             yield dg.SkipReason("A sync is running.")
             return

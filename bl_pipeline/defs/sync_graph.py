@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
+from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus, SyncRequest
 from bl_pipeline.sync.interruptions import Interrupted
@@ -50,39 +51,35 @@ class RequestConfig(dg.Config):
         )
 
 
-def _begin(context: dg.OpExecutionContext, request: SyncRequest) -> "SyncSession":
-    session: SyncSession = context.resources.sync
+def _begin(context: dg.OpExecutionContext, session: "SyncSession", request: SyncRequest) -> None:
     session.begin(
         context.run_id,
         job=context.job_name,
         of_all_orders=request.of_all_orders,
         waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
     )
-    return session
 
 
-def _join(context: dg.OpExecutionContext, config: RequestConfig, *, planned: bool) -> "SyncSession":
-    """The session of a run that an earlier step has begun; `planned` if one has planned it, too.
+def _join(context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession", *, planned: bool) -> None:
+    """Go on with a run that an earlier step has begun; `planned` if one has planned it, too.
 
     A run re-executed from the failure has no such step. The missing steps are done here: the answers and the plan of
     the failed run are outdated.
     """
     from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
 
-    session: SyncSession = context.resources.sync
     if session.run_id or session.attach(context.run_id):
-        return session
+        return
     request = config.request(context)
-    _begin(context, request)
+    _begin(context, session, request)
     with _step(context, session):
         catch_up(session, request, planned=planned)
-    return session
 
 
 @contextmanager
 def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[None]:
     """Around each step: what ends the run before its end is noted, and shown as the newest event of `orders`."""
-    from bl_pipeline.defs.standing import show_end  # noqa: PLC0415
+    from bl_pipeline.defs.store_state import show_end  # noqa: PLC0415
 
     try:
         with session.step():
@@ -100,7 +97,7 @@ def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[No
 
 def _end(context: dg.OpExecutionContext, session: "SyncSession") -> dict[str, Any]:
     """Note the end of the run; its report. Raises dg.Failure if what stopped the run has to be repaired first."""
-    from bl_pipeline.defs.standing import show, sync_report  # noqa: PLC0415
+    from bl_pipeline.defs.store_state import show, sync_report  # noqa: PLC0415
     from bl_pipeline.sync.finishing import finish  # noqa: PLC0415
 
     with _step(context, session):
@@ -120,24 +117,25 @@ def _end_if_failed(context: dg.OpExecutionContext, session: "SyncSession") -> No
 
 @dg.op(
     out=dg.Out(dg.Nothing),
-    required_resource_keys={"sync"},
     pool=API_POOL,
     description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each order.",
 )
 @explained
-def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
+def list_orders(
+    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
+) -> Iterator[dg.Output[None]]:
     from bl_pipeline.sync import listing  # noqa: PLC0415
 
     request = config.request(context)
-    session = _begin(context, request)
-    with _step(context, session):
-        listed = listing.list_orders(session, request)
-    _end_if_failed(context, session)
+    _begin(context, sync.session, request)
+    with _step(context, sync.session):
+        listed = listing.list_orders(sync.session, request)
+    _end_if_failed(context, sync.session)
     yield dg.Output(
         None,
         metadata={
             **({} if listed is None else {"orders_listed": listed, "dagster/row_count": listed}),
-            **metadata.usage_metadata(session.usage()),
+            **metadata.usage_metadata(sync.session.usage()),
         },
     )
 
@@ -145,19 +143,18 @@ def list_orders(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
 @dg.op(
     ins={"listed": dg.In(dg.Nothing)},
     out={"order_changes": dg.Out(dg.Nothing), "batches": dg.DynamicOut(dg.Nothing)},
-    required_resource_keys={"sync"},
     description="Finds new and changed orders, and plans what to fetch within the call budget.",
 )
 @explained
 def plan_changes(
-    context: dg.OpExecutionContext, config: RequestConfig
+    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
 ) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
     from bl_pipeline.sync import planning  # noqa: PLC0415
 
-    session = _join(context, config, planned=False)
-    with _step(context, session):
-        plan = planning.plan_changes(session, config.request(context))
-    _end_if_failed(context, session)
+    _join(context, config, sync.session, planned=False)
+    with _step(context, sync.session):
+        plan = planning.plan_changes(sync.session, config.request(context))
+    _end_if_failed(context, sync.session)
     for number in planning.batch_numbers(plan):
         yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
     yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
@@ -166,35 +163,35 @@ def plan_changes(
 @dg.op(
     ins={"batch": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
-    required_resource_keys={"sync"},
     pool=API_POOL,
     description="Fetches one batch of orders and their items, lands the answers and loads them.",
 )
 @explained
-def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig) -> None:
+def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource) -> None:
     from bl_pipeline.sync.fetching import fetch_batch  # noqa: PLC0415
 
     key = context.get_mapping_key()
     assert key is not None
-    session = _join(context, config, planned=True)
-    with _step(context, session):
-        counts = fetch_batch(session, int(key.removeprefix("batch_")), include_items=config.include_items)
+    _join(context, config, sync.session, planned=True)
+    with _step(context, sync.session):
+        counts = fetch_batch(sync.session, int(key.removeprefix("batch_")), include_items=config.include_items)
     context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
 
 
 @dg.op(
     ins={"fetched": dg.In(dg.Nothing)},
     out={"orders": dg.Out(dg.Nothing), "order_items": dg.Out(dg.Nothing)},
-    required_resource_keys={"sync"},
     description="Notes the end of the run and reports its SyncResult.",
 )
 @explained
-def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[dg.Output[None]]:
-    from bl_pipeline.defs.standing import log_checks  # noqa: PLC0415
+def finish_sync(
+    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
+) -> Iterator[dg.Output[None]]:
+    from bl_pipeline.defs.store_state import log_checks  # noqa: PLC0415
 
-    session = _join(context, config, planned=True)
-    report = _end(context, session)
-    orders, items = session.count_rows()
+    _join(context, config, sync.session, planned=True)
+    report = _end(context, sync.session)
+    orders, items = sync.session.count_rows()
     reports = {"orders": {**report, "dagster/row_count": orders}, "order_items": {"dagster/row_count": items}}
     for name, values in reports.items():
         if context.has_assets_def:
@@ -207,7 +204,7 @@ def finish_sync(context: dg.OpExecutionContext, config: RequestConfig) -> Iterat
             yield dg.Output(None, name)
     if not context.has_assets_def:
         # The job of the assets has a step for them.
-        log_checks(context.log_event, session)
+        log_checks(context.log_event, sync.session)
 
 
 def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:

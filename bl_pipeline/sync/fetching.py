@@ -85,7 +85,7 @@ def _fetch_all(
                 stopped.set()
                 raise
 
-        futures = in_threads(session.settings.bl_max_parallel_requests, fetch, planned)
+        futures = in_threads(session.store.parallel_requests, fetch, planned)
         try:
             for future in as_they_come(session, futures):
                 try:

@@ -28,8 +28,8 @@ def finish(session: SyncSession) -> SyncResult:
         counts[Outcome.FAILED] = len(errors)
         calls = count_run_calls(connection, run_id)
         if counts[Outcome.DEFERRED]:
-            key = ledger_key(connection, session.settings, warehouse.store)
-            usage = read_usage(connection, key, session.budget, now)
+            key = ledger_key(connection, session.store)
+            usage = read_usage(connection, key, session.store.budget, now)
             # Calls that were kept for failed orders may be left: the next run can go on at once.
             free_at = usage.next_reset_at or (now if usage.left else None)
             runs.stop_run(connection, run_id, stop_for(BudgetExhausted(free_at), now))

@@ -31,7 +31,7 @@ def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
         request,
         # Without items this run could not do what such a full sync asks for.
         full_syncs=[each for each in open_full_syncs if request.include_items or not each.include_items],
-        rechecks=max(session.settings.bl_rechecks_per_day - rechecked, 0),
+        rechecks=max(session.store.rechecks_per_day - rechecked, 0),
     )
 
 
@@ -115,6 +115,6 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
         plan_fetches(as_listed(known, listed), request, usage.left, session.clock()),
         orders_listed=len(listed),
         calls_left=usage.left,
-        calls_a_day=session.budget.allowed,
+        calls_a_day=session.store.budget.allowed,
         parts=asked_parts(request),
     )

@@ -13,17 +13,16 @@ from typing import Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from bl_pipeline.bricklink import BrickLinkClient, Credentials, RetryPolicy
+from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
-from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline.settings import Settings, SettingsError, Store
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
 from bl_pipeline.warehouse.ledger import (
-    Budget,
     CallLedger,
     KeyHashes,
     Usage,
@@ -78,7 +77,7 @@ class SyncSession:
     `timezone_before` is the time zone that the reports had, if the run has changed it.
     """
 
-    settings: Settings
+    store: Store
     warehouse: Warehouse
     lock: SyncLock
     clock: Callable[[], datetime] = utc_now
@@ -91,40 +90,34 @@ class SyncSession:
     cancel_requested: bool = False
     timezone_before: str | None = None
 
-    @property
-    def budget(self) -> Budget:
-        """The call budget, as set."""
-        return Budget(self.settings.bl_daily_call_limit, self.settings.bl_call_reserve)
-
     def usage(self) -> Usage:
         """How much of the call budget is used."""
         with self.warehouse.engine.connect() as connection:
-            key = ledger_key(connection, self.settings, self.warehouse.store)
-            return read_usage(connection, key, self.budget, self.clock())
+            key = ledger_key(connection, self.store)
+            return read_usage(connection, key, self.store.budget, self.clock())
 
     def check_store(self, order_ids: Collection[str] = ()) -> None:
         """Raise SettingsError if the store's orders, such as these, are in the warehouse under another name."""
-        store, settings = self.warehouse.store, self.settings
+        store = self.store.key
         with self.warehouse.engine.connect() as connection:
             if order_ids:
                 other = stores.other_name_of_orders(connection, store, order_ids)
             else:
-                key = hash_key(connection, settings.credential_values()[0])
+                key = hash_key(connection, self.store.known_credentials().consumer_key)
                 other = stores.other_name_of_key(connection, store, key)
         if other is not None:
             raise SettingsError(stores.same_store_message(store, other))
 
     def client(self, run_id: str) -> BrickLinkClient:
         """A client whose every attempt is counted in the ledger. Raises SettingsError without credentials."""
-        settings = self.settings
-        credentials = Credentials(*settings.credential_values())
+        credentials = self.store.known_credentials()
         with self.warehouse.engine.connect() as connection:
             key = hash_key(connection, credentials.consumer_key)
         return BrickLinkClient(
             credentials,
             _Calls(self, key=key, run_id=run_id),
-            base_url=settings.bricklink_api_url,
-            timeout=settings.bl_request_timeout,
+            base_url=self.store.api_url,
+            timeout=self.store.request_timeout,
             retry=self.retry,
             clock=self.clock,
             sleep=self.sleep or self._wait,
@@ -160,7 +153,7 @@ class SyncSession:
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
             self.timezone_before = self._set_timezone(connection)
-            key = ledger_key(connection, self.settings, self.warehouse.store)
+            key = ledger_key(connection, self.store)
             correct_future_times(connection, self.warehouse, key, self.clock())
             runs.start_run(
                 connection, self.warehouse, run_id=run_id, job=job, now=self.clock(), of_all_orders=of_all_orders
@@ -168,7 +161,7 @@ class SyncSession:
 
     def _set_timezone(self, connection: Connection) -> str | None:
         try:
-            return set_timezone(connection, self.warehouse.store, self.settings.bl_timezone)
+            return set_timezone(connection, self.warehouse.store, self.store.timezone)
         except ReportViewsError as error:
             raise SettingsError(str(error)) from None
 
@@ -251,7 +244,7 @@ class _Calls(CallLedger):
 
     def __init__(self, session: SyncSession, *, key: KeyHashes, run_id: str) -> None:
         super().__init__(
-            session.warehouse.engine, key=key, store=session.warehouse.store, run_id=run_id, budget=session.budget
+            session.warehouse.engine, key=key, store=session.warehouse.store, run_id=run_id, budget=session.store.budget
         )
         self._session = session
 
@@ -267,7 +260,7 @@ def open_session(settings: Settings) -> Iterator[SyncSession]:
     Raises WarehouseError if the warehouse cannot be used, or cannot be written.
     """
     with open_warehouse(settings, for_writing=True) as warehouse:
-        session = SyncSession(settings, warehouse, SyncLock(warehouse))
+        session = SyncSession(settings.store, warehouse, SyncLock(warehouse))
         try:
             yield session
         finally:

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from bl_pipeline.records import FullSync, RunStatus, StopReason
 from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Standing, standing
-from bl_pipeline.settings import Settings
+from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
-from bl_pipeline.warehouse.database import Warehouse, place
-from bl_pipeline.warehouse.ledger import Budget, Usage, ledger_key, read_usage
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.ledger import Usage, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
@@ -40,16 +40,16 @@ class Status:
         return asdict(self)
 
 
-def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None = None) -> Status:
+def read_status(store: Store, warehouse: Warehouse, now: datetime | None = None) -> Status:
     """The status of the store, from the warehouse alone: no call is made."""
     now = now or datetime.now(UTC)
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
-        stands = standing(_facts(settings, connection, warehouse, now, latest, syncing=syncing))
+        stands = standing(_facts(store, connection, warehouse, now, latest, syncing=syncing))
         return Status(
             store=warehouse.store,
-            warehouse=where(settings),
+            warehouse=warehouse.address,
             indicator=stands.indicator,
             reason=stands.reason,
             orders=orders,
@@ -57,25 +57,19 @@ def read_status(settings: Settings, warehouse: Warehouse, now: datetime | None =
             last_synced_at=runs.last_synced_at(connection, warehouse),
             last_run=latest,
             failed_orders=len(state.failed_orders(connection, warehouse)),
-            calls=read_usage(
-                connection,
-                ledger_key(connection, settings, warehouse.store),
-                Budget(settings.bl_daily_call_limit, settings.bl_call_reserve),
-                now,
-            ),
+            calls=read_usage(connection, ledger_key(connection, store), store.budget, now),
             open_full_syncs=full_syncs.open_full_syncs(connection, warehouse),
             now=now,
         )
 
 
-def status_of_nothing(settings: Settings) -> Status:
-    """The status of a warehouse without tables, into which nothing was ever synced."""
+def status_of_nothing(store: Store, address: str) -> Status:
+    """The status of a warehouse without tables, at this address, into which nothing was ever synced."""
     now = datetime.now(UTC)
-    stands = standing(Facts(now, connected=not settings.missing_credentials()))
-    budget = Budget(settings.bl_daily_call_limit, settings.bl_call_reserve)
+    stands = standing(Facts(now, connected=store.credentials is not None))
     return Status(
-        store=settings.bl_store,
-        warehouse=where(settings),
+        store=store.key,
+        warehouse=address,
         indicator=stands.indicator,
         reason=stands.reason,
         orders=0,
@@ -83,16 +77,16 @@ def status_of_nothing(settings: Settings) -> Status:
         last_synced_at=None,
         last_run=None,
         failed_orders=0,
-        calls=Usage(0, budget.allowed, budget.limit, budget.reserve, None),
+        calls=Usage(0, store.budget.allowed, store.budget.limit, store.budget.reserve, None),
         open_full_syncs=[],
         now=now,
     )
 
 
-def standing_after_runs(settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
+def standing_after_runs(store: Store, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
     """The indicator and its reason after the runs that have ended, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)
-    facts = _facts(settings, connection, warehouse, now, latest, syncing=syncing)
+    facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
     return standing(replace(facts, syncing=False))
 
 
@@ -108,14 +102,13 @@ def _look(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, boo
 
 
 def _facts(
-    settings: Settings, connection: Connection, warehouse: Warehouse, now: datetime, latest: Run | None, *,
+    store: Store, connection: Connection, warehouse: Warehouse, now: datetime, latest: Run | None, *,
     syncing: bool
 ) -> Facts:  # fmt: skip
-    connected = not settings.missing_credentials()
     run = runs.judging_run(connection, warehouse, syncing=syncing)
     return Facts(
         now=now,
-        connected=connected,
+        connected=store.credentials is not None,
         syncing=syncing,
         judged_by=None if run is None else _last_run(run),
         canceled=latest is not None and latest.status == RunStatus.CANCELED,
@@ -136,10 +129,3 @@ def _last_run(run: Run) -> LastRun:
         message=runs.DIED if died else run.message,
         orders_deferred=run.orders_deferred or 0,
     )
-
-
-def where(settings: Settings) -> str:
-    """Which Postgres has the warehouse, in words and without its password."""
-    if settings.postgres_url is None:
-        return f"embedded Postgres in {settings.bl_home}"
-    return f"Postgres at {place(settings.postgres_url)}"

@@ -17,7 +17,6 @@ from sqlalchemy import text
 from bl_pipeline.bricklink import (
     BrickLinkClient,
     BrickLinkError,
-    Credentials,
     CredentialsRefused,
     PermissionDenied,
     RetryPolicy,
@@ -25,12 +24,12 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.records import ExitCode
 from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
-from bl_pipeline.sync.status import read_status, where
+from bl_pipeline.sync.status import read_status
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
 from bl_pipeline.warehouse import stores
 from bl_pipeline.warehouse.database import PreconditionsFailed, Warehouse, WarehouseError, open_warehouse
-from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, hash_key
+from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger, hash_key
 from bl_pipeline.warehouse.preconditions import Problem, look
 
 _PYTHON = ((3, 11), (3, 14))
@@ -85,7 +84,7 @@ def _examine() -> Iterator[Check]:
     try:
         with open_warehouse(settings) as warehouse:
             c.show_times_in(warehouse.timezone)
-            checks = list(_check_warehouse(settings, warehouse))
+            checks = list(_check_warehouse(warehouse))
             yield from checks
             # An answer that cannot be stored is not asked for.
             if credentials.verdict is Verdict.OK and exit_code(checks) == ExitCode.DONE:
@@ -128,17 +127,17 @@ def _check_env_file(settings: Settings) -> Iterator[Check]:
 
 def _check_credentials(settings: Settings) -> Check:
     try:
-        settings.credential_values()
+        settings.store.known_credentials()
     except SettingsError as error:
         return Check("Credentials", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
     return Check("Credentials", Verdict.OK, "all four are set")
 
 
-def _check_warehouse(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+def _check_warehouse(warehouse: Warehouse) -> Iterator[Check]:
     with warehouse.engine.connect() as connection:
         server = look(connection)
         revision = connection.scalar(text("SELECT version_num FROM sync.alembic_version"))
-    yield Check("Warehouse", Verdict.OK, f"{where(settings)}, version {server.version_name}")
+    yield Check("Warehouse", Verdict.OK, f"{warehouse.address}, version {server.version_name}")
     # Opening the warehouse has brought them up to date.
     yield Check("Tables", Verdict.OK, f"up to date, revision {revision}")
     problems = server.writing_problems()
@@ -154,7 +153,7 @@ def _check_failed(problem: Problem) -> Check:
 def _check_store(settings: Settings, warehouse: Warehouse) -> Check | None:
     """An error if the orders of this API key are in the warehouse under another name; None if all is well."""
     with warehouse.engine.connect() as connection:
-        key = hash_key(connection, settings.credential_values()[0])
+        key = hash_key(connection, settings.store.known_credentials().consumer_key)
         other = stores.other_name_of_key(connection, warehouse.store, key)
     if other is None:
         return None
@@ -164,7 +163,7 @@ def _check_store(settings: Settings, warehouse: Warehouse) -> Check | None:
 
 def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
     name = "BrickLink API"
-    credentials = Credentials(*settings.credential_values())
+    credentials = settings.store.known_credentials()
     with warehouse.engine.connect() as connection:
         key = hash_key(connection, credentials.consumer_key)
     ledger = CallLedger(
@@ -172,7 +171,7 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
         key=key,
         store=warehouse.store,
         run_id="doctor",
-        budget=Budget(settings.bl_daily_call_limit, settings.bl_call_reserve),
+        budget=settings.store.budget,
     )
     try:
         with BrickLinkClient(
@@ -200,7 +199,7 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
-    status = read_status(settings, warehouse, datetime.now(UTC))
+    status = read_status(settings.store, warehouse, datetime.now(UTC))
     exhausted = status.calls.next_reset_at is not None or status.calls.left == 0
     remedies = []
     if status.calls.dated_ahead:

@@ -46,7 +46,7 @@ def _locked_session(settings: Settings) -> Iterator[SyncSession]:
 
 def make_forecast(settings: Settings, *, full: bool) -> Forecast:
     """What a sync would fetch now, by two list calls. Raises RunError with the exit code of what prevents it."""
-    settings.credential_values()
+    settings.store.known_credentials()
     with _locked_session(settings) as session:
         try:
             return forecast_sync(session, SyncRequest(full_sync=full))

@@ -22,14 +22,14 @@ def status(as_json: Json = False) -> None:
     settings = load_settings()
     from bl_pipeline.sync.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view
-    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
+    from bl_pipeline.warehouse.database import NothingStored, address, read_warehouse
 
     try:
         with read_warehouse(settings) as warehouse:
             show_times_in(warehouse.timezone)
-            now = read_status(settings, warehouse)
+            now = read_status(settings.store, warehouse)
     except NothingStored:
-        now = status_of_nothing(settings)
+        now = status_of_nothing(settings.store, address(settings))
     if as_json:
         print_json(now.as_dict())
     else:

@@ -43,7 +43,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
     Raises SettingsError without credentials, WarehouseError without a warehouse, RunError if the run did not reach
     its end, and an error that nobody foresaw as the run raised it.
     """
-    settings.credential_values()
+    settings.store.known_credentials()
     with _quiet_dagster():
         # Dagster takes seconds to import: only those who run a job wait for it.
         from bl_pipeline.sync.finishing import read_result  # noqa: PLC0415
@@ -83,8 +83,9 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
 
     from bl_pipeline.definitions import defs  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
-    from bl_pipeline.defs.standing import show_end_outside_of_a_run  # noqa: PLC0415
+    from bl_pipeline.defs.resources import OpenedSession  # noqa: PLC0415
     from bl_pipeline.defs.step_errors import StepFailed  # noqa: PLC0415
+    from bl_pipeline.defs.store_state import show_end_outside_of_a_run  # noqa: PLC0415
 
     asked = {"config": dict(config)} if config else {}
     definition = defs.resolve_job_def(job)
@@ -98,7 +99,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 instance=instance,
-                resources={"sync": session},
+                resources={"sync": OpenedSession(session)},
                 # With it the UI shows the run under its job.
                 tags={".dagster/repository": "__repository__@bl_pipeline"},
                 run_id=run_id,

@@ -68,7 +68,7 @@ def run_up(port: int, *, demo: bool) -> int:
 
 def _require_credentials(settings: Settings) -> None:
     try:
-        settings.credential_values()
+        settings.store.known_credentials()
     except SettingsError as error:
         lines = str(error).replace("bl demo", "bl up --demo")
         raise SettingsError(lines) from None

@@ -55,10 +55,10 @@ def restore(
 ) -> None:
     """Replace the warehouse by a backup, and check its counts and sums."""
     settings = load_settings()
-    from bl_pipeline.sync.status import where
     from bl_pipeline.warehouse import backup
     from bl_pipeline.warehouse.connections import open_engine
     from bl_pipeline.warehouse.database import (
+        address,
         check_preconditions,
         open_warehouse,
         postgres_url,
@@ -78,7 +78,7 @@ def restore(
         target = backup.look_at_target(url)
         if target.has_data and not replace:
             raise Refused(
-                f"The warehouse ({where(settings)}) has orders of: {', '.join(target.stores)}. Nothing was changed.\n"
+                f"The warehouse ({address(settings)}) has orders of: {', '.join(target.stores)}. Nothing was changed.\n"
                 f"A restore puts what is in {file} in their place. To do that: bl restore --replace {file}"
             )
         if target.dependents:

@@ -63,12 +63,13 @@ class OutdatedWarehouse(WarehouseError):
 class Warehouse:
     """One store's warehouse: an engine (SQLAlchemy, psycopg 3) and the store's key in every table.
 
-    `timezone` is the time zone of the store's days when it was opened.
+    `timezone` is the time zone of the store's days when it was opened, `address` says in words which Postgres it is.
     """
 
     engine: Engine
     store: str
     timezone: str = "UTC"
+    address: str = ""
 
 
 @contextmanager
@@ -111,7 +112,7 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
                 upgrade(connection)
                 install_reports(connection)
                 timezone = read_timezone(connection, settings.bl_store)
-        yield Warehouse(engine, settings.bl_store, timezone)
+        yield Warehouse(engine, settings.bl_store, timezone, address(settings))
 
 
 @contextmanager
@@ -136,7 +137,7 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
                 _refuse_newer(current)
                 raise OutdatedWarehouse(f"tables of revision {current}, this release has {head}")
             timezone = read_timezone(connection, settings.bl_store)
-        yield Warehouse(engine, settings.bl_store, timezone)
+        yield Warehouse(engine, settings.bl_store, timezone, address(settings))
 
 
 @contextmanager
@@ -212,6 +213,13 @@ def _unusable(url: URL, error: BaseException | None, owners: list[str]) -> str:
             + " ".join(f'GRANT "{owner}" TO "{url.username}";' for owner in owners)
         )
     return message
+
+
+def address(settings: Settings) -> str:
+    """Which Postgres has the warehouse, in words and without its password."""
+    if settings.postgres_url is None:
+        return f"embedded Postgres in {settings.bl_home}"
+    return f"Postgres at {place(settings.postgres_url)}"
 
 
 def place(url: URL) -> str:

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from bl_pipeline.settings import Settings
+from bl_pipeline.records import Budget
+from bl_pipeline.settings import Store
 
 WINDOW = timedelta(hours=24)
 """BrickLink does not say when its day begins. A limit for any 24 hours keeps the limit of every day."""
@@ -40,19 +41,6 @@ class BudgetExhausted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """The limit of calls in any 24 hours, and how many of these are reserved for other tools with the same key."""
-
-    limit: int
-    reserve: int
-
-    @property
-    def allowed(self) -> int:
-        """Calls the pipeline may make in any 24 hours."""
-        return max(self.limit - self.reserve, 0)
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """How much of the budget is used. `next_reset_at` (UTC) is when enough calls for a sync are free, None if now."""
 
@@ -71,10 +59,10 @@ def hash_key(connection: Connection, consumer_key: str) -> KeyHashes:
     return [hashlib.blake2b(consumer_key.encode(), key=salt.encode(), digest_size=16).hexdigest() for salt in salts]
 
 
-def ledger_key(connection: Connection, settings: Settings, store: str) -> KeyHashes:
-    """The key in the settings; without one, the key of the store's last call."""
-    if settings.bricklink_consumer_key is not None:
-        return hash_key(connection, settings.bricklink_consumer_key.get_secret_value())
+def ledger_key(connection: Connection, store: Store) -> KeyHashes:
+    """The store's API key; without credentials, the key of its last call."""
+    if store.credentials is not None:
+        return hash_key(connection, store.credentials.consumer_key)
     last = connection.scalars(
         text(
             """
@@ -82,7 +70,7 @@ def ledger_key(connection: Connection, settings: Settings, store: str) -> KeyHas
             ORDER BY call_id DESC LIMIT 1
             """
         ),
-        {"store": store},
+        {"store": store.key},
     )
     return list(last)
 

@@ -95,6 +95,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from bl_pipeline.definitions import defs
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.sync import fetching
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.settings import load_settings
@@ -110,7 +111,8 @@ elif sys.argv[1] == "items":
     fetching.BrickLinkClient.order_items = die
 with open_session(load_settings()) as session, dg.DagsterInstance.ephemeral() as instance:
     session.clock = lambda: datetime.fromisoformat(sys.argv[2])
-    defs.resolve_job_def("sync_orders").execute_in_process(resources={"sync": session}, instance=instance)
+    resources = {"sync": OpenedSession(session)}
+    defs.resolve_job_def("sync_orders").execute_in_process(resources=resources, instance=instance)
 """
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.definitions import defs
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.rules.statuses import PURGED, STATUSES
 from bl_pipeline.sandbox import Store
 from bl_pipeline.settings import Settings
@@ -43,7 +44,7 @@ def check_sales(settings: Settings, clock: Clock, instance: dg.DagsterInstance) 
     with open_session(settings) as session:
         session.clock = clock
         run = job.get_subset(asset_check_selection=set(keys), asset_selection=set()).execute_in_process(
-            resources={"sync": session}, instance=instance
+            resources={"sync": OpenedSession(session)}, instance=instance
         )
     return {check.check_name: check for check in run.get_asset_check_evaluations()}
 

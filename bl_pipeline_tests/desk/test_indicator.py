@@ -45,13 +45,13 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: DagsterSync, wareh
     assert lock.try_acquire()
     with warehouse.engine.begin() as connection:
         runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=sync.clock())
-        assert read_status(sync.settings, warehouse, sync.clock()).indicator is SYNCING
-        assert standing_after_runs(sync.settings, connection, warehouse, sync.clock()).indicator is SYNCED
+        assert read_status(sync.settings.store, warehouse, sync.clock()).indicator is SYNCING
+        assert standing_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is SYNCED
     lock.release()
     with warehouse.engine.connect() as connection:
         # Started, and no process has the lock: it has died.
-        assert read_status(sync.settings, warehouse, sync.clock()).indicator is ERROR
-        assert standing_after_runs(sync.settings, connection, warehouse, sync.clock()).indicator is ERROR
+        assert read_status(sync.settings.store, warehouse, sync.clock()).indicator is ERROR
+        assert standing_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is ERROR
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
     sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     def word() -> str:
-        return read_status(sync.settings, warehouse, sync.clock()).indicator
+        return read_status(sync.settings.store, warehouse, sync.clock()).indicator
 
     def run(job: str = "sync_orders", **asked: Any) -> SyncResult:
         sync.clock.advance(seconds=1)
@@ -119,10 +119,10 @@ def test_what_a_retry_has_repaired_is_no_error_any_more(
 ) -> None:
     server.faults.on(f"/orders/{max(store.sales)}", Fault.FORBIDDEN)
     sync()
-    assert read_status(sync.settings, warehouse, sync.clock()).indicator == ERROR
+    assert read_status(sync.settings.store, warehouse, sync.clock()).indicator == ERROR
     server.faults.clear()
     sync("retry_failed_orders")
-    assert read_status(sync.settings, warehouse, sync.clock()).indicator == SYNCED
+    assert read_status(sync.settings.store, warehouse, sync.clock()).indicator == SYNCED
 
 
 def test_the_check_says_the_word_too(sync: DagsterSync, server: SandboxServer, store: Store) -> None:

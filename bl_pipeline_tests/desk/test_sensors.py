@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -124,7 +125,7 @@ def test_an_unforeseen_failure_is_reported_without_secrets(
     as_set: Settings, sync: DagsterSync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
     """Catches a library's error that quotes what it was given."""
-    secrets = [*as_set.credential_values(), database_url, inbox.url, "hook-password"]
+    secrets = [*astuple(as_set.store.known_credentials()), database_url, inbox.url, "hook-password"]
     isolated.setattr("bl_pipeline.sync.session.SyncSession.usage", lambda _self: _fail(" and ".join(secrets)))
 
     sync()

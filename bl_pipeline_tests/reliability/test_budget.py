@@ -15,11 +15,11 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.records import ExitCode, StopReason, SyncResult
+from bl_pipeline.records import Budget, ExitCode, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger, read_usage
+from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger, read_usage
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.support.processes import barrier, contents, run_steps, start
 from bl_pipeline_tests.support.sales_rows import stored_orders

@@ -65,7 +65,7 @@ class CannedSession(SyncSession):
         return BrickLinkClient(
             Credentials("key", "secret", "token", "token secret"),
             CallLedger(
-                self.warehouse.engine, key=["key"], store=self.warehouse.store, run_id=run_id, budget=self.budget
+                self.warehouse.engine, key=["key"], store=self.warehouse.store, run_id=run_id, budget=self.store.budget
             ),
             base_url=API_URL,
             retry=RetryPolicy(jitter=Random(1), max_failures_in_a_row=10**6),
@@ -105,7 +105,7 @@ def sync_answers(warehouse: Warehouse, mutations: list[Mutation | None]) -> Fuzz
     configured = load_settings(
         **CREDENTIALS, _env_file=None, bl_daily_call_limit=10**6, bl_call_reserve=0, bl_max_parallel_requests=2
     )
-    session = CannedSession(configured, warehouse, SyncLock(warehouse), clock=Clock(NOW))
+    session = CannedSession(configured.store, warehouse, SyncLock(warehouse), clock=Clock(NOW))
     session.answers = answers
     try:
         result = run_steps(session, request=REQUEST)
@@ -299,7 +299,7 @@ def test_a_number_beyond_all_bounds_ends_nothing(empty_warehouse: Warehouse, num
         answers[f"/orders/{order.order_id}"] = detail.replace(b'"HERE"', number.encode())
         answers[f"/orders/{order.order_id}/items"] = envelope(WIRE.items(order))
     configured = load_settings(**CREDENTIALS, _env_file=None)
-    session = CannedSession(configured, empty_warehouse, SyncLock(empty_warehouse), clock=Clock(NOW))
+    session = CannedSession(configured.store, empty_warehouse, SyncLock(empty_warehouse), clock=Clock(NOW))
     session.answers = answers
     try:
         result = run_steps(session, REQUEST)

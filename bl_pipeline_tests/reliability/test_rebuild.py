@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
@@ -304,7 +305,9 @@ def test_the_job_takes_the_lock_and_reports(
     before = sales(warehouse)
     server.clear_requests()
     with open_session(synced.settings) as session:
-        run = defs.resolve_job_def("rebuild").execute_in_process(resources={"sync": session}, instance=dagster_instance)
+        run = defs.resolve_job_def("rebuild").execute_in_process(
+            resources={"sync": OpenedSession(session)}, instance=dagster_instance
+        )
         assert session.lock.taken
 
     assert run.success

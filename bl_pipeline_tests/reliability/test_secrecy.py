@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import astuple
 from datetime import timedelta
 
 import dagster as dg
@@ -50,7 +51,13 @@ def secrets(dagster_sync: DagsterSync) -> set[str]:
     assert url
     assert url.password
     whole = url.render_as_string(hide_password=False)
-    return {*dagster_sync.settings.credential_values(), str(url.password), whole, "oauth_signature", "oauth_nonce"}
+    return {
+        *astuple(dagster_sync.settings.store.known_credentials()),
+        str(url.password),
+        whole,
+        "oauth_signature",
+        "oauth_nonce",
+    }
 
 
 def rows_of_sync(warehouse: Warehouse) -> list[str]:

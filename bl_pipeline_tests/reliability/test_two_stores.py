@@ -138,7 +138,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
             "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
             "errors": run_orders.run_errors(connection, warehouse, run.run_id),
-            "standing": standing_after_runs(world.settings, connection, warehouse, now),
+            "standing": standing_after_runs(world.settings.store, connection, warehouse, now),
             "by day": trends.orders_by_day(connection, warehouse, now),
             "reports": {
                 report.name: reading.read_report(connection, warehouse.store, report).dicts()
@@ -148,7 +148,7 @@ def everything_read(world: World) -> dict[str, Any]:
                 report.name: reading.count_rows(connection, warehouse.store, report) for report in files.read_reports()
             },
         }
-    status = read_status(world.settings, warehouse, now).as_dict()
+    status = read_status(world.settings.store, warehouse, now).as_dict()
     found["status"] = {**status, "last_run": None, "warehouse": None}
     with session_on(warehouse, world.settings, world.clock) as session:
         found["forecast"] = forecast_sync(session, SyncRequest())

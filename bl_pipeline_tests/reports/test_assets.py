@@ -12,6 +12,7 @@ import pytest
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.report_assets import report_assets
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.reports.files import read_reports
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.lock import SyncLock
@@ -24,8 +25,8 @@ SPECS = {spec.key.to_user_string(): spec for asset in report_assets() for spec i
 @pytest.fixture(scope="module")
 def shown(kept: Kept, dagster_instance: dg.DagsterInstance) -> Iterator[dict[str, Metadata]]:
     """What the UI shows of each report after its asset was materialised."""
-    session = SyncSession(settings=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
-    result = dg.materialize(report_assets(), resources={"sync": session}, instance=dagster_instance)
+    session = SyncSession(store=None, warehouse=kept.warehouse, lock=SyncLock(kept.warehouse))  # type: ignore[arg-type]
+    result = dg.materialize(report_assets(), resources={"sync": OpenedSession(session)}, instance=dagster_instance)
     assert result.success
     yield {
         event.materialization.asset_key.to_user_string(): event.materialization.metadata

@@ -17,6 +17,7 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from bl_pipeline.columns import AnswerKind
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import BATCH_SIZE
@@ -63,7 +64,7 @@ def run_job(session: SyncSession, job: str = "sync_orders", **config: Any) -> st
                 "ops": {"sync": asked} if job == "sync_orders" else asked,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            resources={"sync": session},
+            resources={"sync": OpenedSession(session)},
             instance=instance,
             raise_on_error=False,
         )

@@ -92,7 +92,7 @@ class RememberingStore(Store):
 @contextmanager
 def session_on(warehouse: Warehouse, settings: Settings, clock: Clock) -> Iterator[SyncSession]:
     """A session as a process of its own would have it, on an engine that others use too."""
-    session = SyncSession(settings, warehouse, SyncLock(warehouse))
+    session = SyncSession(settings.store, warehouse, SyncLock(warehouse))
     session.clock, session.sleep = clock, clock.sleep
     session.retry = RetryPolicy(jitter=Random(1))
     try:

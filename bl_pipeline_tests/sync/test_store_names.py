@@ -37,7 +37,7 @@ def test_a_new_name_for_a_key_that_is_known_stops_before_any_call(
     assert len(server.requests) == asked
     assert dump(warehouse, "sales.orders", "sync.order_state") == before
     with open_warehouse(shop) as other:
-        assert read_status(shop, other, sync.clock.now).calls.used == 20
+        assert read_status(shop.store, other, sync.clock.now).calls.used == 20
 
 
 def test_a_new_name_with_another_key_of_the_same_store_stops_after_the_lists(
@@ -75,9 +75,9 @@ def test_two_sets_of_credentials_for_one_store_go_on_under_its_name(
         assert synced().success
         assert synced(settings=other).api_calls == 2
     # Each key has a budget of its own.
-    assert read_status(other, warehouse, synced.clock.now).calls.used == 2
+    assert read_status(other.store, warehouse, synced.clock.now).calls.used == 2
     without = load_settings(_env_file=None, bl_database_url=database_url)
-    assert read_status(without, warehouse, synced.clock.now).calls.used == 2
+    assert read_status(without.store, warehouse, synced.clock.now).calls.used == 2
 
 
 def test_a_renamed_store_goes_on_where_it_was(
@@ -111,16 +111,16 @@ def test_what_was_noted_in_the_future_counts_for_no_longer_than_a_day(
     assert sync(settings=settings).success
     assert sync(settings=settings, full_sync=True).stop_reason is None
     clock.now = right
-    status = read_status(settings, warehouse, right)
+    status = read_status(settings.store, warehouse, right)
     assert (status.indicator, status.calls.used, status.calls.dated_ahead) == (Indicator.STALE, 52, 52)
 
     assert sync(settings=settings).success
-    status = read_status(settings, warehouse, right)
+    status = read_status(settings.store, warehouse, right)
     assert (status.indicator, status.last_synced_at, status.calls.dated_ahead) == (Indicator.SYNCED, right, 52)
     assert status.last_run
     assert status.last_run.started_at == right
     clock.advance(days=1)
-    assert read_status(settings, warehouse, clock.now).calls.used == 0
+    assert read_status(settings.store, warehouse, clock.now).calls.used == 0
     # Open orders are looked at again after a day.
     assert sync(settings=settings).api_calls > 2
 
@@ -138,6 +138,6 @@ def test_a_full_sync_requested_in_the_future_is_completed(
     clock.advance(days=-380)
     everything = make_settings(bl_daily_call_limit=200, bl_call_reserve=0, bl_rechecks_per_day=0)
     assert sync(settings=everything).success
-    assert read_status(everything, warehouse, clock.now).open_full_syncs == []
-    assert clock.now - timedelta(days=30) < (read_status(everything, warehouse).last_synced_at or clock.now)
+    assert read_status(everything.store, warehouse, clock.now).open_full_syncs == []
+    assert clock.now - timedelta(days=30) < (read_status(everything.store, warehouse).last_synced_at or clock.now)
     assert sync(settings=everything).api_calls == 2

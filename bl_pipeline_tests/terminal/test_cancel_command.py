@@ -17,7 +17,7 @@ import pytest
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
-from bl_pipeline.defs.standing import newest_event
+from bl_pipeline.defs.store_state import newest_event
 from bl_pipeline.records import RunStatus, SyncRequest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings

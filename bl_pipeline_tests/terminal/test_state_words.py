@@ -31,7 +31,7 @@ from bl_pipeline.definitions import defs
 from bl_pipeline.defs.checks import CHECK_KEYS
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.sensors import sync_incomplete
-from bl_pipeline.defs.standing import ORDERS, newest_event
+from bl_pipeline.defs.store_state import ORDERS, newest_event
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
 from bl_pipeline.sync.status import read_status
@@ -314,7 +314,7 @@ def test_all_places_agree(
 
     settings = load_settings()
     with open_warehouse(settings) as warehouse:
-        stands = read_status(settings, warehouse)
+        stands = read_status(settings.store, warehouse)
     status = json_of(expect(bl("status", "--json"), 0))
     with open_instance(settings) as instance:
         event = newest_event(instance)

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from bl_pipeline.records import Budget
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import (
-    Budget,
     BudgetExhausted,
     CallLedger,
     Usage,
@@ -159,7 +159,9 @@ def test_the_ledger_knows_a_key_by_a_hash_that_only_this_warehouse_can_make(
     with warehouse.engine.connect() as connection:
         hashes = [hash_key(connection, key) for key in ("one", "one", "two")]
         assert hashes[0] == hashes[1] != hashes[2]
-        assert ledger_key(connection, settings, "main") == hash_key(connection, settings.credential_values()[0])
+        assert ledger_key(connection, settings.store) == hash_key(
+            connection, settings.store.known_credentials().consumer_key
+        )
     other = load_settings(_env_file=None, bl_database_url=empty_database_url)
     with open_warehouse(other) as another, another.engine.connect() as connection:
         assert hash_key(connection, "one") not in (["one"], hashes[0])
@@ -169,12 +171,12 @@ def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: W
     """Planted: no usage shown."""
     without = load_settings(_env_file=None, bl_database_url=database_url)
     with warehouse.engine.connect() as connection:
-        assert ledger_key(connection, without, "main") == []
+        assert ledger_key(connection, without.store) == []
     for key in ("old", "new"):
         ledger(warehouse, key=key).begin("GET", "/", NOON)
     ledger(Warehouse(warehouse.engine, "other"), key="others").begin("GET", "/", NOON)
     with warehouse.engine.connect() as connection:
-        assert ledger_key(connection, without, "main") == ["new"]
+        assert ledger_key(connection, without.store) == ["new"]
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=10), timedelta(days=400)], ids=str)
@@ -273,7 +275,8 @@ RACER = """
 import sys
 from datetime import datetime, UTC
 from bl_pipeline.warehouse.connections import open_engine
-from bl_pipeline.warehouse.ledger import Budget, BudgetExhausted, CallLedger
+from bl_pipeline.records import Budget
+from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger
 ledger = CallLedger(open_engine(sys.argv[1]), key=["key"], store="main", run_id="r", budget=Budget(40, 0))
 input()
 called = 0

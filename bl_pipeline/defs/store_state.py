@@ -26,14 +26,14 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
     """What the UI shows of the `orders` asset; the indicator is the one that `bl status` shows when the run is over."""
     warehouse, now = session.warehouse, session.clock()
     with warehouse.engine.connect() as connection:
-        key = ledger_key(connection, session.settings, warehouse.store)
-        usage = read_usage(connection, key, session.budget, now)
+        key = ledger_key(connection, session.store)
+        usage = read_usage(connection, key, session.store.budget, now)
         created = run_orders.run_order_ids(connection, session.run_id, Outcome.CREATED, limit=metadata.ORDERS_LINKED)
         detected_by = run_orders.count_reasons(connection, session.run_id)
         report = {
-            **standing_after_runs(session.settings, connection, warehouse, now).as_metadata,
+            **standing_after_runs(session.store, connection, warehouse, now).as_metadata,
             **metadata.result_metadata(result),
-            "time_zone": session.settings.bl_timezone,
+            "time_zone": session.store.timezone,
             **metadata.usage_metadata(usage),
             "calls_by_hour": metadata.calls_chart(trends.calls_by_hour(connection, key, now), usage),
             "orders_by_day": metadata.orders_chart(trends.orders_by_day(connection, warehouse, now), now),
@@ -78,7 +78,7 @@ def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, 
 def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
     """Show the state of the store now, without a run of a sync to report."""
     with session.warehouse.engine.connect() as connection:
-        stands = standing_after_runs(session.settings, connection, session.warehouse, session.clock())
+        stands = standing_after_runs(session.store, connection, session.warehouse, session.clock())
     show(log, session, stands.as_metadata)
 
 
