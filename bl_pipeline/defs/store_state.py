@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
-from bl_pipeline.defs.checks import CHECK_KEYS, evaluate
+from bl_pipeline.defs.check_results import CHECK_KEYS, evaluate
 from bl_pipeline.records import Outcome, SyncResult
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.status import standing_after_runs

@@ -28,7 +28,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._core.test_utils import freeze_time
 
 from bl_pipeline.definitions import defs
-from bl_pipeline.defs.checks import CHECK_KEYS
+from bl_pipeline.defs.check_results import CHECK_KEYS
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.sensors import sync_incomplete
 from bl_pipeline.defs.store_state import ORDERS, newest_event
