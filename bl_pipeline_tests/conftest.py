@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.postgres import embedded
 from bl_pipeline.records import RunStatus, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
@@ -40,7 +40,10 @@ TEMPLATE = "bl_pipeline_template"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the home of the session's Postgres: not below pytest's own folders, which are closed to it as root."""
+    """Set hypothesis up, and make the home of the session's Postgres: not below pytest's own folders, which are closed to it as root."""
+    # On a busy machine an example takes any time.
+    hypothesis.settings.register_profile("bl_pipeline", deadline=None)
+    hypothesis.settings.load_profile("bl_pipeline")
     worker = getattr(config, "workerinput", None)
     if worker:
         config.stash[_HOME] = Path(worker["home"])
@@ -332,6 +335,7 @@ class DagsterSync:
     ) -> SyncResult:
         """Run a job with this config; `last` is what Dagster says of it."""
         from bl_pipeline.definitions import defs
+        from bl_pipeline.defs.resources import OpenedSession
         from bl_pipeline_tests.support.sessions import session_at
 
         asked: dict[str, Any] = {"config": config}

@@ -17,7 +17,6 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import BATCH_SIZE
@@ -56,6 +55,7 @@ def run_job(session: SyncSession, job: str = "sync_orders", **config: Any) -> st
     import dagster as dg
 
     from bl_pipeline.definitions import defs
+    from bl_pipeline.defs.resources import OpenedSession
 
     asked = {"config": config}
     with dg.DagsterInstance.ephemeral() as instance:
