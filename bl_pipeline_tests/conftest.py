@@ -40,7 +40,7 @@ TEMPLATE = "bl_pipeline_template"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set hypothesis up, and make the home of the session's Postgres: not below pytest's own folders, which are closed to it as root."""
+    """Set hypothesis up; make the home of the session's Postgres, not below pytest's own folders: root closes these."""
     # On a busy machine an example takes any time.
     hypothesis.settings.register_profile("bl_pipeline", deadline=None)
     hypothesis.settings.load_profile("bl_pipeline")
