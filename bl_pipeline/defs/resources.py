@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from bl_pipeline.defs.step_errors import StepFailed
 from bl_pipeline.settings import SettingsError, load_settings
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
     """The warehouse, the store's lock and the BrickLink API, from the settings."""
 
+    store: str = Field(default="", description="The store, if it is not the one of BL_STORE.")
     _session: Any = PrivateAttr(None)
 
     @property
@@ -35,7 +36,9 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
 
         with ExitStack() as stack:
             try:
-                session = stack.enter_context(open_session(load_settings()))
+                session = stack.enter_context(
+                    open_session(load_settings(**({"bl_store": self.store} if self.store else {})))
+                )
             except (SettingsError, WarehouseError) as error:
                 raise dg.Failure(str(error), allow_retries=False) from None
             except Exception as error:

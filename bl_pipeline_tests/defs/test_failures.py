@@ -108,7 +108,7 @@ def die(*_args, **_more):
 if sys.argv[1] == "load":
     fetching.load_prepared = die
 elif sys.argv[1] == "items":
-    fetching.BrickLinkClient.order_items = die
+    fetching.BrickLinkClient.order_part = die
 with open_session(load_settings()) as session, dg.DagsterInstance.ephemeral() as instance:
     session.clock = lambda: datetime.fromisoformat(sys.argv[2])
     resources = {"sync": OpenedSession(session)}
