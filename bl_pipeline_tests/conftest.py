@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # On a busy machine an example takes any time.
     hypothesis.settings.register_profile("bl_pipeline", deadline=None)
     hypothesis.settings.load_profile("bl_pipeline")
+    # A shell in the background lets its commands, and what these start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker:
         config.stash[_HOME] = Path(worker["home"])

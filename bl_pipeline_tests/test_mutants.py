@@ -46,11 +46,11 @@ def test_faults_of_python() -> None:
 
 def test_faults_of_sql() -> None:
     expected = {
-        "4: 'min(' -> 'max('",
-        "5: 'store = :store AND' -> ''",
-        "5: '>' -> '>='",
-        "6: '<>' -> '='",
-        "7: 'DESC' -> 'ASC'",
+        "3: 'min(' -> 'max('",
+        "4: 'store = :store AND' -> ''",
+        "4: '>' -> '>='",
+        "5: '<>' -> '='",
+        "6: 'DESC' -> 'ASC'",
     }
 
     assert expected <= {mutant.describe(SQL) for mutant in mutants_of("report.sql", SQL)}

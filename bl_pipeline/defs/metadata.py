@@ -13,11 +13,11 @@ import dagster as dg
 
 from bl_pipeline.defs.charts import chart
 from bl_pipeline.records import SyncResult
-from bl_pipeline.rules.changes import Plan
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
+    from bl_pipeline.rules.changes import Plan
     from bl_pipeline.sync.rebuild import RebuildResult
     from bl_pipeline.warehouse.ledger import Usage
     from bl_pipeline.warehouse.runs import Run
