@@ -84,6 +84,8 @@ def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[No
     try:
         with session.step():
             yield
+    except GeneratorExit:  # as in SyncSession.step
+        raise
     except BaseException as error:
         show_end(context, session)
         if not isinstance(error, Interrupted):

@@ -199,6 +199,9 @@ class SyncSession:
         try:
             self.check_canceled()
             yield
+        except GeneratorExit:
+            # An interruption came before the step was entered: whoever catches it notes the end of the run.
+            raise
         except BaseException as error:
             interruption = interruption_behind(error)
             if interruption is None:

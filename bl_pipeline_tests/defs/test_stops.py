@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.records import StopReason, SyncResult
+from bl_pipeline.defs.sync_graph import _step
+from bl_pipeline.records import RunStatus, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.runs import read_run
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.support.sales_rows import as_json, dump, stored_orders
@@ -227,3 +231,22 @@ def test_failed_orders_do_not_make_a_stop_at_the_budget_hopeless(
     assert (result.stop_reason, result.orders_deferred, len(result.errors)) == (StopReason.BUDGET, 15, 9)
     assert result.api_calls == 11
     assert "Calls are free again from 2026-06-15 12:00 UTC" in str(result.message)
+
+
+@pytest.mark.parametrize("of_dagster", [False, True])
+def test_a_step_that_was_never_entered_ends_no_run(session: SyncSession, of_dagster: bool) -> None:
+    """An interruption may come between two instructions, just before the step: whoever catches it notes the end.
+
+    Caught: a canceled run noted as failed, and a traceback on standard error when Python cleared the step away.
+    """
+    session.begin("run", job="sync_orders")
+    context: Any = None  # nobody may use it
+    step = _step(context, session) if of_dagster else session.step()
+    step.__enter__()
+    del step
+    gc.collect()
+
+    with session.warehouse.engine.connect() as connection:
+        run = read_run(connection, "run")
+    assert run is not None
+    assert run.status is RunStatus.STARTED
