@@ -195,7 +195,7 @@ def _prepare(
     return PreparedOrder(
         state=replace(
             state,
-            stored_fingerprint=document.listed_fingerprint or "",
+            stored_fingerprint=_stored_fingerprint(document, order, state),
             stored_status_changed_at=document.listed_status_changed_at,
             order_document_id=document.document_id,
             order_fingerprint=fingerprint,
@@ -216,6 +216,18 @@ def _prepare(
         parts=parts,
         purged=is_purged(order.status),
     )
+
+
+def _stored_fingerprint(document: Document, order: Order, before: OrderState) -> str:
+    """The fingerprint under which the order is stored: "" if the next sync is to fetch the order again.
+
+    That is so if order and list differ in `is_filed`: the order moved after the list was read. If it moves back, the
+    list looks as before, and a purged order is never re-checked. Only once in a row, as the two might always differ.
+    """
+    moved = None not in (order.is_filed, before.listed_filed) and order.is_filed != before.listed_filed
+    if moved and before.stored_fingerprint != "":
+        return ""
+    return document.listed_fingerprint or ""
 
 
 def _prepare_part(answer: Document, order: Order, fingerprint: str, before: OrderState) -> PreparedPart:

@@ -196,3 +196,52 @@ def test_no_items_though_the_order_has_some_is_a_failure(
     server.faults.clear()
     assert sync().orders_updated == 1
     assert stored_items(warehouse)[str(order.order_id)] == item_rows(order)
+
+
+def test_a_purged_order_that_left_the_file_for_a_moment_is_stored_as_filed(
+    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, clock: Clock
+) -> None:
+    """Unfiled between the list and the order, filed again before the next list, which then looks as the last did.
+
+    Catches an order stored by the list's fingerprint alone: nobody looks at a purged one ever again.
+    """
+    order_id = sold(store)
+    store.purge(order_id)
+    store.file(order_id)
+
+    def unfile(request: Any) -> None:
+        if request.path == f"/orders/{order_id}":
+            store.unfile(order_id)
+
+    server.on_request = unfile
+    assert synced().errors == []
+    server.on_request = None
+    assert stored_orders(warehouse)[str(order_id)]["is_filed"] is False
+
+    store.file(order_id)
+    clock.advance(hours=1)
+    assert synced().api_calls == 3
+    assert stored_orders(warehouse)[str(order_id)] == order_row(store.order(order_id))
+    clock.advance(hours=1)
+    assert synced().api_calls == 2
+
+
+def test_a_list_and_an_order_that_never_agree_cost_one_call_more(
+    synced: Sync, store: Store, server: SandboxServer, clock: Clock
+) -> None:
+    """Catches the same order fetched by every sync, should the list always say filed, the order never."""
+    order_id = sold(store)
+    store.purge(order_id)
+
+    def contradict(request: Any) -> None:
+        if request.path == f"/orders/{order_id}":
+            store.unfile(order_id)
+        else:
+            store.file(order_id)
+
+    server.on_request = contradict
+    calls = []
+    for _ in range(4):
+        calls.append(synced().api_calls)
+        clock.advance(hours=1)
+    assert calls == [3, 3, 2, 2]
