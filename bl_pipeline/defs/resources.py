@@ -36,9 +36,8 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
 
         with ExitStack() as stack:
             try:
-                session = stack.enter_context(
-                    open_session(load_settings(**({"bl_store": self.store} if self.store else {})))
-                )
+                settings = load_settings(bl_store=self.store) if self.store else load_settings()
+                session = stack.enter_context(open_session(settings))
             except (SettingsError, WarehouseError) as error:
                 raise dg.Failure(str(error), allow_retries=False) from None
             except Exception as error:

@@ -54,7 +54,7 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
     The user has to see what ended the run, so an error here does not hide it.
     """
     try:
-        show(context.log_event, session, sync_report(session, read_result(session.warehouse, session.run_id)))
+        _show_noted(context.log_event, session)
     except Exception as error:
         where = "\n".join(frames(error))
         context.log.warning("The state of the store could not be shown: %s at\n%s", type(error).__name__, where)
@@ -62,11 +62,11 @@ def show_end(context: dg.OpExecutionContext, session: SyncSession) -> None:
 
 def show_end_outside_of_a_run(instance: dg.DagsterInstance, session: SyncSession) -> None:
     """The same, if no step of the run can do it, for example after an interruption between two steps."""
-    show(
-        instance.report_runless_asset_event,
-        session,
-        sync_report(session, read_result(session.warehouse, session.run_id)),
-    )
+    _show_noted(instance.report_runless_asset_event, session)
+
+
+def _show_noted(log: Callable[[Any], None], session: SyncSession) -> None:
+    show(log, session, sync_report(session, read_result(session.warehouse, session.run_id)))
 
 
 def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, Any]) -> None:

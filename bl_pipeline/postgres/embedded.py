@@ -68,13 +68,13 @@ class Lease(ExitStack):
     url: str
 
 
-_held: set[FileLock] = set()
+_leases: set[FileLock] = set()
 
 
 def _forget_leases() -> None:
-    for lock in _held:
+    for lock in _leases:
         lock.close()
-    _held.clear()
+    _leases.clear()
 
 
 # A forked child shares the open file, and so the lock: it would keep the server after its parent's death.
@@ -91,9 +91,9 @@ def acquire(home: Path, *, binaries: Path | None = None) -> Lease:
     try:
         cluster.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         lease, lock = Lease(), cluster.lock("lease")
-        _held.add(lock)
+        _leases.add(lock)
         lease.callback(lock.close)
-        lease.callback(_held.discard, lock)
+        lease.callback(_leases.discard, lock)
         try:
             lock.take(fcntl.LOCK_SH)
             with cluster.lock("start") as start:

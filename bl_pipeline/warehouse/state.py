@@ -64,13 +64,6 @@ def read_states(
     }
 
 
-_LOADED = (
-    "store", "platform", "platform_order_id", "order_date", "listed_fingerprint", "listed_status",
-    "listed_status_changed_at", "first_listed_at", "stored_fingerprint", "stored_status_changed_at",
-    "order_document_id", "order_fingerprint", "order_fetched_at", *_PARTS,
-)  # fmt: skip
-
-
 def _part_values(state: OrderState) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for kind in PARTS:
@@ -105,8 +98,8 @@ def save_loaded(connection: Connection, warehouse: Warehouse, states: Iterable[O
     connection.execute(
         text(
             f"""
-            INSERT INTO sync.order_state AS s ({", ".join(_LOADED)})
-            VALUES ({", ".join(f":{name}" for name in _LOADED)})
+            INSERT INTO sync.order_state AS s ({", ".join(rows[0])})
+            VALUES ({", ".join(f":{name}" for name in rows[0])})
             ON CONFLICT (store, platform, platform_order_id) DO UPDATE SET
                 stored_fingerprint = excluded.stored_fingerprint,
                 stored_status_changed_at = excluded.stored_status_changed_at,
