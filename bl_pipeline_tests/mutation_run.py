@@ -34,6 +34,7 @@ WHERE = (
 )  # fmt: skip
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 TESTS = {
+    "bl_pipeline/warehouse/checks.py": ["defs/test_checks.py"],
     "bl_pipeline/rules/": [
         "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
     ],

@@ -1,10 +1,17 @@
-"""In this folder a sync is a run of Dagster."""
+"""In this folder a sync is a run of Dagster; and one Dagster UI for all tests of a worker that need one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
 import pytest
 
-from bl_pipeline_tests.conftest import DagsterSync
+from bl_pipeline.sandbox import Store
+from bl_pipeline_tests.conftest import DagsterSync, Postgres
+from bl_pipeline_tests.support.ui import Desk, serve_desk
+
+ORDERS = 30
 
 
 @pytest.fixture
@@ -17,3 +24,11 @@ def sync(dagster_sync: DagsterSync) -> DagsterSync:
 def synced(dagster_synced: DagsterSync) -> DagsterSync:
     """The same, but `store` has been synced once already, an hour ago."""
     return dagster_synced
+
+
+@pytest.fixture(scope="session")
+def desk(postgres: Postgres) -> Iterator[Desk]:
+    """The UI of a store with this number of sales, none of them synced yet; it takes some seconds to start."""
+    store = Store.grow(orders=ORDERS, seed=7, now=datetime.now(UTC), filed=8, purged=4)
+    with postgres.database() as url, serve_desk(store, url) as desk:
+        yield desk

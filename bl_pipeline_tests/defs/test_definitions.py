@@ -1,4 +1,4 @@
-"""The code location: its names, and that it loads without a warning."""
+"""The code location: what it offers, and that it loads quickly and without a warning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tomllib
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import dagster as dg
 import pytest
@@ -16,21 +18,63 @@ from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunctio
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs import jobs, sensors
+from bl_pipeline.defs.jobs import MONTHS
 from bl_pipeline.defs.step_errors import StepFailed
 
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 REPOSITORY = defs.get_repository_def()
+ASSETS = {"order_changes", "order_items", "order_summaries", "orders"}
+CHECKS = {
+    "order_items:items_are_stored",
+    "order_items:items_match_counts",
+    "order_items:items_match_subtotal",
+    "orders:budget_is_kept",
+    "orders:fees_match_their_parts",
+    "orders:fields_are_readable",
+    "orders:listed_orders_are_stored",
+    "orders:loaded_orders_are_stored",
+    "orders:statuses_are_known",
+    "orders:store_is_in_step",
+    "orders:totals_add_up",
+}
+JOBS = {
+    "delete_old_runs",
+    "full_sync",
+    "rebuild",
+    "refresh_order",
+    "retry_failed_orders",
+    "sync_orders",
+}
+SCHEDULES = {
+    "delete_old_runs_schedule": ("17 3 * * *", "RUNNING"),
+    "sync_orders_schedule": ("*/30 * * * *", "RUNNING"),
+}
+SENSORS = {
+    "automation": "RUNNING",
+    "run_failed": "RUNNING",
+    "runs_cut_short": "RUNNING",
+    "sync_incomplete": "RUNNING",
+}
 
 
-def test_jobs_assets_and_schedule_have_the_names_that_stay() -> None:
+def test_the_code_location_offers_these_things() -> None:
+    """Names that people, bookmarks and scripts rely on: a change here belongs in the CHANGELOG."""
     graph = REPOSITORY.asset_graph
-    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
-
-    assert {"order_summaries", "order_changes", "orders", "order_items"} <= keys
-    assert {"sync_orders", "full_sync", "refresh_order", "retry_failed_orders"} <= set(REPOSITORY.job_names)
-    assert "sync_orders_schedule" in {schedule.name for schedule in REPOSITORY.schedule_defs}
+    assets = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs() if spec.group_name == "sales"}
+    checks = {
+        f"{key.asset_key.to_user_string()}:{key.name}"
+        for key in graph.asset_check_keys
+        if key.asset_key.to_user_string() in ASSETS
+    }
+    assert assets == ASSETS
+    assert checks == CHECKS
+    assert {job.name for job in REPOSITORY.get_all_jobs()} - {"__ASSET_JOB"} >= JOBS
+    assert {
+        schedule.name: (schedule.cron_schedule, schedule.default_status.value) for schedule in REPOSITORY.schedule_defs
+    } == SCHEDULES
+    assert {sensor.name: sensor.default_status.value for sensor in REPOSITORY.sensor_defs} == SENSORS
     assert {key.to_user_string() for key in graph.get(dg.AssetKey("orders")).parent_keys} == {"order_changes"}
     assert {key.to_user_string() for key in graph.get(dg.AssetKey("order_changes")).parent_keys} == {"order_summaries"}
 
@@ -43,15 +87,22 @@ def test_the_schedule_is_on_and_in_utc() -> None:
     assert schedule.job_name == "sync_orders"
 
 
-def test_the_full_sync_has_every_month_the_current_one_included() -> None:
-    partitions = REPOSITORY.get_job("full_sync").partitions_def
+def test_months_are_of_utc_and_hold_the_current_one() -> None:
+    keys = MONTHS.get_partition_keys()
+    assert REPOSITORY.get_job("full_sync").partitions_def == MONTHS
 
-    assert partitions is not None
-    months = partitions.get_partition_keys()
-    assert months[0] == "2000-01-01"
-    from datetime import UTC, datetime
+    assert keys[:2] == ["2000-01-01", "2000-02-01"]
+    now = datetime.now(UTC)
+    assert keys[-1] == f"{now:%Y-%m}-01"
+    assert MONTHS.timezone == "UTC"
 
-    assert months[-1] == f"{datetime.now(UTC):%Y-%m}-01"
+
+def test_every_column_says_what_it_is() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        if spec.group_name == "sales":
+            columns = spec.metadata["dagster/column_schema"].columns
+            assert columns, spec.key
+            assert all(column.type and column.description for column in columns), spec.key
 
 
 def test_every_job_and_op_says_what_it_does() -> None:
@@ -120,6 +171,23 @@ def test_the_location_loads_without_a_warning(filters: str) -> None:
     assert loaded.returncode == 0, loaded.stderr[-3000:]
     assert loaded.stderr == ""
     assert "sync_orders" in loaded.stdout
+
+
+EMPTY = "import dagster as dg; defs = dg.Definitions(); defs.get_repository_def()"
+OURS = "from bl_pipeline.definitions import defs; defs.get_repository_def()"
+SECONDS = "import os; times = os.times(); print(times.user + times.system)"
+
+
+def test_definitions_load_in_less_than_twice_the_time_of_an_empty_project() -> None:
+    """In seconds of the processor, which the machine's other work does not lengthen much."""
+
+    def seconds(program: str) -> float:
+        command = [sys.executable, "-c", f"{program}; {SECONDS}"]
+        return float(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+
+    empty, ours = zip(*((seconds(EMPTY), seconds(OURS)) for _ in range(3)), strict=True)
+
+    assert median(ours) < 2 * median(empty), json.dumps({"empty": empty, "ours": ours})
 
 
 @pytest.mark.parametrize(

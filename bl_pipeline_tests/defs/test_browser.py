@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwr
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.runs import Run, read_run
-from bl_pipeline_tests.desk.conftest import ORDERS
+from bl_pipeline_tests.defs.conftest import ORDERS
 from bl_pipeline_tests.support.other_sites import EVIL, LAUNCH, RULES, ask_over_a_websocket, attack, status
 from bl_pipeline_tests.support.ui import ENDED, PATIENCE, Desk
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from bl_pipeline.sandbox import Fault, Store
 from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.desk.test_browser import BROWSER, FLAGS, picture
+from bl_pipeline_tests.defs.test_browser import BROWSER, FLAGS, picture
 from bl_pipeline_tests.support.ui import PATIENCE, Desk, serve_desk
 
 pytestmark = [
