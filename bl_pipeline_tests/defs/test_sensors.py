@@ -107,7 +107,7 @@ def evaluate_incomplete(cursor: str | None = None) -> str | None:
 
 
 def test_a_failed_run_is_reported_with_what_to_do(
-    as_set: Settings, sync: DagsterSync, make_settings: MakeSettings, inbox: Inbox
+    as_set: Settings, sync: DagsterSync, make_settings: MakeSettings, inbox: Inbox, server: SandboxServer
 ) -> None:
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
 
@@ -119,6 +119,11 @@ def test_a_failed_run_is_reported_with_what_to_do(
     assert len(inbox.texts) == 1, "sent once, until it ends otherwise"
     assert inbox.texts[0].startswith("bl_pipeline: sync_orders failed: ")
     assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
+
+    server.faults.on("/orders", Fault.HTML503)
+    sync()
+    evaluate_run_failed(sync)
+    assert len(inbox.texts) == 2, "it failed for another reason"
 
 
 def test_an_unforeseen_failure_is_reported_without_secrets(

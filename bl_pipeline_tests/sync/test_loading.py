@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import UNREADABLE, FailedOrder
 from bl_pipeline.rules.frames import SCHEMAS
 from bl_pipeline.sync.loading import FetchedOrder, PreparedOrder, load_prepared, prepare
 from bl_pipeline.warehouse import landing
@@ -87,3 +88,25 @@ def test_what_is_absent_of_an_order_keeps_its_stored_value_only_if_it_was_purged
         assert {"buyer_username", "buyer_email", "shipping_address", "remarks"} <= changed
         assert changed <= absent | {"buyer_username", "remarks"}
     assert after["buyer_username"] == "another"
+
+
+@pytest.mark.parametrize("status", ["PURGED", "COMPLETED"])
+def test_items_that_cannot_be_fetched_count_as_whole_only_if_the_order_was_purged(
+    synced: Sync, warehouse: Warehouse, status: str
+) -> None:
+    """The order says something else of its items now. Planted: stored items of a purged one taken for damaged."""
+    with warehouse.engine.begin() as connection:
+        query = "SELECT order_document_id FROM sales.orders WHERE platform_status = 'COMPLETED' LIMIT 1"
+        document = landing.read_document(connection, connection.scalars(text(query)).one())
+        state = read_states(connection, warehouse, [document.order_id])[document.order_id]
+    order = json.loads(document.body) | {"status": status, "total_count": 1}
+    answer = replace(document, document_id=document.document_id + 10**6, body=json.dumps(order).encode())
+    failed = FailedOrder(document.order_id, "refused", "OrderError")
+
+    prepared = prepare(FetchedOrder([answer], failures={AnswerKind.ITEMS: failed}), state)
+
+    assert isinstance(prepared, list)
+    items = prepared[-1].parts[AnswerKind.ITEMS]
+    stored = state.part(AnswerKind.ITEMS)
+    assert (items.failure, items.rows) == (failed, None)
+    assert items.state == (stored if status == "PURGED" else replace(stored, fingerprint=UNREADABLE))
