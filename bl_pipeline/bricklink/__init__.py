@@ -35,6 +35,19 @@ from bl_pipeline.bricklink.resources import (
 from bl_pipeline.bricklink.retry import RetryPolicy
 from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, ORDER_FIELDS, Loss
 from bl_pipeline.bricklink.transport import Request, RequestsTransport, Response, Transport
+from bl_pipeline.bricklink.updates import (
+    CostUpdate,
+    OrderProblem,
+    OrderStatus,
+    OrderUpdate,
+    PaymentStatus,
+    ProblemReason,
+    ProblemType,
+    ShippingUpdate,
+    check_update,
+    is_paid,
+    seller_status,
+)
 from bl_pipeline.records import Credentials
 
 __all__ = [
@@ -50,6 +63,7 @@ __all__ = [
     "CallLog",
     "CatalogItem",
     "Cost",
+    "CostUpdate",
     "Credentials",
     "CredentialsRefused",
     "DisplayCost",
@@ -60,11 +74,17 @@ __all__ = [
     "Order",
     "OrderError",
     "OrderItem",
+    "OrderProblem",
+    "OrderStatus",
     "OrderSummary",
+    "OrderUpdate",
     "PartLine",
     "Payment",
+    "PaymentStatus",
     "PermissionDenied",
     "PersonName",
+    "ProblemReason",
+    "ProblemType",
     "RateLimited",
     "Request",
     "RequestRefused",
@@ -75,13 +95,17 @@ __all__ = [
     "ServerError",
     "ServiceDown",
     "Shipping",
+    "ShippingUpdate",
     "TransientError",
     "Transport",
     "Unreachable",
     "UnreadableLot",
     "UnreadableSummary",
+    "check_update",
+    "is_paid",
     "read_items",
     "read_order",
     "read_part",
     "read_summaries",
+    "seller_status",
 ]

@@ -22,13 +22,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bl_pipeline.bricklink.envelope import ORDER, ORDERS, PART, PART_IF_ANY, Expect, open_answer
+from bl_pipeline.bricklink.envelope import NOTHING, ORDER, ORDERS, PART, PART_IF_ANY, Expect, open_answer
 from bl_pipeline.bricklink.errors import BrickLinkError, RequestRefused, ResourceNotFound
 from bl_pipeline.bricklink.oauth import authorization, new_nonce
 from bl_pipeline.bricklink.reading import Batches, L, Lots, Summaries, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import Order, OrderItem
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
 from bl_pipeline.bricklink.transport import Method, Request, RequestsTransport, Transport
+from bl_pipeline.bricklink.updates import OrderStatus, OrderUpdate, PaymentStatus
 from bl_pipeline.records import Credentials
 
 DEFAULT_API_URL = "https://api.bricklink.com/api/store/v1"
@@ -135,6 +136,34 @@ class BrickLinkClient:
             return self._call("GET", path, PART_IF_ANY, reader)
         except ResourceNotFound:
             return Answer(b"[]", self._clock(), "GET", path, reader)
+
+    def update_order(self, order_id: int | str, update: OrderUpdate) -> Answer[Order]:
+        """Change an order; the answer is the order as it is then. See `check_update` for what BrickLink would ignore.
+
+        A write is sent again only if it certainly had no effect. If `may_have_effect` of the error is true, ask what
+        became of it before you send it again.
+        """
+        return self._call("PUT", _order_path(order_id), ORDER, read_order, body=update.body())
+
+    def update_order_status(self, order_id: int | str, status: OrderStatus) -> None:
+        """Set the status of an order; of errors the same is true as of `update_order`."""
+        self._patch(order_id, "status", status)
+
+    def update_payment_status(self, order_id: int | str, status: PaymentStatus) -> None:
+        """Set the status of an order's payment; of errors the same is true as of `update_order`."""
+        self._patch(order_id, "payment_status", status)
+
+    def send_drive_thru(self, order_id: int | str, *, mail_me: bool = False) -> None:
+        """Send the e-mail "Thank You, Drive Thru!" to the buyer, and to the seller too if `mail_me`.
+
+        Of errors the same is true as of `update_order`; another e-mail is another effect.
+        """
+        path = f"{_order_path(order_id)}/drive_thru?mail_me={'true' if mail_me else 'false'}"
+        self._call("POST", path, NOTHING, bytes)
+
+    def _patch(self, order_id: int | str, field: str, value: str) -> None:
+        body = {"field": field, "value": value}
+        self._call("PUT", f"{_order_path(order_id)}/{field}", NOTHING, bytes, body=body)
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they are not."""

@@ -44,6 +44,7 @@ ORDERS = Expect(b"[", absent=b"[]", of_one_order=False)
 ORDER = Expect(b"{")
 PART = Expect(b"[")
 PART_IF_ANY = Expect(b"[", absent=b"[]")
+NOTHING = Expect(b"", absent=b"")
 
 
 class _Meta(msgspec.Struct):
@@ -65,6 +66,8 @@ def open_answer(status: int, headers: Mapping[str, str], body: bytes, expect: Ex
     What no JSON reader or no database could take (invalid UTF-8, half a surrogate pair, NUL) is replaced by U+FFFD;
     nothing else is changed.
     """
+    if status == 204 and expect is NOTHING and not body:
+        return b""
     envelope = _envelope(body)
     if envelope is None:
         raise _asked_to_wait(_without_envelope(status, body), headers, now)
@@ -142,6 +145,8 @@ def _error(code: int, meta: _Meta, status: int, expect: Expect) -> BrickLinkErro
         return ResourceNotFound("BrickLink knows no such order. Check its number.", **about)
     if code == 403:
         return PermissionDenied("BrickLink does not let this store see the order.", **about)
+    if code == 422:
+        return RequestRefused("BrickLink does not allow this change while the order has its present status.", **about)
     if code >= 400:
         return RequestRefused("BrickLink refused the request.", **about)
     return ServerError("BrickLink redirected.", **about, outcome=f"code_{code}")

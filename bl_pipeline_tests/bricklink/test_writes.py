@@ -23,7 +23,7 @@ from bl_pipeline.bricklink import (
     ServiceDown,
     Unreachable,
 )
-from bl_pipeline.bricklink.envelope import ORDER, Expect
+from bl_pipeline.bricklink.envelope import NOTHING, ORDER
 from bl_pipeline.bricklink.reading import read_order
 from bl_pipeline.bricklink.transport import Method
 from bl_pipeline_tests.support.api import Api, Ledger, Reply, envelope
@@ -36,7 +36,6 @@ ORDER_31 = {
     "status": "PAID",
     "cost": {"currency_code": "EUR"},
 }
-NO_DATA = Expect(b"", absent=b"null")
 WRITES: list[Method] = ["PUT", "POST"]
 
 
@@ -90,8 +89,8 @@ def test_a_body_is_json_without_a_charset(api: Api, client: BrickLinkClient, met
 def test_without_a_body_nothing_says_what_is_in_it(api: Api, client: BrickLinkClient) -> None:
     api.replies = [envelope(ORDER_31), envelope(code=204)]
     call(client, "GET")
-    sent = client._call("POST", "/orders/31/drive_thru?mail_me=true", NO_DATA, bytes)
-    assert (sent.raw, sent.method) == (b"null", "POST")
+    sent = client._call("POST", "/orders/31/drive_thru?mail_me=true", NOTHING, bytes)
+    assert (sent.raw, sent.method) == (b"", "POST")
     assert [(request.body, request.headers.get("Content-Type")) for request in api.requests] == [(b"", None)] * 2
     assert api.requests[1].headers["Content-Length"] == "0"
     assert api.requests[1].path.endswith("/orders/31/drive_thru?mail_me=true")
@@ -102,7 +101,7 @@ def test_errors_carry_the_method_and_the_path(connect: Connect) -> None:
     with pytest.raises(BrickLinkError) as caught:
         call(client, "PUT")
     assert (caught.value.method, caught.value.path) == ("PUT", "/orders/31")
-    assert caught.value.message == "BrickLink refused the request."
+    assert caught.value.message == "BrickLink does not allow this change while the order has its present status."
     assert caught.value.details == "[PUT /orders/31, HTTP 200, code 422, NOT_IN_UPDATABLE_STATUS]"
     assert not caught.value.may_have_effect
     assert str(pickle.loads(pickle.dumps(caught.value))) == f"{caught.value.message}\n{caught.value.details}"
