@@ -9,18 +9,33 @@ from urllib.parse import parse_qsl
 from bl_pipeline.sandbox.order import SandboxOrder
 from bl_pipeline.sandbox.store import Store, UnknownOrderError
 from bl_pipeline.sandbox.wire import Json, Wire
+from bl_pipeline.sandbox.writes import RefusedError, write
 
 BASE_PATH = "/api/store/v1"
 """What every path of the API starts with."""
 
-_ORDER = re.compile(r"/orders/(?P<id>[^/]+)(?:/(?P<part>items|messages|feedback))?")
+_ORDER = re.compile(r"/orders/(?P<id>[^/]+)(?:/(?P<part>items|messages|feedback|status|payment_status|drive_thru))?")
+_METHODS = {
+    None: ("GET", "PUT"),
+    "items": ("GET",),
+    "messages": ("GET",),
+    "feedback": ("GET",),
+    "status": ("PUT",),
+    "payment_status": ("PUT",),
+    "drive_thru": ("POST",),
+}
+"""Of an order and what belongs to it, by the end of the path."""
+NO_CONTENT = 204
 _MESSAGES = {
     200: "OK",
+    204: "OK_NO_CONTENT",
     400: "INVALID_URI",
     401: "BAD_OAUTH_REQUEST",
     403: "PERMISSION_DENIED",
     404: "RESOURCE_NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "RESOURCE_UPDATE_NOT_ALLOWED",
     429: "TOO_MANY_REQUESTS",
     500: "INTERNAL_SERVER_ERROR",
 }
@@ -54,8 +69,10 @@ def refusal(code: int, description: str, message: str | None = None) -> Envelope
     return Envelope(code, message or _MESSAGES[code], description)
 
 
-def answer(store: Store, wire: Wire, method: str, path: str, query: str) -> Envelope:
-    """What the API says to an authorised request.
+def answer(
+    store: Store, wire: Wire, method: str, path: str, query: str, *, content_type: str = "", body: bytes = b""
+) -> Envelope:
+    """What the API says to an authorised request, after it has done what the request asks for.
 
     Args:
         path: the path after the base path.
@@ -64,17 +81,28 @@ def answer(store: Store, wire: Wire, method: str, path: str, query: str) -> Enve
     asked = _ORDER.fullmatch(path)
     if path != "/orders" and asked is None:
         return refusal(400, f"UNKNOWN URI: {path}")
-    if method != "GET":
+    if method not in (_METHODS[asked["part"]] if asked else ("GET",)):
         return refusal(405, f"METHOD_NOT_ALLOWED: {method}")
     if asked is None:
         return _list(store, wire, query)
     if not asked["id"].isascii() or not asked["id"].isdigit():
         return refusal(400, "order_id", "PARAMETER_MISSING_OR_INVALID")
     try:
+        if method != "GET":
+            write(store, int(asked["id"]), asked["part"], dict(parse_qsl(query)), content_type, body)
         order = store.order(int(asked["id"]))
     except UnknownOrderError:
         return _not_found(asked["id"])
+    except RefusedError as error:
+        return refusal(error.code, error.description, error.message)
+    if method != "GET" and asked["part"] is not None:
+        return done()
     return _one(wire, order, asked["part"])
+
+
+def done() -> Envelope:
+    """The answer to a write that has no data."""
+    return Envelope(NO_CONTENT, _MESSAGES[NO_CONTENT], _MESSAGES[NO_CONTENT])
 
 
 def _one(wire: Wire, order: SandboxOrder, part: str | None) -> Envelope:

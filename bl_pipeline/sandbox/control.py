@@ -123,7 +123,9 @@ def _converted(parameters: Mapping[str, Converter], asked: Json) -> Json:
 
 
 def _plan(served: Served, asked: Json) -> Json:
-    """{"kind", ["path"], ["times"]} or {"rate", ["kinds"], ["seed"]}."""
+    """{"kind", ["path"], ["times"]} or {"rate", ["kinds"], ["seed"]}; both with ["after_effect"]."""
+    if "after_effect" in asked:
+        served.faults.after_effect = bool(asked.pop("after_effect"))
     if "rate" in asked:
         given = _converted({"rate": float, "kinds": list, "seed": int}, asked)
         served.faults.at_random(**given)

@@ -80,6 +80,19 @@ PASSING = (
 """The faults that the same request, sent again, may not meet, and that take no time."""
 
 
+REFUSING = frozenset(
+    {
+        Fault.RATE_LIMIT_ENVELOPE,
+        Fault.RATE_LIMIT_HTTP,
+        Fault.UNAUTHORIZED,
+        Fault.UNAUTHORIZED_HTTP,
+        Fault.IP_MISMATCH,
+        Fault.FORBIDDEN,
+    }
+)
+"""The faults that say that nothing was done. Most others leave open what became of a write."""
+
+
 @dataclass
 class _Rule:
     pattern: re.Pattern[str]
@@ -90,7 +103,8 @@ class _Rule:
 class Faults:
     """The plan of what goes wrong; safe to change while the server runs.
 
-    A request meets the first that applies of: a rule for its path, the queue, chance.
+    A request meets the first that applies of: a rule for its path, the queue, chance. A write (PUT, POST) that meets
+    one has no effect; or it has, and only its answer is lost, if `after_effect` and the fault is none of REFUSING.
     """
 
     def __init__(self) -> None:
@@ -100,6 +114,7 @@ class Faults:
     def clear(self) -> None:
         """From now on nothing goes wrong."""
         with self._lock:
+            self.after_effect = False
             self._rules: list[_Rule] = []
             self._queue: list[Fault] = []
             self._rate = 0.0
@@ -131,6 +146,10 @@ class Faults:
             raise ValueError("a rate is between 0 and 1, and needs a fault to choose")
         with self._lock:
             self._rate, self._kinds, self._rng = rate, chosen, Random(seed)
+
+    def prevent(self, fault: Fault | None) -> bool:
+        """Whether a write that meets the fault has no effect."""
+        return fault not in {None, Fault.CODE_AS_STRING} and (fault in REFUSING or not self.after_effect)
 
     def take(self, path: str, query: str) -> Fault | None:
         """What this request meets; whatever is limited in number is used up by it."""

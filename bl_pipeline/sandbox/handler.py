@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bl_pipeline.guard import why_refused
-from bl_pipeline.sandbox.api import BASE_PATH, answer, as_bytes, refusal
+from bl_pipeline.sandbox.api import BASE_PATH, Envelope, answer, as_bytes, done, refusal
 from bl_pipeline.sandbox.control import control
 from bl_pipeline.sandbox.faults import Fault
 from bl_pipeline.sandbox.served import RecordedRequest, Served
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         request = self.sandbox.arrived(self.command, url.path.removeprefix(BASE_PATH), url.query)
         try:
-            met = self._meet(request, in_api=url.path.startswith(f"{BASE_PATH}/"))
+            met = self._meet(request, body, in_api=url.path.startswith(f"{BASE_PATH}/"))
         finally:
             # Before the answer is sent: the client may send its next request as soon as it has read it.
             self.sandbox.left()
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     # The names http.server asks for.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
-    def _meet(self, request: RecordedRequest, in_api: bool) -> Answer | None:
+    def _meet(self, request: RecordedRequest, body: bytes, in_api: bool) -> Answer | None:
         """The answer to a request, or None if there is to be none."""
         sandbox = self.sandbox
         if sandbox.on_request is not None:
@@ -84,16 +84,13 @@ class Handler(BaseHTTPRequestHandler):
         request.nonce, request.timestamp, request.signature, request.refusal = signed
         request.fault = sandbox.faults.take(request.path, request.query)
         sandbox.wait(sandbox.latency)
+        envelope = self._answer(request, body)
         if request.fault is Fault.TIMEOUT:
             with suppress(ConnectionError):
                 sandbox.stall_until_left(self.connection)
             return None
         if request.fault is Fault.RESET:
             return None
-        if signed.refusal is None:
-            envelope = answer(sandbox.store, sandbox.wire, request.method, request.path, request.query)
-        else:
-            envelope = refusal(401, signed.refusal)
         if request.fault is None:
             met = enveloped(envelope)
         else:
@@ -102,6 +99,21 @@ class Handler(BaseHTTPRequestHandler):
             request.order_ids = envelope.order_ids
         request.code = met.code
         return met
+
+    def _answer(self, request: RecordedRequest, body: bytes) -> Envelope:
+        """What the API says, were it not for the fault; a write is done first, unless the fault comes before it."""
+        sandbox = self.sandbox
+        if request.refusal is not None:
+            return refusal(401, request.refusal)
+        if request.method != "GET" and sandbox.faults.prevent(request.fault):
+            return done()
+        content_type = self.headers.get("Content-Type", "")
+        envelope = answer(
+            sandbox.store, sandbox.wire, request.method, request.path, request.query,
+            content_type=content_type, body=body,
+        )  # fmt: skip
+        request.had_effect = request.method != "GET" and 200 <= envelope.code < 300
+        return envelope
 
     def _send(self, answer: Answer) -> None:
         length = len(answer.body) if answer.length is None else answer.length

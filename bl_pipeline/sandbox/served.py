@@ -20,7 +20,8 @@ class RecordedRequest:
     """A request for anything but the sandbox's own controls.
 
     `received` is the real time; `path` comes after the API's base path (another path is whole);
-    `order_ids` are the orders in the answer; `code` is the one in the envelope, None until there is one.
+    `order_ids` are the orders in the answer; `code` is the one in the envelope, None until there is one; `had_effect`
+    says that it was a write, and was done.
     """
 
     received: datetime
@@ -34,6 +35,7 @@ class RecordedRequest:
     fault: Fault | None = None
     order_ids: tuple[int, ...] = ()
     code: int | None = None
+    had_effect: bool = False
 
 
 class Served:

@@ -1,5 +1,6 @@
 """A store: its orders, its clock, and everything that can happen to an order."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,11 @@ from bl_pipeline.sandbox.order import ZERO, Batch, Lot, SandboxOrder
 # More than a second, so that also timestamps in whole seconds differ from one change to the next.
 _STEP = timedelta(milliseconds=1037)
 _UNPAID = frozenset({"None", "Returned", "Bounced"})
+
+
+def is_paid(order: SandboxOrder) -> bool:
+    """Whether the costs of the order cannot be changed any more."""
+    return order.payment.status not in _UNPAID
 
 
 class UnknownOrderError(LookupError):
@@ -48,6 +54,7 @@ class Store:
         self._now = now.astimezone(UTC)
         self._seed = seed
         self._changes = 0
+        self._drive_thrus: Counter[int] = Counter()
         self._lock = RLock()
 
     @classmethod
@@ -207,9 +214,52 @@ class Store:
         return self.set_status(order_id, "CANCELLED")
 
     def set_payment_status(self, order_id: int, status: str) -> SandboxOrder:
-        """The payment's status alone: neither the order's status nor date_status_changed moves."""
-        payment = self.order(order_id).payment._replace(status=status)
-        return self._change_silently(order_id, payment=payment)
+        """The payment's status alone: neither the order's status nor date_status_changed moves.
+
+        A payment that is Received has a date from then on, one that is None has none.
+        """
+        with self._lock:
+            payment = self.order(order_id).payment
+            paid = self._now if status == "Received" and payment.date_paid is None else payment.date_paid
+            payment = payment._replace(status=status, date_paid=None if status == "None" else paid)
+            return self._change_silently(order_id, payment=payment)
+
+    def update(
+        self,
+        order_id: int,
+        *,
+        shipping: Mapping[str, Any] | None = None,
+        costs: Mapping[str, Decimal] | None = None,
+        remarks: str | None = None,
+        is_filed: bool | None = None,
+    ) -> SandboxOrder:
+        """The seller changes any of these at once, whether the order is paid or not; date_status_changed stays.
+
+        Args:
+            shipping: fields of `Shipping`; an empty text removes what is set.
+            costs: fields of `Costs`.
+            remarks: other remarks; an empty text removes them.
+        """
+        with self._lock:
+            order = self.order(order_id)
+            unset: dict[str, Any] = {name: None if value == "" else value for name, value in (shipping or {}).items()}
+            return self._change_silently(
+                order_id,
+                shipping=order.shipping._replace(**unset),
+                costs=order.costs._replace(**(costs or {})),
+                remarks=order.remarks if remarks is None else remarks or None,
+                is_filed=order.is_filed if is_filed is None else is_filed,
+            )
+
+    def send_drive_thru(self, order_id: int) -> SandboxOrder:
+        """The e-mail "Thank You, Drive Thru!" goes to the buyer, once more if it was sent before."""
+        with self._lock:
+            self._drive_thrus[order_id] += 1
+            return self._change_silently(order_id, drive_thru_sent=True)
+
+    def drive_thrus(self, order_id: int) -> int:
+        """How many such e-mails were sent by `send_drive_thru`."""
+        return self._drive_thrus[order_id]
 
     def edit_costs(
         self,
@@ -240,7 +290,7 @@ class Store:
             raise NotPossibleError("no cost to change")
         with self._lock:
             order = self.order(order_id)
-            if order.payment.status not in _UNPAID:
+            if is_paid(order):
                 raise NotPossibleError(f"order {order_id} is paid: NOT_IN_UPDATABLE_STATUS")
             return self._change_silently(order_id, costs=order.costs._replace(**given))
 
