@@ -39,7 +39,7 @@ class SyncLock:
         try:
             # Asked of Postgres: a connection pooler gives its clients ids of its own.
             asked = session.execute(f"SELECT pg_try_advisory_lock({_PARAMETER}), pg_backend_pid()", self._store)
-            taken, self._backend = asked.fetchone() or (False, 0)
+            [(taken, self._backend)] = asked.fetchall()
             if taken:
                 self._session = session
         finally:

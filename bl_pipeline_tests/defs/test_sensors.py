@@ -218,6 +218,15 @@ def test_passwords_are_struck_out_as_written_and_as_meant(make_settings: MakeSet
     assert text == "***, ***, ***, sales"
 
 
+@pytest.mark.parametrize(("password", "text"), [("sesame", "***"), ("sales", "sales")])
+def test_a_secret_of_less_than_six_characters_is_a_part_of_words(
+    make_settings: MakeSettings, password: str, text: str
+) -> None:
+    settings = make_settings(bl_database_url=f"postgresql://seller:{password}@db.example.org/warehouse")
+
+    assert without_secrets(settings, password) == text
+
+
 def test_a_sync_whose_process_is_gone_is_ended(dagster_instance: dg.DagsterInstance) -> None:
     """Its place in the pool is free again; what may be alive, or is no sync, is left alone."""
 
