@@ -20,6 +20,8 @@ class AnswerKind(StrEnum):
 
     ORDER = "order"
     ITEMS = "items"
+    MESSAGES = "messages"
+    FEEDBACK = "feedback"
 
 
 class Kind(Enum):
@@ -151,6 +153,33 @@ ORDER_ITEMS = (
     Column("unreadable_fields", Kind.TEXTS, "Fields of the lot that could not be read as expected: null here, or as text; null if there are none"),
 )
 """A row of sales.order_items, without store and platform."""
+
+ORDER_MESSAGES = (
+    Column("platform_order_id", Kind.TEXT, "The order's id at the platform"),
+    Column("line_number", Kind.NUMBER, "Place in the answer, from 1"),
+    Column("sent_at", Kind.TIME, "dateSent", "date_sent"),
+    Column("sender", Kind.TEXT, "BrickLink username of who sent it, from", "sender"),
+    Column("recipient", Kind.TEXT, "BrickLink username of who received it, to", "recipient"),
+    Column("subject", Kind.HTML, "Subject, unescaped from HTML", "subject"),
+    Column("body", Kind.HTML, "Text of the message, unescaped from HTML", "body"),
+    Column("unreadable_fields", Kind.TEXTS, "Fields of the message that could not be read as expected: null here, or as text; null if there are none"),
+)
+"""A row of sales.order_messages, without store and platform."""
+
+ORDER_FEEDBACK = (
+    Column("platform_order_id", Kind.TEXT, "The order's id at the platform"),
+    Column("line_number", Kind.NUMBER, "Place in the answer, from 1"),
+    Column("feedback_id", Kind.COUNT, "BrickLink's id of the feedback", "feedback_id"),
+    Column("rated_at", Kind.TIME, "date_rated", "date_rated"),
+    Column("rating", Kind.COUNT, "0 praise, 1 neutral, 2 complaint", "rating", null=False),
+    Column("rating_of", Kind.TEXT, "Who is rated, rating_of_bs: S the seller, B the buyer", "rating_of_bs"),
+    Column("sender", Kind.TEXT, "BrickLink username of who rated, from", "sender"),
+    Column("recipient", Kind.TEXT, "BrickLink username of who is rated, to", "recipient"),
+    Column("comment", Kind.HTML, "Comment, unescaped from HTML", "comment"),
+    Column("reply", Kind.HTML, "Reply to the comment, unescaped from HTML", "reply"),
+    Column("unreadable_fields", Kind.TEXTS, "Fields of the feedback that could not be read as expected: null here, or as text; null if there are none"),
+)
+"""A row of sales.order_feedback, without store and platform."""
 # fmt: on
 
 
@@ -166,6 +195,14 @@ class SalesTable:
 TABLES: Mapping[AnswerKind, SalesTable] = {
     AnswerKind.ORDER: SalesTable("orders", "One row per sale, as last received", ORDERS),
     AnswerKind.ITEMS: SalesTable("order_items", "One row per line of a sale; outlives BrickLink's purge", ORDER_ITEMS),
+    AnswerKind.MESSAGES: SalesTable(
+        "order_messages",
+        "One row per message about a sale that the seller received, if messages are fetched",
+        ORDER_MESSAGES,
+    ),
+    AnswerKind.FEEDBACK: SalesTable(
+        "order_feedback", "One row per feedback about a sale, if feedback is fetched", ORDER_FEEDBACK
+    ),
 }
 
 PARTS: tuple[AnswerKind, ...] = tuple(kind for kind in TABLES if kind is not AnswerKind.ORDER)

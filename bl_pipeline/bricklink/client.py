@@ -26,7 +26,7 @@ from bl_pipeline.bricklink.envelope import NOTHING, ORDER, ORDERS, PART, PART_IF
 from bl_pipeline.bricklink.errors import BrickLinkError, RequestRefused, ResourceNotFound
 from bl_pipeline.bricklink.oauth import authorization, new_nonce
 from bl_pipeline.bricklink.reading import Batches, L, Lots, Summaries, read_order, read_part, read_summaries
-from bl_pipeline.bricklink.resources import Order, OrderItem
+from bl_pipeline.bricklink.resources import Order, OrderFeedback, OrderItem, OrderMessage
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
 from bl_pipeline.bricklink.transport import Method, Request, RequestsTransport, Transport
 from bl_pipeline.bricklink.updates import OrderStatus, OrderUpdate, PaymentStatus
@@ -121,6 +121,14 @@ class BrickLinkClient:
     def order_items(self, order_id: int | str, *, purged: bool = False) -> Answer[Lots]:
         """The items of an order, batch by batch; those of a `purged` order may be absent, as in `order_part`."""
         return self.order_part(order_id, "items", OrderItem, may_be_absent=purged)
+
+    def order_messages(self, order_id: int | str) -> Answer[Batches[OrderMessage]]:
+        """The messages about an order that the seller received: one batch, or none."""
+        return self.order_part(order_id, "messages", OrderMessage, may_be_absent=True)
+
+    def order_feedback(self, order_id: int | str) -> Answer[Batches[OrderFeedback]]:
+        """The feedback about an order, the seller's and the buyer's: one batch, or none."""
+        return self.order_part(order_id, "feedback", OrderFeedback, may_be_absent=True)
 
     def order_part(
         self, order_id: int | str, name: str, line: type[L], *, may_be_absent: bool = False

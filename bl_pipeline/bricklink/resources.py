@@ -1,4 +1,4 @@
-"""Orders and items as BrickLink sends them, each value checked and typed but not interpreted.
+"""Orders and their parts as BrickLink sends them, each value checked and typed but not interpreted.
 
 Source: https://www.bricklink.com/v3/api.page, "Order", and recorded answers if they say more. These rules apply to
 every field: what the answer leaves out is None and never zero, and so is a blank instead of an amount, a number or a
@@ -179,6 +179,30 @@ class OrderItem(PartLine, frozen=True, kw_only=True):
     weight: Decimal4 | None = None
     """Grams, of one piece."""
     order_cost: Decimal4 | None = None
+
+
+class OrderMessage(PartLine, frozen=True, kw_only=True):
+    """A message about an order, to the seller. `sender` and `recipient` are BrickLink usernames."""
+
+    subject: str | None = None
+    body: str | None = None
+    sender: str | None = msgspec.field(default=None, name="from")
+    recipient: str | None = msgspec.field(default=None, name="to")
+    date_sent: datetime | None = msgspec.field(default=None, name="dateSent")
+
+
+class OrderFeedback(PartLine, frozen=True, kw_only=True):
+    """Feedback about an order. `rating` is 0 praise, 1 neutral or 2 complaint; `rating_of_bs` who is rated, B or S."""
+
+    rating: Integer
+    feedback_id: Integer | None = None
+    order_id: Integer | None = None
+    sender: str | None = msgspec.field(default=None, name="from")
+    recipient: str | None = msgspec.field(default=None, name="to")
+    date_rated: datetime | None = None
+    rating_of_bs: str | None = None
+    comment: str | None = None
+    reply: str | None = None
 
 
 class UnreadableLot(Resource, frozen=True, kw_only=True):

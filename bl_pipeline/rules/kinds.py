@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bl_pipeline.bricklink import Order, OrderError, OrderItem, PartLine, read_part
+from bl_pipeline.bricklink import Order, OrderError, OrderFeedback, OrderItem, OrderMessage, PartLine, read_part
 from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.records import NEVER_FETCHED, OrderState, PartState, SyncRequest
 from bl_pipeline.rules.normalise import PartRows, order_fingerprint, part_rows, total_price
@@ -58,6 +58,8 @@ KINDS: Mapping[AnswerKind, PartKind] = {
         computed={"total_price": total_price},
         pieces=lambda order: order.total_count,
     ),
+    AnswerKind.MESSAGES: PartKind(line=OrderMessage, lines="messages", on_purpose=True),
+    AnswerKind.FEEDBACK: PartKind(line=OrderFeedback, lines="ratings", on_purpose=True),
 }
 
 _BY_DEFAULT = frozenset(kind for kind in PARTS if not KINDS[kind].on_purpose)

@@ -97,7 +97,7 @@ def answer(
         return refusal(error.code, error.description, error.message)
     if method != "GET" and asked["part"] is not None:
         return done()
-    return _one(wire, order, asked["part"])
+    return _one(store, wire, order, asked["part"])
 
 
 def done() -> Envelope:
@@ -105,11 +105,13 @@ def done() -> Envelope:
     return Envelope(NO_CONTENT, _MESSAGES[NO_CONTENT], _MESSAGES[NO_CONTENT])
 
 
-def _one(wire: Wire, order: SandboxOrder, part: str | None) -> Envelope:
+def _one(store: Store, wire: Wire, order: SandboxOrder, part: str | None) -> Envelope:
     if part is None:
         return _ok(wire.detail(order), [order])
-    if part != "items":
-        return _ok([], [order])
+    if part == "messages":
+        return _ok(wire.messages(store.conversations.messages(order)), [order])
+    if part == "feedback":
+        return _ok(wire.feedback(order, store.conversations.feedback(order)), [order])
     if not order.is_purged:
         return _ok(wire.items(order), [order])
     if wire.purged_items == "not_found":

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.order import SandboxOrder
@@ -34,6 +34,22 @@ def _amount(value: Any) -> Decimal:
         raise ValueError(f"not an amount: {value!r}") from None
 
 
+def _write_message(store: Store, order_id: int, body: str, subject: str | None = None) -> SandboxOrder:
+    store.write_message(order_id, body, subject)
+    return store.order(order_id)
+
+
+def _rate(store: Store, order_id: int, rating: Literal[0, 1, 2], comment: str) -> SandboxOrder:
+    store.rate(order_id, rating, comment)
+    return store.order(order_id)
+
+
+def _rating(value: Any) -> int:
+    if value not in (0, 1, 2):
+        raise ValueError("a rating is 0, 1 or 2")
+    return int(value)
+
+
 _TRACKING: Mapping[str, Converter] = {"tracking_no": _text, "tracking_link": _text}
 _ACTIONS = {
     "pay": _Action(Store.pay, {}),
@@ -55,6 +71,8 @@ _ACTIONS = {
     "purge": _Action(Store.purge, {}),
     "add_batch": _Action(Store.add_batch, {}),
     "remove_last_item": _Action(Store.remove_last_item, {}),
+    "write_message": _Action(_write_message, {"body": str, "subject": _text}),
+    "rate": _Action(_rate, {"rating": _rating, "comment": str}),
 }
 
 

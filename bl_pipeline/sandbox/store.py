@@ -9,8 +9,9 @@ from decimal import Decimal
 from random import Random
 from threading import RLock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
+from bl_pipeline.sandbox.conversation import Conversations, Feedback, Message
 from bl_pipeline.sandbox.grow import grow_orders
 from bl_pipeline.sandbox.market import Life, Market
 from bl_pipeline.sandbox.order import ZERO, Batch, Lot, SandboxOrder
@@ -55,6 +56,7 @@ class Store:
         self._seed = seed
         self._changes = 0
         self._drive_thrus: Counter[int] = Counter()
+        self.conversations = Conversations(seed)
         self._lock = RLock()
 
     @classmethod
@@ -257,6 +259,16 @@ class Store:
             self._drive_thrus[order_id] += 1
             return self._change_silently(order_id, drive_thru_sent=True)
 
+    def write_message(self, order_id: int, body: str, subject: str | None = None) -> Message:
+        """The buyer writes to the seller; nothing in the list or in the order moves."""
+        with self._lock:
+            return self.conversations.write_message(self.order(order_id), self._tick(), body, subject)
+
+    def rate(self, order_id: int, rating: Literal[0, 1, 2], comment: str) -> Feedback:
+        """The buyer gives feedback to the seller: 0 praise, 1 neutral, 2 complaint; nothing else moves."""
+        with self._lock:
+            return self.conversations.rate(self.order(order_id), self._tick(), rating, comment)
+
     def drive_thrus(self, order_id: int) -> int:
         """How many such e-mails were sent by `send_drive_thru`."""
         return self._drive_thrus[order_id]
@@ -277,14 +289,8 @@ class Store:
         Raises:
             NotPossibleError: if the order is paid, or if nothing is given.
         """
-        parts = {
-            "shipping": shipping,
-            "insurance": insurance,
-            "etc1": etc1,
-            "etc2": etc2,
-            "credit": credit,
-            "coupon": coupon,
-        }
+        parts = {"shipping": shipping, "insurance": insurance, "etc1": etc1, "etc2": etc2}
+        parts |= {"credit": credit, "coupon": coupon}
         given = {name: amount for name, amount in parts.items() if amount is not None}
         if not given:
             raise NotPossibleError("no cost to change")

@@ -1,10 +1,12 @@
 """The store's orders as the JSON of the API: names, text forms and what is left out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from bl_pipeline.sandbox.conversation import Feedback, Message
 from bl_pipeline.sandbox.order import Lot, SandboxOrder, to_cents, to_fourths
 
 Json = dict[str, Any]
@@ -77,6 +79,36 @@ class Wire:
     def items(self, order: SandboxOrder) -> list[list[Json]]:
         """What GET /orders/{id}/items says of an order that still has its items."""
         return [[self._lot(order, lot) for lot in batch] for batch in order.batches]
+
+    def messages(self, messages: Iterable[Message]) -> list[Json]:
+        """What GET /orders/{id}/messages says."""
+        return [
+            {
+                "subject": message.subject,
+                "body": message.body,
+                "from": message.sender,
+                "to": message.recipient,
+                "dateSent": self._time(message.date_sent),
+            }
+            for message in messages
+        ]
+
+    def feedback(self, order: SandboxOrder, given: Iterable[Feedback]) -> list[Json]:
+        """What GET /orders/{id}/feedback says."""
+        return [
+            {
+                "feedback_id": self._number(feedback.feedback_id),
+                "order_id": self._number(order.order_id),
+                "from": feedback.sender,
+                "to": feedback.recipient,
+                "date_rated": self._time(feedback.date_rated),
+                "rating": self._number(feedback.rating),
+                "rating_of_bs": feedback.rating_of_bs,
+                "comment": feedback.comment,
+                **_without_unset({"reply": feedback.reply}),
+            }
+            for feedback in given
+        ]
 
     def _head(self, order: SandboxOrder) -> Json:
         head: Json = {

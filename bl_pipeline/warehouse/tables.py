@@ -88,7 +88,7 @@ documents = Table(
     _text("platform_order_id", "The order's id at the platform", null=False),
     _text(
         "kind",
-        " or ".join(["order (GET /orders/{id})", *(f"{kind} (GET /orders/{{id}}/{kind})" for kind in PARTS)]),
+        f"order (GET /orders/{{id}}), or a part of it (GET /orders/{{id}}/<kind>): {', '.join(PARTS)}",
         null=False,
     ),
     Column("body", JSON, nullable=False, comment="The answer's data, byte for byte as received"),
@@ -98,7 +98,7 @@ documents = Table(
     _text("run_id", "The run that fetched it", null=False),
     Index("ix_documents_order", "store", "platform", "platform_order_id", "kind", "document_id"),
     schema="landing",
-    comment=f"Every {' and '.join(TABLES)} answer as received; append-only",
+    comment=f"Every answer about an order as received ({', '.join(TABLES)}); append-only",
 )
 
 

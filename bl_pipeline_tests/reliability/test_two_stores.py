@@ -66,7 +66,8 @@ FAULTS = (
     "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
     "VALUES ('other-started', 'other', 'planted', '2026-06-15 12:00Z', 'started')",
     "INSERT INTO sync.run_orders (run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, "
-    "outcome) SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, 'failed' FROM sync.order_state "
+    "force_messages, force_feedback, outcome) "
+    "SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, true, true, 'failed' FROM sync.order_state "
     "WHERE store = 'other'",
     "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true), "
     "('other', '2026-01-01', true)",

@@ -291,9 +291,49 @@ def test_errors_have_a_code_and_no_data(
     assert (answered["meta"]["code"], answered["meta"]["message"]) == meta
 
 
-@pytest.mark.parametrize("part", ["messages", "feedback"])
-def test_messages_and_feedback_are_empty(store: Store, part: str) -> None:
-    assert asked(store, f"/orders/{min(store.sales)}/{part}").data == []
+def test_messages_and_feedback_are_flat_lists(store: Store) -> None:
+    """As documented, the names too; a lost subject is null, a reply that there is not is left out."""
+    order_id = min(store.sales)
+    before = {part: asked(store, f"/orders/{order_id}/{part}").data for part in ("messages", "feedback")}
+    message = store.write_message(order_id, "Where is it&#63;")
+    feedback = store.rate(order_id, 2, "Late")
+    order = store.order(order_id)
+
+    assert asked(store, f"/orders/{order_id}/messages").data == [
+        *before["messages"],
+        {
+            "subject": None,
+            "body": "Where is it&#63;",
+            "from": order.buyer_name or "unknown",
+            "to": order.seller_name,
+            "dateSent": message.date_sent.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        },
+    ]
+    assert asked(store, f"/orders/{order_id}/feedback").data == [
+        *before["feedback"],
+        {
+            "feedback_id": feedback.feedback_id,
+            "order_id": order_id,
+            "from": order.buyer_name or "unknown",
+            "to": order.seller_name,
+            "date_rated": feedback.date_rated.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "rating": 2,
+            "rating_of_bs": "S",
+            "comment": "Late",
+        },
+    ]
+
+
+def test_a_grown_store_has_messages_and_feedback_of_every_kind(many: Store) -> None:
+    """And the same ones each time."""
+    messages = [message for order in many.sales.values() for message in many.conversations.messages(order)]
+    feedback = [each for order in many.sales.values() for each in many.conversations.feedback(order)]
+
+    assert len(messages) > 20
+    assert {message.subject is None for message in messages} == {True, False}
+    assert {each.rating for each in feedback} == {0, 1, 2}
+    assert {each.rating_of_bs for each in feedback} == {"B", "S"}
+    assert messages == [message for order in many.sales.values() for message in many.conversations.messages(order)]
 
 
 @pytest.mark.parametrize(
