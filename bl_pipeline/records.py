@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,20 @@ class Reason(StrEnum):
     ITEMS_MISSING = "items_missing"
     FULL_SYNC = "full_sync"
     RECHECK = "recheck"
+    OPTIONAL_PARTS = "optional_parts"
+
+
+class OrderGroup(StrEnum):
+    """The normalised statuses: groups of BrickLink's."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    ON_HOLD = "on_hold"
+    PROBLEM = "problem"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
 
 
 class Outcome(StrEnum):
@@ -136,14 +150,23 @@ class FullSync:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionalPart:
+    """A part that is fetched of the orders of some statuses only, and only if they are younger than `max_age`."""
+
+    kind: AnswerKind
+    statuses: frozenset[OrderGroup]
+    max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class SyncRequest:
     """What a run is asked for.
 
     `order_ids`: just these, whatever their state; None is every order. `only_failed`: just those that failed
     before. `full_sync`: fetch again whatever was fetched before now, only of `dates` if these are given. `also`:
     fetch these parts of each order that is fetched, whether they are due or not.
-    The planning adds `full_syncs`, those that are open, and `rechecks`: the most calls for re-checks of orders that
-    have no other reason to be fetched.
+    The planning adds `full_syncs`, those that are open; `rechecks`, the most calls for re-checks of orders that have no
+    other reason to be fetched; and `optional_parts`, those that the settings ask for.
     """
 
     include_filed: bool = True
@@ -155,6 +178,7 @@ class SyncRequest:
     dates: OrderDates = EVERY_DATE
     full_syncs: Sequence[FullSync] = ()
     rechecks: int = 0
+    optional_parts: Sequence[OptionalPart] = ()
 
     @property
     def of_all_orders(self) -> bool:
@@ -277,6 +301,8 @@ class Fetch:
 
     def least_calls(self, parts: Collection[AnswerKind]) -> int:
         """Calls it takes at least, if the run fetches these parts; each that has changed takes one more."""
+        if self.reason is Reason.OPTIONAL_PARTS:
+            return len(self.force)
         if self.reason in (Reason.NEW, Reason.BACKLOG):
             return int(self.fetch_order) + len(parts)
         certain = sum(kind in self.force for kind in parts)
@@ -284,6 +310,8 @@ class Fetch:
 
     def most_calls(self, parts: Collection[AnswerKind]) -> int:
         """Calls it takes at most, if all of these parts have changed."""
+        if self.reason is Reason.OPTIONAL_PARTS:
+            return len(self.force)
         return int(self.fetch_order) + len(parts)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -16,8 +17,9 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.guard import host_name
-from bl_pipeline.records import Budget, Credentials
+from bl_pipeline.records import Budget, Credentials, OptionalPart, OrderGroup
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -35,6 +37,8 @@ CREDENTIAL_VARIABLES = (
 
 MOST_CALLS = 1_000_000
 """More API calls a day than BrickLink could answer: a larger number is a typing error."""
+
+MOST_DAYS = 36_500
 
 ENV_FILE = Path(".env")
 """In the working directory."""
@@ -136,6 +140,19 @@ def _host_names(value: str) -> str:
     return value
 
 
+def _groups(value: str) -> frozenset[OrderGroup]:
+    words = value.lower().split()
+    return frozenset(OrderGroup) if words == ["all"] else frozenset(map(OrderGroup, words))
+
+
+def _order_groups(value: str) -> str:
+    try:
+        _groups(value)
+    except ValueError:
+        raise ValueError(f"must be all, or groups of orders with spaces between, of: {', '.join(OrderGroup)}") from None
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -164,6 +181,7 @@ class Store:
     credentials: Credentials | None
     budget: Budget
     rechecks_per_day: int
+    optional_parts: tuple[OptionalPart, ...]
     parallel_requests: int
     request_timeout: float
     api_url: str
@@ -209,6 +227,10 @@ class Settings(BaseSettings):
     bl_daily_call_limit: int = Field(default=5000, ge=0, le=MOST_CALLS)
     bl_call_reserve: int = Field(default=250, ge=0, le=MOST_CALLS)
     bl_rechecks_per_day: int = Field(default=240, ge=0, le=MOST_CALLS)
+    bl_messages: Annotated[str, AfterValidator(_order_groups)] = ""
+    bl_messages_days: int = Field(default=60, ge=1, le=MOST_DAYS)
+    bl_feedback: Annotated[str, AfterValidator(_order_groups)] = ""
+    bl_feedback_days: int = Field(default=180, ge=1, le=MOST_DAYS)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
     bl_request_timeout: float = Field(default=90, gt=0, le=3600, allow_inf_nan=False)
 
@@ -246,6 +268,14 @@ class Settings(BaseSettings):
             credentials=None if None in values else Credentials(*(value.get_secret_value() for value in values)),
             budget=Budget(self.bl_daily_call_limit, self.bl_call_reserve),
             rechecks_per_day=self.bl_rechecks_per_day,
+            optional_parts=tuple(
+                OptionalPart(kind, groups, timedelta(days=days))
+                for kind, words, days in (
+                    (AnswerKind.MESSAGES, self.bl_messages, self.bl_messages_days),
+                    (AnswerKind.FEEDBACK, self.bl_feedback, self.bl_feedback_days),
+                )
+                if (groups := _groups(words))
+            ),
             parallel_requests=self.bl_max_parallel_requests,
             request_timeout=self.bl_request_timeout,
             api_url=self.bricklink_api_url,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderState, Reason, SyncRequest
 from bl_pipeline.rules.kinds import asked_parts, changeable, is_due, is_purged, wanted_parts
+from bl_pipeline.rules.optional_parts import optional_fetches
 from bl_pipeline.rules.statuses import OPEN
 
 RECENT = timedelta(days=30)
@@ -37,6 +38,7 @@ _TIER = {
     Reason.ITEMS_MISSING: 3,
     Reason.FULL_SYNC: 4,
     Reason.RECHECK: 5,
+    Reason.OPTIONAL_PARTS: 6,
 }
 
 
@@ -193,7 +195,8 @@ def plan_calls(changes: list[Fetch], calls_left: int, parts: Collection[AnswerKi
 
 
 def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int, now: datetime) -> Plan:
-    """What a run fetches: the changes, within the calls left, and some re-checks with calls that are not needed.
+    """What a run fetches: the changes, within the calls left, and with calls that are not needed some re-checks, and
+    the parts that only some stores want.
 
     `states` is by order id.
     """
@@ -205,7 +208,10 @@ def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int
     most = wanted_parts(include_items=True) | request.also
     to_spare = (calls_left - sum(fetch.most_calls(most) for fetch in changes)) // 2
     rechecks = orders_to_recheck(states, changes, request, min(request.rechecks, to_spare), now)
-    return Plan(planned.fetches + rechecks, [])
+    fetches = planned.fetches + rechecks
+    to_spare -= sum(fetch.most_calls(most) for fetch in rechecks)
+    ids = {fetch.order_id for fetch in fetches}
+    return Plan(fetches + optional_fetches(states, ids, request.optional_parts, to_spare, now), [])
 
 
 def as_listed(states: Mapping[str, OrderState], listed: Mapping[str, ListedOrder]) -> dict[str, OrderState]:

@@ -8,7 +8,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from threading import Event
 
-from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError
+from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
 from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER
@@ -133,7 +133,7 @@ class _Fetcher:
 
         At most one call for the order and one for each part. Raises what stops the run (`STOPS`), and BrickLinkError,
         NotNormalisable or UnstorableAnswer if the order itself cannot be fetched or read. If only a part of it cannot
-        be fetched, it raises nothing: `failures` has the reason, or, if it is refused because it is purged,
+        be fetched, it raises nothing: `failures` has the reason, or, if it is refused because it is purged or optional,
         `refused_at` the time at which it was asked for.
         """
         document = self._order_document()
@@ -144,13 +144,14 @@ class _Fetcher:
             if kind in landed or AnswerKind.ORDER in landed:
                 continue
             try:
-                optional = least_pieces(kind, order) == 0
-                answer = self._client.order_part(order.order_id, kind, KINDS[kind].line, may_be_absent=optional)
+                may_be_absent = least_pieces(kind, order) == 0
+                answer = self._client.order_part(order.order_id, kind, KINDS[kind].line, may_be_absent=may_be_absent)
                 self._land(kind, answer.raw)
             except STOPS:
                 raise
             except (BrickLinkError, UnstorableAnswer) as error:
-                if is_refused_for_good(error, order):
+                optional = self._planned.reason is Reason.OPTIONAL_PARTS and isinstance(error, OrderError)
+                if optional or is_refused_for_good(error, order):
                     fetched.refused_at[kind] = self._session.clock()
                 else:
                     # The order itself is loaded without this part.

@@ -21,7 +21,8 @@ BATCH_SIZE = 50
 
 
 def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
-    """The request with the full syncs that are still open, and with the re-checks that are left of the day's."""
+    """The request with the full syncs that are still open, the re-checks that are left of the day's, and the optional
+    parts of the settings."""
     with session.warehouse.engine.connect() as connection:
         open_full_syncs = full_syncs.open_full_syncs(connection, session.warehouse)
         rechecked = run_orders.count_planned_calls(
@@ -32,6 +33,7 @@ def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
         # Without items this run could not do what such a full sync asks for.
         full_syncs=[each for each in open_full_syncs if request.include_items or not each.include_items],
         rechecks=max(session.store.rechecks_per_day - rechecked, 0),
+        optional_parts=session.store.optional_parts,
     )
 
 

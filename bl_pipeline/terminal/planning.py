@@ -31,6 +31,7 @@ _WHY = {
     Reason.ITEMS_MISSING: "without their items",
     Reason.FULL_SYNC: "of a full sync",
     Reason.RECHECK: "to look at again, though no list shows a change",
+    Reason.OPTIONAL_PARTS: "to ask for messages or feedback",
 }
 
 

@@ -39,7 +39,7 @@ DAY = timedelta(days=1)
 OLD = NOW - 90 * DAY
 ITEMS = frozenset({AnswerKind.ITEMS})
 
-HELD = OrderState(
+STORED = OrderState(
     order_id="1",
     order_date=OLD,
     listed_fingerprint="h",
@@ -54,7 +54,7 @@ HELD = OrderState(
     parts={AnswerKind.ITEMS: PartState(fetched_at=NOW - DAY, fingerprint="k")},
 )
 UNSEEN = OrderState("1", OLD, "h", "COMPLETED", OLD, False)
-FAILED = replace(HELD, failed_at=NOW - DAY, attempts=1)
+FAILED = replace(STORED, failed_at=NOW - DAY, attempts=1)
 FULL = FullSync(requested_at=NOW)
 
 
@@ -73,35 +73,35 @@ def reason(state: OrderState, **wanted: Any) -> Reason | None:
 @pytest.mark.parametrize(
     ("expected", "state", "wanted"),
     [
-        (None, HELD, {}),
+        (None, STORED, {}),
         (Reason.NEW, replace(UNSEEN, order_date=NOW), {}),
         (Reason.NEW, replace(UNSEEN, order_date=NOW + DAY), {}),  # BrickLink's clock is ahead
         (Reason.NEW, replace(UNSEEN, order_date=NOW - 30 * DAY + timedelta(microseconds=1)), {}),
         (Reason.BACKLOG, replace(UNSEEN, order_date=NOW - 30 * DAY), {}),
-        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD + timedelta(milliseconds=1)), {}),
-        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=OLD - DAY), {}),
-        (Reason.STATUS_CHANGED, replace(HELD, listed_status_changed_at=None), {}),
-        (Reason.STATUS_CHANGED, replace(HELD, stored_status_changed_at=None), {}),
-        (None, replace(HELD, listed_status_changed_at=None, stored_status_changed_at=None), {}),
-        (Reason.CONTENT_CHANGED, replace(HELD, listed_fingerprint="other"), {}),
-        (Reason.CONTENT_CHANGED, replace(HELD, listed_fingerprint="other", is_listed=False), {}),
+        (Reason.STATUS_CHANGED, replace(STORED, listed_status_changed_at=OLD + timedelta(milliseconds=1)), {}),
+        (Reason.STATUS_CHANGED, replace(STORED, listed_status_changed_at=OLD - DAY), {}),
+        (Reason.STATUS_CHANGED, replace(STORED, listed_status_changed_at=None), {}),
+        (Reason.STATUS_CHANGED, replace(STORED, stored_status_changed_at=None), {}),
+        (None, replace(STORED, listed_status_changed_at=None, stored_status_changed_at=None), {}),
+        (Reason.CONTENT_CHANGED, replace(STORED, listed_fingerprint="other"), {}),
+        (Reason.CONTENT_CHANGED, replace(STORED, listed_fingerprint="other", is_listed=False), {}),
         (Reason.FAILED_BEFORE, FAILED, {}),
         (Reason.FAILED_BEFORE, replace(UNSEEN, failed_at=NOW - DAY, attempts=1), {}),
         (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW - 7 * DAY), {}),
         (None, replace(FAILED, attempts=40, failed_at=NOW - 6 * DAY), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, parts={}), {}),
-        (None, replace(HELD, parts={}), {"include_items": False}),
-        (None, replace(HELD, parts={}, listed_status="PURGED"), {}),
-        (Reason.ITEMS_MISSING, replace(HELD, parts=EARLIER), {}),
-        (Reason.FULL_SYNC, HELD, {"full_syncs": [FULL]}),
-        (None, replace(HELD, order_fetched_at=NOW, parts=items(NOW)), {"full_syncs": [FULL]}),
-        (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(start=NOW - DAY))]}),
-        (Reason.FULL_SYNC, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD, OLD + DAY))]}),
-        (None, HELD, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD - DAY, OLD))]}),
+        (Reason.ITEMS_MISSING, replace(STORED, parts={}), {}),
+        (None, replace(STORED, parts={}), {"include_items": False}),
+        (None, replace(STORED, parts={}, listed_status="PURGED"), {}),
+        (Reason.ITEMS_MISSING, replace(STORED, parts=EARLIER), {}),
+        (Reason.FULL_SYNC, STORED, {"full_syncs": [FULL]}),
+        (None, replace(STORED, order_fetched_at=NOW, parts=items(NOW)), {"full_syncs": [FULL]}),
+        (None, STORED, {"full_syncs": [FullSync(NOW, dates=OrderDates(start=NOW - DAY))]}),
+        (Reason.FULL_SYNC, STORED, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD, OLD + DAY))]}),
+        (None, STORED, {"full_syncs": [FullSync(NOW, dates=OrderDates(OLD - DAY, OLD))]}),
         (None, replace(UNSEEN, order_date=NOW), {"dates": OrderDates(before=NOW)}),
         (None, replace(UNSEEN, order_date=NOW), {"only_failed": True}),
         (Reason.FAILED_BEFORE, replace(FAILED, attempts=40, failed_at=NOW), {"only_failed": True}),
-        (Reason.REQUESTED, HELD, {"order_ids": ["1"]}),
+        (Reason.REQUESTED, STORED, {"order_ids": ["1"]}),
     ],
 )
 def test_reason(expected: Reason | None, state: OrderState, wanted: dict[str, Any]) -> None:
@@ -121,9 +121,9 @@ def test_the_same_moment_in_another_zone_is_no_change() -> None:
     in_utc = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     in_berlin = datetime(2026, 3, 29, 3, 30, tzinfo=berlin)
 
-    assert reason(replace(HELD, stored_status_changed_at=in_utc, listed_status_changed_at=in_berlin)) is None
+    assert reason(replace(STORED, stored_status_changed_at=in_utc, listed_status_changed_at=in_berlin)) is None
     assert (
-        reason(replace(HELD, stored_status_changed_at=in_utc, listed_status_changed_at=in_utc.replace(tzinfo=berlin)))
+        reason(replace(STORED, stored_status_changed_at=in_utc, listed_status_changed_at=in_utc.replace(tzinfo=berlin)))
         == Reason.STATUS_CHANGED
     )
 
@@ -131,13 +131,13 @@ def test_the_same_moment_in_another_zone_is_no_change() -> None:
 def state(order_id: str, kind: str, *, changed: timedelta = timedelta(0)) -> OrderState:
     kinds = {
         "new": replace(UNSEEN, order_date=NOW),
-        "status": replace(HELD, stored_status_changed_at=None),
-        "content": replace(HELD, stored_fingerprint="earlier"),
+        "status": replace(STORED, stored_status_changed_at=None),
+        "content": replace(STORED, stored_fingerprint="earlier"),
         "failed": FAILED,
         "backlog": UNSEEN,
         "purged": replace(UNSEEN, listed_status="PURGED"),
-        "items": replace(HELD, parts=EARLIER),
-        "full": HELD,
+        "items": replace(STORED, parts=EARLIER),
+        "full": STORED,
     }
     return replace(kinds[kind], order_id=order_id, listed_status_changed_at=OLD + changed) if kind not in {
         "full", "content", "items"} else replace(kinds[kind], order_id=order_id)  # fmt: skip
@@ -195,7 +195,7 @@ def test_each_part_is_a_call(fetch: Fetch, least: int, most: int) -> None:
 
 
 def test_items_only_are_asked_for_if_only_they_are_missing() -> None:
-    (fetch,) = changed_orders({"1": replace(HELD, parts=EARLIER)}, SyncRequest(), NOW)
+    (fetch,) = changed_orders({"1": replace(STORED, parts=EARLIER)}, SyncRequest(), NOW)
     assert fetch == Fetch("1", Reason.ITEMS_MISSING, fetch_order=False)
 
 
@@ -216,7 +216,7 @@ def test_what_a_full_sync_wants_again(
     listed_status: str, order_at: datetime, items_at: datetime | None, include_items: bool, wanted: bool
 ) -> None:
     """What was fetched before the request: the order, or its items, unless they are purged. Planted: == PURGED."""
-    state = replace(HELD, listed_status=listed_status, order_fetched_at=order_at, parts=items(items_at))
+    state = replace(STORED, listed_status=listed_status, order_fetched_at=order_at, parts=items(items_at))
     assert full_sync_wants(replace(FULL, include_items=include_items), state) is wanted
 
 
@@ -224,12 +224,12 @@ def test_what_a_full_sync_wants_again(
     ("failed_at", "waits"), [(None, True), (NOW - timedelta(seconds=1), True), (NOW, False), (NOW + DAY, False)]
 )
 def test_a_full_sync_does_not_wait_for_what_has_failed_since(failed_at: datetime | None, waits: bool) -> None:
-    assert full_sync_waits_for(FULL, replace(HELD, failed_at=failed_at)) is waits
-    assert not full_sync_waits_for(FULL, replace(HELD, order_fetched_at=NOW, parts=items(NOW)))
+    assert full_sync_waits_for(FULL, replace(STORED, failed_at=failed_at)) is waits
+    assert not full_sync_waits_for(FULL, replace(STORED, order_fetched_at=NOW, parts=items(NOW)))
 
 
 def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
-    states = {"1": HELD, "2": replace(HELD, order_id="2", listed_status="PURGED")}
+    states = {"1": STORED, "2": replace(STORED, order_id="2", listed_status="PURGED")}
 
     fetches = changed_orders(states, SyncRequest(full_syncs=[FULL]), NOW)
     forced = {fetch.order_id: fetch.force for fetch in fetches}
@@ -239,7 +239,7 @@ def test_a_full_sync_asks_for_the_items_of_what_is_not_purged() -> None:
     assert [fetch.force for fetch in without] == [frozenset(), frozenset()]
 
 
-@pytest.mark.parametrize("state", [HELD, replace(HELD, listed_status="PURGED"), replace(UNSEEN, order_date=NOW)])
+@pytest.mark.parametrize("state", [STORED, replace(STORED, listed_status="PURGED"), replace(UNSEEN, order_date=NOW)])
 def test_a_part_that_a_request_names_is_fetched_whether_it_is_due_or_not(state: OrderState) -> None:
     """Planted: the request's own parts left out of the plan; counted as no call."""
     request = SyncRequest(order_ids=("1",), include_items=False, also=ITEMS)
@@ -273,7 +273,7 @@ def test_a_plan_forgets_no_order_and_names_none_twice(kinds: list[str], calls_le
     [
         (NEVER_FETCHED, False, True),
         (NEVER_FETCHED, True, True),
-        (HELD.part(AnswerKind.ITEMS), False, False),
+        (STORED.part(AnswerKind.ITEMS), False, False),
         (EARLIER[AnswerKind.ITEMS], False, True),
         (EARLIER[AnswerKind.ITEMS], True, False),
     ],
@@ -297,8 +297,8 @@ LISTED = ListedOrder("1", OLD, "COMPLETED", OLD, False, "h")
     ],
 )
 def test_listed_as_before(changes: dict[str, Any], same: bool) -> None:
-    assert HELD.listed_as(replace(LISTED, **changes)) is same
-    assert not replace(HELD, is_listed=False).listed_as(LISTED)
+    assert STORED.listed_as(replace(LISTED, **changes)) is same
+    assert not replace(STORED, is_listed=False).listed_as(LISTED)
 
 
 def test_months_meet_without_overlap() -> None:
@@ -311,7 +311,7 @@ def test_months_meet_without_overlap() -> None:
         assert moment in EVERY_DATE
 
 
-RECHECKABLE = replace(HELD, status="shipped", order_fetched_at=NOW - 2 * DAY)
+RECHECKABLE = replace(STORED, status="shipped", order_fetched_at=NOW - 2 * DAY)
 
 
 @pytest.mark.parametrize(
