@@ -27,6 +27,7 @@
 --   valid_from_is: exact: BrickLink's date of the change of status; observed: the change was seen then, and happened before
 --   not_before [UTC]: the change happened after this: when the state before was seen; null for the first state
 --   observed_at [UTC]: when the pipeline first saw this state
+--   is_ours: bl update made the change: sync.writes has a request for it, and the order showed it right after
 -- Caveats:
 --   States between two fetches are never seen: between observed_at and valid_to the order may have been in others.
 --   Changes without a date of their own, such as payment status, amounts and filing, are dated when they were seen.
@@ -69,6 +70,14 @@ SELECT
     lead(valid_from) OVER states IS NULL AS is_current,
     CASE WHEN is_exact THEN 'exact' ELSE 'observed' END AS valid_from_is,
     not_before,
-    observed_at
+    observed_at,
+    EXISTS (
+        SELECT FROM sync.writes w
+        WHERE w.store = timed.store AND w.platform = timed.platform AND w.platform_order_id = timed.platform_order_id
+            AND w.document_id = timed.document_id AND w.outcome IN ('done', 'partly_done')
+            AND w.asked ?| ARRAY[
+                'status', 'payment_status', 'is_filed', 'date_shipped', 'shipping', 'insurance', 'credit', 'etc1', 'etc2'
+            ]
+    ) AS is_ours
 FROM timed
 WINDOW states AS (PARTITION BY store, platform, platform_order_id ORDER BY state_number)

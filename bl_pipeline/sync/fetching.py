@@ -41,13 +41,38 @@ def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool)
     has landed.
     """
     with session.warehouse.engine.connect() as connection:
+        planned = run_orders.read_batch(connection, session.run_id, batch_number)
+    return _fetch_and_load(session, planned, wanted_parts(include_items=include_items))
+
+
+def fetch_again(session: SyncSession, order_ids: Collection[str]) -> dict[str, Document]:
+    """Fetch, land and load these orders, without their parts, whatever is stored of them: one call each.
+
+    Returns the new answers by order id; an order that could not be fetched and loaded now is not among them. Failures
+    and stops are noted as by `fetch_batch`. The orders must be in sync.order_state.
+    """
+    before = _order_documents(session, order_ids)
+    _fetch_and_load(session, [Fetch(order_id, Reason.REQUESTED) for order_id in order_ids], ())
+    new = {(key, found) for key, found in _order_documents(session, order_ids).items() if found != before[key]}
+    with session.warehouse.engine.connect() as connection:
+        return {order_id: landing.read_document(connection, document_id) for order_id, document_id in new}
+
+
+def _order_documents(session: SyncSession, order_ids: Collection[str]) -> dict[str, int | None]:
+    """The documents from which these orders are stored, by order id."""
+    with session.warehouse.engine.connect() as connection:
+        states = state.read_states(connection, session.warehouse, order_ids)
+    return {order_id: order.order_document_id for order_id, order in states.items()}
+
+
+def _fetch_and_load(session: SyncSession, planned: list[Fetch], wanted: Collection[AnswerKind]) -> Counter[Outcome]:
+    order_ids = [order.order_id for order in planned]
+    with session.warehouse.engine.connect() as connection:
         if runs.read_stop(connection, session.run_id):
             return Counter()
-        planned = run_orders.read_batch(connection, session.run_id, batch_number)
-        order_ids = [order.order_id for order in planned]
         states = state.read_states(connection, session.warehouse, order_ids)
         landed = landing.not_loaded(connection, session.warehouse, order_ids)
-    fetched, failures = _fetch_all(session, planned, states, landed, wanted_parts(include_items=include_items))
+    fetched, failures = _fetch_all(session, planned, states, landed, wanted)
     return _load(session, fetched, failures, states)
 
 

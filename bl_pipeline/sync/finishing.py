@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,15 +17,15 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
 
 
-def finish(session: SyncSession) -> SyncResult:
-    """Note the end of the run and report it."""
+def finish(session: SyncSession, errors_of_writes: Sequence[dict[str, str]] = ()) -> SyncResult:
+    """Note the end of the run and report it; `errors_of_writes` are order_id and error of writes that were not done."""
     warehouse, run_id, now = session.warehouse, session.run_id, session.clock()
     with warehouse.engine.begin() as connection:
         run = runs.read_run(connection, run_id)
         assert run is not None
         counts = run_orders.count_outcomes(connection, run_id)
         counts[Outcome.SKIPPED] += run.orders_skipped or 0
-        errors = run_orders.run_errors(connection, warehouse, run_id)
+        errors = [*errors_of_writes, *run_orders.run_errors(connection, warehouse, run_id)]
         counts[Outcome.FAILED] = len(errors)
         calls = count_run_calls(connection, run_id)
         if counts[Outcome.DEFERRED]:

@@ -10,6 +10,7 @@ from bl_pipeline.records import EVERY_DATE, ListedOrder, OrderState, Stop, StopR
 from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.settling import settle_writes
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import runs, state
@@ -20,11 +21,16 @@ LISTS_FRESH_FOR = timedelta(hours=1)
 
 
 def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
-    """Ask BrickLink's lists and store what they say of each sale; the number of sales, None if not asked."""
+    """Ask BrickLink's lists and store what they say of each sale; the number of sales, None if not asked.
+
+    First of all, what a run that has died has written to orders is settled: see `settle_writes`.
+    """
+    settle_writes(session)
     with session.warehouse.engine.connect() as connection:
         known = state.read_states(connection, session.warehouse)
         listed_at = runs.last_listed_at(connection, session.warehouse)
-    if not _needs_lists(request, known, listed_at, session.clock()):
+        stopped = runs.read_stop(connection, session.run_id)
+    if stopped or not _needs_lists(request, known, listed_at, session.clock()):
         return None
     try:
         listed = ask_lists(session, session.run_id, include_filed=request.include_filed)

@@ -158,3 +158,31 @@ def read_document(connection: Connection, document_id: int | None) -> Document:
         {"id": document_id},
     ).one()
     return _document(row)
+
+
+def known_order(
+    connection: Connection, warehouse: Warehouse, order_id: str, *, at: datetime, not_of_run: str
+) -> Document | None:
+    """The newest answer about an order that the warehouse had received `at` a time; None if it had none.
+
+    What the run `not_of_run` has received does not count, although a clock may stand still.
+    """
+    row = connection.execute(
+        text(
+            f"""
+            SELECT {_COLUMNS} FROM landing.documents d
+            WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = :order_id
+              AND d.kind = :kind AND d.fetched_at <= :at AND d.run_id <> :run_id
+            ORDER BY d.document_id DESC LIMIT 1
+            """
+        ),
+        {
+            "store": warehouse.store,
+            "platform": PLATFORM,
+            "order_id": order_id,
+            "kind": AnswerKind.ORDER,
+            "at": at,
+            "run_id": not_of_run,
+        },
+    ).one_or_none()
+    return None if row is None else _document(row)

@@ -260,6 +260,34 @@ api_calls = Table(
     comment="The call ledger: every attempt, counted before it was sent",
 )
 
+writes = Table(
+    "writes",
+    metadata,
+    Column("write_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each request"),
+    _text("store", "Key of the store, from BL_STORE", null=False),
+    _text("platform", "Where the order was placed: bricklink", null=False),
+    _text("platform_order_id", "The order's id at the platform", null=False),
+    _text("run_id", "The run that sent it", null=False),
+    _text("requested_by", "Who asked for it: this store's seller", null=False),
+    _text("kind", "update, payment_status, status or drive_thru", null=False),
+    Column("asked", JSONB, nullable=False, comment="What the fields were asked to become"),
+    Column("before", JSONB, nullable=False, comment="What the order said of them before"),
+    _time("noted_at", "Written before the request was sent", null=False),
+    _text("answer", "accepted, refused, lost, or not_sent; null if the process died before it was known"),
+    _time("answered_at", "When the answer came, or was given up"),
+    _text(
+        "outcome",
+        "done, not_done, partly_done, refused, or changed (by somebody else meanwhile); null until it is known",
+    ),
+    Column("after", JSONB, comment="What the order said of the fields afterwards"),
+    _count("document_id", "landing.documents: the order that showed the outcome"),
+    _time("settled_at", "When the outcome was known"),
+    _text("settled_by", "The run that found out"),
+    Index("ix_writes_order", "store", "platform", "platform_order_id"),
+    schema="sync",
+    comment="Every request that was to change an order at BrickLink; append-only, and no value is ever changed",
+)
+
 api_key_salt = Table(
     "api_key_salt",
     metadata,

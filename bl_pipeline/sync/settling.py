@@ -1,0 +1,114 @@
+"""What became of writes whose outcome is not known: decided by reading the order, before anything else is sent.
+
+A write of a run that has died is settled by the next run of the store, whatever its job: it has the store's lock, so no
+other run is alive. Only the run that was asked for a write sends it; no other run ever sends it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bl_pipeline.bricklink import read_order
+from bl_pipeline.rules.writes import WriteKind, WriteOutcome, fields_of, settle
+from bl_pipeline.sync.fetching import fetch_again
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.unforeseen import LOG
+from bl_pipeline.warehouse import writes
+from bl_pipeline.warehouse.landing import Document
+from bl_pipeline.warehouse.writes import ACCEPTED, Write
+
+NAMES = {
+    WriteKind.UPDATE: "the update",
+    WriteKind.PAYMENT_STATUS: "the payment status",
+    WriteKind.STATUS: "the status",
+    WriteKind.DRIVE_THRU: "the drive thru",
+}
+"""What messages call the requests."""
+
+
+def settle_writes(session: SyncSession) -> None:
+    """Settle the writes that runs before this one have left, with one call for each order; logs what became of them.
+
+    What cannot be decided stays as it is, for the next run. What stops the run is noted with it.
+    """
+    with session.warehouse.engine.connect() as connection:
+        left = writes.unsettled(connection, session.warehouse)
+    documents = fetch_again(session, list(dict.fromkeys(write.order_id for write in left)))
+    for write in left:
+        document = documents.get(write.order_id)
+        outcome = settle_write(session, write, document) if document else None
+        LOG.warning("Of an earlier run: %s", describe(write, outcome))
+
+
+def settle_write(
+    session: SyncSession, write: Write, document: Document, answer: str | None = None
+) -> WriteOutcome | None:
+    """Note what became of a write, by an answer about its order that was asked for after it was sent.
+
+    `answer` is how BrickLink answered it; that of the row if None. Returns None, and notes nothing, if the order does
+    not decide it yet.
+    """
+    order, now = read_order(document.body), session.clock()
+    accepted = (answer or write.answer) == ACCEPTED
+    outcome = settle(
+        WriteKind(write.kind), write.asked, write.before, order, age=now - write.noted_at, accepted=accepted
+    )
+    if outcome is None:
+        return None
+    fields = fields_of(order)
+    with session.warehouse.engine.begin() as connection:
+        writes.note_outcome(
+            connection,
+            write,
+            outcome,
+            run_id=session.run_id,
+            now=now,
+            after={name: fields[name] for name in write.before},
+            document_id=document.document_id,
+        )
+    return outcome
+
+
+def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = None) -> str:
+    """What became of a write, what it means, and what to do; without the values that were asked for."""
+    kind = WriteKind(write.kind)
+    what = f"{NAMES[kind]} of order {write.order_id}"
+    fields = f" ({_list(list(write.asked))})" if kind is WriteKind.UPDATE else ""
+    command = f"bl drive-thru {write.order_id}" if kind is WriteKind.DRIVE_THRU else f"bl update {write.order_id}"
+    accepted = (answer or write.answer) == ACCEPTED
+    match outcome:
+        case WriteOutcome.DONE:
+            return f"{what}{fields} was done."
+        case WriteOutcome.NOT_DONE if accepted:
+            return f"{what}{fields} was accepted by BrickLink, and ignored: the order is as before. Look at it there."
+        case WriteOutcome.NOT_DONE:
+            return f"{what}{fields} was not done: the order is as before. To do it: {command}"
+        case WriteOutcome.PARTLY_DONE:
+            return (
+                f"{what}{fields} was done only in part, and the rest is as before. BrickLink ignores costs once an "
+                f"order is paid. See it with: bl order {write.order_id}"
+            )
+        case WriteOutcome.CHANGED:
+            return (
+                f"{what}{fields}: BrickLink now has neither what was asked for nor what it had before. Somebody else "
+                f"has changed the order meanwhile; that stays, and nothing more was sent. See it with: bl order "
+                f"{write.order_id}"
+            )
+    if accepted:
+        return (
+            f"{what}{fields} was accepted by BrickLink, but the order cannot be read now. The next run reads it first, "
+            "and says whether it is so."
+        )
+    if kind is WriteKind.DRIVE_THRU:
+        return (
+            f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. It may still arrive, "
+            "so it is not sent again. A sync an hour after it decides; or look at the order at BrickLink."
+        )
+    return (
+        f"{what}{fields}: BrickLink's answer was lost, and the order cannot be read now, so it is not known whether it "
+        "was done. Nothing more was sent. The next run reads the order first, and says what became of it."
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)

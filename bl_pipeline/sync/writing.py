@@ -1,0 +1,353 @@
+"""Writes to one order at BrickLink, each with exactly one effect, whatever is lost on the way.
+
+The order is read first, then each request is noted in sync.writes and committed, and only then sent. If its answer is
+lost, the order is read before anything else is sent. After the last request the order is read, landed and loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bl_pipeline.bricklink import (
+    BrickLinkClient,
+    BrickLinkError,
+    CredentialsRefused,
+    Order,
+    OrderStatus,
+    PaymentStatus,
+    RateLimited,
+    ServiceDown,
+    TransientError,
+    read_order,
+)
+from bl_pipeline.records import Stop, StopReason, SyncRequest, SyncResult
+from bl_pipeline.rules.writes import (
+    MAX_SENDS,
+    Value,
+    WriteKind,
+    WriteOutcome,
+    WritePlan,
+    WriteRequest,
+    before_of,
+    differences,
+    order_update,
+    plan_writes,
+)
+from bl_pipeline.sync.fetching import fetch_again, fetch_batch
+from bl_pipeline.sync.finishing import finish
+from bl_pipeline.sync.listing import list_orders
+from bl_pipeline.sync.planning import plan_changes
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.settling import NAMES, describe, settle_write
+from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.sync.threads import in_a_thread
+from bl_pipeline.warehouse import landing, state, writes
+from bl_pipeline.warehouse.landing import Document
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.writes import ACCEPTED, LOST, NOT_SENT, REFUSED, Write
+
+CALLS_TO_REFRESH = 1
+"""After the last request the order is read once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOrder:
+    """What is asked of one order: fields as `rules.writes.checked` returns them, or `drive_thru`.
+
+    `unchanged_since`: nothing is sent if the order now differs from what the warehouse knew of it at that time.
+    `mail_me`: the seller gets a copy of the drive thru.
+    """
+
+    order_id: str
+    values: Mapping[str, Value] = field(repr=False)
+    unchanged_since: datetime | None = None
+    mail_me: bool = False
+
+
+@dataclass(frozen=True)
+class WriteResult(SyncResult):
+    """What a run has written, and the SyncResult of the run: of its errors, those of writes come first.
+
+    `already` are the fields that the order had as asked, so that nothing was sent for them.
+    """
+
+    writes: list[Write] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result ready for JSON, with what was written."""
+        return {
+            **super().as_dict(),
+            "already": self.already,
+            "writes": [
+                {
+                    "order_id": write.order_id,
+                    "request": write.kind,
+                    "asked": write.asked,
+                    "before": write.before,
+                    "after": write.after,
+                    "outcome": write.outcome or "unknown",
+                }
+                for write in self.writes
+            ],
+        }
+
+
+def run_write(session: SyncSession, asked: WriteOrder, *, run_id: str, job: str) -> WriteResult:
+    """Write to one order, then refresh it; waits for the store's lock if another sync has it.
+
+    What stops the run is in the result, and so is what was not done. Raises as `run_sync`.
+    """
+    session.begin(run_id, job=job, of_all_orders=False)
+    errors: list[dict[str, str]] = []
+    already: list[str] = []
+    with session.step():
+        order = _read(session, asked.order_id)
+        if order is not None:
+            writer = _Writer(session, asked)
+            already = writer.write(order)
+            if writer.problems:
+                errors = [{"order_id": asked.order_id, "error": "\n".join(writer.problems)}]
+    with session.step():
+        result = finish(session, errors)
+        with session.warehouse.engine.connect() as connection:
+            written = writes.of_run(connection, session.warehouse, run_id)
+        session.result = WriteResult(**vars(result), writes=written, already=already)
+    return session.result
+
+
+def _read(session: SyncSession, order_id: str) -> Order | None:
+    """The order as BrickLink has it now, loaded too; None if it cannot be read, which is noted with the run."""
+    request = SyncRequest(order_ids=(order_id,), include_items=False)
+    list_orders(session, request)
+    known = _order_document_id(session, order_id)
+    if plan_changes(session, request) is None:
+        return None
+    fetch_batch(session, 1, include_items=False)
+    document_id = _order_document_id(session, order_id)
+    if document_id in (None, known) or session.has_failed():
+        return None
+    with session.warehouse.engine.connect() as connection:
+        return read_order(landing.read_document(connection, document_id).body)
+
+
+def _order_document_id(session: SyncSession, order_id: str) -> int | None:
+    with session.warehouse.engine.connect() as connection:
+        states = state.read_states(connection, session.warehouse, [order_id])
+    return states[order_id].order_document_id if order_id in states else None
+
+
+def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePlan:
+    """The requests for what is asked of an order, and the reasons why none is sent: with its guard and its past."""
+    with session.warehouse.engine.connect() as connection:
+        past = writes.of_order(connection, session.warehouse, asked.order_id)
+        known = None
+        if asked.unchanged_since is not None:
+            known = landing.known_order(
+                connection, session.warehouse, asked.order_id, at=asked.unchanged_since, not_of_run=session.run_id
+            )
+    drive_thrus = [write for write in past if write.kind == WriteKind.DRIVE_THRU]
+    plan = plan_writes(
+        asked.values, order, drive_thru_sent=any(write.outcome == WriteOutcome.DONE for write in drive_thrus)
+    )
+    refusals = [*plan.refusals]
+    if asked.unchanged_since is not None:
+        refusals += _guard(asked.unchanged_since, known, order)
+    open_writes = [write for write in past if write.outcome is None]
+    if any(request.kind is WriteKind.DRIVE_THRU for request in plan.requests):
+        refusals += [describe(write, None) for write in open_writes if write in drive_thrus]
+    refusals += [describe(write, None) for write in open_writes if write not in drive_thrus]
+    return WritePlan([] if refusals else plan.requests, plan.already, refusals)
+
+
+def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
+    at = f"{since:%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        changed = None if known is None else differences(order, read_order(known.body))
+    except BrickLinkError:
+        changed = None
+    if changed is None:
+        return [
+            f"The warehouse has no order {order.order_id} as of {at}, so nothing says whether it has changed since."
+        ]
+    if not changed:
+        return []
+    return [
+        f"The order has changed since {at}: {', '.join(changed)}. Nothing was sent. Look at it with: "
+        f"bl order {order.order_id}"
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a write would send, and the calls that it would take: to read the order, to write, to refresh it."""
+
+    plan: WritePlan
+
+    @property
+    def calls(self) -> int:
+        """Calls in all, if no answer is lost."""
+        sent = len(self.plan.requests)
+        return 1 + sent + (CALLS_TO_REFRESH if sent else 0)
+
+
+def preview_write(session: SyncSession, asked: WriteOrder) -> Preview:
+    """What a write would do now. It reads the order, which is one call; nothing is sent, and only the call is stored.
+
+    Raises BrickLinkError, BudgetExhausted or SettingsError if the order cannot be read, and Interrupted.
+    """
+    session.check_store([asked.order_id])
+    with session.client("plan") as client:
+        order = in_a_thread(session, lambda: client.order(asked.order_id).read())
+    return Preview(plan_order(session, asked, order))
+
+
+class _Writer:
+    """Sends the requests of one run, one after the other, and settles each; `problems` says what was not done."""
+
+    def __init__(self, session: SyncSession, asked: WriteOrder) -> None:
+        self._session = session
+        self._asked = asked
+        self._accepted: list[Write] = []
+        """Accepted by BrickLink, and the order was not read since."""
+        self.problems: list[str] = []
+
+    def write(self, order: Order) -> list[str]:
+        """Send what is to be sent, then refresh the order; the fields that it had already as asked.
+
+        What was not done is added to `problems`, and what stops the run is noted with it.
+        """
+        plan = plan_order(self._session, self._asked, order)
+        self.problems += plan.refusals
+        if not plan.requests or not self._has_calls(len(plan.requests) + CALLS_TO_REFRESH):
+            return plan.already
+        waiting = list(plan.requests)
+        with self._session.client(self._session.run_id) as client:
+            while waiting:
+                after = self._until_known(client, waiting.pop(0), order)
+                if after is None:
+                    break
+                order = after
+        if waiting:
+            left = ", ".join(NAMES[request.kind] for request in waiting)
+            self.problems.append(f"Because of this, nothing was sent of: {left}.")
+        self._refresh()
+        return plan.already
+
+    def _has_calls(self, needed: int) -> bool:
+        """Whether all calls are left that the requests need: else none is sent, rather than a part of them."""
+        usage = self._session.usage()
+        if usage.left >= needed:
+            return True
+        free = f"Calls are free again from {usage.next_reset_at:%Y-%m-%d %H:%M} UTC. " if usage.next_reset_at else ""
+        message = (
+            f"The call budget has {usage.left} calls left, and this needs {needed}, so nothing was written. {free}"
+            "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE."
+        )
+        self._session.stop(Stop(StopReason.BUDGET, message))
+        return False
+
+    def _until_known(self, client: BrickLinkClient, request: WriteRequest, order: Order) -> Order | None:
+        """Send one request until it is known what became of it; returns the order as it was last read.
+
+        None if it was not done, or if that is not known.
+        """
+        for left in reversed(range(MAX_SENDS)):
+            write = self._note(request, order)
+            answer = self._send(client, request, write)
+            if answer != LOST:
+                return order if answer == ACCEPTED else None
+            document = self._read_again()
+            outcome = None if document is None else settle_write(self._session, write, document, LOST)
+            if document is not None:
+                order = read_order(document.body)
+            if outcome is WriteOutcome.DONE:
+                return order
+            if not left or outcome is not WriteOutcome.NOT_DONE or request.kind is WriteKind.DRIVE_THRU:
+                self.problems.append(describe(write, outcome, LOST))
+                break
+        return None
+
+    def _note(self, request: WriteRequest, order: Order) -> Write:
+        """Commit to sync.writes what is about to be sent. Raises Interrupted or WarehouseError if it must not be."""
+        session = self._session
+        session.check_canceled()
+        session.lock.check()
+        with session.warehouse.engine.begin() as connection:
+            return writes.note_write(
+                connection,
+                session.warehouse,
+                order_id=self._asked.order_id,
+                run_id=session.run_id,
+                kind=request.kind,
+                asked=request.asked,
+                before=before_of(request, order),
+                now=session.clock(),
+            )
+
+    def _send(self, client: BrickLinkClient, request: WriteRequest, write: Write) -> str:
+        """Send one request, and note its answer; returns the answer."""
+        now = self._session.clock
+        try:
+            in_a_thread(self._session, lambda: self._call(client, request))
+        except (BudgetExhausted, RateLimited, CredentialsRefused, ServiceDown) as error:
+            # Whichever it is, BrickLink has done nothing.
+            refused = isinstance(error, RateLimited | CredentialsRefused)
+            self._session.stop(stop_for(error, now()))
+            return self._not_done(write, REFUSED if refused else NOT_SENT)
+        except BrickLinkError as error:
+            if error.may_have_effect:
+                return self._answered(write, LOST)
+            if isinstance(error, TransientError):
+                self._session.stop(stop_for(error, now(), listing=True))
+                return self._not_done(write, NOT_SENT)
+            self.problems.append(
+                f"BrickLink refused {NAMES[request.kind]} of order {write.order_id}, so it is as before.\n{error}"
+            )
+            return self._answered(write, REFUSED, WriteOutcome.REFUSED)
+        self._accepted.append(write)
+        return self._answered(write, ACCEPTED)
+
+    def _call(self, client: BrickLinkClient, request: WriteRequest) -> None:
+        order_id = self._asked.order_id
+        match request.kind:
+            case WriteKind.UPDATE:
+                client.update_order(order_id, order_update(request.values))
+            case WriteKind.PAYMENT_STATUS:
+                client.update_payment_status(order_id, PaymentStatus(str(request.values["payment_status"])))
+            case WriteKind.STATUS:
+                client.update_order_status(order_id, OrderStatus(str(request.values["status"])))
+            case WriteKind.DRIVE_THRU:
+                client.send_drive_thru(order_id, mail_me=self._asked.mail_me)
+
+    def _not_done(self, write: Write, answer: str) -> str:
+        self.problems.append(describe(write, WriteOutcome.NOT_DONE, answer))
+        return self._answered(write, answer, WriteOutcome.NOT_DONE)
+
+    def _answered(self, write: Write, answer: str, outcome: WriteOutcome | None = None) -> str:
+        now = self._session.clock()
+        with self._session.warehouse.engine.begin() as connection:
+            writes.note_answer(connection, write, answer, now)
+            if outcome is not None:
+                writes.note_outcome(connection, write, outcome, run_id=self._session.run_id, now=now)
+        return answer
+
+    def _read_again(self) -> Document | None:
+        """The order's new answer, loaded too, by which the accepted writes are settled; None if it cannot be read."""
+        order_id = self._asked.order_id
+        document = fetch_again(self._session, [order_id]).get(order_id)
+        if document is not None:
+            for write in self._accepted:
+                outcome = settle_write(self._session, write, document, ACCEPTED)
+                if outcome is not WriteOutcome.DONE:
+                    self.problems.append(describe(write, outcome, ACCEPTED))
+            self._accepted = []
+        return document
+
+    def _refresh(self) -> None:
+        """Read the order after the last request, unless it was read since."""
+        if self._accepted and self._read_again() is None:
+            self.problems += [describe(write, None, ACCEPTED) for write in self._accepted]

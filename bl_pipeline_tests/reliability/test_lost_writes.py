@@ -1,0 +1,250 @@
+"""A write has exactly one effect, whatever its answer is lost by, and whenever the process dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
+from bl_pipeline.sandbox.faults import Fault
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
+from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.writing import Writer, write
+
+WRITES: dict[str, dict[str, Any]] = {
+    "tracking": {"tracking_no": "TR1"},
+    "costs": {"shipping": Decimal("7.25"), "credit": Decimal(1)},
+    "filing": {"is_filed": True},
+    "payment_status": {"payment_status": "Received"},
+    "status": {"status": "PACKED"},
+    "drive_thru": {"drive_thru": True},
+}
+LOSING = [
+    Fault.RESET, Fault.EMPTY, Fault.CUT, Fault.CUT_SHORT, Fault.HTML200, Fault.HTML503, Fault.HTTP500,
+    Fault.ENVELOPE500, Fault.REDIRECT, Fault.TIMEOUT,
+]  # fmt: skip
+"""After these it is not known whether a write was done."""
+SHOWN = {"costs", "filing", "payment_status", "status"}
+"""Of these the status history has a row."""
+FULL = pytest.mark.full
+
+
+class Killed(BaseException):
+    """The process is dead: it does nothing any more."""
+
+
+@contextmanager
+def dying(engine: Engine, dead: Callable[[int], bool], *, after: bool) -> Iterator[None]:
+    """From the first commit on of which `dead` is true, by its number, none is made any more, as if killed there."""
+    commit, count, died = engine.dialect.do_commit, 0, False
+
+    def counted(connection: Any) -> None:
+        nonlocal count, died
+        number, count = count, count + 1
+        dies = not died and dead(number)
+        if not died and (after or not dies):
+            commit(connection)
+        died = died or dies
+        if died:
+            raise Killed
+
+    engine.dialect.do_commit = counted  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        engine.dialect.do_commit = commit  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def writer(make_settings: MakeSettings, clock: Clock, server: SandboxServer, warehouse: Warehouse) -> Writer:
+    return Writer(make_settings(bl_request_timeout=3), clock, server, warehouse)
+
+
+@pytest.fixture
+def order_id(synced: Sync, store: Store, server: SandboxServer) -> int:
+    """A new order that is not paid, and is in the warehouse."""
+    order_id = store.place_order()
+    assert synced().success
+    server.clear_requests()
+    return order_id
+
+
+def of_writes(server: SandboxServer, fault: Fault, times: int | None = 1) -> None:
+    """The next requests that would change an order meet this fault; the ones that read it do not."""
+    left = times
+
+    def plan(request: RecordedRequest) -> None:
+        nonlocal left
+        if request.method != "GET" and left != 0:
+            left = None if left is None else left - 1
+            server.faults.next(fault)
+
+    server.on_request = plan
+
+
+def die(writer: Writer, order_id: int, dead: Callable[[int], bool], *, after: bool, **given: Any) -> bool:
+    """One run whose process dies at a commit; False if it came to its end before."""
+    with session_at(writer.settings, writer.clock, sleep=writer.clock.sleep) as session:
+        try:
+            with dying(session.warehouse.engine, dead, after=after):
+                write(session, order_id, **given)
+        except Killed:
+            return True
+        return False
+
+
+def expect_one_effect(writer: Writer, store: Store, order_id: int, given: dict[str, Any], name: str) -> None:
+    """The sandbox has done it once, the order is as asked, and tables and history say so."""
+    assert len(writer.effects()) == 1
+    if name == "drive_thru":
+        assert store.drive_thrus(order_id) == 1
+    again = writer(order_id, **given)
+    assert (again.exit_code, again.writes, set(again.already)) == (0, [], set(given)), "not as asked"
+    assert [outcome for _, _, outcome in writer.rows()].count("done") == 1
+    assert all(outcome is not None for _, _, outcome in writer.rows())
+    ours = [is_ours for _, _, is_ours in writer.history(order_id)]
+    assert ours == ([False, True] if name in SHOWN else [False])
+
+
+def cases() -> list[Any]:
+    """Each write with each fault, before and after the effect; a few of them in the quick suite."""
+    quick = {("status", Fault.RESET), ("costs", Fault.CUT), ("drive_thru", Fault.HTTP500)}
+    return [
+        pytest.param(name, fault, after, marks=() if (name, fault) in quick else FULL)
+        for name in WRITES
+        for fault in LOSING
+        for after in (False, True)
+    ]
+
+
+@pytest.mark.parametrize(("name", "fault", "after_effect"), cases())
+def test_an_answer_is_lost(
+    name: str, fault: Fault, after_effect: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """Planted: sent again without asking; not sent again although it was not done; a drive thru sent again."""
+    given = WRITES[name]
+    server.faults.after_effect = after_effect
+    of_writes(server, fault)
+
+    result = writer(order_id, **given)
+
+    if name == "drive_thru" and not after_effect:
+        assert (result.exit_code, writer.rows()) == (3, [("drive_thru", "lost", None)])
+        assert "not sent again" in result.errors[0]["error"]
+        # Not even if it is asked for again, until it cannot arrive any more.
+        assert writer(order_id, **given).exit_code == 3
+        assert (writer.sent(), store.drive_thrus(order_id)) == (["drive_thru"], 0)
+        writer.clock.advance(hours=1)
+        assert writer(order_id, **given).success
+    else:
+        assert (result.exit_code, len(writer.sent())) == (0, 1 if after_effect else 2)
+    expect_one_effect(writer, store, order_id, given, name)
+
+
+@pytest.mark.parametrize(("name", "fault", "after_effect"), cases())
+def test_the_process_dies_before_it_knows_the_answer(
+    name: str, fault: Fault, after_effect: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer,
+    sync: Sync,
+) -> None:  # fmt: skip
+    """The next sync settles it, and sends nothing. Planted: unsettled writes not looked for by a sync."""
+    given = WRITES[name]
+    server.faults.after_effect = after_effect
+    of_writes(server, fault)
+    # It was sent, and the ledger is about to note the answer.
+    assert die(writer, order_id, lambda _: bool(writer.sent()), after=False, **given)
+    assert [(answer, outcome) for _, answer, outcome in writer.rows()] == [(None, None)]
+    server.faults.clear()
+    server.on_request = None
+    writer.clock.advance(hours=1)
+
+    assert sync().success
+
+    assert writer.rows() == [(writer.rows()[0][0], None, "done" if after_effect else "not_done")]
+    assert len(writer.sent()) == 1
+    if not after_effect:
+        assert writer(order_id, **given).success
+    expect_one_effect(writer, store, order_id, given, name)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("status", "drive_thru") else FULL) for name in WRITES]
+)
+def test_the_process_dies_at_every_commit(
+    name: str, after: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """Every death, one after the other, with the same command given again each time, until one comes to its end.
+
+    Planted: the row noted after the request; the order not read before the next request.
+    """
+    given = WRITES[name]
+    at = 0
+    while die(writer, order_id, at.__eq__, after=after, **given):
+        at += 1
+        # Later than a lost drive thru may arrive.
+        writer.clock.advance(hours=1)
+        assert len(writer.effects()) <= 1
+    assert at > 10
+    expect_one_effect(writer, store, order_id, given, name)
+
+
+@pytest.mark.parametrize("name", ["status", "tracking"])
+def test_somebody_else_changes_the_order_meanwhile(
+    name: str, order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """Their change stays. Planted: whatever is not as asked is sent again."""
+
+    def change(request: RecordedRequest) -> None:
+        if request.method != "GET":
+            server.faults.next(Fault.RESET)
+            if name == "status":
+                store.set_status(order_id, "CANCELLED")
+            else:
+                store.edit_tracking(order_id, "of another")
+
+    server.on_request = change
+    result = writer(order_id, **WRITES[name], is_filed=True)
+    assert result.exit_code == 3
+    assert "Somebody else" in result.errors[0]["error"]
+    assert len(writer.sent()) == 1
+    assert [row[1:] for row in writer.rows()] == [("lost", "changed")]
+    now = store.order(order_id)
+    assert now.status == "CANCELLED" if name == "status" else now.shipping.tracking_no == "of another"
+
+
+def test_a_write_that_is_never_answered_is_sent_three_times_at_most(
+    order_id: int, writer: Writer, server: SandboxServer
+) -> None:
+    """Planted: no bound."""
+    of_writes(server, Fault.RESET, times=None)
+    result = writer(order_id, status="PACKED")
+    assert (result.exit_code, writer.sent()) == (3, ["status"] * 3)
+    assert writer.rows() == [("status", "lost", "not_done")] * 3
+    assert "was not done" in result.errors[0]["error"]
+
+
+def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
+    order_id: int, writer: Writer, store: Store, server: SandboxServer, sync: Sync
+) -> None:
+    """Planted: sent again although the order could not be read."""
+    server.faults.after_effect = True
+
+    def fail_once_written(request: RecordedRequest) -> None:
+        if request.method != "GET" or writer.sent():
+            server.faults.next(Fault.HTTP500)
+
+    server.on_request = fail_once_written
+    result = writer(order_id, status="PACKED")
+    assert result.exit_code in (3, 6)
+    assert "not known whether" in result.errors[0]["error"]
+    assert writer.rows() == [("status", "lost", None)]
+    server.on_request = None
+    assert sync().success
+    assert writer.rows() == [("status", "lost", "done")]
+    expect_one_effect(writer, store, order_id, {"status": "PACKED"}, "status")

@@ -1,0 +1,216 @@
+"""Writes to an order: what is sent and in which order, what is refused, what is stored of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from bl_pipeline.records import StopReason
+from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.writing import WriteOrder, preview_write
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
+from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.writing import Writer, write
+
+
+@pytest.fixture
+def writer(settings: Settings, clock: Clock, server: SandboxServer, warehouse: Warehouse) -> Writer:
+    return Writer(settings, clock, server, warehouse)
+
+
+@pytest.fixture
+def order_id(synced: Sync, store: Store, server: SandboxServer) -> int:
+    """A new order that is not paid, and is in the warehouse."""
+    order_id = store.place_order()
+    assert synced().success
+    server.clear_requests()
+    return order_id
+
+
+def test_several_changes_go_in_the_order_that_bricklink_accepts(order_id: int, writer: Writer, store: Store) -> None:
+    """Planted: the refresh left out; the writes of a run not settled by it; the document not noted with them."""
+    before = store.order(order_id)
+    result = writer(
+        order_id,
+        status="shipped",
+        payment_status="Received",
+        tracking_no="TR1",
+        shipping=Decimal("7.25"),
+        remarks="Thanks & bye",
+        is_filed=True,
+    )
+
+    assert result.exit_code == 0
+    assert writer.sent() == [str(order_id), "payment_status", "status", str(order_id)]
+    now = store.order(order_id)
+    assert (now.status, now.payment.status, now.shipping.tracking_no) == ("SHIPPED", "Received", "TR1")
+    assert (now.costs.shipping, now.remarks, now.is_filed) == (Decimal("7.25"), "Thanks & bye", True)
+    assert [(kind, outcome) for kind, _, outcome in writer.rows()] == [
+        ("update", "done"), ("payment_status", "done"), ("status", "done"), ("update", "done"),
+    ]  # fmt: skip
+    # One call to read the order, four to write, one to refresh it.
+    assert result.api_calls == 6
+    assert (result.orders_updated, result.errors) == (1, [])
+    stored = writer.select(
+        "SELECT platform_status, tracking_number, shipping, remarks, is_filed FROM sales.orders "
+        "WHERE platform_order_id = :order_id",
+        order_id=str(order_id),
+    )
+    assert stored == [("SHIPPED", "TR1", Decimal("7.25"), "Thanks & bye", True)]
+    assert writer.history(order_id) == [
+        (before.status, before.payment.status, False),
+        ("SHIPPED", "Received", True),
+    ]
+
+
+def test_the_history_tells_our_change_from_that_of_others(order_id: int, writer: Writer, store: Store) -> None:
+    """Planted: the order not loaded before the write, so that the change of others is in the same row as ours."""
+    store.pay(order_id)
+    assert writer(order_id, status="PACKED").success
+    store.set_status(order_id, "SHIPPED")
+    assert writer(order_id, remarks="x").success
+    assert writer.history(order_id) == [
+        ("PENDING", "None", False),
+        ("PAID", "Received", False),
+        ("PACKED", "Received", True),
+        ("SHIPPED", "Received", False),
+    ]
+
+
+def test_what_is_as_asked_already_is_not_sent(order_id: int, writer: Writer) -> None:
+    result = writer(order_id, status="PENDING", payment_status="None", is_filed=False)
+    assert (result.exit_code, result.api_calls, result.writes) == (0, 1, [])
+    assert set(result.already) == {"status", "payment_status", "is_filed"}
+    assert writer.sent() == []
+
+
+def test_costs_of_a_paid_order_are_refused(order_id: int, writer: Writer, store: Store) -> None:
+    """The warehouse still knows it as not paid: what counts is the order as BrickLink has it now."""
+    store.pay(order_id)
+    result = writer(order_id, shipping=Decimal("9"), tracking_no="TR1")
+    assert (result.exit_code, writer.sent(), writer.rows()) == (3, [], [])
+    assert result.errors[0]["order_id"] == str(order_id)
+    assert "paid" in result.errors[0]["error"]
+
+
+def test_a_refusal_of_bricklink_ends_the_run(
+    order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """Planted: the rest sent all the same; the refused write left unsettled."""
+    store.cancel(order_id)
+    result = writer(order_id, status="PACKED", is_filed=True)
+    assert result.exit_code == 3
+    assert "NOT_IN_UPDATABLE_STATUS" in result.errors[0]["error"]
+    assert "nothing was sent of: the update" in result.errors[0]["error"]
+    assert writer.sent() == ["status"]
+    assert writer.rows() == [("status", "refused", "refused")]
+    assert not store.order(order_id).is_filed
+
+
+def test_costs_ignored_because_the_order_was_paid_meanwhile(
+    order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """The race between plan and request: BrickLink says that all is well. Planted: accepted taken for done."""
+
+    def pay(request: RecordedRequest) -> None:
+        if request.method == "PUT":
+            store.pay(order_id)
+
+    server.on_request = pay
+    result = writer(order_id, shipping=Decimal("9"))
+    assert result.exit_code == 3
+    assert "ignored" in result.errors[0]["error"]
+    assert writer.rows() == [("update", "accepted", "not_done")]
+
+
+def test_an_unknown_order(synced: Sync, writer: Writer) -> None:
+    result = writer(99, remarks="x")
+    assert (result.exit_code, writer.sent()) == (3, [])
+    assert "lists no such sale" in result.errors[0]["error"]
+
+
+def test_nothing_is_written_if_the_calls_are_not_enough_for_all(
+    order_id: int, clock: Clock, make_settings: MakeSettings, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """Planted: the number of requests not counted; the row noted before the budget is asked."""
+    with session_at(make_settings(), clock) as session:
+        used = session.usage().used
+    for left, exit_code in ((0, 4), (3, 4), (4, 0)):
+        writer = Writer(make_settings(bl_daily_call_limit=used + left, bl_call_reserve=0), clock, server, warehouse)
+        before = len(writer.rows())
+        result = writer(order_id, status="PACKED", remarks="x")
+        assert result.exit_code == exit_code, left
+        assert len(writer.rows()) - before == (2 if exit_code == 0 else 0)
+        if exit_code:
+            assert (result.stop_reason, writer.sent()) == (StopReason.BUDGET, [])
+        used += result.api_calls
+
+
+def test_refused_credentials_stop_the_run(order_id: int, writer: Writer, server: SandboxServer) -> None:
+    server.faults.on("/status$", "unauthorized")
+    result = writer(order_id, status="PACKED", is_filed=True)
+    assert (result.exit_code, writer.rows()) == (5, [("status", "refused", "not_done")])
+
+
+def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store: Store, clock: Clock) -> None:
+    """Planted: what this run has read compared with itself; a later answer taken; no answer taken for good."""
+    known = clock.now
+    clock.advance(minutes=5)
+    assert writer(order_id, remarks="first", unchanged_since=known).success
+    written = clock.now
+    clock.advance(minutes=5)
+    store.edit_tracking(order_id, "of another")
+    for since, changed in ((known, "remarks, shipping"), (written, "shipping")):
+        result = writer(order_id, remarks="second", unchanged_since=since)
+        assert result.exit_code == 3
+        assert f"UTC: {changed}. Nothing was sent" in result.errors[0]["error"]
+    too_early = writer(order_id, remarks="second", unchanged_since=known - timedelta(days=1))
+    assert "has no order" in too_early.errors[0]["error"]
+    assert len(writer.sent()) == 1
+    assert writer(order_id, remarks="second", unchanged_since=clock.now).success
+
+
+def test_the_preview_reads_the_order_and_sends_and_stores_nothing(
+    order_id: int, open_test_session: OpenSession, writer: Writer
+) -> None:
+    session = open_test_session()
+    asked = WriteOrder(str(order_id), {"remarks": "x", "status": "PACKED"})
+    preview = preview_write(session, asked)
+    assert [request.kind for request in preview.plan.requests] == ["update", "status"]
+    assert preview.calls == 4
+    assert [request.method for request in writer.server.requests] == ["GET"]
+    assert writer.rows() == []
+    assert session.lock.taken is False
+
+
+def test_what_is_stored_of_a_write_is_never_changed(order_id: int, writer: Writer, warehouse: Warehouse) -> None:
+    """Planted: no trigger."""
+    assert writer(order_id, remarks="x").success
+    for statement in (
+        "UPDATE sync.writes SET asked = '{}'",
+        "UPDATE sync.writes SET outcome = 'not_done'",
+        "UPDATE sync.writes SET settled_at = NULL",
+        "DELETE FROM sync.writes",
+        "TRUNCATE sync.writes",
+    ):
+        with pytest.raises(DBAPIError) as caught, warehouse.engine.begin() as connection:
+            connection.execute(text(statement))
+        assert isinstance(caught.value.orig, psycopg.errors.RaiseException)
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sync.writes SET store = 'other'"))
+
+
+def test_a_write_waits_for_a_sync_as_a_sync_does(order_id: int, open_test_session: OpenSession) -> None:
+    """The terminal refuses instead: it tries the lock first."""
+    first, second = open_test_session(), open_test_session()
+    assert first.lock.try_acquire()
+    assert not second.lock.try_acquire()
+    first.close()
+    assert write(second, order_id, remarks="x").success
