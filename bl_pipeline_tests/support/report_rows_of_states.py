@@ -100,6 +100,7 @@ class StateReports(Accounts):
                     "valid_from_is": "exact" if state.exact else "observed",
                     "not_before": state.not_before,
                     "observed_at": seen.at,
+                    "is_ours": False,
                 }
             )
         return rows
