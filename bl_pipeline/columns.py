@@ -24,6 +24,19 @@ class AnswerKind(StrEnum):
     FEEDBACK = "feedback"
 
 
+class OrderGroup(StrEnum):
+    """The normalised statuses, the values of sales.orders.status: groups of BrickLink's."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    ON_HOLD = "on_hold"
+    PROBLEM = "problem"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
 class Kind(Enum):
     """What a column contains; the value says in which unit or form."""
 
@@ -207,3 +220,6 @@ TABLES: Mapping[AnswerKind, SalesTable] = {
 
 PARTS: tuple[AnswerKind, ...] = tuple(kind for kind in TABLES if kind is not AnswerKind.ORDER)
 """The kinds that are parts of an order."""
+
+OPTIONAL_PARTS = frozenset({AnswerKind.MESSAGES, AnswerKind.FEEDBACK})
+"""Those that are fetched only if the settings or a request name them: nothing shows that they have changed."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from bl_pipeline.columns import AnswerKind
+from bl_pipeline.columns import AnswerKind, OrderGroup
 
 
 class Reason(StrEnum):
@@ -27,19 +27,6 @@ class Reason(StrEnum):
     FULL_SYNC = "full_sync"
     RECHECK = "recheck"
     OPTIONAL_PARTS = "optional_parts"
-
-
-class OrderGroup(StrEnum):
-    """The normalised statuses: groups of BrickLink's."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    SHIPPED = "shipped"
-    COMPLETED = "completed"
-    ON_HOLD = "on_hold"
-    PROBLEM = "problem"
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"
 
 
 class Outcome(StrEnum):

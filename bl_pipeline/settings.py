@@ -17,9 +17,9 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bl_pipeline.columns import AnswerKind
+from bl_pipeline.columns import AnswerKind, OrderGroup
 from bl_pipeline.guard import host_name
-from bl_pipeline.records import Budget, Credentials, OptionalPart, OrderGroup
+from bl_pipeline.records import Budget, Credentials, OptionalPart
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

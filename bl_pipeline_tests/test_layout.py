@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard": set(),
     "columns": set(),
     "records": {"columns"},
-    "settings": {"guard", "records"},
+    "settings": {"guard", "records", "columns"},
     "home": {"settings"},
     "sandbox": {"guard"},
     "bricklink": {"records", "settings"},

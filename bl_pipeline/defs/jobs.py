@@ -8,7 +8,7 @@ from pydantic import Field
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
-from bl_pipeline.defs.sync_graph import ASSETS, RequestConfig, op_config, sync_graph
+from bl_pipeline.defs.sync_graph import ASSETS, PART_ASSETS, RequestConfig, op_config, sync_graph
 from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER
 from bl_pipeline.settings import NO_CREDENTIALS, load_settings
 from bl_pipeline.warehouse import tables
@@ -47,6 +47,9 @@ class RefreshConfig(dg.Config):
     """Which orders to fetch again."""
 
     order_ids: list[str] = Field(description='The orders to fetch again, such as ["15646315"].')
+    include_items: bool = Field(default=True, description="Fetch the items of the orders again too.")
+    messages: bool = Field(default=False, description="Fetch the messages about the orders too, a call for each.")
+    feedback: bool = Field(default=False, description="Fetch the feedback about the orders too, a call for each.")
 
 
 @dg.config_mapping
@@ -61,7 +64,7 @@ def full_sync_config(config: FullSyncConfig) -> dict[str, Any]:
 
 @dg.config_mapping
 def refresh_config(config: RefreshConfig) -> dict[str, Any]:
-    return op_config(RequestConfig(order_ids=config.order_ids))
+    return op_config(RequestConfig(**config.model_dump()))
 
 
 # With a schema of its own: Dagster warns of a Config class without fields.
@@ -75,12 +78,14 @@ _DESCRIPTIONS = {
     "order_changes": "Which orders each run fetches, and why: sync.run_orders.",
     "orders": "Every sale, one row an order: sales.orders. Its metadata is the report of the sync.",
     "order_items": "Every line of every sale: sales.order_items.",
+    "order_messages": "Messages about sales, if BL_MESSAGES asks for them: sales.order_messages.",
+    "order_feedback": "Feedback about sales, if BL_FEEDBACK asks for it: sales.order_feedback.",
 }
 _TABLES = {
     "order_summaries": tables.order_state,
     "order_changes": tables.run_orders,
     "orders": tables.orders,
-    "order_items": tables.order_items,
+    **{name: tables.parts[kind] for name, kind in PART_ASSETS.items()},
 }
 _key = dg.AssetKey
 
@@ -92,8 +97,7 @@ sales = dg.AssetsDefinition.from_graph(
     internal_asset_deps={
         "order_summaries": set(),
         "order_changes": {_key("order_summaries")},
-        "orders": {_key("order_changes")},
-        "order_items": {_key("order_changes")},
+        **{name: {_key("order_changes")} for name in ("orders", *PART_ASSETS)},
     },
     group_name="sales",
     descriptions_by_output_name=_DESCRIPTIONS,

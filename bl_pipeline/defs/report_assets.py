@@ -10,6 +10,7 @@ import dagster as dg
 
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
+from bl_pipeline.defs.sync_graph import PART_ASSETS
 from bl_pipeline.reports.files import SCHEMA, Report, read_reports
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PREVIEW_ROWS = 12
 
 _ASSETS = {
     ("sales", "orders"): "orders",
-    ("sales", "order_items"): "order_items",
+    **{("sales", name): name for name in PART_ASSETS},
     ("sales", "order_status_history"): "orders",
     ("sync", "order_state"): "order_summaries",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.columns import OPTIONAL_PARTS, PARTS, TABLES, AnswerKind
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     # What a run needs is imported when it runs: the definitions are loaded by every process of Dagster.
     from bl_pipeline.sync.session import SyncSession
 
-ASSETS = ("order_summaries", "order_changes", "orders", "order_items")
+PART_ASSETS = {TABLES[kind].name: kind for kind in PARTS}
+ASSETS = ("order_summaries", "order_changes", "orders", *PART_ASSETS)
 API_POOL = "bricklink_api"
 
 
@@ -31,6 +33,8 @@ class RequestConfig(dg.Config):
     include_items: bool = True
     order_ids: list[str] | None = None
     only_failed: bool = False
+    messages: bool = False
+    feedback: bool = False
 
     def request(self, context: dg.OpExecutionContext) -> SyncRequest:
         """The request; a partitioned run is about the orders of its month."""
@@ -48,6 +52,7 @@ class RequestConfig(dg.Config):
             order_ids=order_ids,
             only_failed=self.only_failed,
             dates=dates,
+            also=frozenset(kind for kind in OPTIONAL_PARTS if getattr(self, kind)),
         )
 
 
@@ -182,7 +187,14 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig, sync: Sy
 
 @dg.op(
     ins={"fetched": dg.In(dg.Nothing)},
-    out={"orders": dg.Out(dg.Nothing), "order_items": dg.Out(dg.Nothing)},
+    out={
+        "orders": dg.Out(dg.Nothing),
+        **{
+            # An asset that no run asks for is not materialized: it would look as if it were up to date.
+            name: dg.Out(dg.Nothing, is_required=kind not in OPTIONAL_PARTS)
+            for name, kind in PART_ASSETS.items()
+        },
+    },
     description="Notes the end of the run and reports its SyncResult.",
 )
 @explained
@@ -193,8 +205,11 @@ def finish_sync(
 
     _join(context, config, sync.session, planned=True)
     report = _end(context, sync.session)
-    orders, items = sync.session.count_rows()
-    reports = {"orders": {**report, "dagster/row_count": orders}, "order_items": {"dagster/row_count": items}}
+    asked = config.request(context).also | {part.kind for part in sync.session.store.optional_parts}
+    names = {name: kind for name, kind in PART_ASSETS.items() if kind in asked or kind not in OPTIONAL_PARTS}
+    orders, *counts = sync.session.count_rows([AnswerKind.ORDER, *names.values()])
+    reports = {"orders": {**report, "dagster/row_count": orders}}
+    reports |= {name: {"dagster/row_count": count} for name, count in zip(names, counts, strict=True)}
     for name, values in reports.items():
         if context.has_assets_def:
             yield dg.Output(None, name, metadata=values)
@@ -221,13 +236,9 @@ def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.Grap
     def graph() -> dict[str, Any]:
         summaries = list_orders()
         changes, batches = plan_changes(summaries)
-        orders, items = finish_sync(batches.map(fetch_orders).collect())
-        return {
-            "order_summaries": summaries,
-            "order_changes": changes,
-            "orders": orders,
-            "order_items": items,
-        }
+        orders, *parts = finish_sync(batches.map(fetch_orders).collect())
+        made = {"order_summaries": summaries, "order_changes": changes, "orders": orders}
+        return made | dict(zip(PART_ASSETS, parts, strict=True))
 
     return graph
 

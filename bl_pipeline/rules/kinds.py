@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bl_pipeline.bricklink import Order, OrderError, OrderFeedback, OrderItem, OrderMessage, PartLine, read_part
-from bl_pipeline.columns import PARTS, AnswerKind
+from bl_pipeline.columns import OPTIONAL_PARTS, PARTS, AnswerKind
 from bl_pipeline.records import NEVER_FETCHED, OrderState, PartState, SyncRequest
 from bl_pipeline.rules.normalise import PartRows, order_fingerprint, part_rows, total_price
 from bl_pipeline.rules.statuses import PURGED
@@ -40,15 +40,13 @@ class PartKind:
 
     `line` is the resource of each of its lines, `lines` what messages call them. `computed` has the columns without a
     source, by name. `pieces` is how many the order counts: an answer without any is wrong if that is more than 0, and
-    one without data is right if it is 0; None if the order does not say. A part is fetched if it is due, or, if it is
-    `on_purpose`, only if the request names it.
+    one without data is right if it is 0; None if the order does not say.
     """
 
     line: type[PartLine]
     lines: str
     computed: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     pieces: Callable[[Order], int | None] = lambda _order: 0
-    on_purpose: bool = False
 
 
 KINDS: Mapping[AnswerKind, PartKind] = {
@@ -58,11 +56,11 @@ KINDS: Mapping[AnswerKind, PartKind] = {
         computed={"total_price": total_price},
         pieces=lambda order: order.total_count,
     ),
-    AnswerKind.MESSAGES: PartKind(line=OrderMessage, lines="messages", on_purpose=True),
-    AnswerKind.FEEDBACK: PartKind(line=OrderFeedback, lines="ratings", on_purpose=True),
+    AnswerKind.MESSAGES: PartKind(line=OrderMessage, lines="messages"),
+    AnswerKind.FEEDBACK: PartKind(line=OrderFeedback, lines="ratings"),
 }
 
-_BY_DEFAULT = frozenset(kind for kind in PARTS if not KINDS[kind].on_purpose)
+_BY_DEFAULT = frozenset(PARTS) - OPTIONAL_PARTS
 _WITHOUT_ITEMS = _BY_DEFAULT - {AnswerKind.ITEMS}
 
 

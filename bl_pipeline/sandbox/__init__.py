@@ -9,6 +9,7 @@ Written from the API's description, independent of the client that it tests.
 
 from bl_pipeline.sandbox.api import BASE_PATH
 from bl_pipeline.sandbox.catalogue import CATALOGUE, COLORS, NO_COLOR, CatalogueItem, Color
+from bl_pipeline.sandbox.conversation import Feedback, Message
 from bl_pipeline.sandbox.faults import PASSING, WRONG_TYPES, Fault, Faults
 from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.oauth import Credentials
@@ -36,7 +37,9 @@ __all__ = [
     "Credentials",
     "Fault",
     "Faults",
+    "Feedback",
     "Lot",
+    "Message",
     "NotPossibleError",
     "Payment",
     "RecordedRequest",

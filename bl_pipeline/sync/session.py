@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy
+from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError, Store
@@ -188,10 +189,10 @@ class SyncSession:
             stopped = runs.read_stop(connection, self.run_id)
         return stopped is not None and stopped.reason is not StopReason.BUDGET
 
-    def count_rows(self) -> tuple[int, int]:
-        """Rows of sales.orders and of sales.order_items."""
+    def count_rows(self, kinds: Sequence[AnswerKind]) -> tuple[int, ...]:
+        """Rows of the tables of `sales` that these kinds of answers become."""
         with self.warehouse.engine.connect() as connection:
-            return count_rows(connection, self.warehouse)
+            return count_rows(connection, self.warehouse, kinds)
 
     @contextmanager
     def step(self) -> Iterator[None]:

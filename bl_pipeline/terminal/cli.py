@@ -18,6 +18,7 @@ from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.conversation import feedback, messages
 from bl_pipeline.terminal.encoding import never_fail
 from bl_pipeline.terminal.failures import explain_all, explained
 from bl_pipeline.terminal.orders import orders
@@ -190,7 +191,9 @@ def plan(
         print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
 
 
-for command in (cancel, status, orders, order, report, errors, backup, restore, rename_store, upgrade_postgres):
+for command in (
+    cancel, status, orders, order, messages, feedback, report, errors, backup, restore, rename_store, upgrade_postgres,
+):  # fmt: skip
     app.command()(explained()(command))
 
 

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.columns import TABLES, AnswerKind, Kind
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 
-def count_rows(connection: Connection, warehouse: Warehouse) -> tuple[int, int]:
-    """Rows of sales.orders and of sales.order_items."""
-    row = connection.execute(
+@dataclass(frozen=True, slots=True)
+class PartOfOrder:
+    """What is stored of one part of an order; `fetched_at` is None if it was never fetched."""
+
+    fetched_at: datetime | None
+    rows: list[dict[str, Any]]
+
+
+def count_rows(
+    connection: Connection,
+    warehouse: Warehouse,
+    kinds: Sequence[AnswerKind] = (AnswerKind.ORDER, AnswerKind.ITEMS),
+) -> tuple[int, ...]:
+    """Rows of the tables of `sales` that these kinds of answers become."""
+    counts = (f"(SELECT count(*) FROM sales.{TABLES[kind].name} WHERE store = :store)" for kind in kinds)
+    return tuple(connection.execute(text(f"SELECT {', '.join(counts)}"), {"store": warehouse.store}).one())
+
+
+def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind: AnswerKind) -> PartOfOrder | None:
+    """One part of an order, by the columns of its table, in their order; None if the order is not in the warehouse."""
+    values = {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
+    where = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
+    state = connection.execute(
         text(
-            """
-            SELECT (SELECT count(*) FROM sales.orders WHERE store = :store),
-                   (SELECT count(*) FROM sales.order_items WHERE store = :store)
-            """
+            f"SELECT {kind}_fetched_at FROM sales.orders LEFT JOIN sync.order_state "
+            f"USING (store, platform, platform_order_id) {where}"
         ),
-        {"store": warehouse.store},
-    ).one()
-    return row[0], row[1]
+        values,
+    ).one_or_none()
+    if state is None:
+        return None
+    table = TABLES[kind]
+    names = [column.name for column in table.columns if column.name != "platform_order_id"]
+    numbers = [column.name for column in table.columns if column.kind is Kind.NUMBER]
+    rows = connection.execute(
+        text(f"SELECT {', '.join(names)} FROM sales.{table.name} {where} ORDER BY {', '.join(numbers)}"), values
+    )
+    return PartOfOrder(state[0], [dict(row) for row in rows.mappings()])
 
 
 def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:

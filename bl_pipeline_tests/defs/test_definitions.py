@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 REPOSITORY = defs.get_repository_def()
-ASSETS = {"order_changes", "order_items", "order_summaries", "orders"}
+ASSETS = {"order_changes", "order_feedback", "order_items", "order_messages", "order_summaries", "orders"}
 CHECKS = {
     "order_items:items_are_stored",
     "order_items:items_match_counts",

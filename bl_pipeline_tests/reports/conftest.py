@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import SyncResult
+from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
@@ -63,15 +65,23 @@ def kept(postgres: Postgres) -> Iterator[Kept]:
         for store in days_of():
             with SandboxServer(store, timestamp_lifetime=10**9) as server:
                 settings = _settings(url, **{key.lower(): value for key, value in server.environment().items()})
-                result = Sync(settings, Clock(store.now))()
-                assert result.success, result
+                sync = Sync(settings, Clock(store.now))
+                for result in (sync(), _ask_for_feedback(sync, store)):
+                    assert result.success, result
 
     postgres.make_template(name, TEMPLATE, fill)
     books = Books()
     for store in days_of():
         books.look(store.sales, store.now)
+        books.feedback = [each for order in store.sales.values() for each in store.conversations.feedback(order)]
     with postgres.database(name) as url, open_warehouse(_settings(url)) as warehouse:
         yield Kept(books, warehouse)
+
+
+def _ask_for_feedback(sync: Sync, store: Store) -> SyncResult:
+    """Of all orders at this moment: a sync asks for it at moments of its own."""
+    order_ids = [str(order_id) for order_id in store.sales]
+    return sync("refresh_order", order_ids=order_ids, include_items=False, also=frozenset({AnswerKind.FEEDBACK}))
 
 
 def _settings(url: str, **fields: str) -> Any:

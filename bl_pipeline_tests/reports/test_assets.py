@@ -48,7 +48,7 @@ def test_every_report_comes_after_the_orders_by_itself() -> None:
         return above | {key for other in above & SPECS.keys() for key in after(other)}
 
     for name, spec in SPECS.items():
-        assert "orders" in after(name), name
+        assert after(name) & {"orders", "order_feedback"}, name
         assert spec.automation_condition == dg.AutomationCondition.eager()
     assert "order_items" in after("revenue_by_color")
 
@@ -56,12 +56,12 @@ def test_every_report_comes_after_the_orders_by_itself() -> None:
 def test_a_sync_makes_the_reports_due() -> None:
     reports = dg.AssetSelection.groups("reports")
     with dg.DagsterInstance.ephemeral() as instance:
-        for key in ("order_summaries", "order_changes", "orders", "order_items"):
+        for key in ("order_summaries", "order_changes", "orders", "order_items", "order_feedback"):
             instance.report_runless_asset_event(dg.AssetMaterialization(key))
         for name in SPECS:
             instance.report_runless_asset_event(dg.AssetMaterialization(name))
         quiet = dg.evaluate_automation_conditions(defs, instance, asset_selection=reports)
-        for key in ("orders", "order_items"):
+        for key in ("orders", "order_items", "order_feedback"):
             instance.report_runless_asset_event(dg.AssetMaterialization(key))
         due = dg.evaluate_automation_conditions(defs, instance, asset_selection=reports, cursor=quiet.cursor)
         assert quiet.total_requested == 0

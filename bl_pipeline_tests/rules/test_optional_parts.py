@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import Fetch, OptionalPart, OrderGroup, OrderState, PartState, Reason, SyncRequest
+from bl_pipeline.columns import AnswerKind, OrderGroup
+from bl_pipeline.records import Fetch, OptionalPart, OrderState, PartState, Reason, SyncRequest
 from bl_pipeline.rules.changes import plan
 from bl_pipeline.rules.optional_parts import optional_fetches
 from bl_pipeline.rules.statuses import STATUSES, UNKNOWN

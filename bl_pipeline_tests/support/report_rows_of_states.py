@@ -73,6 +73,23 @@ class StateReports(Accounts):
         keys = ("store", "month", "status", "platform_status", "currency")
         return add_up(rows, keys, ("paid_orders", "total", "revenue_lost", "paid_revenue_lost"))
 
+    def feedback_by_month(self) -> list[Row]:
+        """How seller and buyers are rated."""
+        rows: list[Row] = [
+            {
+                "store": "main",
+                "month": self._month(each.date_rated),
+                "rating_of": "seller" if each.rating_of_bs == "S" else "buyer",
+                "rating": ("praise", "neutral", "complaint")[each.rating],
+                "replied": each.reply is not None,
+            }
+            for each in self.books.feedback
+        ]
+        return [
+            {**key, "ratings": len(members), "replies": sum(bool(row["replied"]) for row in members)}
+            for key, members in group(rows, ("store", "month", "rating_of", "rating"))
+        ]
+
     def status_history(self) -> list[Row]:
         """Every state of every order."""
         rows: list[Row] = []

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from bl_pipeline.sandbox import Lot, SandboxOrder, Store, move_on
+from bl_pipeline.sandbox import Feedback, Lot, SandboxOrder, Store, move_on
 from bl_pipeline_tests.support.sales_rows import STATUS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -203,6 +203,8 @@ class Books:
 
     history: dict[int, list[Seen]] = field(default_factory=dict)
     lots: dict[int, tuple[Lot, ...]] = field(default_factory=dict)
+    feedback: list[Feedback] = field(default_factory=list)
+    """As of the last look."""
 
     def look(self, sales: Mapping[int, SandboxOrder], now: datetime) -> None:
         """Note how the sales are now."""

@@ -30,6 +30,8 @@ READING = [
     ["orders"],
     ["orders", "--search", "x", "--json"],
     ["order", "ID"],
+    ["messages", "ID"],
+    ["feedback", "ID", "--json"],
     ["errors"],
     ["report"],
     ["report", "revenue_by_month"],
@@ -91,7 +93,9 @@ def test_an_empty_database(bl: Bl, empty_database_url: str, isolated: pytest.Mon
     for arguments in READING:
         words = ["15646315" if word == "ID" else word for word in arguments]
         # Without tables there is neither an order nor a report; the list of the reports comes from the files.
-        ended = int(arguments[0] == "order" or (arguments[0] == "report" and len(arguments) > 1))
+        ended = int(
+            arguments[0] in ("order", "messages", "feedback") or (arguments[0] == "report" and len(arguments) > 1)
+        )
         result = expect(bl(*words), ended)
         assert dump() == before, arguments
         if arguments[0] == "report" and ended:

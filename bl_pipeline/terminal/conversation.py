@@ -1,0 +1,101 @@
+"""`bl messages` and `bl feedback`: what buyer and seller wrote about an order. --fetch asks BrickLink first."""
+
+# ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import ExitCode
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in
+from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.terminal.reading import Json, order_number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Number = Annotated[
+    str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
+]
+FetchFirst = Annotated[bool, typer.Option("--fetch", help="Ask BrickLink first: two calls.")]
+
+_RATINGS = {0: "praise", 1: "neutral", 2: "complaint"}
+_RATED = {"S": "the seller", "B": "the buyer"}
+
+
+def messages(number: Number, fetch: FetchFirst = False, as_json: Json = False) -> None:
+    """The messages about an order that the warehouse has."""
+    _show_part(AnswerKind.MESSAGES, number, fetch=fetch, as_json=as_json)
+
+
+def feedback(number: Number, fetch: FetchFirst = False, as_json: Json = False) -> None:
+    """The feedback about an order that the warehouse has."""
+    _show_part(AnswerKind.FEEDBACK, number, fetch=fetch, as_json=as_json)
+
+
+def _show_part(kind: AnswerKind, number: str, *, fetch: bool, as_json: bool) -> None:
+    settings = load_settings()
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
+    from bl_pipeline.warehouse.sales import PartOfOrder, read_part
+
+    if fetch:
+        _fetch(settings, kind, number)
+    found: PartOfOrder | None = None
+    with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        show_times_in(warehouse.timezone)
+        found = read_part(connection, warehouse, number, kind)
+    if found is None:
+        raise Refused(
+            f"There is no order {number} in the warehouse of store {settings.bl_store}.\n"
+            f"Fetch it with: bl refresh {number}, or all that is new with: bl sync",
+            ExitCode.OTHER,
+        )
+    if as_json:
+        print_json({"platform_order_id": number, "fetched_at": found.fetched_at, kind: found.rows})
+    elif found.rows:
+        show(_view(kind, found.rows))
+    elif found.fetched_at:
+        show(f"Order {number} had no {kind} when BrickLink was asked: {moment(found.fetched_at)}.")
+    else:
+        show(f"Nobody has asked BrickLink for the {kind} of order {number}. Ask with: bl {kind} {number} --fetch")
+
+
+def _fetch(settings: Settings, kind: AnswerKind, number: str) -> None:
+    """Fetch the order with this part of it. Raises Refused if that could not be done, with the run's exit code."""
+    from bl_pipeline.terminal.progress import SyncProgress
+    from bl_pipeline.terminal.running import run_job
+
+    config = {"order_ids": [number], "include_items": False, str(kind): True}
+    with SyncProgress("Asking BrickLink") as progress:
+        result = run_job(settings, "refresh_order", config, progress)
+    if result.exit_code != ExitCode.DONE:
+        errors = [error["error"] for error in result.errors]
+        raise Refused("\n".join(filter(None, [result.message, *errors])), result.exit_code)
+
+
+def _view(kind: AnswerKind, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Each message or rating with a heading, its text as it was written, without control characters."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[RenderableType] = []
+    for row in rows:
+        if kind is AnswerKind.MESSAGES:
+            what, texts = clean(row["subject"]) or "no subject", [row["body"]]
+        else:
+            rated = _RATED.get(row["rating_of"], "")
+            what = " of ".join(filter(None, [_RATINGS.get(row["rating"], str(row["rating"])), rated]))
+            texts = [row["comment"], row["reply"] and f"Reply: {row['reply']}"]
+        when = moment(row["sent_at"] if kind is AnswerKind.MESSAGES else row["rated_at"])
+        people = f"{clean(row['sender'])} to {clean(row['recipient'])}"
+        lines.append(Text(", ".join(filter(None, [when, people, what])), style="bold"))
+        for text in filter(None, texts):
+            lines.extend(Padding(Text(clean(line)), (0, 0, 0, 2)) for line in text.splitlines())
+    return Group(*lines)
