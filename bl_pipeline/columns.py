@@ -113,6 +113,7 @@ ORDERS = (
     Column("disp_etc2", Kind.MONEY, "etc2 as the buyer saw it, in disp_currency", "disp_cost.etc2"),
     Column("disp_credit", Kind.MONEY, "credit as the buyer saw it, in disp_currency", "disp_cost.credit"),
     Column("disp_coupon", Kind.MONEY, "coupon as the buyer saw it, in disp_currency", "disp_cost.coupon"),
+    Column("disp_vat_rate", Kind.RATE, "VAT rate in per cent, as the buyer saw it", "disp_cost.vat_rate"),
     Column("disp_vat_amount", Kind.MONEY, "vat_amount as the buyer saw it, in disp_currency", "disp_cost.vat_amount"),
     Column("shipping_method_id", Kind.COUNT, "BrickLink's id of the shipping method", "shipping.method_id"),
     Column("shipping_method", Kind.HTML, "Name of the shipping method", "shipping.method"),

@@ -150,7 +150,7 @@ def test_damage_is_repaired(eventful: Warehouse, settings: Settings, clock: Cloc
     """Planted: rows merged rather than made again, so that a wrong row too many stays."""
     before = sales(eventful)
     with eventful.engine.begin() as connection:
-        connection.execute(text("UPDATE sales.orders SET total = total + 1, buyer_name = NULL"))
+        connection.execute(text("UPDATE sales.orders SET total = total + 1, buyer_name = NULL, disp_vat_rate = NULL"))
         connection.execute(text("DELETE FROM sales.order_items WHERE line_number = 1"))
         connection.execute(text("DELETE FROM sales.order_status_history WHERE total > 20"))
         connection.execute(

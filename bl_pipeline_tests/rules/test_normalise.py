@@ -74,6 +74,7 @@ def test_order() -> None:
         "disp_total": Decimal("7.5600"), "disp_final_total": Decimal("7.5600"),
         "disp_insurance": Decimal("1.0200"), "disp_etc1": Decimal("0.4250"), "disp_etc2": Decimal("0.0255"),
         "disp_credit": Decimal("0.1700"), "disp_coupon": Decimal("0.0850"), "disp_vat_amount": Decimal("1.2604"),
+        "disp_vat_rate": Decimal("20.00"),
         "shipping_method_id": 116999, "shipping_method": "Letter (tracked)",
         "tracking_number": None, "tracking_url": None, "shipped_at": None, "country_code": "GB",
         "total_count": 5, "unique_count": 3, "total_weight": Decimal("7.31"),

@@ -111,6 +111,7 @@ def order_row(order: SandboxOrder, *, first_order_date: Any = None, status: str 
         "disp_etc2": shown(order, costs.etc2),
         "disp_credit": shown(order, costs.credit),
         "disp_coupon": shown(order, costs.coupon),
+        "disp_vat_rate": costs.vat_rate,
         "disp_vat_amount": shown(order, order.vat_amount),
         "shipping_method_id": shipping.method_id,
         "shipping_method": plain(shipping.method),
