@@ -30,6 +30,7 @@ def test_defaults() -> None:
         "bricklink_token_secret": None, "bricklink_api_url": "https://api.bricklink.com/api/store/v1",
         "bl_store": "main", "bl_timezone": "UTC", "bl_database_url": None, "bl_postgres_bin": None,
         "bl_notify_urls": None, "bl_daily_call_limit": 5000, "bl_call_reserve": 250, "bl_rechecks_per_day": 240,
+        "bl_messages": "", "bl_messages_days": 60, "bl_feedback": "", "bl_feedback_days": 180,
         "bl_max_parallel_requests": 4, "bl_request_timeout": 90, "bl_ui_hosts": "",
     }  # fmt: skip
     assert settings.postgres_url is None

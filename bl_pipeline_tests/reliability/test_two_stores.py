@@ -23,6 +23,7 @@ from sqlalchemy import Connection, text
 
 import bl_pipeline.reports
 import bl_pipeline.warehouse
+from bl_pipeline.columns import OPTIONAL_PARTS
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
 from bl_pipeline.reports.questions import QuestionError
@@ -30,7 +31,19 @@ from bl_pipeline.sandbox import Fault
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.sync.status import read_status, standing_after_runs
-from bl_pipeline.warehouse import cancellation, checks, full_syncs, orders_list, run_orders, runs, sales, state, trends
+from bl_pipeline.sync.writing import WriteOrder, run_write
+from bl_pipeline.warehouse import (
+    cancellation,
+    checks,
+    full_syncs,
+    orders_list,
+    run_orders,
+    runs,
+    sales,
+    state,
+    trends,
+    writes,
+)
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.tables import metadata
@@ -43,6 +56,7 @@ NEVER_BY_STORE = {
     "landing.documents": {"document_id"},
     "sync.api_calls": {"call_id"},
     "sync.full_syncs": {"full_sync_id"},
+    "sync.writes": {"write_id"},
 }
 BY_STORE = [table for table in metadata.sorted_tables if "store" in table.columns]
 FAULTS = (
@@ -69,6 +83,13 @@ FAULTS = (
     "force_messages, force_feedback, outcome) "
     "SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, true, true, 'failed' FROM sync.order_state "
     "WHERE store = 'other'",
+    "INSERT INTO sync.writes (store, platform, platform_order_id, run_id, requested_by, kind, asked, before, noted_at) "
+    "SELECT 'other', platform, platform_order_id, 'a write', 'planted', 'update', '{}', '{}', '2026-06-15 13:00Z' "
+    "FROM sync.order_state WHERE store = 'other'",
+    "INSERT INTO sales.order_messages (store, platform, platform_order_id, line_number, body) "
+    "SELECT 'other', platform, platform_order_id, 9, 'planted' FROM sync.order_state WHERE store = 'other'",
+    "INSERT INTO sales.order_feedback (store, platform, platform_order_id, line_number, rating) "
+    "SELECT 'other', platform, platform_order_id, 9, 2 FROM sync.order_state WHERE store = 'other'",
     "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true), "
     "('other', '2026-01-01', true)",
     "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
@@ -130,6 +151,17 @@ def everything_read(world: World) -> dict[str, Any]:
             "sums": (every.count, dict(every.totals), every.without_revenue),
             "refused": refused(connection, warehouse),
             "each": [sales.read_order(connection, warehouse, row["platform_order_id"]) for row in listed],
+            "parts": [
+                sales.read_part(connection, warehouse, row["platform_order_id"], kind)
+                for row in listed
+                for kind in OPTIONAL_PARTS
+            ],
+            "writes": [
+                (write.kind, write.asked, write.before, write.answer, write.outcome, write.after)
+                for row in listed
+                for write in writes.of_order(connection, warehouse, row["platform_order_id"])
+            ],
+            "unsettled": writes.unsettled(connection, warehouse),
             "rows": sales.count_rows(connection, warehouse),
             "checks": {
                 check: checks.find_offenders(connection, warehouse, check).order_ids
@@ -173,6 +205,11 @@ def drive(world: World) -> dict[str, Any]:
     world.server.faults.on(f"/orders/{open_ids[1]}$", Fault.WRONG_TYPE_MONEY)
     sync()
     sync(SyncRequest(order_ids=(str(open_ids[3]), str(open_ids[4]))))
+    sync(SyncRequest(order_ids=tuple(map(str, open_ids[5:7])), also=OPTIONAL_PARTS))
+    with session_on(world.warehouse, world.settings, world.clock) as session:
+        asked = WriteOrder(str(open_ids[4]), {"remarks": "ours"}, unchanged_since=world.clock.now)
+        written = run_write(session, asked, run_id="a write", job="update_order")
+        assert [write.outcome for write in written.writes] == ["done"]
     sync(SyncRequest(order_ids=("77",)))
     sync(SyncRequest(only_failed=True))
     store.put(replace(store.order(open_ids[5]), direction="out"))
