@@ -77,7 +77,7 @@ def feedback_about(order: SandboxOrder, seed: int) -> tuple[Feedback, ...]:
                 order.order_id * 2 + (of == "B"),
                 sender,
                 recipient,
-                order.date_status_changed + timedelta(hours=rng.randrange(1, 200)),
+                order.date_status_changed + timedelta(minutes=rng.randrange(1, 60)),
                 rating,
                 "S" if of == "S" else "B",
                 rng.choice(_COMMENTS[rating]),
