@@ -61,12 +61,16 @@ def test_every_option_is_in_the_readme_and_no_other(name: str) -> None:
     form = described_commands().get(name, "")
     parameters = COMMANDS[name].params
     options = {
-        # Of a switch with two sides the one that changes anything.
-        parameter.secondary_opts[0] if parameter.secondary_opts else parameter.opts[0]
+        option
         for parameter in parameters
         if not isinstance(parameter, TyperArgument)
+        # Of a switch with two sides the one that changes anything; both, if neither is what is done without it.
+        for option in (
+            *([] if parameter.secondary_opts and parameter.default is not None else parameter.opts[:1]),
+            *parameter.secondary_opts[:1],
+        )
     }
-    assert set(re.findall(r"--[a-z-]+", form)) | EVERY_COMMAND == options | EVERY_COMMAND
+    assert set(re.findall(r"--[a-z0-9-]+", form)) | EVERY_COMMAND == options | EVERY_COMMAND
     takes_arguments = any(isinstance(parameter, TyperArgument) for parameter in parameters)
     bare = re.sub(r"\[--[^\]]*\]", "", form).split()[1:]
     assert bool(bare) is takes_arguments

@@ -15,12 +15,16 @@ from bl_pipeline.bricklink import (
     BrickLinkClient,
     BrickLinkError,
     CredentialsRefused,
+    InvalidAnswer,
     Order,
+    OrderError,
     OrderStatus,
     PaymentStatus,
     RateLimited,
+    ServerError,
     ServiceDown,
     TransientError,
+    Unreachable,
     read_order,
 )
 from bl_pipeline.records import Stop, StopReason, SyncRequest, SyncResult
@@ -44,10 +48,13 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.settling import NAMES, describe, settle_write
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
-from bl_pipeline.warehouse import landing, state, writes
+from bl_pipeline.warehouse import landing, runs, state, writes
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls
 from bl_pipeline.warehouse.writes import ACCEPTED, LOST, NOT_SENT, REFUSED, Write
+
+_PASSING = frozenset(kind.__name__ for kind in (Unreachable, ServerError, InvalidAnswer))
+"""Faults of BrickLink and of the network, and not of the order that is to be read."""
 
 CALLS_TO_REFRESH = 1
 """After the last request the order is read once more."""
@@ -128,10 +135,14 @@ def _read(session: SyncSession, order_id: str) -> Order | None:
         return None
     fetch_batch(session, 1, include_items=False)
     document_id = _order_document_id(session, order_id)
-    if document_id in (None, known) or session.has_failed():
-        return None
     with session.warehouse.engine.connect() as connection:
-        return read_order(landing.read_document(connection, document_id).body)
+        if document_id not in (None, known):
+            return read_order(landing.read_document(connection, document_id).body)
+        failed = {order.order_id: order for order in state.failed_orders(connection, session.warehouse)}
+    if order_id in failed and failed[order_id].error_class in _PASSING:
+        message = "The BrickLink API cannot be reached, so nothing was written. Check the network, and try again later."
+        session.stop(Stop(StopReason.UNREACHABLE, f"{message}\n{failed[order_id].error}"))
+    return None
 
 
 def _order_document_id(session: SyncSession, order_id: str) -> int | None:
@@ -181,28 +192,53 @@ def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a write would send, and the calls that it would take: to read the order, to write, to refresh it."""
+@dataclass(frozen=True)
+class Preview(SyncResult):
+    """What a write would send, and `calls` in all: to read the order, to write, to read it again.
 
-    plan: WritePlan
+    `api_calls` is what the preview itself has used. `errors` say why nothing would be sent.
+    """
+
+    requests: list[WriteRequest] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
-        """Calls in all, if no answer is lost."""
-        sent = len(self.plan.requests)
-        return 1 + sent + (CALLS_TO_REFRESH if sent else 0)
+        """Calls of the write, if no answer is lost."""
+        return 1 + len(self.requests) + (CALLS_TO_REFRESH if self.requests else 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result ready for JSON, with what would be written."""
+        requests = [{"request": str(request.kind), "asked": request.asked, "calls": 1} for request in self.requests]
+        return {**super().as_dict(), "already": self.already, "requests": requests, "calls": self.calls}
 
 
-def preview_write(session: SyncSession, asked: WriteOrder) -> Preview:
+def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Preview:
     """What a write would do now. It reads the order, which is one call; nothing is sent, and only the call is stored.
 
-    Raises BrickLinkError, BudgetExhausted or SettingsError if the order cannot be read, and Interrupted.
+    Raises SettingsError without credentials, and Interrupted.
     """
     session.check_store([asked.order_id])
-    with session.client("plan") as client:
-        order = in_a_thread(session, lambda: client.order(asked.order_id).read())
-    return Preview(plan_order(session, asked, order))
+    stop: Stop | None = None
+    try:
+        with session.client(run_id) as client:
+            plan = plan_order(session, asked, in_a_thread(session, lambda: client.order(asked.order_id).read()))
+    except OrderError as error:
+        plan = WritePlan([], [], [str(error)])
+    except (BrickLinkError, BudgetExhausted) as error:
+        plan, stop = WritePlan([], [], []), stop_for(error, session.clock(), listing=True)
+    with session.warehouse.engine.connect() as connection:
+        calls = count_run_calls(connection, run_id)
+        last_synced_at = runs.last_synced_at(connection, session.warehouse)
+    return Preview(
+        errors=[{"order_id": asked.order_id, "error": "\n".join(plan.refusals)}] if plan.refusals else [],
+        api_calls=calls,
+        last_synced_at=last_synced_at,
+        stop_reason=stop.reason if stop else None,
+        message=stop.message if stop else None,
+        requests=plan.requests,
+        already=plan.already,
+    )
 
 
 class _Writer:

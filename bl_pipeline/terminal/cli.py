@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.console import RenderableType
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from bl_pipeline.records import ExitCode, SyncResult
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.conversation import feedback, messages
@@ -25,8 +27,9 @@ from bl_pipeline.terminal.orders import orders
 from bl_pipeline.terminal.reading import Json, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
+from bl_pipeline.terminal.writing import amount
 
-_REPORTING = {"sync", "refresh", "retry"}
+_REPORTING = {"sync", "refresh", "retry", "update", "drive-thru"}
 """Commands whose --json is a SyncResult at every exit code."""
 
 
@@ -105,12 +108,26 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, noth
     from bl_pipeline.terminal.progress import SyncProgress
     from bl_pipeline.terminal.running import run_job
 
+    def run(settings: Settings) -> SyncResult:
+        with SyncProgress(doing) as progress:
+            return run_job(settings, job, config, progress)
+
+    def view(result: SyncResult) -> RenderableType:
+        from bl_pipeline.terminal.views import result_view
+
+        return result_view(result, nothing)
+
+    _report(run, view, as_json=as_json)
+
+
+def _report(
+    run: Callable[[Settings], SyncResult], view: Callable[[SyncResult], RenderableType], *, as_json: bool
+) -> NoReturn:
+    """Report what a run did, and exit with the result's code."""
     # Standard output may have no room for the result either.
     with explained():
         try:
-            settings = load_settings()
-            with SyncProgress(doing) as progress:
-                result = run_job(settings, job, config, progress)
+            result = run(load_settings())
         except (Exception, KeyboardInterrupt) as error:
             code, message = explain_all(error)
             complain(message)
@@ -122,9 +139,7 @@ def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, noth
         if as_json:
             print_json(_as_json(result))
         else:
-            from bl_pipeline.terminal.views import result_view
-
-            show(result_view(result, nothing))
+            show(view(result))
     raise typer.Exit(result.exit_code)
 
 
@@ -173,6 +188,82 @@ def refresh(
 def retry(as_json: ResultJson = False) -> None:
     """Try again the orders that failed, and only these."""
     _run("retry_failed_orders", {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
+
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show each request and its cost in calls; one call reads the order, nothing is written."
+    ),
+]
+OrderId = Annotated[
+    str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
+]
+
+
+def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, as_json: bool, **how: Any) -> NoReturn:
+    from bl_pipeline.terminal.writing import order_to_write, write_order, written_view
+
+    def run(settings: Settings) -> SyncResult:
+        return write_order(settings, order_to_write(settings, order_id, given, **how), job=job, dry_run=dry_run)
+
+    _report(run, lambda result: written_view(order_id, result), as_json=as_json)
+
+
+@app.command()
+def update(
+    order_id: OrderId,
+    status: Annotated[str | None, typer.Option(help="The order's status, such as PACKED or SHIPPED.")] = None,
+    payment_status: Annotated[str | None, typer.Option(help="The payment's status, such as Received.")] = None,
+    tracking_no: Annotated[str | None, typer.Option(help="The tracking number.")] = None,
+    tracking_link: Annotated[str | None, typer.Option(help="The address at which the parcel is tracked.")] = None,
+    date_shipped: Annotated[str | None, typer.Option(metavar="DATE", help="When it was shipped.")] = None,
+    method_id: Annotated[int | None, typer.Option(help="BrickLink's id of a shipping method of the store.")] = None,
+    shipping: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Cost of shipping.")] = None,
+    insurance: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Insurance.")] = None,
+    credit: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Credit.")] = None,
+    etc1: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Extra charge 1.")] = None,
+    etc2: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Extra charge 2.")] = None,
+    remarks: Annotated[str | None, typer.Option(help="Your remarks on the order.")] = None,
+    filed: Annotated[bool | None, typer.Option("--filed/--unfiled", help="File the order, or take it back.")] = None,
+    if_unchanged_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Send nothing if the order differs from what the warehouse knew of it at this time."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: ResultJson = False,
+) -> None:
+    """Change an order at BrickLink, then fetch it: costs before the payment status, tracking before SHIPPED."""
+    given = {
+        "status": status,
+        "payment_status": payment_status,
+        "tracking_no": tracking_no,
+        "tracking_link": tracking_link,
+        "date_shipped": date_shipped,
+        "method_id": method_id,
+        "shipping": shipping,
+        "insurance": insurance,
+        "credit": credit,
+        "etc1": etc1,
+        "etc2": etc2,
+        "remarks": remarks,
+        "is_filed": filed,
+    }
+    _write("update_order", order_id, given, dry_run=dry_run, as_json=as_json, unchanged_since=if_unchanged_since)
+
+
+@app.command()
+def drive_thru(
+    order_id: OrderId,
+    mail_me: Annotated[bool, typer.Option("--mail-me", help="Send a copy to yourself.")] = False,
+    dry_run: DryRun = False,
+    as_json: ResultJson = False,
+) -> None:
+    """Send "Thank You, Drive Thru!" to the buyer of an order: once, never a second time."""
+    given = {"drive_thru": True}
+    _write("send_drive_thru", order_id, given, dry_run=dry_run, as_json=as_json, mail_me=mail_me)
 
 
 @app.command()

@@ -229,6 +229,22 @@ def test_a_write_that_is_never_answered_is_sent_three_times_at_most(
     assert "was not done" in result.errors[0]["error"]
 
 
+def test_a_drive_thru_is_not_sent_again_by_the_run_that_sent_it(
+    order_id: int, writer: Writer, server: SandboxServer
+) -> None:
+    """Not even if the order shows that it was not done. Planted: a drive thru treated as any other request."""
+
+    def lose_and_wait(request: RecordedRequest) -> None:
+        if request.method != "GET":
+            server.faults.next(Fault.RESET)
+            writer.clock.advance(hours=2)
+
+    server.on_request = lose_and_wait
+    result = writer(order_id, drive_thru=True)
+    assert (result.exit_code, writer.sent()) == (3, ["drive_thru"])
+    assert writer.rows() == [("drive_thru", "lost", "not_done")]
+
+
 def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
     order_id: int, writer: Writer, store: Store, server: SandboxServer, sync: Sync
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -171,10 +172,24 @@ def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store
         result = writer(order_id, remarks="second", unchanged_since=since)
         assert result.exit_code == 3
         assert f"UTC: {changed}. Nothing was sent" in result.errors[0]["error"]
+    # Changed in the same moment as it is asked about, as far as the clock says.
+    store.edit_tracking(order_id, "of another again")
+    assert "UTC: shipping" in writer(order_id, remarks="second", unchanged_since=clock.now).errors[0]["error"]
     too_early = writer(order_id, remarks="second", unchanged_since=known - timedelta(days=1))
     assert "has no order" in too_early.errors[0]["error"]
     assert len(writer.sent()) == 1
     assert writer(order_id, remarks="second", unchanged_since=clock.now).success
+
+
+def test_a_drive_thru_that_is_done_is_not_sent_again_although_the_order_does_not_show_it(
+    order_id: int, writer: Writer, store: Store, clock: Clock
+) -> None:
+    """Planted: only the order asked, and not sync.writes."""
+    assert writer(order_id, drive_thru=True).success
+    store.put(replace(store.order(order_id), drive_thru_sent=False))
+    clock.advance(days=1)
+    assert writer(order_id, drive_thru=True).already == ["drive_thru"]
+    assert store.drive_thrus(order_id) == 1
 
 
 def test_the_preview_reads_the_order_and_sends_and_stores_nothing(
@@ -182,9 +197,9 @@ def test_the_preview_reads_the_order_and_sends_and_stores_nothing(
 ) -> None:
     session = open_test_session()
     asked = WriteOrder(str(order_id), {"remarks": "x", "status": "PACKED"})
-    preview = preview_write(session, asked)
-    assert [request.kind for request in preview.plan.requests] == ["update", "status"]
-    assert preview.calls == 4
+    preview = preview_write(session, asked, run_id="a preview")
+    assert [request.kind for request in preview.requests] == ["update", "status"]
+    assert (preview.calls, preview.api_calls, preview.exit_code) == (4, 1, 0)
     assert [request.method for request in writer.server.requests] == ["GET"]
     assert writer.rows() == []
     assert session.lock.taken is False

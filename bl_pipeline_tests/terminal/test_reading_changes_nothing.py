@@ -48,8 +48,22 @@ LOOKING = [
     ["upgrade-postgres"],
 ]
 """Commands that change nothing if nothing is there."""
-MAKING = {"sync", "refresh", "retry", "plan", "doctor", "rebuild", "restore", "up", "demo", "sandbox"}
+MAKING = {
+    "sync",
+    "refresh",
+    "retry",
+    "update",
+    "drive-thru",
+    "plan",
+    "doctor",
+    "rebuild",
+    "restore",
+    "up",
+    "demo",
+    "sandbox",
+}
 """Those that store something, or count calls, and so make what they need; the last two elsewhere."""
+_OF_ONE_ORDER = {"refresh": ["1"], "update": ["1", "--filed"], "drive-thru": ["1"]}
 TOKYO = {"BL_TIMEZONE": "Asia/Tokyo"}
 
 
@@ -141,7 +155,7 @@ def test_no_folder_is_made_to_read_from(name: str, bl: Bl, isolated: pytest.Monk
     isolated.setenv("BL_HOME", str(home))
     if name in MAKING:
         # Without credentials none of these has anything to make.
-        changed, cases = dict.fromkeys(CREDENTIAL_VARIABLES, ""), [[name, "1"] if name == "refresh" else [name]]
+        changed, cases = dict.fromkeys(CREDENTIAL_VARIABLES, ""), [[name, *_OF_ONE_ORDER.get(name, [])]]
         cases = [] if name in ("doctor", "rebuild", "restore", "demo", "sandbox") else cases
     else:
         changed, cases = {}, [words for words in [*READING, *LOOKING] if words[0] == name]
