@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from bl_pipeline.defs import checks, jobs, report_assets, retention, sensors
+from bl_pipeline.defs import checks, jobs, report_assets, retention, sensors, write_jobs
 from bl_pipeline.defs.resources import SyncSessionResource
 
 defs = dg.Definitions(
@@ -17,6 +17,8 @@ defs = dg.Definitions(
         jobs.retry_failed_orders,
         jobs.rebuild,
         jobs.cancel_full_sync,
+        write_jobs.update_order,
+        write_jobs.send_drive_thru,
         retention.delete_old_runs,
     ],
     schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bl_pipeline.sync.rebuild import RebuildResult
     from bl_pipeline.warehouse.ledger import Usage
     from bl_pipeline.warehouse.runs import Run
+    from bl_pipeline.warehouse.writes import Write
 
 ERRORS_SHOWN = 50
 ORDERS_LINKED = 12
@@ -140,6 +141,21 @@ def detected_by_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
     """How it was detected that orders were new or changed."""
     rows = [{"detected_by": reason, "orders": count} for reason, count in counts.items()]
     return table(rows, [("detected_by", "string"), ("orders", "int")])
+
+
+def writes_metadata(writes: Sequence[Write], already: Sequence[str]) -> dict[str, Any]:
+    """What a run has written to an order: the names of the fields and what became of each request, and no value."""
+    rows = [
+        {
+            "order_id": write.order_id,
+            "request": write.kind,
+            "fields": ", ".join(write.asked),
+            "outcome": write.outcome or "unknown",
+        }
+        for write in writes
+    ]
+    columns = [(name, "string") for name in ("order_id", "request", "fields", "outcome")]
+    return {"writes": table(rows, columns), "already_as_asked": ", ".join(already)}
 
 
 def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:

@@ -77,12 +77,12 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, session: "SyncS
         return
     request = config.request(context)
     _begin(context, session, request)
-    with _step(context, session):
+    with run_step(context, session):
         catch_up(session, request, planned=planned)
 
 
 @contextmanager
-def _step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[None]:
+def run_step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator[None]:
     """Around each step: what ends the run before its end is noted, and shown as the newest event of `orders`."""
     from bl_pipeline.defs.store_state import show_end  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def _end(context: dg.OpExecutionContext, session: "SyncSession") -> dict[str, An
     from bl_pipeline.defs.store_state import show, sync_report  # noqa: PLC0415
     from bl_pipeline.sync.finishing import finish  # noqa: PLC0415
 
-    with _step(context, session):
+    with run_step(context, session):
         session.result = result = finish(session)
     report = sync_report(session, result)
     if result.run_status is RunStatus.FAILED:
@@ -135,7 +135,7 @@ def list_orders(
 
     request = config.request(context)
     _begin(context, sync.session, request)
-    with _step(context, sync.session):
+    with run_step(context, sync.session):
         listed = listing.list_orders(sync.session, request)
     _end_if_failed(context, sync.session)
     yield dg.Output(
@@ -159,7 +159,7 @@ def plan_changes(
     from bl_pipeline.sync import planning  # noqa: PLC0415
 
     _join(context, config, sync.session, planned=False)
-    with _step(context, sync.session):
+    with run_step(context, sync.session):
         plan = planning.plan_changes(sync.session, config.request(context))
     _end_if_failed(context, sync.session)
     for number in planning.batch_numbers(plan):
@@ -180,7 +180,7 @@ def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig, sync: Sy
     key = context.get_mapping_key()
     assert key is not None
     _join(context, config, sync.session, planned=True)
-    with _step(context, sync.session):
+    with run_step(context, sync.session):
         counts = fetch_batch(sync.session, int(key.removeprefix("batch_")), include_items=config.include_items)
     context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
 

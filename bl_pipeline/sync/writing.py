@@ -6,7 +6,6 @@ lost, the order is read before anything else is sent. After the last request the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,7 +29,6 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.records import Stop, StopReason, SyncRequest, SyncResult
 from bl_pipeline.rules.writes import (
     MAX_SENDS,
-    Value,
     WriteKind,
     WriteOutcome,
     WritePlan,
@@ -40,6 +38,7 @@ from bl_pipeline.rules.writes import (
     order_update,
     plan_writes,
 )
+from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.fetching import fetch_again, fetch_batch
 from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import list_orders
@@ -58,20 +57,6 @@ _PASSING = frozenset(kind.__name__ for kind in (Unreachable, ServerError, Invali
 
 CALLS_TO_REFRESH = 1
 """After the last request the order is read once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOrder:
-    """What is asked of one order: fields as `rules.writes.checked` returns them, or `drive_thru`.
-
-    `unchanged_since`: nothing is sent if the order now differs from what the warehouse knew of it at that time.
-    `mail_me`: the seller gets a copy of the drive thru.
-    """
-
-    order_id: str
-    values: Mapping[str, Value] = field(repr=False)
-    unchanged_since: datetime | None = None
-    mail_me: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -27,7 +26,6 @@ from bl_pipeline.terminal.orders import orders
 from bl_pipeline.terminal.reading import Json, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
-from bl_pipeline.terminal.writing import amount
 
 _REPORTING = {"sync", "refresh", "retry", "update", "drive-thru"}
 """Commands whose --json is a SyncResult at every exit code."""
@@ -202,10 +200,10 @@ OrderId = Annotated[
 
 
 def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, as_json: bool, **how: Any) -> NoReturn:
-    from bl_pipeline.terminal.writing import order_to_write, write_order, written_view
+    from bl_pipeline.terminal.writing import write_order, written_view
 
     def run(settings: Settings) -> SyncResult:
-        return write_order(settings, order_to_write(settings, order_id, given, **how), job=job, dry_run=dry_run)
+        return write_order(settings, order_id, given, job=job, dry_run=dry_run, **how)
 
     _report(run, lambda result: written_view(order_id, result), as_json=as_json)
 
@@ -219,11 +217,11 @@ def update(
     tracking_link: Annotated[str | None, typer.Option(help="The address at which the parcel is tracked.")] = None,
     date_shipped: Annotated[str | None, typer.Option(metavar="DATE", help="When it was shipped.")] = None,
     method_id: Annotated[int | None, typer.Option(help="BrickLink's id of a shipping method of the store.")] = None,
-    shipping: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Cost of shipping.")] = None,
-    insurance: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Insurance.")] = None,
-    credit: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Credit.")] = None,
-    etc1: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Extra charge 1.")] = None,
-    etc2: Annotated[Decimal | None, typer.Option(parser=amount, metavar="AMOUNT", help="Extra charge 2.")] = None,
+    shipping: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Cost of shipping.")] = None,
+    insurance: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Insurance.")] = None,
+    credit: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Credit.")] = None,
+    etc1: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Extra charge 1.")] = None,
+    etc2: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Extra charge 2.")] = None,
     remarks: Annotated[str | None, typer.Option(help="Your remarks on the order.")] = None,
     filed: Annotated[bool | None, typer.Option("--filed/--unfiled", help="File the order, or take it back.")] = None,
     if_unchanged_since: Annotated[

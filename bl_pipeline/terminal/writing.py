@@ -6,12 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
-import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -24,7 +21,7 @@ from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.running import Canceled, LockTaken, timezone_changed
 
 if TYPE_CHECKING:
-    from bl_pipeline.sync.writing import Preview, WriteOrder, WriteResult
+    from bl_pipeline.sync.writing import Preview, WriteResult
 
 _REQUESTS = {
     "update": "PUT /orders/{}",
@@ -34,56 +31,23 @@ _REQUESTS = {
 }
 
 
-def amount(text: str) -> Decimal:
-    """An amount such as 4.50. Raises what the command line shows as wrong usage."""
-    try:
-        return Decimal(text.strip())
-    except InvalidOperation:
-        raise typer.BadParameter(f"{text} is no amount. Write it as 4.50") from None
+def write_order(
+    settings: Settings, order_id: str, given: Mapping[str, Any], *, job: str, dry_run: bool, **how: Any
+) -> WriteResult | Preview:
+    """Write to an order what is given, as `ask` takes it, or say what would be written.
 
-
-def order_to_write(
-    settings: Settings,
-    order_id: str,
-    given: Mapping[str, Any],
-    *,
-    unchanged_since: str | None = None,
-    mail_me: bool = False,
-) -> WriteOrder:
-    """What is asked of an order; times as they are written. Raises Refused for what BrickLink would not take."""
-    from bl_pipeline.bricklink import RequestRefused
-    from bl_pipeline.reports.questions import QuestionError
-    from bl_pipeline.rules.writes import checked
-    from bl_pipeline.sync.writing import WriteOrder
-
-    try:
-        values = {**given}
-        if isinstance(shipped := values.get("date_shipped"), str):
-            values["date_shipped"] = _time(settings, shipped)
-        since = None if unchanged_since is None else _time(settings, unchanged_since)
-        if since is not None and since > datetime.now(UTC):
-            raise Refused("--if-unchanged-since is in the future. Give the time at which you looked at the order.")
-        return WriteOrder(order_id, checked(values), since, mail_me)
-    except (RequestRefused, QuestionError) as error:
-        raise Refused(f"{error}\nNothing was sent.") from None
-
-
-def _time(settings: Settings, written: str) -> datetime:
-    from bl_pipeline.reports.questions import parse_time
-
-    moment = parse_time(written)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(settings.bl_timezone))).astimezone(UTC)
-
-
-def write_order(settings: Settings, asked: WriteOrder, *, job: str, dry_run: bool) -> WriteResult | Preview:
-    """Write to the order, or say what would be written.
-
-    Raises as `run_job`: LockTaken if a sync of the store is running, Canceled if the user has canceled it.
+    Raises Refused for what BrickLink would not take, and as `run_job`: LockTaken if a sync of the store is running,
+    Canceled if the user has canceled it.
     """
+    from bl_pipeline.sync.asking import NotAsked, ask
     from bl_pipeline.sync.finishing import read_result
     from bl_pipeline.sync.session import open_session
     from bl_pipeline.sync.writing import preview_write, run_write
 
+    try:
+        asked = ask(settings.store, order_id, given, now=datetime.now(UTC), **how)
+    except NotAsked as error:
+        raise Refused(str(error)) from None
     settings.store.known_credentials()
     with open_session(settings) as session:
         run_id = str(uuid4())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.defs.sync_graph import _step
+from bl_pipeline.defs.sync_graph import run_step
 from bl_pipeline.records import RunStatus, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
@@ -241,7 +241,7 @@ def test_a_step_that_was_never_entered_ends_no_run(session: SyncSession, of_dags
     """
     session.begin("run", job="sync_orders")
     context: Any = None  # nobody may use it
-    step = _step(context, session) if of_dagster else session.step()
+    step = run_step(context, session) if of_dagster else session.step()
     step.__enter__()
     del step
     gc.collect()

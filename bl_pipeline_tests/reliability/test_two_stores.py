@@ -28,10 +28,11 @@ from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Fault
+from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.sync.status import read_status, standing_after_runs
-from bl_pipeline.sync.writing import WriteOrder, run_write
+from bl_pipeline.sync.writing import run_write
 from bl_pipeline.warehouse import (
     cancellation,
     checks,

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from bl_pipeline.rules.writes import checked
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import Settings
+from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.writing import WriteOrder, WriteResult, run_write
+from bl_pipeline.sync.writing import WriteResult, run_write
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.support.sessions import session_at

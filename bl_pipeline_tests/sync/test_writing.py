@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.records import StopReason
 from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.writing import WriteOrder, preview_write
+from bl_pipeline.sync.asking import WriteOrder
+from bl_pipeline.sync.writing import preview_write
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
 from bl_pipeline_tests.support.sessions import session_at

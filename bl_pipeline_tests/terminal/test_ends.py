@@ -40,6 +40,8 @@ ORDER = max(key for key, order in grow_store().sales.items() if not order.is_pur
 
 ARGUMENTS = {
     "refresh": ["refresh", str(ORDER)],
+    "update": ["update", str(ORDER), "--remarks", "x"],
+    "drive-thru": ["drive-thru", str(ORDER)],
     "report": ["report", "revenue_by_month"],
     "order": ["order", str(ORDER)],
     "backup": ["backup", "new.zip"],

@@ -1,0 +1,75 @@
+"""What is asked of an order at BrickLink, from values as a user writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bl_pipeline.bricklink import RequestRefused
+from bl_pipeline.reports.questions import QuestionError, parse_time
+from bl_pipeline.rules.writes import COSTS, Value, checked
+from bl_pipeline.settings import Store
+
+
+class NotAsked(ValueError):
+    """What is asked for cannot be asked of BrickLink; the message says why, and that nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOrder:
+    """What is asked of one order: fields as `rules.writes.checked` returns them, or `drive_thru`.
+
+    `unchanged_since`: nothing is sent if the order now differs from what the warehouse knew of it at that time.
+    `mail_me`: the seller gets a copy of the drive thru.
+    """
+
+    order_id: str
+    values: Mapping[str, Value] = field(repr=False)
+    unchanged_since: datetime | None = None
+    mail_me: bool = False
+
+
+def ask(
+    store: Store,
+    order_id: str,
+    given: Mapping[str, Any],
+    *,
+    now: datetime,
+    unchanged_since: str | None = None,
+    mail_me: bool = False,
+) -> WriteOrder:
+    """What is asked of an order; amounts and times are text, a time without an offset is one of the store.
+
+    A value that is None is not asked for. Raises NotAsked if BrickLink would not take a value, or if nothing is given.
+    """
+    number = order_id.strip().upper().removeprefix("BL-")
+    try:
+        if not (number.isascii() and number.isdigit()):
+            raise NotAsked(f"{order_id} is no order number. Write it as 15646315 or BL-15646315.")
+        values = {name: value for name, value in given.items() if value is not None}
+        for name in values.keys() & set(COSTS):
+            values[name] = _amount(name, values[name])
+        if "date_shipped" in values:
+            values["date_shipped"] = _time(store, values["date_shipped"])
+        since = None if unchanged_since is None else _time(store, unchanged_since)
+        if since is not None and since > now:
+            raise NotAsked(f"{unchanged_since} is in the future. Give the time at which you looked at the order.")
+        return WriteOrder(number, checked(values), since, mail_me)
+    except (RequestRefused, QuestionError) as error:
+        raise NotAsked(f"{error}\nNothing was sent.") from None
+
+
+def _amount(name: str, written: str) -> Decimal:
+    try:
+        return Decimal(written.strip())
+    except InvalidOperation:
+        raise NotAsked(f"{name}: {written} is no amount. Write it as 4.50") from None
+
+
+def _time(store: Store, written: str) -> datetime:
+    moment = parse_time(written)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(store.timezone))).astimezone(UTC)
