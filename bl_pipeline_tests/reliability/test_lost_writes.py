@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -174,7 +175,8 @@ def test_the_process_dies_before_it_knows_the_answer(
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("status", "drive_thru") else FULL) for name in WRITES]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("status", "drive_thru") else FULL) for name in WRITES],
 )
 def test_the_process_dies_at_every_commit(
     name: str, after: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer
@@ -264,3 +266,38 @@ def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
     assert sync().success
     assert writer.rows() == [("status", "lost", "done")]
     expect_one_effect(writer, store, order_id, {"status": "PACKED"}, "status")
+
+
+@pytest.mark.parametrize("lives", [pytest.param(10, marks=pytest.mark.slow), pytest.param(1000, marks=FULL)])
+def test_a_drive_thru_is_sent_once_whatever_happens(
+    lives: int, synced: Sync, writer: Writer, store: Store, server: SandboxServer, sync: Sync
+) -> None:
+    """In each life the command is given again and again, while answers are lost, processes die and time passes.
+
+    Planted: a lost drive thru sent again without asking; writes of dead runs not settled.
+    """
+    for life in range(lives):
+        chance = Random(life)
+        order_id = store.place_order()
+        for _ in range(chance.randint(1, 4)):
+            server.faults.clear()
+            server.faults.after_effect = chance.random() < 0.5
+            server.on_request = None
+            if chance.random() < 0.7:
+                of_writes(server, chance.choice([fault for fault in LOSING if fault is not Fault.TIMEOUT]))
+            at = chance.randint(0, 30)
+            if chance.random() < 0.5:
+                die(writer, order_id, at.__eq__, after=chance.random() < 0.5, drive_thru=True)
+            else:
+                writer(order_id, drive_thru=True)
+            assert store.drive_thrus(order_id) <= 1, f"life {life}"
+            if chance.random() < 0.3:
+                sync()
+            writer.clock.advance(minutes=chance.choice([1, 20, 90]))
+        server.faults.clear()
+        server.on_request = None
+        writer.clock.advance(hours=1)
+        assert writer(order_id, drive_thru=True).success, f"life {life}"
+        assert store.drive_thrus(order_id) == 1, f"life {life}"
+        # The calls of a life are free again for the next one.
+        writer.clock.advance(days=1)
