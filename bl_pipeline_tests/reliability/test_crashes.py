@@ -24,6 +24,7 @@ from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
 from bl_pipeline_tests.support.processes import Commits, Task, contents, run_and_kill, run_job, start
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
+from bl_pipeline_tests.support.writing import write
 
 pytestmark = pytest.mark.slow
 
@@ -232,3 +233,33 @@ def test_a_dead_run_is_marked_by_whoever_takes_the_lock_next(scene: Scene) -> No
             ("other", "started", None, None, None),
         ]
         assert "next run goes on" in rows[0].message
+
+
+def _doomed_write(task: Task, order_id: int, kill_at: int) -> None:
+    with session_at(task.settings, task.clock) as session:
+        Commits(kill_at, after=True).watch(session.warehouse.engine)
+        write(session, order_id, status="PACKED", tracking_no="TR1")
+
+
+@pytest.mark.parametrize("scene", ["first"], indirect=True)
+def test_a_write_killed_at_a_commit_has_one_effect(scene: Scene, store: Store) -> None:
+    """By the kernel, while it reads the order, before and after each request. The lock is free at once."""
+    order_id = store.place_order()
+    with scene.copy() as (task, warehouse):
+        assert task.run().success
+        killed = 0
+        for kill_at in (3, 8, 10, 11, 12, 13, 15, 17):
+            process = start(_doomed_write, task, order_id, kill_at)
+            process.join(PATIENCE)
+            assert process.exitcode in (0, -signal.SIGKILL)
+            killed += process.exitcode != 0
+            wait_until(lambda: not is_syncing_now(warehouse))
+        with session_at(task.settings, task.clock) as session:
+            assert write(session, order_id, status="PACKED", tracking_no="TR1").success
+        effects = [request.path.split("/")[-1] for request in scene.server.requests if request.had_effect]
+        assert sorted(effects) == [str(order_id), "status"]
+        assert killed > 3
+        with warehouse.engine.connect() as connection:
+            outcomes = list(connection.scalars(text("SELECT outcome FROM sync.writes")))
+        assert outcomes.count("done") == 2
+        assert None not in outcomes
