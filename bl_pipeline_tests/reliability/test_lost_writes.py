@@ -268,15 +268,21 @@ def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
     expect_one_effect(writer, store, order_id, {"status": "PACKED"}, "status")
 
 
-@pytest.mark.parametrize("lives", [pytest.param(10, marks=pytest.mark.slow), pytest.param(1000, marks=FULL)])
+@pytest.mark.parametrize(
+    "lives",
+    [
+        pytest.param(range(10), marks=pytest.mark.slow, id="10"),
+        *(pytest.param(range(at, at + 50), marks=FULL, id=f"{at}...") for at in range(0, 1000, 50)),
+    ],
+)
 def test_a_drive_thru_is_sent_once_whatever_happens(
-    lives: int, synced: Sync, writer: Writer, store: Store, server: SandboxServer, sync: Sync
+    lives: range, synced: Sync, writer: Writer, store: Store, server: SandboxServer, sync: Sync
 ) -> None:
     """In each life the command is given again and again, while answers are lost, processes die and time passes.
 
     Planted: a lost drive thru sent again without asking; writes of dead runs not settled.
     """
-    for life in range(lives):
+    for life in lives:
         chance = Random(life)
         order_id = store.place_order()
         for _ in range(chance.randint(1, 4)):
