@@ -32,6 +32,7 @@ CREATE TRIGGER gate BEFORE {when} EXECUTE FUNCTION planted.wait();
 STAGES = {
     "lists": "INSERT ON sync.api_calls FOR EACH ROW",
     "plan": "INSERT ON sync.run_orders FOR EACH ROW",
+    "write": "INSERT ON sync.writes FOR EACH ROW",
     "fetch": "INSERT ON landing.documents FOR EACH ROW",
     "load": "INSERT ON sales.orders FOR EACH ROW",
     "finish": "UPDATE ON sync.runs FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)",

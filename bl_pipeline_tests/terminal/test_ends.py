@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 
 ORDER = max(key for key, order in grow_store().sales.items() if not order.is_purged)
 """An order that failed before, so that there is something to retry."""
+STORED = min(key for key, order in grow_store().sales.items() if not order.is_purged)
 
 ARGUMENTS = {
     "refresh": ["refresh", str(ORDER)],
@@ -44,6 +45,8 @@ ARGUMENTS = {
     "drive-thru": ["drive-thru", str(ORDER)],
     "report": ["report", "revenue_by_month"],
     "order": ["order", str(ORDER)],
+    "messages": ["messages", str(STORED)],
+    "feedback": ["feedback", str(STORED)],
     "backup": ["backup", "new.zip"],
     "restore": ["restore", "--replace", "backup.zip"],
     "rename-store": ["rename-store", "main", "renamed"],
@@ -61,10 +64,13 @@ WRITING = [
     *(("retry", stage) for stage in ("plan", "fetch", "load", "finish")),
     ("plan", "lists"),
     ("rebuild", "load"),
+    *(("update", stage) for stage in ("fetch", "write", "finish")),
+    ("drive-thru", "write"),
 ]
 READING = [
     *((name, "sync.runs") for name in ("status", "doctor")),
     *((name, "sales.orders") for name in ("report", "orders", "backup", "restore")),
+    *((name, f"sales.order_{name}") for name in ("messages", "feedback")),
     ("errors", "sync.order_state"),
     ("cancel", "sync.full_syncs"),
 ]
@@ -79,6 +85,9 @@ PLANTS = [
     ("retry", "bl_pipeline.sync.planning:plan_changes"),
     ("plan", "bl_pipeline.sync.planning:plan_fetches"),
     ("rebuild", "bl_pipeline.sync.rebuild:load_prepared"),
+    ("update", "bl_pipeline.sync.writing:plan_writes"),
+    ("drive-thru", "bl_pipeline.sync.settling:settle"),
+    ("messages", "bl_pipeline.warehouse.sales:read_part"),
     ("status", "bl_pipeline.sync.status:read_status"),
     ("doctor", "bl_pipeline.warehouse.sales:count_rows"),
     ("report", "bl_pipeline.terminal.reports:report_view"),
@@ -207,7 +216,7 @@ def test_sessions_ended_by_an_administrator(
 
 def has_nothing_to_lose(command: str, stage: str) -> bool:
     """Whether a command has stored all by then, or stores nothing."""
-    return stage in ("load", "finish") or command not in ("sync", "refresh", "retry", "rebuild")
+    return stage in ("load", "finish") or command not in ("sync", "refresh", "retry", "rebuild", "update", "drive-thru")
 
 
 @pytest.mark.parametrize(("command", "stage"), some(WRITING, ("refresh", "fetch")))
