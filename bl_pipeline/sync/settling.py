@@ -33,6 +33,8 @@ def settle_writes(session: SyncSession) -> None:
     """
     with session.warehouse.engine.connect() as connection:
         left = writes.unsettled(connection, session.warehouse)
+    if not left:
+        return
     documents = fetch_again(session, list(dict.fromkeys(write.order_id for write in left)))
     for write in left:
         document = documents.get(write.order_id)
