@@ -6,6 +6,7 @@ manual; the statuses that only the buyer or BrickLink sets, from its help pages.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -15,6 +16,7 @@ import msgspec
 
 from bl_pipeline.bricklink.errors import RequestRefused
 from bl_pipeline.bricklink.resources import Order
+from bl_pipeline.bricklink.tolerance import EARLIEST, LATEST
 
 UNPAID = frozenset({"None", "Returned", "Bounced"})
 """The payment statuses of an order whose costs BrickLink still lets a seller change."""
@@ -79,6 +81,10 @@ class ShippingUpdate(_Update, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.date_shipped is not None and self.date_shipped.tzinfo is None:
             raise RequestRefused("date_shipped: the time needs an offset, such as Z for UTC.")
+        if self.date_shipped is not None and not EARLIEST <= self.date_shipped < LATEST:
+            raise RequestRefused(f"date_shipped: a time from {EARLIEST.year} to {LATEST.year - 1}.")
+        for name in ("tracking_no", "tracking_link"):
+            _check_text(name, getattr(self, name))
         if self.method_id is not None and self.method_id < 0:
             raise RequestRefused("method_id: must not be negative.")
 
@@ -99,7 +105,7 @@ class CostUpdate(_Update, frozen=True, kw_only=True):
                 continue
             if not isinstance(amount, Decimal):
                 raise TypeError(f"{name}: a Decimal, not {type(amount).__name__}")
-            if not amount.is_finite() or amount < 0 or amount >= 10**9:
+            if not amount.is_finite() or amount.is_signed() or amount >= 10**9:
                 raise RequestRefused(f"{name}: an amount from 0 to less than a billion.")
             if amount != round(amount, 4):
                 raise RequestRefused(f"{name}: BrickLink stores up to four decimals.")
@@ -114,6 +120,7 @@ class OrderUpdate(_Update, frozen=True, kw_only=True):
     is_filed: bool | None = None
 
     def __post_init__(self) -> None:
+        _check_text("remarks", self.remarks)
         if not self.body():
             raise RequestRefused("There is nothing to change.")
 
@@ -124,6 +131,14 @@ class OrderUpdate(_Update, frozen=True, kw_only=True):
             for name, part in msgspec.structs.asdict(self).items()
         }
         return {name: part for name, part in parts.items() if part not in (None, {})}
+
+
+_NOT_SENDABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _check_text(name: str, text: str | None) -> None:
+    if text is not None and _NOT_SENDABLE.search(text):
+        raise RequestRefused(f"{name}: has a character that is no text. Write it again, in UTF-8.")
 
 
 def _sent(value: datetime | Decimal | str | int) -> str | int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -64,12 +65,15 @@ def ask(
 
 
 def _amount(name: str, written: str) -> Decimal:
-    try:
-        return Decimal(written.strip())
-    except InvalidOperation:
-        raise NotAsked(f"{name}: {written} is no amount. Write it as 4.50") from None
+    # Decimal would take 1_0 and 1e3, too: most often a typing error.
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", written.strip(), re.ASCII):
+        raise NotAsked(f"{name}: {written} is no amount. Write it as 4.50, and not below 0.")
+    return Decimal(written.strip())
 
 
 def _time(store: Store, written: str) -> datetime:
     moment = parse_time(written)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(store.timezone))).astimezone(UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(store.timezone))).astimezone(UTC)
+    except OverflowError:
+        raise NotAsked(f"{written} is no time of an order.") from None

@@ -90,6 +90,12 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
                 f"{what}{fields} was done only in part, and the rest is as before. BrickLink ignores costs once an "
                 f"order is paid. See it with: bl order {write.order_id}"
             )
+        case WriteOutcome.CHANGED if accepted:
+            return (
+                f"{what}{fields} was accepted by BrickLink, but the order now says something else: BrickLink stores it "
+                f"in another form, or somebody else has changed it since. Nothing more was sent. See it with: bl order "
+                f"{write.order_id}"
+            )
         case WriteOutcome.CHANGED:
             return (
                 f"{what}{fields}: BrickLink now has neither what was asked for nor what it had before. Somebody else "

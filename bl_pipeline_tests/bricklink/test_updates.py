@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -114,6 +114,11 @@ def test_statuses_and_a_drive_thru_have_no_data_in_their_answer(
         (CostUpdate, {"etc1": Decimal("1E+9")}, "a billion"),
         (CostUpdate, {"etc2": Decimal("0.00001")}, "four decimals"),
         (ShippingUpdate, {"date_shipped": datetime(2024, 3, 2)}, "offset"),  # noqa: DTZ001
+        (CostUpdate, {"etc1": Decimal("-0")}, "from 0"),
+        (ShippingUpdate, {"date_shipped": datetime(1, 1, 1, tzinfo=UTC)}, "from 1995"),
+        (ShippingUpdate, {"date_shipped": datetime(2100, 1, 1, tzinfo=UTC)}, "to 2099"),
+        (ShippingUpdate, {"tracking_no": "RR\udcff"}, "tracking_no: has a character"),
+        (OrderUpdate, {"remarks": "a\0b"}, "remarks: has a character"),
         (ShippingUpdate, {"method_id": -1}, "negative"),
         (OrderUpdate, {}, "nothing to change"),
         (OrderUpdate, {"cost": CostUpdate(), "shipping": ShippingUpdate()}, "nothing to change"),

@@ -102,14 +102,20 @@ def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: 
         (["--payment-status", "Sent"], "Received"),
         (["--shipping", "a lot"], "no amount"),
         (["--shipping", "-1"], "shipping"),
+        (["--shipping", "1e3"], "no amount"),
+        (["--credit", "1_0"], "no amount"),
+        (["--etc1", "-0"], "no amount"),
         (["--date-shipped", "soon"], "soon"),
+        (["--date-shipped", "0001-01-01"], "no time of an order"),
+        (["--date-shipped", "2999-01-01"], "from 1995"),
+        (["--remarks", "caf\udce9"], "no text"),
         (["--remarks", "x", "--if-unchanged-since", "2999-01-01"], "in the future"),
     ],
 )
 def test_wrong_usage_costs_no_call(
     arguments: list[str], message: str, order_id: str, bl: Bl, server: SandboxServer
 ) -> None:
-    result = expect(bl("update", order_id, *arguments, "--json"), 2)
+    result = expect(bl("update", order_id, *arguments, "--json", BL_TIMEZONE="Asia/Tokyo"), 2)
     assert message in result.stderr
     assert json.loads(result.stdout)["success"] is False
     assert server.requests == []
