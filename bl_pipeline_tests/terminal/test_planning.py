@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
-from bl_pipeline.records import Reason
 from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.planning import forecast_view
@@ -103,14 +102,6 @@ def shown_of(forecast: Forecast) -> str:
     with console.capture() as capture:
         console.print(forecast_view(forecast))
     return capture.get()
-
-
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason != Reason.REQUESTED])
-def test_every_reason_has_its_words(reason: Reason) -> None:
-    shown = shown_of(Forecast(9, {str(reason): 3}, 3, 0, least_calls=3, most_calls=6, calls_left=10, days=0))
-    assert "  3  " in shown
-    assert "_" not in shown
-    assert "All of it fits now." in shown
 
 
 def test_a_plan_that_may_just_not_fit_does_not_promise_it() -> None:
