@@ -159,12 +159,12 @@ def new_world(store: RememberingStore, database_url: str, **overrides: Any) -> I
 
 
 def truncate(engine: Engine) -> None:
-    """An empty warehouse again."""
+    """An empty warehouse again, but for sync.writes, which is append-only."""
     with engine.begin() as connection:
         tables = connection.scalars(
             text(
                 "SELECT schemaname || '.' || tablename FROM pg_tables "
-                "WHERE schemaname IN ('landing', 'sales', 'sync') AND tablename <> 'alembic_version'"
+                "WHERE schemaname IN ('landing', 'sales', 'sync') AND tablename NOT IN ('alembic_version', 'writes')"
             )
         ).all()
         connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))

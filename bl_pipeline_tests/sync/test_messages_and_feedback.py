@@ -170,7 +170,8 @@ def test_the_budget_is_kept_and_changes_come_first(
     """Planted: messages planned with calls that the changes need."""
     new = store.place_order()
     used = len(server.requests)
-    settings = make_settings(**ALWAYS, bl_daily_call_limit=used + 2 + 8, bl_call_reserve=0)
+    # One request at a time, so that their order is that of the plan.
+    settings = make_settings(**ALWAYS, bl_daily_call_limit=used + 2 + 8, bl_call_reserve=0, bl_max_parallel_requests=1)
 
     result = synced(settings=settings)
 
