@@ -66,6 +66,7 @@ DETAIL = [
     *fields("money", *(f"cost.{name}>{name}" for name in _COSTS), "cost.salesTax>tax", costs="order"),
     *fields("money", "cost.vat_rate>vat_rate"),
     *fields("money", *(f"disp_cost.{name}>disp_{name}" for name in ("subtotal", "etc1", "coupon", "vat_amount"))),
+    *fields("money", "disp_cost.vat_rate>disp_vat_rate"),
     *fields("money", "disp_cost.grand_total>disp_total", "disp_cost.final_total>disp_final_total"),
     *fields("money", "total_weight>total_weight"),
     *fields("part", "payment>paid_at payment_status payment_method payment_currency"),
@@ -97,7 +98,7 @@ DERIVED = {
 }  # fmt: skip
 PARTS_COLUMNS = {
     "shipping": {"tracking_url", "shipping_method_id"},
-    "disp_cost": {f"disp_{name}" for name in ("shipping", "final_total", *_COSTS)},
+    "disp_cost": {f"disp_{name}" for name in ("shipping", "final_total", "vat_rate", *_COSTS)},
 }
 
 
