@@ -8,9 +8,8 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
-from bl_pipeline.home import describe_os_error
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.sync.unforeseen import describe
+from bl_pipeline.sync.unforeseen import describe, foreseen
 
 _Compute = TypeVar("_Compute", bound=Callable[..., Any])
 
@@ -19,19 +18,8 @@ class StepFailed(dg.Failure):
     """An error that ended a step, without its own text unless that is ours; `error` is the error itself."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(_explain(error), allow_retries=False)
+        super().__init__(foreseen(error) or describe(error), allow_retries=False)
         self.error = error
-
-
-def _explain(error: Exception) -> str:
-    from bl_pipeline.warehouse.refusals import read_refusal  # noqa: PLC0415
-
-    if type(error).__module__.partition(".")[0] == "bl_pipeline":
-        return str(error)
-    if isinstance(error, OSError) and (message := describe_os_error(error)):
-        return message
-    refusal = read_refusal(error)
-    return refusal.message if refusal else describe(error)
 
 
 @contextmanager

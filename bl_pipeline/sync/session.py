@@ -19,6 +19,7 @@ from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError, Store
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.unforeseen import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
@@ -206,7 +207,7 @@ class SyncSession:
         except BaseException as error:
             interruption = interruption_behind(error)
             if interruption is None:
-                self._note_end(RunStatus.FAILED)
+                self.fail(error)
                 raise
             # Terminate in the UI, or Ctrl-C.
             self.cancel()
@@ -217,11 +218,15 @@ class SyncSession:
         self.canceled.set()
         return self._note_end(RunStatus.CANCELED)
 
+    def fail(self, error: BaseException) -> None:
+        """Note that the run failed, and why, if it has begun and not ended."""
+        self._note_end(RunStatus.FAILED, Stop(StopReason.ERROR, summary(error)))
+
     def close(self) -> None:
         """Release the lock."""
         self.lock.release()
 
-    def _note_end(self, status: RunStatus) -> bool:
+    def _note_end(self, status: RunStatus, stop: Stop | None = None) -> bool:
         # If the warehouse is gone, nothing can be stored; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
             run = runs.read_run(connection, self.run_id)
@@ -235,9 +240,7 @@ class SyncSession:
                 api_calls=count_run_calls(connection, self.run_id),
                 detected_by=run_orders.count_reasons(connection, self.run_id),
                 now=self.clock(),
-                stop=None
-                if status is RunStatus.CANCELED
-                else Stop(StopReason.ERROR, "The run failed; its log in Dagster says why."),
+                stop=stop,
             )
             return True
         return False

@@ -1,4 +1,4 @@
-"""Errors of our own code that nobody foresaw: their places in the code, for whoever repairs them; no values."""
+"""What an error that ends a run means; of one that nobody foresaw, its place in the code. No values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Iterable
 
+from bl_pipeline.home import describe_os_error
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import FailedOrder
 
@@ -19,6 +20,24 @@ def frames(error: BaseException) -> tuple[str, ...]:
         f"{_short(frame.filename)}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     )
+
+
+def foreseen(error: BaseException) -> str | None:
+    """What a user reads of an error whose text is ours or has a known meaning; None if nobody foresaw it."""
+    # Imported only now: if nothing goes wrong, nobody waits for it.
+    from bl_pipeline.warehouse.refusals import read_refusal  # noqa: PLC0415
+
+    if type(error).__module__.partition(".")[0] == "bl_pipeline":
+        return str(error)
+    if isinstance(error, OSError) and (message := describe_os_error(error)):
+        return message
+    refusal = read_refusal(error)
+    return refusal.message if refusal else None
+
+
+def summary(error: BaseException) -> str:
+    """Why a run failed, to be stored and shown with its end: without the place in the code."""
+    return foreseen(error) or f"{type(error).__name__}: a fault of bl_pipeline itself. The log of the run says where."
 
 
 def describe(error: BaseException) -> str:

@@ -111,6 +111,8 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
                 raise RunError(failure.description or "The run failed.") from None
         except BaseException as error:
             if interruption_behind(error) is None:
+                # Dagster's own, between two steps.
+                session.fail(error)
                 raise
             if session.cancel():
                 # It came between two steps, so no step could note and show it.

@@ -281,7 +281,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (canceled, "synced", "The last run was canceled"),
     (killed, "error", "The process ended without a word"),
     (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
-    (an_unforeseen_error, "error", "The last sync failed"),
+    (an_unforeseen_error, "error", "The warehouse refuses: column d.body does not exist"),
     (no_credentials, "not_connected", "Put the four BRICKLINK_ values into .env, then: bl doctor"),
     (a_day_without_a_sync, "stale", "No sync was complete for 24 hours"),
 ]
