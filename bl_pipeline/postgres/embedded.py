@@ -57,6 +57,7 @@ SETTINGS = {
     "log_min_error_statement": "panic",
 }
 LOG_LIMIT = 5_000_000  # bytes; one older log is kept
+LEAST_ROOM = 1_000_000  # bytes; a server that does not start with less free has most likely no room
 
 
 class Lease(ExitStack):
@@ -176,6 +177,12 @@ def _connect(cluster: Cluster) -> psycopg.Connection[Any]:
 
 
 def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
+    free = shutil.disk_usage(cluster.root).free
+    if free < LEAST_ROOM:  # then its log has no room for the reason either
+        return EmbeddedPostgresError(
+            f"{what} The disk of {cluster.root} is full: {free / 1e6:.1f} MB are free.\n"
+            "What was stored is kept. Make room, and try again."
+        )
     with suppress(OSError):
         tail = cluster.log.read_text(errors="replace").splitlines()[-15:]
         what = "\n  ".join([f"{what} Its log, {cluster.log}, ends with:", *tail])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -193,6 +195,11 @@ def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:
 
 def unreachable(url: URL, error: BaseException | None) -> str:
     """What a user reads when the Postgres of the settings cannot be reached."""
+    if os.strerror(errno.ENOSPC) in str(error):  # before a session is there, Postgres gives no SQLSTATE
+        return (
+            f"The Postgres of the warehouse at {place(url)} has no room left: {_reason(error)}\n"
+            "What was stored is kept. Make room, and try again."
+        )
     message = (
         f"The warehouse at {place(url)} cannot be reached: {_reason(error)}\n"
         "Check BL_DATABASE_URL (host, port, database, user, password) and that Postgres runs there; "

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from bl_pipeline.postgres.cluster import Cluster
 from bl_pipeline.postgres.embedded import Lease
@@ -43,6 +44,31 @@ def new_home() -> Iterator[Path]:
         if noted:
             with suppress(ProcessLookupError):
                 os.kill(noted[0], signal.SIGQUIT)
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """A disk of its own of this size; whoever is not allowed to mount one skips the test."""
+    folder = Path(tempfile.mkdtemp(prefix="bl-pipeline-disk-"))
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
+    try:
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("no disk can be mounted here")
+        try:
+            yield folder
+        finally:
+            # A server that has just ended may be in it still.
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+def fill(disk: Path, *, but: int = 0) -> Path:
+    """Fill a disk but for so many bytes; the file that does it."""
+    file = disk / "filled"
+    with file.open("wb") as filler, suppress(OSError):
+        filler.write(b"x" * (shutil.disk_usage(disk).free - but))
+    return file
 
 
 def cluster(home: Path) -> Cluster:

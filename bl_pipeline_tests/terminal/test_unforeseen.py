@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError
 
 from bl_pipeline.bricklink import Order
+from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Store
 from bl_pipeline.sync import fetching, loading
+from bl_pipeline.warehouse.database import unreachable
 from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.clusters import fill, is_stopped, small_disk
+from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
@@ -115,29 +117,18 @@ def test_what_ends_a_run_is_stored_without_its_own_words(
 
 
 @contextmanager
-def small_disk(admin_url: str) -> Iterator[Path]:
-    """A tablespace `small` on a disk of its own; whoever is not allowed to mount one skips the test."""
-    folder = Path(tempfile.mkdtemp(prefix="bl-pipeline-disk-"))
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    try:
-        if mounted.returncode:
-            pytest.skip("no disk can be mounted here")
-        with psycopg.connect(admin_url, autocommit=True) as admin:
-            data = admin.execute("SHOW data_directory").fetchone()
-            assert data
-            owner = Path(data[0]).stat()
-            os.chown(folder, owner.st_uid, owner.st_gid)
-            admin.execute(f"CREATE TABLESPACE small LOCATION '{folder}'".encode())
-            try:
-                yield folder
-            finally:
-                admin.execute("DROP TABLESPACE small")
-    finally:
-        if not mounted.returncode:
-            subprocess.run(["umount", str(folder)], check=True)
-        shutil.rmtree(folder)
+def small_tablespace(admin_url: str) -> Iterator[Path]:
+    """A tablespace `small` on a disk of its own."""
+    with small_disk(24) as folder, psycopg.connect(admin_url, autocommit=True) as admin:
+        data = admin.execute("SHOW data_directory").fetchone()
+        assert data
+        owner = Path(data[0]).stat()
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        admin.execute(f"CREATE TABLESPACE small LOCATION '{folder}'".encode())
+        try:
+            yield folder
+        finally:
+            admin.execute("DROP TABLESPACE small")
 
 
 @pytest.mark.parametrize("table", ["dagster.event_logs", "landing.documents"])
@@ -149,11 +140,10 @@ def test_a_full_disk_is_one_clear_message(table: str, bl: Bl, postgres: Postgres
 
     Planted: an engine of Dagster's that shows parameters; Dagster's own words on standard error.
     """
-    with small_disk(postgres.admin_url) as disk, postgres.database(templates[0]) as url:
+    with small_tablespace(postgres.admin_url) as disk, postgres.database(templates[0]) as url:
         with psycopg.connect(url) as connection:
             connection.execute(f"ALTER TABLE {table} SET TABLESPACE small".encode())
-        with (disk / "filled").open("wb") as filler:
-            filler.write(b"x" * (shutil.disk_usage(disk).free - 20_000))
+        filled = fill(disk, but=20_000)
 
         result = expect(bl("sync", BL_DATABASE_URL=url), 1)
 
@@ -164,5 +154,33 @@ def test_a_full_disk_is_one_clear_message(table: str, bl: Bl, postgres: Postgres
         if table == "landing.documents":  # else the run has not begun
             reason = json_of(bl("status", "--json", BL_DATABASE_URL=url))["reason"]
             assert "Postgres has no room left: " in reason
-        (disk / "filled").unlink()
+        filled.unlink()
         expect(bl("sync", BL_DATABASE_URL=url), 0)
+
+
+def test_a_full_disk_is_named_if_the_embedded_postgres_cannot_start(bl: Bl) -> None:
+    """Its log has no room for the reason. Caught: the last lines of that log, of an earlier shutdown, were all."""
+    with small_disk(100) as disk:
+        home = disk / "home"
+        acquire(home).close()
+        wait_until(lambda: is_stopped(home))
+        filled = fill(disk)
+
+        for command in ("status", "sync"):
+            said = expect(bl(command, BL_HOME=str(home), BL_DATABASE_URL=""), 6).stderr
+            assert f"The disk of {home}/postgres is full: 0.0 MB are free." in said
+            assert "shut down" not in said
+
+        filled.unlink()
+        wait_until(lambda: is_stopped(home))
+        acquire(home).close()
+        wait_until(lambda: is_stopped(home))
+
+
+def test_a_full_disk_is_named_if_it_refuses_the_connection() -> None:
+    """Postgres writes a file at the start of a session. Caught: the advice was to look at BL_DATABASE_URL."""
+    error = psycopg.OperationalError("connection failed: FATAL:  could not write init file: No space left on device")
+    said = unreachable(make_url("postgresql://me:word@host/warehouse"), error)
+    assert "host:5432/warehouse has no room left" in said
+    assert "Make room" in said
+    assert "BL_DATABASE_URL" not in said
