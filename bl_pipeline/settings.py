@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -123,6 +124,12 @@ def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
     return None if value is None or set(value.get_secret_value()) <= set(".\u2026") else value
 
 
+def _store_key(value: str) -> str:
+    if any(char < " " or char == "\x7f" for char in value):
+        raise ValueError("must have no control characters")
+    return value
+
+
 def _absolute(value: Path) -> Path:
     try:
         return value.expanduser().absolute()
@@ -214,7 +221,7 @@ class Settings(BaseSettings):
     bricklink_token_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
     bricklink_api_url: Annotated[str, AfterValidator(_http_url)] = BRICKLINK_API_URL
 
-    bl_store: str = Field(default="main", min_length=1, max_length=100)
+    bl_store: Annotated[str, AfterValidator(_store_key)] = Field(default="main", min_length=1, max_length=100)
     bl_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
     bl_home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
@@ -344,6 +351,8 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises SettingsError, one line per variable that has to be corrected.
     """
+    # The parser would warn of the lines that we name.
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)
     try:
         return Settings(**overrides)
     except OSError as error:

@@ -54,6 +54,7 @@ def test_home() -> None:
         ("BRICKLINK_API_URL", "https://api.bricklink.com/a b", "without spaces"),
         ("BL_STORE", " ", "at least 1 character"),
         ("BL_STORE", "x" * 101, "at most 100 characters"),
+        ("BL_STORE", "a\x1bb", "no control characters"),
         ("BL_DATABASE_URL", f"mysql://me:{SECRET}@host/db", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@[host/db", "postgresql://user:password@host"),
@@ -184,10 +185,13 @@ def test_a_name_misspelt_in_the_env_file_is_not_passed_over(line: str, message: 
     ("text", "lines"),
     [
         (f"BRICKLINK_TOKEN_SECRET: {SECRET}\n", [1]),
+        ('BL_STORE="ours\n', [1]),
         (f"# mine\n\nBL_STORE=ours\nBRICKLINK_TOKEN_VALUE {SECRET}\nBL_STORE\n", [4, 5]),
     ],
 )
-def test_a_line_of_the_env_file_that_sets_nothing_is_named(text: str, lines: list[int]) -> None:
+def test_a_line_of_the_env_file_that_sets_nothing_is_named(
+    text: str, lines: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     Path(".env").write_text(text)
 
     with pytest.raises(SettingsError) as caught:
@@ -196,6 +200,7 @@ def test_a_line_of_the_env_file_that_sets_nothing_is_named(text: str, lines: lis
     (headline, *problems) = str(caught.value).splitlines()
     assert headline == "Settings to correct in .env:"
     assert problems == [f"  line {line}: write NAME=value" for line in lines]
+    assert caplog.text == ""
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 

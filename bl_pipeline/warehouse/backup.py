@@ -158,6 +158,8 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
 
 def read_manifest(file: Path) -> Manifest:
     """What a backup contains. Raises BackupError if the file is no backup, or of a newer bl_pipeline."""
+    if file.exists() and not file.is_file():  # a device may never end
+        raise BackupError(f"{file} is no file. Nothing was changed.")
     try:
         with zipfile.ZipFile(file) as archive:
             values = json.loads(archive.read(_MANIFEST))

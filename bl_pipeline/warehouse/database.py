@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from psycopg.errors import InsufficientPrivilege, ProtocolViolation
+from psycopg.errors import DuplicateTable, InsufficientPrivilege, InvalidTableDefinition, ProtocolViolation
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -218,6 +218,11 @@ def _unusable(url: URL, error: BaseException | None, owners: list[str]) -> str:
             f"\nThey belong to {', '.join(owners)}, and only their owner may change them: give that user in "
             "BL_DATABASE_URL, or let ours act for it: "
             + " ".join(f'GRANT "{owner}" TO "{url.username}";' for owner in owners)
+        )
+    if isinstance(error, DuplicateTable | InvalidTableDefinition):
+        message += (
+            "\nTables or views of another program, or of your own, have the names that ours need. Nothing was changed: "
+            "give another database in BL_DATABASE_URL, or rename what is there."
         )
     return message
 

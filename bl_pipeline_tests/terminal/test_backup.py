@@ -181,6 +181,11 @@ def test_a_damaged_backup_changes_nothing(
     assert everything(database_url) == before
 
 
+def test_what_is_no_file_is_not_read(bl: Bl) -> None:
+    """Caught: a device that never ends was read for ever."""
+    assert "Error: /dev/null is no file. Nothing was changed." in expect(bl("restore", "/dev/null"), 1).stderr
+
+
 def rewritten(file: Path, old: bytes, new: bytes) -> None:
     """Replace a piece of the manifest."""
     with zipfile.ZipFile(file) as archive:

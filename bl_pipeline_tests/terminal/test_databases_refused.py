@@ -207,3 +207,21 @@ def test_a_server_that_is_too_old() -> None:
 def test_a_locale_that_does_not_go_with_utf8() -> None:
     server = Server("u", "d", 150000, "15.0", encoding="LATIN1", unicode_locale=False)
     assert "ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;" in server.reading_problems()[0].repair
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    ["CREATE SCHEMA sales; CREATE TABLE sales.orders (theirs int)",
+     "CREATE SCHEMA reports; CREATE VIEW reports.revenue_orders AS SELECT 1 AS theirs"],
+)  # fmt: skip
+def test_a_database_with_tables_of_another_program(bl: Bl, postgres: Postgres, theirs: str) -> None:
+    """Caught: 'relation "orders" already exists', and nothing of what to do."""
+    with postgres.database("template1") as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(theirs.encode())
+        said = " ".join(expect(bl("sync", BL_DATABASE_URL=url), 6).stderr.split())
+        assert "Nothing was changed: give another database in BL_DATABASE_URL" in said
+        [found] = problems(bl, url)
+        assert "of another program" in " ".join(found["finding"].split() + found["repair"].split())
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT FROM pg_namespace WHERE nspname = 'landing'").fetchone() is None
