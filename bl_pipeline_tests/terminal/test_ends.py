@@ -164,8 +164,9 @@ def backup_to_restore(request: pytest.FixtureRequest, bl: Bl) -> None:
 
 def assert_whole(command: str, bl: Bl, store: Store) -> None:
     """The next sync and what it leaves are as if nothing had happened."""
-    if command not in ("sync", "refresh", "retry", "plan", "rebuild", "restore", "rename-store"):
-        return  # it changes nothing
+    changing = ("sync", "refresh", "retry", "update", "drive-thru", "plan", "rebuild", "restore", "rename-store")
+    if command not in changing:
+        return
     remove_gate(os.environ["BL_DATABASE_URL"])
     expect(bl("sync"), 0)
     assert json_of(bl("status", "--json"))["indicator"] == "synced"
