@@ -155,6 +155,8 @@ def show_times_in(name: str) -> None:
 
 def ago(passed: timedelta) -> str:
     """How long ago, in the largest unit that fits."""
+    if passed < -timedelta(minutes=1):
+        return "in the future: a clock was ahead"
     seconds = max(passed.total_seconds(), 0)
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:

@@ -224,7 +224,7 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     synced = status.last_synced_at
     if synced is None:
         yield Check("Last sync", Verdict.WARNING, "never", "Start one with: bl sync")
-    elif status.now - synced > FRESH_FOR:
+    elif abs(status.now - synced) > FRESH_FOR:
         yield Check(
             "Last sync",
             Verdict.WARNING,

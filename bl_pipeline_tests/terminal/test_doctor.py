@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import Result
 
@@ -45,6 +46,15 @@ def test_doctor_warns_without_failing(bl: Bl) -> None:
     result = expect(bl("doctor", "--json", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 0)
     found = checks(result)
     assert (found["Last sync"], found["Call budget"], found["BrickLink API"]) == ("warning", "warning", "warning")
+
+
+def test_a_last_sync_in_the_future_is_none_just_now(synced_bl: Bl, database_url: str) -> None:
+    """A clock was ahead. Caught: 2028, "just now", and doctor found it well."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE sync.runs SET finished_at = finished_at + interval '400 days'")
+    assert checks(synced_bl("doctor", "--json"))["Last sync"] == "warning"
+    for command in ("doctor", "status"):
+        assert "in the future: a clock was ahead" in " ".join(expect(synced_bl(command), 0).stdout.split())
 
 
 @pytest.mark.parametrize(
