@@ -32,9 +32,8 @@ def read_refusal(error: BaseException) -> Refusal | None:
         error = error.orig
     if not isinstance(error, psycopg.Error | DBAPIError) or isinstance(error, psycopg.DataError | DataError):
         return None
-    # The first line only: what follows may quote rows, and with them buyers.
     cause = getattr(error, "orig", error)
-    reason = (str(cause).strip().splitlines() or ["no reason given"])[0]
+    reason = _reason(cause)
     # psycopg's name for it, and that of psycopg2, which Dagster speaks to.
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if state in _NO_ROOM:
@@ -54,3 +53,12 @@ def read_refusal(error: BaseException) -> Refusal | None:
             is_lost=True,
         )
     return Refusal(f"The warehouse refuses: {reason}")
+
+
+def _reason(cause: object) -> str:
+    """Postgres' own words, the first line only: what follows may quote rows, and with them buyers."""
+    diag = getattr(cause, "diag", None)
+    if diag is not None and diag.source_function == "exec_stmt_raise":
+        # The words of a trigger that somebody has made may quote a row, too; its name and line do not.
+        return f"raised by {(diag.context or 'PL/pgSQL').splitlines()[0]}; the log of Postgres has its words"
+    return (str(cause).strip().splitlines() or ["no reason given"])[0]
