@@ -14,6 +14,7 @@ from bl_pipeline.defs import metadata
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus, SyncRequest
+from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.sync.interruptions import Interrupted
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RequestConfig(dg.Config):
             dates = OrderDates(window.start, window.end)
         order_ids = None
         if self.order_ids is not None:
-            order_ids = tuple(dict.fromkeys(order_id.removeprefix("BL-") for order_id in self.order_ids))
+            order_ids = tuple(dict.fromkeys(map(parse_order_number, self.order_ids)))
         return SyncRequest(
             include_filed=self.include_filed,
             include_items=self.include_items,

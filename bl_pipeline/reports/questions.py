@@ -1,4 +1,4 @@
-"""What people ask of lists and reports, as they write it: days, times and known words."""
+"""What people ask for, as they write it: orders, days, times and known words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ _PERIOD = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 
 class QuestionError(ValueError):
     """What was asked cannot be answered; the message says why and what can."""
+
+
+def parse_order_number(written: str) -> str:
+    """The order's number at BrickLink, from 15646315 or BL-15646315. Raises QuestionError."""
+    number = written.strip().upper().removeprefix("BL-")
+    if not (number.isascii() and number.isdigit()):
+        raise QuestionError(f"{written!r} is no order number. Write it as 15646315 or BL-15646315.")
+    return number
 
 
 def parse_day(written: str, *, last: bool = False) -> date:

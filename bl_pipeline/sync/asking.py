@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bl_pipeline.bricklink import RequestRefused
-from bl_pipeline.reports.questions import QuestionError, parse_time
+from bl_pipeline.reports.questions import QuestionError, parse_order_number, parse_time
 from bl_pipeline.rules.writes import COSTS, Value, checked
 from bl_pipeline.settings import Store
 
@@ -47,10 +47,8 @@ def ask(
 
     A value that is None is not asked for. Raises NotAsked if BrickLink would not take a value, or if nothing is given.
     """
-    number = order_id.strip().upper().removeprefix("BL-")
     try:
-        if not (number.isascii() and number.isdigit()):
-            raise NotAsked(f"{order_id} is no order number. Write it as 15646315 or BL-15646315.")
+        number = parse_order_number(order_id)
         values = {name: value for name, value in given.items() if value is not None}
         for name in values.keys() & set(COSTS):
             values[name] = _amount(name, values[name])

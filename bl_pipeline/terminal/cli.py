@@ -23,7 +23,7 @@ from bl_pipeline.terminal.conversation import feedback, messages
 from bl_pipeline.terminal.encoding import never_fail
 from bl_pipeline.terminal.failures import explain_all, explained
 from bl_pipeline.terminal.orders import orders
-from bl_pipeline.terminal.reading import Json, errors, order, order_number, status
+from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
 
@@ -193,9 +193,6 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run", help="Show each request and its cost in calls; one call reads the order, nothing is written."
     ),
-]
-OrderId = Annotated[
-    str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
 ]
 
 

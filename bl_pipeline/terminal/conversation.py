@@ -15,63 +15,56 @@ from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in
 from bl_pipeline.terminal.failures import Refused
-from bl_pipeline.terminal.reading import Json, order_number
+from bl_pipeline.terminal.reading import Json, OrderId, no_such_order
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Number = Annotated[
-    str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
-]
 FetchFirst = Annotated[bool, typer.Option("--fetch", help="Ask BrickLink first: two calls.")]
 
 _RATINGS = {0: "praise", 1: "neutral", 2: "complaint"}
 _RATED = {"S": "the seller", "B": "the buyer"}
 
 
-def messages(number: Number, fetch: FetchFirst = False, as_json: Json = False) -> None:
+def messages(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False) -> None:
     """The messages about an order that the warehouse has."""
-    _show_part(AnswerKind.MESSAGES, number, fetch=fetch, as_json=as_json)
+    _show_part(AnswerKind.MESSAGES, order_id, fetch=fetch, as_json=as_json)
 
 
-def feedback(number: Number, fetch: FetchFirst = False, as_json: Json = False) -> None:
+def feedback(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False) -> None:
     """The feedback about an order that the warehouse has."""
-    _show_part(AnswerKind.FEEDBACK, number, fetch=fetch, as_json=as_json)
+    _show_part(AnswerKind.FEEDBACK, order_id, fetch=fetch, as_json=as_json)
 
 
-def _show_part(kind: AnswerKind, number: str, *, fetch: bool, as_json: bool) -> None:
+def _show_part(kind: AnswerKind, order_id: str, *, fetch: bool, as_json: bool) -> None:
     settings = load_settings()
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.sales import PartOfOrder, read_part
 
     if fetch:
-        _fetch(settings, kind, number)
+        _fetch(settings, kind, order_id)
     found: PartOfOrder | None = None
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
-        found = read_part(connection, warehouse, number, kind)
+        found = read_part(connection, warehouse, order_id, kind)
     if found is None:
-        raise Refused(
-            f"There is no order {number} in the warehouse of store {settings.bl_store}.\n"
-            f"Fetch it with: bl refresh {number}, or all that is new with: bl sync",
-            ExitCode.OTHER,
-        )
+        raise no_such_order(settings, order_id)
     if as_json:
-        print_json({"platform_order_id": number, "fetched_at": found.fetched_at, kind: found.rows})
+        print_json({"platform_order_id": order_id, "fetched_at": found.fetched_at, kind: found.rows})
     elif found.rows:
         show(_view(kind, found.rows))
     elif found.fetched_at:
-        show(f"Order {number} had no {kind} when BrickLink was asked: {moment(found.fetched_at)}.")
+        show(f"Order {order_id} had no {kind} when BrickLink was asked: {moment(found.fetched_at)}.")
     else:
-        show(f"Nobody has asked BrickLink for the {kind} of order {number}. Ask with: bl {kind} {number} --fetch")
+        show(f"Nobody has asked BrickLink for the {kind} of order {order_id}. Ask with: bl {kind} {order_id} --fetch")
 
 
-def _fetch(settings: Settings, kind: AnswerKind, number: str) -> None:
+def _fetch(settings: Settings, kind: AnswerKind, order_id: str) -> None:
     """Fetch the order with this part of it. Raises Refused if that could not be done, with the run's exit code."""
     from bl_pipeline.terminal.progress import SyncProgress
     from bl_pipeline.terminal.running import run_job
 
-    config = {"order_ids": [number], "include_items": False, str(kind): True}
+    config = {"order_ids": [order_id], "include_items": False, str(kind): True}
     with SyncProgress("Asking BrickLink") as progress:
         result = run_job(settings, "refresh_order", config, progress)
     if result.exit_code != ExitCode.DONE:

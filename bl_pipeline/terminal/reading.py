@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.console import print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 
@@ -37,19 +37,30 @@ def status(as_json: Json = False) -> None:
 
 
 def order_number(text: str) -> str:
-    """The number in 15646315 or BL-15646315. Raises what the command line shows as wrong usage."""
-    number = text.strip().upper().removeprefix("BL-")
-    if not (number.isascii() and number.isdigit()):
-        raise typer.BadParameter(f"{text} is no order number. Write it as 15646315 or BL-15646315")
-    return number
+    """The number of an order. Raises what the command line shows as wrong usage."""
+    from bl_pipeline.reports.questions import QuestionError, parse_order_number
+
+    try:
+        return parse_order_number(text)
+    except QuestionError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-def order(
-    number: Annotated[
-        str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
-    ],
-    as_json: Json = False,
-) -> None:
+OrderId = Annotated[
+    str, typer.Argument(metavar="ID", parser=order_number, help="The order, such as 15646315 or BL-15646315.")
+]
+
+
+def no_such_order(settings: Settings, order_id: str) -> Refused:
+    """An order that the warehouse of the store does not have."""
+    return Refused(
+        f"There is no order {order_id} in the warehouse of store {settings.bl_store}.\n"
+        f"Fetch it with: bl refresh {order_id}, or all that is new with: bl sync",
+        ExitCode.OTHER,
+    )
+
+
+def order(order_id: OrderId, as_json: Json = False) -> None:
     """One order in full: buyer, address, items, totals, history."""
     settings = load_settings()
     from bl_pipeline.terminal.views import order_view
@@ -59,13 +70,9 @@ def order(
     found: dict[str, Any] | None = None
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
-        found = read_order(connection, warehouse, number)
+        found = read_order(connection, warehouse, order_id)
     if found is None:
-        raise Refused(
-            f"There is no order {number} in the warehouse of store {settings.bl_store}.\n"
-            f"Fetch it with: bl refresh {number}, or all that is new with: bl sync",
-            ExitCode.OTHER,
-        )
+        raise no_such_order(settings, order_id)
     if as_json:
         print_json(found)
     else:
