@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+from bl_pipeline.columns import OrderGroup
+
 PURGED = "PURGED"
-UNKNOWN = "unknown"
 
 STATUSES = {
-    "PENDING": "pending",
-    "UPDATED": "pending",
-    "PROCESSING": "pending",
-    "READY": "pending",
-    "PAID-PENDING": "pending",
-    "PAID": "processing",
-    "PACKED": "processing",
-    "SHIPPED": "shipped",
-    "RECEIVED": "completed",
-    "COMPLETED": "completed",
-    "OCR": "on_hold",
-    "NPB": "problem",
-    "NPX": "problem",
-    "NRS": "problem",
-    "NSS": "problem",
-    "CANCELLED": "cancelled",
+    "PENDING": OrderGroup.PENDING,
+    "UPDATED": OrderGroup.PENDING,
+    "PROCESSING": OrderGroup.PENDING,
+    "READY": OrderGroup.PENDING,
+    "PAID-PENDING": OrderGroup.PENDING,
+    "PAID": OrderGroup.PROCESSING,
+    "PACKED": OrderGroup.PROCESSING,
+    "SHIPPED": OrderGroup.SHIPPED,
+    "RECEIVED": OrderGroup.COMPLETED,
+    "COMPLETED": OrderGroup.COMPLETED,
+    "OCR": OrderGroup.ON_HOLD,
+    "NPB": OrderGroup.PROBLEM,
+    "NPX": OrderGroup.PROBLEM,
+    "NRS": OrderGroup.PROBLEM,
+    "NSS": OrderGroup.PROBLEM,
+    "CANCELLED": OrderGroup.CANCELLED,
 }
 """BrickLink's status → normalised status. PURGED is not here: it says nothing of how the order ended."""
 
-NOT_REVENUE = frozenset({"cancelled", "problem"})
+NOT_REVENUE = frozenset({OrderGroup.CANCELLED, OrderGroup.PROBLEM})
 """Normalised statuses that are no revenue. A list of exclusions, so that a new status counts and is seen."""
 
-OPEN = frozenset({"pending", "processing", "shipped", "on_hold", UNKNOWN})
+OPEN = frozenset(
+    {OrderGroup.PENDING, OrderGroup.PROCESSING, OrderGroup.SHIPPED, OrderGroup.ON_HOLD, OrderGroup.UNKNOWN}
+)
 """Normalised statuses of orders on which something is still to happen."""
 
 
@@ -44,5 +47,5 @@ def normalise_status(platform_status: str, *, previous: str | None, paid: bool) 
     A purged order keeps the last status known, else it is completed if it was paid, else unknown.
     """
     if platform_status == PURGED:
-        return previous or ("completed" if paid else UNKNOWN)
-    return STATUSES.get(platform_status, UNKNOWN)
+        return previous or (OrderGroup.COMPLETED if paid else OrderGroup.UNKNOWN)
+    return STATUSES.get(platform_status, OrderGroup.UNKNOWN)

@@ -11,7 +11,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bl_pipeline.rules.statuses import PURGED, STATUSES, UNKNOWN
+from bl_pipeline.columns import OrderGroup
+from bl_pipeline.rules.statuses import PURGED, STATUSES
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST = 2**31 - 1
 _WORDS = (*STATUSES, PURGED)
-_GROUPS = tuple(dict.fromkeys([*STATUSES.values(), UNKNOWN]))
+_GROUPS = tuple(OrderGroup)
 
 
 def orders(

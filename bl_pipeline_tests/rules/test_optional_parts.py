@@ -12,7 +12,7 @@ from bl_pipeline.columns import AnswerKind, OrderGroup
 from bl_pipeline.records import Fetch, OptionalPart, OrderState, PartState, Reason, SyncRequest
 from bl_pipeline.rules.changes import plan
 from bl_pipeline.rules.optional_parts import optional_fetches
-from bl_pipeline.rules.statuses import STATUSES, UNKNOWN
+from bl_pipeline.rules.statuses import STATUSES
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -138,4 +138,4 @@ def test_a_run_about_some_orders_asks_for_none(request_: Any) -> None:
 
 
 def test_every_normalised_status_is_a_group() -> None:
-    assert {*STATUSES.values(), UNKNOWN} == set(OrderGroup)
+    assert {*STATUSES.values(), OrderGroup.UNKNOWN} == set(OrderGroup)
