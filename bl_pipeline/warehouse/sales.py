@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 from bl_pipeline.columns import TABLES, AnswerKind, Kind
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
+_OF_ORDER = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
+
 
 @dataclass(frozen=True, slots=True)
 class PartOfOrder:
@@ -31,14 +33,17 @@ def count_rows(
     return tuple(connection.execute(text(f"SELECT {', '.join(counts)}"), {"store": warehouse.store}).one())
 
 
+def _key(warehouse: Warehouse, order_id: str) -> dict[str, str]:
+    return {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
+
+
 def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind: AnswerKind) -> PartOfOrder | None:
     """One part of an order, by the columns of its table, in their order; None if the order is not in the warehouse."""
-    values = {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
-    where = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
+    values = _key(warehouse, order_id)
     state = connection.execute(
         text(
             f"SELECT {kind}_fetched_at FROM sales.orders LEFT JOIN sync.order_state "
-            f"USING (store, platform, platform_order_id) {where}"
+            f"USING (store, platform, platform_order_id) {_OF_ORDER}"
         ),
         values,
     ).one_or_none()
@@ -48,24 +53,23 @@ def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind:
     names = [column.name for column in table.columns if column.name != "platform_order_id"]
     numbers = [column.name for column in table.columns if column.kind is Kind.NUMBER]
     rows = connection.execute(
-        text(f"SELECT {', '.join(names)} FROM sales.{table.name} {where} ORDER BY {', '.join(numbers)}"), values
+        text(f"SELECT {', '.join(names)} FROM sales.{table.name} {_OF_ORDER} ORDER BY {', '.join(numbers)}"), values
     )
     return PartOfOrder(state[0], [dict(row) for row in rows.mappings()])
 
 
 def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:
     """One order in full with its `items` and `status_history`; None if it is not in the warehouse."""
-    values = {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id}
-    where = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
-    order = connection.execute(text(f"SELECT * FROM sales.orders {where}"), values).mappings().one_or_none()
+    values = _key(warehouse, order_id)
+    order = connection.execute(text(f"SELECT * FROM sales.orders {_OF_ORDER}"), values).mappings().one_or_none()
     if order is None:
         return None
     items = connection.execute(
-        text(f"SELECT * FROM sales.order_items {where} ORDER BY batch_number, line_number"),
+        text(f"SELECT * FROM sales.order_items {_OF_ORDER} ORDER BY batch_number, line_number"),
         values,
     )
     history = connection.execute(
-        text(f"SELECT * FROM sales.order_status_history {where} ORDER BY document_id"),
+        text(f"SELECT * FROM sales.order_status_history {_OF_ORDER} ORDER BY document_id"),
         values,
     )
     key = ("store", "platform", "platform_order_id")

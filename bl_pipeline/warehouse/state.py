@@ -58,7 +58,8 @@ def read_states(
             order_id=row[0],
             status=row[1],
             **dict(zip(_ORDER, row[2:first], strict=True)),
-            parts={kind: PartState(*row[of_part]) for kind, of_part in parts},
+            # Most orders have one of three, and there are tens of thousands of them.
+            parts={kind: PartState(*values) for kind, of_part in parts if any(values := row[of_part])},
         )
         for row in rows
     }

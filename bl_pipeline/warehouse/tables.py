@@ -71,11 +71,15 @@ _TYPES: dict[Kind, Any] = {
 }
 
 
-def _order_key() -> list[Column[str]]:
+def _order_key(*, is_primary: bool = True) -> list[Column[str]]:
+    comments = {
+        "store": "Key of the store, from BL_STORE",
+        "platform": "Where the order was placed: bricklink",
+        "platform_order_id": "The order's id at the platform",
+    }
     return [
-        Column("store", Text, primary_key=True, comment="Key of the store, from BL_STORE"),
-        Column("platform", Text, primary_key=True, comment="Where the order was placed: bricklink"),
-        Column("platform_order_id", Text, primary_key=True, comment="The order's id at the platform"),
+        Column(name, Text, primary_key=is_primary, nullable=False, comment=comment)
+        for name, comment in comments.items()
     ]
 
 
@@ -83,9 +87,7 @@ documents = Table(
     "documents",
     metadata,
     Column("document_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each answer"),
-    _text("store", "Key of the store, from BL_STORE", null=False),
-    _text("platform", "Where the order was placed: bricklink", null=False),
-    _text("platform_order_id", "The order's id at the platform", null=False),
+    *_order_key(is_primary=False),
     _text(
         "kind",
         f"order (GET /orders/{{id}}), or a part of it (GET /orders/{{id}}/<kind>): {', '.join(PARTS)}",
@@ -264,9 +266,7 @@ writes = Table(
     "writes",
     metadata,
     Column("write_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each request"),
-    _text("store", "Key of the store, from BL_STORE", null=False),
-    _text("platform", "Where the order was placed: bricklink", null=False),
-    _text("platform_order_id", "The order's id at the platform", null=False),
+    *_order_key(is_primary=False),
     _text("run_id", "The run that sent it", null=False),
     _text("requested_by", "Who asked for it: this store's seller", null=False),
     _text("kind", "update, payment_status, status or drive_thru", null=False),
