@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from bl_pipeline.sandbox.live import move_on
 from bl_pipeline.sandbox.order import SandboxOrder
@@ -19,7 +19,7 @@ Converter = Callable[[Any], Any]
 
 
 class _Action(NamedTuple):
-    change: Callable[..., SandboxOrder]
+    change: Callable[..., object]
     parameters: Mapping[str, Converter]
 
 
@@ -32,16 +32,6 @@ def _amount(value: Any) -> Decimal:
         return Decimal(str(value))
     except InvalidOperation:
         raise ValueError(f"not an amount: {value!r}") from None
-
-
-def _write_message(store: Store, order_id: int, body: str, subject: str | None = None) -> SandboxOrder:
-    store.write_message(order_id, body, subject)
-    return store.order(order_id)
-
-
-def _rate(store: Store, order_id: int, rating: Literal[0, 1, 2], comment: str) -> SandboxOrder:
-    store.rate(order_id, rating, comment)
-    return store.order(order_id)
 
 
 def _rating(value: Any) -> int:
@@ -71,8 +61,8 @@ _ACTIONS = {
     "purge": _Action(Store.purge, {}),
     "add_batch": _Action(Store.add_batch, {}),
     "remove_last_item": _Action(Store.remove_last_item, {}),
-    "write_message": _Action(_write_message, {"body": str, "subject": _text}),
-    "rate": _Action(_rate, {"rating": _rating, "comment": str}),
+    "write_message": _Action(Store.write_message, {"body": str, "subject": _text}),
+    "rate": _Action(Store.rate, {"rating": _rating, "comment": str}),
 }
 
 
@@ -114,9 +104,8 @@ def _do(served: Served, method: str, path: list[str], asked: Json) -> Json:
             return {"order_id": store.place_order(**asked)}
         case "POST", ["orders", order_id, name] if name in _ACTIONS:
             action = _ACTIONS[name]
-            return _order_with_items(
-                served, action.change(store, int(order_id), **_converted(action.parameters, asked))
-            )
+            action.change(store, int(order_id), **_converted(action.parameters, asked))
+            return _order_with_items(served, store.order(int(order_id)))
         case "POST", ["live"]:
             asked = _converted({"new": int, "changed": int, "seed": int}, asked)
             return {"changes": move_on(store, **asked)}

@@ -68,18 +68,20 @@ def feedback_about(order: SandboxOrder, seed: int) -> tuple[Feedback, ...]:
     rng = Random(f"{seed}/{order.order_id}/feedback")
     buyer = order.buyer_name or "unknown"
     given = []
-    for of, sender, recipient in (("S", buyer, order.seller_name), ("B", order.seller_name, buyer)):
+    sides: tuple[tuple[Literal["B", "S"], str, str], ...]
+    sides = (("S", buyer, order.seller_name), ("B", order.seller_name, buyer))
+    for rated, sender, recipient in sides:
         if rng.random() < 0.25:
             continue
         rating: Literal[0, 1, 2] = rng.choices((0, 1, 2), (90, 7, 3))[0]
         given.append(
             Feedback(
-                order.order_id * 2 + (of == "B"),
+                order.order_id * 2 + (rated == "B"),
                 sender,
                 recipient,
                 order.date_status_changed + timedelta(minutes=rng.randrange(1, 60)),
                 rating,
-                "S" if of == "S" else "B",
+                rated,
                 rng.choice(_COMMENTS[rating]),
                 "Sorry, parts are sent again" if rating == 2 and rng.random() < 0.5 else None,
             )
