@@ -405,6 +405,15 @@ def synced(sync: Sync, clock: Clock) -> Sync:
 
 
 @pytest.fixture
+def order_id(synced: Sync, store: Store, server: SandboxServer) -> int:
+    """A new order that is not paid, and is in the warehouse."""
+    order_id = store.place_order()
+    assert synced().success
+    server.clear_requests()
+    return order_id
+
+
+@pytest.fixture
 def dagster_synced(dagster_sync: DagsterSync, clock: Clock) -> DagsterSync:
     """The same as `dagster_sync`, but `store` has been synced once already, an hour ago."""
     clock.advance(hours=1)

@@ -35,7 +35,7 @@ from bl_pipeline.bricklink.resources import (
     UnreadableSummary,
 )
 from bl_pipeline.bricklink.retry import RetryPolicy
-from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, ORDER_FIELDS, Loss
+from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, NO_TEXT, ORDER_FIELDS, Loss
 from bl_pipeline.bricklink.transport import Request, RequestsTransport, Response, Transport
 from bl_pipeline.bricklink.updates import (
     CostUpdate,
@@ -46,7 +46,6 @@ from bl_pipeline.bricklink.updates import (
     ProblemReason,
     ProblemType,
     ShippingUpdate,
-    check_update,
     is_paid,
     seller_status,
 )
@@ -56,6 +55,7 @@ __all__ = [
     "DEFAULT_API_URL",
     "ITEM_FIELDS",
     "NEEDED",
+    "NO_TEXT",
     "ORDER_FIELDS",
     "Address",
     "Answer",
@@ -105,7 +105,6 @@ __all__ = [
     "Unreachable",
     "UnreadableLot",
     "UnreadableSummary",
-    "check_update",
     "is_paid",
     "read_items",
     "read_order",

@@ -146,7 +146,7 @@ class BrickLinkClient:
             return Answer(b"[]", self._clock(), "GET", path, reader)
 
     def update_order(self, order_id: int | str, update: OrderUpdate) -> Answer[Order]:
-        """Change an order; the answer is the order as it is then. See `check_update` for what BrickLink would ignore.
+        """Change an order; the answer is the order as it is then. BrickLink ignores costs if it `is_paid`.
 
         A write is sent again only if it certainly had no effect. If `may_have_effect` of the error is true, ask what
         became of it before you send it again.

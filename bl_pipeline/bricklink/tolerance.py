@@ -8,6 +8,7 @@ as it was received. A field that is absent or null is no fault: BrickLink leaves
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,6 +28,10 @@ NEEDED = frozenset({"order_id", "date_ordered", "cost", "cost.currency_code", "q
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """A time is plausible from EARLIEST, before BrickLink existed, to before LATEST."""
+
+
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+"""Characters that can be in JSON, and in no UTF-8 text of Postgres: NUL, and half a surrogate pair."""
 
 
 def _all(loss: Loss, part: str, *names: str) -> dict[str, Loss]:

@@ -6,7 +6,6 @@ manual; the statuses that only the buyer or BrickLink sets, from its help pages.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -16,7 +15,7 @@ import msgspec
 
 from bl_pipeline.bricklink.errors import RequestRefused
 from bl_pipeline.bricklink.resources import Order
-from bl_pipeline.bricklink.tolerance import EARLIEST, LATEST
+from bl_pipeline.bricklink.tolerance import EARLIEST, LATEST, NO_TEXT
 
 UNPAID = frozenset({"None", "Returned", "Bounced"})
 """The payment statuses of an order whose costs BrickLink still lets a seller change."""
@@ -62,7 +61,7 @@ def seller_status(kind: type[S], word: str) -> S:
     raise RequestRefused(f"A seller cannot set this status of {what}. Use one of: {', '.join(kind)}.")
 
 
-class _Update(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class _Update(msgspec.Struct, frozen=True, kw_only=True):
     """What is None is not sent, and stays as it is at BrickLink."""
 
     def given(self) -> dict[str, str | int]:
@@ -133,11 +132,8 @@ class OrderUpdate(_Update, frozen=True, kw_only=True):
         return {name: part for name, part in parts.items() if part not in (None, {})}
 
 
-_NOT_SENDABLE = re.compile("[\x00\ud800-\udfff]")
-
-
 def _check_text(name: str, text: str | None) -> None:
-    if text is not None and _NOT_SENDABLE.search(text):
+    if text is not None and NO_TEXT.search(text):
         raise RequestRefused(f"{name}: has a character that is no text. Write it again, in UTF-8.")
 
 
@@ -152,15 +148,6 @@ def _sent(value: datetime | Decimal | str | int) -> str | int:
 def is_paid(order: Order) -> bool:
     """Whether BrickLink ignores changes of the order's costs, because it counts as paid."""
     return order.payment is not None and order.payment.status not in {*UNPAID, None}
-
-
-def check_update(order: Order, update: OrderUpdate) -> None:
-    """Raises RequestRefused if BrickLink would answer that all is well, and ignore a part of the update."""
-    if update.cost not in (None, CostUpdate()) and is_paid(order):
-        raise RequestRefused(
-            "BrickLink ignores changes of the costs once an order is paid, so nothing was sent. Set the payment "
-            "status to None first, or leave the costs out."
-        )
 
 
 class ProblemType(StrEnum):

@@ -12,13 +12,12 @@ from decimal import Decimal
 from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
-from bl_pipeline.bricklink import UnreadableLot
+from bl_pipeline.bricklink import NO_TEXT, UnreadableLot
 from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
 
 if TYPE_CHECKING:
     from bl_pipeline.bricklink import Address, Batches, Order, OrderItem
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # With its semicolon: `&copy=1` in a link is no entity.
 _ENTITY = re.compile("&(?:#([0-9]{1,20}|[xX][0-9a-fA-F]{1,20})|[a-zA-Z][a-zA-Z0-9]{1,40});")
@@ -70,7 +69,7 @@ def _character(entity: re.Match[str]) -> str:
 
 def _storable(text: str | None) -> str | None:
     # Postgres takes neither NUL nor half a surrogate pair; the landed JSON keeps them.
-    return None if text is None else _UNSTORABLE.sub("\ufffd", text)
+    return None if text is None else NO_TEXT.sub("\ufffd", text)
 
 
 def _address(address: Address | None) -> str | None:

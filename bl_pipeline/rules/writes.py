@@ -95,7 +95,7 @@ def checked(given: Mapping[str, Value | None]) -> dict[str, Value]:
     for name, kind in (("status", OrderStatus), ("payment_status", PaymentStatus)):
         if name in asked:
             asked[name] = seller_status(kind, str(asked[name]))  # type: ignore[type-var]
-    if not asked.keys() - set(UPDATED) or asked.keys() & set(UPDATED):
+    if not asked or asked.keys() & set(UPDATED):
         order_update(asked)
     return asked
 

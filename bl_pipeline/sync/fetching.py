@@ -51,14 +51,14 @@ def fetch_again(session: SyncSession, order_ids: Collection[str]) -> dict[str, D
     Returns the new answers by order id; an order that could not be fetched and loaded now is not among them. Failures
     and stops are noted as by `fetch_batch`. The orders must be in sync.order_state.
     """
-    before = _order_documents(session, order_ids)
+    before = order_documents(session, order_ids)
     _fetch_and_load(session, [Fetch(order_id, Reason.REQUESTED) for order_id in order_ids], ())
-    new = {(key, found) for key, found in _order_documents(session, order_ids).items() if found != before[key]}
+    new = {(key, found) for key, found in order_documents(session, order_ids).items() if found != before[key]}
     with session.warehouse.engine.connect() as connection:
         return {order_id: landing.read_document(connection, document_id) for order_id, document_id in new}
 
 
-def _order_documents(session: SyncSession, order_ids: Collection[str]) -> dict[str, int | None]:
+def order_documents(session: SyncSession, order_ids: Collection[str]) -> dict[str, int | None]:
     """The documents from which these orders are stored, by order id."""
     with session.warehouse.engine.connect() as connection:
         states = state.read_states(connection, session.warehouse, order_ids)

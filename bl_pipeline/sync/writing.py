@@ -39,7 +39,7 @@ from bl_pipeline.rules.writes import (
     plan_writes,
 )
 from bl_pipeline.sync.asking import WriteOrder
-from bl_pipeline.sync.fetching import fetch_again, fetch_batch
+from bl_pipeline.sync.fetching import fetch_again, fetch_batch, order_documents
 from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import list_orders
 from bl_pipeline.sync.planning import plan_changes
@@ -115,11 +115,11 @@ def _read(session: SyncSession, order_id: str) -> Order | None:
     """The order as BrickLink has it now, loaded too; None if it cannot be read, which is noted with the run."""
     request = SyncRequest(order_ids=(order_id,), include_items=False)
     list_orders(session, request)
-    known = _order_document_id(session, order_id)
+    known = order_documents(session, [order_id]).get(order_id)
     if plan_changes(session, request) is None:
         return None
     fetch_batch(session, 1, include_items=False)
-    document_id = _order_document_id(session, order_id)
+    document_id = order_documents(session, [order_id]).get(order_id)
     with session.warehouse.engine.connect() as connection:
         if document_id not in (None, known):
             return read_order(landing.read_document(connection, document_id).body)
@@ -128,12 +128,6 @@ def _read(session: SyncSession, order_id: str) -> Order | None:
         message = "The BrickLink API cannot be reached, so nothing was written. Check the network, and try again later."
         session.stop(Stop(StopReason.UNREACHABLE, f"{message}\n{failed[order_id].error}"))
     return None
-
-
-def _order_document_id(session: SyncSession, order_id: str) -> int | None:
-    with session.warehouse.engine.connect() as connection:
-        states = state.read_states(connection, session.warehouse, [order_id])
-    return states[order_id].order_document_id if order_id in states else None
 
 
 def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePlan:

@@ -121,8 +121,4 @@ def _steps(steps: list[tuple[str, list[str], str]]) -> list[Text]:
 
 
 def _names(fields: list[str]) -> str:
-    return ", ".join(map(_words, fields))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return ", ".join(field.replace("_", " ") for field in fields)

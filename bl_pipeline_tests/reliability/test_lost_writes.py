@@ -67,15 +67,6 @@ def writer(make_settings: MakeSettings, clock: Clock, server: SandboxServer, war
     return Writer(make_settings(bl_request_timeout=3), clock, server, warehouse)
 
 
-@pytest.fixture
-def order_id(synced: Sync, store: Store, server: SandboxServer) -> int:
-    """A new order that is not paid, and is in the warehouse."""
-    order_id = store.place_order()
-    assert synced().success
-    server.clear_requests()
-    return order_id
-
-
 def of_writes(server: SandboxServer, fault: Fault, times: int | None = 1) -> None:
     """The next requests that would change an order meet this fault; the ones that read it do not."""
     left = times

@@ -27,15 +27,6 @@ def writer(settings: Settings, clock: Clock, server: SandboxServer, warehouse: W
     return Writer(settings, clock, server, warehouse)
 
 
-@pytest.fixture
-def order_id(synced: Sync, store: Store, server: SandboxServer) -> int:
-    """A new order that is not paid, and is in the warehouse."""
-    order_id = store.place_order()
-    assert synced().success
-    server.clear_requests()
-    return order_id
-
-
 def test_several_changes_go_in_the_order_that_bricklink_accepts(order_id: int, writer: Writer, store: Store) -> None:
     """Planted: the refresh left out; the writes of a run not settled by it; the document not noted with them."""
     before = store.order(order_id)
