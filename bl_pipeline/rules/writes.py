@@ -42,8 +42,10 @@ UPDATED = (*SHIPPING, *COSTS, "remarks", "is_filed")
 MAX_SENDS = 3
 """How often a run sends one request at most, each time after the order has shown that it is not done."""
 
-LATE = timedelta(hours=1)
-"""A request whose answer was lost may still arrive within this time: a drive thru is not decided before."""
+LATE = timedelta(seconds=30)
+"""A request whose answer was lost may still arrive, most likely within this time: the order is not read before."""
+VERY_LATE = timedelta(hours=1)
+"""An e-mail cannot be sent a second time without harm: a drive thru that is not shown is not decided before."""
 
 
 class WriteKind(StrEnum):
@@ -194,7 +196,7 @@ def settle(
     if kind is WriteKind.DRIVE_THRU:
         if accepted or now["drive_thru"]:
             return WriteOutcome.DONE
-        return WriteOutcome.NOT_DONE if age >= LATE and now["drive_thru"] is False else None
+        return WriteOutcome.NOT_DONE if age >= VERY_LATE and now["drive_thru"] is False else None
     done = [name for name, value in asked.items() if now[name] == value]
     if len(done) == len(asked):
         return WriteOutcome.DONE

@@ -20,6 +20,10 @@ LISTS_FRESH_FOR = timedelta(hours=1)
 """A backfill runs once per month of orders: the lists asked by its first run serve the others."""
 
 
+CALLS_TO_LIST = 2
+"""The lists of unfiled and of filed orders."""
+
+
 def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     """Ask BrickLink's lists and store what they say of each sale; the number of sales, None if not asked.
 
@@ -75,7 +79,7 @@ def ask_lists(session: SyncSession, run_id: str, *, include_filed: bool) -> dict
     """
     session.check_store()
     usage = session.usage()
-    if usage.left < (2 if include_filed else 1):
+    if usage.left < (CALLS_TO_LIST if include_filed else 1):
         raise BudgetExhausted(usage.next_reset_at)
     with session.client(run_id) as client:
         listed = in_a_thread(session, lambda: _read_lists(client, include_filed=include_filed))

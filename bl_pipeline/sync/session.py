@@ -122,7 +122,7 @@ class SyncSession:
             timeout=self.store.request_timeout,
             retry=self.retry,
             clock=self.clock,
-            sleep=self.sleep or self._wait,
+            sleep=self.wait,
         )
 
     def check_canceled(self) -> None:
@@ -135,7 +135,11 @@ class SyncSession:
             self.canceled.set()
         raise Interrupted
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait; raises Interrupted if the run is canceled meanwhile."""
+        if self.sleep is not None:
+            self.sleep(seconds)
+            return
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self.canceled.wait(min(left, CANCEL_SEEN_WITHIN)):
@@ -183,6 +187,11 @@ class SyncSession:
         """Note that the run cannot go on; the first reason stays."""
         with self.warehouse.engine.begin() as connection:
             runs.stop_run(connection, self.run_id, stop)
+
+    def is_stopped(self) -> bool:
+        """Whether something has stopped the run."""
+        with self.warehouse.engine.connect() as connection:
+            return runs.read_stop(connection, self.run_id) is not None
 
     def has_failed(self) -> bool:
         """Whether something other than the budget has stopped the run."""
@@ -247,7 +256,7 @@ class SyncSession:
 
 
 class _Calls(CallLedger):
-    """The ledger of a session: a run that was canceled makes no further call."""
+    """The ledger of a session: a run that was canceled makes no call, and one that has lost its lock writes nothing."""
 
     def __init__(self, session: SyncSession, *, key: KeyHashes, run_id: str) -> None:
         super().__init__(
@@ -257,6 +266,9 @@ class _Calls(CallLedger):
 
     def begin(self, method: str, path: str, now: datetime) -> int:
         self._session.check_canceled()
+        if method != "GET":
+            # A process that has slept may have lost it, and another run may have sent the same.
+            self._session.lock.check()
         return super().begin(method, path, now)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bl_pipeline.bricklink import read_order
-from bl_pipeline.rules.writes import WriteKind, WriteOutcome, fields_of, settle
+from bl_pipeline.rules.writes import LATE, WriteKind, WriteOutcome, fields_of, settle
 from bl_pipeline.sync.fetching import fetch_again
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import LOG
@@ -35,11 +35,27 @@ def settle_writes(session: SyncSession) -> None:
         left = writes.unsettled(connection, session.warehouse)
     if not left:
         return
+    for write in left:
+        wait_until_arrived(session, write)
     documents = fetch_again(session, list(dict.fromkeys(write.order_id for write in left)))
     for write in left:
         document = documents.get(write.order_id)
         outcome = settle_write(session, write, document) if document else None
         LOG.warning("Of an earlier run: %s", describe(write, outcome))
+
+
+def wait_until_arrived(session: SyncSession, write: Write) -> None:
+    """Wait until a request whose answer is not known has arrived, if it still does: then the order can be read.
+
+    Not for a drive thru, which is not decided for an hour. Raises Interrupted.
+    """
+    left = min(write.noted_at + LATE - session.clock(), LATE).total_seconds()
+    if left > 0 and write.answer != ACCEPTED and write.kind != WriteKind.DRIVE_THRU:
+        what = f"{NAMES[WriteKind(write.kind)]} of order {write.order_id}"
+        LOG.warning(
+            "BrickLink's answer to %s was lost. It may still arrive, so the order is read in %.0f s.", what, left
+        )
+        session.wait(left)
 
 
 def settle_write(
@@ -76,7 +92,6 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
     kind = WriteKind(write.kind)
     what = f"{NAMES[kind]} of order {write.order_id}"
     fields = f" ({_list(list(write.asked))})" if kind is WriteKind.UPDATE else ""
-    command = f"bl drive-thru {write.order_id}" if kind is WriteKind.DRIVE_THRU else f"bl update {write.order_id}"
     accepted = (answer or write.answer) == ACCEPTED
     match outcome:
         case WriteOutcome.DONE:
@@ -84,7 +99,7 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
         case WriteOutcome.NOT_DONE if accepted:
             return f"{what}{fields} was accepted by BrickLink, and ignored: the order is as before. Look at it there."
         case WriteOutcome.NOT_DONE:
-            return f"{what}{fields} was not done: the order is as before. To do it: {command}"
+            return f"{what}{fields} was not done: the order is as before. To do it, ask for it again."
         case WriteOutcome.PARTLY_DONE:
             return (
                 f"{what}{fields} was done only in part, and the rest is as before. BrickLink ignores costs once an "

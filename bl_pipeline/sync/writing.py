@@ -41,10 +41,10 @@ from bl_pipeline.rules.writes import (
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.fetching import fetch_again, fetch_batch, order_documents
 from bl_pipeline.sync.finishing import finish
-from bl_pipeline.sync.listing import list_orders
+from bl_pipeline.sync.listing import CALLS_TO_LIST, list_orders
 from bl_pipeline.sync.planning import plan_changes
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.settling import NAMES, describe, settle_write
+from bl_pipeline.sync.settling import NAMES, describe, settle_write, wait_until_arrived
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, runs, state, writes
@@ -98,7 +98,9 @@ def run_write(session: SyncSession, asked: WriteOrder, *, run_id: str, job: str)
     already: list[str] = []
     with session.step():
         order = _read(session, asked.order_id)
-        if order is not None:
+        if order is None and session.is_stopped():
+            errors = [{"order_id": asked.order_id, "error": "It could not be read first, so nothing was written."}]
+        elif order is not None:
             writer = _Writer(session, asked)
             already = writer.write(order)
             if writer.problems:
@@ -175,16 +177,18 @@ def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
 class Preview(SyncResult):
     """What a write would send, and `calls` in all: to read the order, to write, to read it again.
 
-    `api_calls` is what the preview itself has used. `errors` say why nothing would be sent.
+    An order that the warehouse does not know is looked for in BrickLink's lists first: `calls_to_list`. `api_calls` is
+    what the preview itself has used. `errors` say why nothing would be sent.
     """
 
     requests: list[WriteRequest] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
+    calls_to_list: int = 0
 
     @property
     def calls(self) -> int:
         """Calls of the write, if no answer is lost."""
-        return 1 + len(self.requests) + (CALLS_TO_REFRESH if self.requests else 0)
+        return self.calls_to_list + 1 + len(self.requests) + (CALLS_TO_REFRESH if self.requests else 0)
 
     def as_dict(self) -> dict[str, Any]:
         """The result ready for JSON, with what would be written."""
@@ -209,6 +213,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
     with session.warehouse.engine.connect() as connection:
         calls = count_run_calls(connection, run_id)
         last_synced_at = runs.last_synced_at(connection, session.warehouse)
+        is_known = asked.order_id in state.read_states(connection, session.warehouse, [asked.order_id])
     return Preview(
         errors=[{"order_id": asked.order_id, "error": "\n".join(plan.refusals)}] if plan.refusals else [],
         api_calls=calls,
@@ -217,6 +222,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
         message=stop.message if stop else None,
         requests=plan.requests,
         already=plan.already,
+        calls_to_list=0 if is_known else CALLS_TO_LIST,
     )
 
 
@@ -275,6 +281,7 @@ class _Writer:
             answer = self._send(client, request, write)
             if answer != LOST:
                 return order if answer == ACCEPTED else None
+            wait_until_arrived(self._session, write)
             document = self._read_again()
             outcome = None if document is None else settle_write(self._session, write, document, LOST)
             if document is not None:

@@ -83,9 +83,7 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
         parts += _steps(
             [(_REQUESTS[request.kind].format(order_id), list(request.asked), "1 call") for request in result.requests]
         )
-        total = f"{c.plural(result.calls, 'API call')} in all: 1 to read the order, {len(result.requests)} to write"
-        after = ", 1 to read it again" if result.requests else ""
-        parts.append(Text(f"{total}{after}. Nothing was written; this has read the order.", "dim"))
+        parts.append(Text(_cost(result), "dim"))
     elif isinstance(result, WriteResult):
         parts += _steps(
             [
@@ -111,6 +109,18 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
     if isinstance(result, Preview) and result.success:
         word = "This would be sent" if result.requests else "Nothing would be sent"
     return Group(Text.assemble((f"{word}: ", style), f"order BL-{order_id}"), *parts)
+
+
+def _cost(preview: Preview) -> str:
+    used = f"Nothing was written; this has used {c.plural(preview.api_calls, 'API call')}."
+    if not preview.success:
+        return used
+    calls = [
+        f"{preview.calls_to_list} to find the order" if preview.calls_to_list else "",
+        "1 to read it",
+        f"{len(preview.requests)} to write, 1 to read it again" if preview.requests else "",
+    ]
+    return f"{c.plural(preview.calls, 'API call')} in all: {', '.join(filter(None, calls))}. {used}"
 
 
 def _steps(steps: list[tuple[str, list[str], str]]) -> list[Text]:

@@ -87,6 +87,16 @@ def test_refresh_needs_an_order(synced: DagsterSync, server: SandboxServer) -> N
     assert server.requests == []
 
 
+def test_refresh_of_what_is_no_order_number_does_nothing(synced: DagsterSync, server: SandboxServer) -> None:
+    """Two numbers in one text, say. Caught: "BrickLink lists no such sale"."""
+    assert synced("refresh_order", order_ids=["15646315, 15646316"]).stop_reason is StopReason.ERROR
+
+    assert synced.last is not None
+    failure = next(event for event in synced.last.all_events if event.is_step_failure)
+    assert "'15646315, 15646316' is no order number. Write it as 15646315" in str(failure.step_failure_data.error)
+    assert server.requests == []
+
+
 def test_the_sync_job_takes_orders_too(synced: DagsterSync, store: Store, server: SandboxServer) -> None:
     order_id = next(iter(store.sales))
 

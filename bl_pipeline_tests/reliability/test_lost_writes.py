@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
 from bl_pipeline.sandbox.faults import Fault
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.writing import Writer, write
@@ -209,6 +209,51 @@ def test_somebody_else_changes_the_order_meanwhile(
     assert [row[1:] for row in writer.rows()] == [("lost", "changed")]
     now = store.order(order_id)
     assert now.status == "CANCELLED" if name == "status" else now.shipping.tracking_no == "of another"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_request_that_arrives_late_is_not_sent_again(
+    alive: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """It arrives half a minute after its answer was lost, or its process died. Planted: the order read at once."""
+
+    def arrives(seconds: float) -> None:
+        writer.clock.sleep(seconds)
+        store.set_status(order_id, "PACKED")
+
+    of_writes(server, Fault.RESET)
+    if not alive:
+        assert die(writer, order_id, lambda _: bool(writer.sent()), after=False, status="PACKED")
+    with session_at(writer.settings, writer.clock, sleep=arrives) as session:
+        result = write(session, order_id, status="PACKED")
+
+    assert (result.exit_code, writer.sent()) == (0, ["status"])
+    assert writer.rows() == [("status", "lost" if alive else None, "done")]
+    assert [is_ours for _, _, is_ours in writer.history(order_id)] == [False, True]
+
+
+def test_a_run_that_has_lost_its_lock_sends_nothing(order_id: int, writer: Writer) -> None:
+    """Its machine may have slept since it noted the request, and another run may have sent the same.
+
+    Planted: the lock looked at only before the request is noted.
+    """
+    with session_at(writer.settings, writer.clock) as session:
+        dialect = session.warehouse.engine.dialect
+        commit = dialect.do_commit
+
+        def lose_lock_once_noted(connection: Any) -> None:
+            commit(connection)
+            if session.lock.taken and writer.rows():
+                session.lock.release()
+
+        dialect.do_commit = lose_lock_once_noted  # type: ignore[assignment, method-assign]
+        try:
+            with pytest.raises(WarehouseError, match="does not have its lock"):
+                write(session, order_id, drive_thru=True)
+        finally:
+            dialect.do_commit = commit  # type: ignore[method-assign]
+
+    assert (writer.sent(), writer.rows()) == ([], [("drive_thru", None, None)])
 
 
 def test_a_write_that_is_never_answered_is_sent_three_times_at_most(

@@ -11,7 +11,7 @@ import pytest
 
 from bl_pipeline.bricklink import Cost, Order, Payment, RequestRefused, Shipping
 from bl_pipeline.rules.writes import (
-    LATE,
+    VERY_LATE,
     Fields,
     WriteKind,
     WriteOutcome,
@@ -194,10 +194,10 @@ def test_a_drive_thru_that_the_order_does_not_show_is_not_decided_within_an_hour
     given, before = {"drive_thru": True}, order(drive_thru_sent=False)
     assert settled(given, before, order(drive_thru_sent=True)) is WriteOutcome.DONE
     assert settled(given, before, before) is None
-    assert settled(given, before, before, age=LATE - timedelta(seconds=1)) is None
-    assert settled(given, before, before, age=LATE) is WriteOutcome.NOT_DONE
+    assert settled(given, before, before, age=VERY_LATE - timedelta(seconds=1)) is None
+    assert settled(given, before, before, age=VERY_LATE) is WriteOutcome.NOT_DONE
     # An order that does not say it decides nothing, ever.
-    assert settled(given, before, order(), age=LATE * 1000) is None
+    assert settled(given, before, order(), age=VERY_LATE * 1000) is None
     assert settled(given, before, before, accepted=True) is WriteOutcome.DONE
 
 

@@ -77,14 +77,19 @@ def test_every_option_arrives(order_id: str, bl: Bl, store: Store, server: Sandb
 def test_a_dry_run_shows_each_request_and_its_cost(order_id: str, bl: Bl, server: SandboxServer) -> None:
     shown = expect(bl("update", order_id, *EVERY_OPTION, "--dry-run"), 0).stdout
     assert f"3. PUT /orders/{order_id}/status  status: 1 call" in shown
-    assert "6 API calls in all: 1 to read the order, 4 to write, 1 to read it again" in shown
+    assert "8 API calls in all: 2 to find the order, 1 to read it, 4 to write, 1 to read it again. Nothing" in shown
     result = json_of(expect(bl("drive-thru", order_id, "--dry-run", "--json"), 0))
     assert list(result) == [*FIELDS, "already", "requests", "calls"]
     assert (result["requests"], result["calls"], result["api_calls"]) == (
-        [{"request": "drive_thru", "asked": {"drive_thru": True}, "calls": 1}], 3, 1,
+        [{"request": "drive_thru", "asked": {"drive_thru": True}, "calls": 1}], 5, 1,
     )  # fmt: skip
     assert (sent(server), select("SELECT * FROM sync.writes")) == ([], [])
-    assert "99" in expect(bl("update", "99", "--filed", "--dry-run"), 3).stdout
+    refused = expect(bl("update", "99", "--filed", "--dry-run"), 3).stdout
+    assert "99" in refused
+    assert "in all" not in refused
+    # It costs what was said, and less once the order is known.
+    assert json_of(expect(bl("update", order_id, *EVERY_OPTION, "--json"), 0))["api_calls"] == 8
+    assert json_of(expect(bl("drive-thru", order_id, "--dry-run", "--json"), 0))["calls"] == 3
 
 
 def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: SandboxServer) -> None:
@@ -134,6 +139,11 @@ def test_exit_codes(order_id: str, bl: Bl, store: Store, server: SandboxServer) 
     server.faults.next("unauthorized")
     assert json_of(expect(bl("update", order_id, "--filed", "--json"), 5))["success"] is False
     expect(bl("update", order_id, "--filed", BRICKLINK_API_URL="http://127.0.0.1:1/"), 6)
+    for limit in ("0", "2"):  # none for the lists, and none for the order
+        stopped = expect(bl("drive-thru", str(store.place_order()), BL_DAILY_CALL_LIMIT=limit, BL_CALL_RESERVE="0"), 4)
+        assert "It could not be read first, so nothing was written." in stopped.stdout
+    dry = expect(bl("update", order_id, "--filed", "--dry-run", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 4)
+    assert "Nothing was written; this has used 0 API calls." in dry.stdout
     assert sent(server) == []
 
 
