@@ -51,16 +51,9 @@ compared AS (
         WHERE s.currency <> s.currency_before
     ) AS in_currency
 ),
-adjusted AS (
-    SELECT *
-    FROM compared
-    WHERE coalesce(credit, 0) <> coalesce(credit_before, 0)
-       OR coalesce(coupon, 0) <> coalesce(coupon_before, 0)
-       OR revenue < revenue_before
-),
 changes AS (
-    SELECT adjusted.*, change.kind, change.before, change.after, change.amount
-    FROM adjusted
+    SELECT compared.*, change.kind, change.before, change.after, change.amount
+    FROM compared
     CROSS JOIN LATERAL (
         VALUES
             ('credit', credit_before, credit, coalesce(credit, 0) - coalesce(credit_before, 0)),

@@ -47,6 +47,7 @@ TRANSIENT = {
     "empty body": (Reply(b""), InvalidAnswer, "InvalidAnswer"),
     "cut JSON": (Reply(b'{"meta":{"code":200},"data":[{"order_'), InvalidAnswer, "InvalidAnswer"),
     "no envelope": (Reply(b"[]"), InvalidAnswer, "InvalidAnswer"),
+    "no envelope in a 400": (Reply(b"[]", 400), InvalidAnswer, "InvalidAnswer"),
     "no meta": (Reply(b'{"data":[]}'), InvalidAnswer, "InvalidAnswer"),
     "unreadable code": (envelope([], code="fine"), InvalidAnswer, "InvalidAnswer"),
     "no code": (envelope([], code=None), InvalidAnswer, "InvalidAnswer"),

@@ -130,6 +130,8 @@ def day_after(store: Store) -> None:
         store.complete(order.order_id)
     unpaid = _where(store, lambda order: order.payment.status == "None" and order.costs.credit > 0)
     store.edit_costs(unpaid[0].order_id, credit=Decimal(0))
+    with_coupon = _where(store, lambda order: order.payment.status == "None" and order.costs.coupon > 0)
+    store.edit_costs(with_coupon[0].order_id, coupon=Decimal("0.1000"))
     unpaid = _where(store, lambda order: order.payment.status == "None" and order.costs.shipping > 1)
     store.edit_costs(unpaid[-1].order_id, shipping=Decimal("0.7500"))
     several = _where(store, lambda order: order.status == "PENDING" and order.unique_count > 1)

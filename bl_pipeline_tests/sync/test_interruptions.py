@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.terminal.failures import explain
 
 
@@ -49,6 +50,14 @@ def circle(interruption: type[BaseException] | None = None) -> Exception:
     if interruption:
         wrapper.__cause__ = interruption()
     return error
+
+
+def test_a_run_is_canceled_while_it_goes_on(session: SyncSession) -> None:
+    """Planted: canceled again after its end, so that the Dagster UI shows a second end."""
+    assert not session.cancel()
+    session.begin("a run", job="sync_orders")
+    assert session.cancel()
+    assert not session.cancel()
 
 
 @pytest.mark.timeout(10)
