@@ -26,8 +26,8 @@ demo: setup
 	@$(BIN)/bl demo
 
 up: setup
-	@if $(BIN)/python -c 'from bl_pipeline.settings import load_settings; load_settings().store.known_credentials()' 2>/dev/null; \
-	then $(BIN)/bl up; else echo "No BrickLink credentials are set: this is the demo store."; $(BIN)/bl up --demo; fi
+	@if [ "$$($(BIN)/python -c 'from bl_pipeline.settings import load_settings; print(load_settings().store.credentials is None)' 2>/dev/null)" = True ]; \
+	then echo "No BrickLink credentials are set: this is the demo store."; $(BIN)/bl up --demo; else $(BIN)/bl up; fi
 
 test: setup lint
 	@$(BIN)/python -m pytest

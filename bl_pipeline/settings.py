@@ -175,6 +175,12 @@ NO_CREDENTIALS = (
 )
 
 
+_CONNECT = (
+    "The store is not connected: its API credentials are not set.\n"
+    "Put the four BRICKLINK_ values into .env, then: bl doctor. To try without a store: bl demo"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """What the settings say of one store; the rest of them is of the installation.
@@ -198,6 +204,11 @@ class Store:
         if self.credentials is None:
             raise SettingsError(NO_CREDENTIALS)
         return self.credentials
+
+    @property
+    def first_step(self) -> str:
+        """What a user reads of what to do if nothing of the store is stored yet."""
+        return _CONNECT if self.credentials is None else "Fetch your sales with: bl sync"
 
 
 class Settings(BaseSettings):

@@ -1,4 +1,4 @@
-"""`make setup` if uv cannot be installed: pip does it, with a word, by the same hashes."""
+"""`make setup` if uv cannot be installed: pip does it, by the same hashes. `make up` with a wrong setting."""
 
 from __future__ import annotations
 
@@ -56,3 +56,19 @@ def test_pip_installs_the_lock_if_uv_cannot_be_installed(tmp_path: Path, isolate
     # It is done: the next time nothing is installed.
     again = subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_up_names_a_wrong_setting_and_starts_no_demo(tmp_path: Path, isolated: pytest.MonkeyPatch) -> None:
+    """Caught: whatever was wrong with the settings, `make up` said there were no credentials, and served a demo."""
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    isolated.setenv("BL_CALL_RESERVE", "x")
+    isolated.setenv("BL_HOME", "/dev/null/nowhere")  # in which no demo starts
+    command = ["make", "up", f"BIN={Path(sys.executable).parent}"]
+    for name in ("requirements.lock", "pyproject.toml", ".venv/ready"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "BL_CALL_RESERVE: " in done.stderr
+    assert "demo" not in done.stdout

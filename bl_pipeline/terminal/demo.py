@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 
 from bl_pipeline.records import SyncResult
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.demo_world import DemoWorld, demo_world
+from bl_pipeline.terminal.demo_world import DemoWorld, demo_world, how_to_call_bl
 from bl_pipeline.terminal.orders import orders_view
 from bl_pipeline.terminal.progress import SyncProgress
 from bl_pipeline.terminal.reports import Wanted, report_view
@@ -29,7 +28,8 @@ _MONTHS_SHOWN = 12
 _RULE = 78
 
 _AFTERWARDS = """\
-See this in the Dagster UI:   {bl} up --demo
+bl status, bl orders and bl report show your own warehouse, and nothing of this demo.
+To use them on such a store, and to see it in the Dagster UI:   {bl} up --demo
 
 Connect your own store:
   1. On BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page) register this
@@ -51,6 +51,7 @@ def run_demo() -> bool:
     """
     began = time.monotonic()
     c.show("bl_pipeline on a made-up BrickLink store: an embedded Postgres, a sandbox API, nothing else.")
+    c.show(Text("In another terminal bl status and bl orders show your own warehouse, not this one.", "dim"))
     with demo_world(orders=ORDERS, filed=FILED) as world:
         done = _show_steps(world)
     if done:
@@ -59,9 +60,7 @@ def run_demo() -> bool:
             Text(f"All this took {c.seconds(time.monotonic() - began)}; database and sandbox are gone again.", "dim")
         )
         _heading("What next")
-        # In a checkout `bl` is on no PATH.
-        bl = ".venv/bin/bl" if Path(".venv/bin/bl").exists() else "bl"
-        for line in _AFTERWARDS.format(bl=bl).splitlines():
+        for line in _AFTERWARDS.format(bl=how_to_call_bl()).splitlines():
             c.show(line)
     return done
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,11 +50,15 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class DemoWorld:
-    """The settings of the demo, which are also in this process' environment, and the store's controls."""
+    """The settings of the demo, which are also in this process' environment, and the store's controls.
+
+    `variables` is a file that gives them to a shell that sources it.
+    """
 
     settings: Settings
     sandbox_url: str
     folder: Path
+    variables: Path
 
     def move_on(self, *, new: int, changed: int) -> list[str]:
         """Let time pass in the store: `new` new orders, `changed` changed ones; returns a line for each."""
@@ -65,6 +70,11 @@ class DemoWorld:
         with urlopen(request, timeout=30) as answer:  # noqa: S310
             changes: list[str] = json.load(answer)["changes"]
         return changes
+
+
+def how_to_call_bl() -> str:
+    """What to type in this folder: in a checkout `bl` is on no PATH."""
+    return ".venv/bin/bl" if Path(".venv/bin/bl").exists() else "bl"
 
 
 @contextmanager
@@ -95,12 +105,18 @@ def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoW
                 "bl_database_url": lease.url.rpartition("/")[0] + f"/{database}",
             }
         )
-        stack.enter_context(_environment({**settings.as_environment(), "DAGSTER_HOME": str(folder)}))
+        environment = {**settings.as_environment(), "DAGSTER_HOME": str(folder)}
+        stack.enter_context(_environment(environment))
+        for_a_terminal = folder / "variables"
+        for_a_terminal.touch(mode=0o600)
+        for_a_terminal.write_text(
+            "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+        )
         # Dagster and our settings read a .env in the working directory.
         stack.enter_context(chdir(folder))
         # The first to be undone: a second Ctrl-C must not interrupt the removal.
         stack.callback(_ignore_signals)
-        yield DemoWorld(settings, variables["BRICKLINK_API_URL"].partition("/api/")[0], folder)
+        yield DemoWorld(settings, variables["BRICKLINK_API_URL"].partition("/api/")[0], folder, for_a_terminal)
 
 
 @contextmanager

@@ -222,14 +222,15 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     else:
         yield Check("Failed orders", Verdict.OK, "none")
     synced = status.last_synced_at
+    unset = "" if settings.store.credentials else "Set the credentials first, then: bl sync"
     if synced is None:
-        yield Check("Last sync", Verdict.WARNING, "never", "Start one with: bl sync")
+        yield Check("Last sync", Verdict.WARNING, "never", unset or "Start one with: bl sync")
     elif abs(status.now - synced) > FRESH_FOR:
         yield Check(
             "Last sync",
             Verdict.WARNING,
             f"{c.moment(synced)}, {c.ago(status.now - synced)}",
-            "Sync now with: bl sync. Sync every half hour with: bl up",
+            unset or "Sync now with: bl sync. Sync every half hour with: bl up",
         )
     else:
         yield Check("Last sync", Verdict.OK, f"{c.moment(synced)}, {c.ago(status.now - synced)}")

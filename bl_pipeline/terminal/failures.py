@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from bl_pipeline.home import describe_os_error
 from bl_pipeline.records import ExitCode
-from bl_pipeline.settings import SettingsError
+from bl_pipeline.settings import SettingsError, load_settings
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.unforeseen import LOG, describe
 from bl_pipeline.terminal.console import clean, complain, stderr
@@ -43,7 +43,9 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)
-    if isinstance(error, NothingStored | OutdatedWarehouse):
+    if isinstance(error, NothingStored):
+        return ExitCode.OTHER, f"{error} {load_settings().store.first_step}"
+    if isinstance(error, OutdatedWarehouse):
         return ExitCode.OTHER, str(error)
     if isinstance(error, WarehouseError):
         return ExitCode.UNREACHABLE, str(error)

@@ -18,7 +18,7 @@ from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
-from bl_pipeline.terminal.reading import Json
+from bl_pipeline.terminal.reading import Json, no_orders
 from bl_pipeline.terminal.tables import Column, FittedTable
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def orders(
             offset=offset,
         )
         settings = load_settings()
-        found, others = OrderList(), list[str]()
+        found, stores = OrderList(), list[str]()
         with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             c.show_times_in(warehouse.timezone)
             found = read_orders(connection, warehouse, wanted, _WORDS)
-            others = stores_with_orders(connection) if not found.count else []
+            stores = stores_with_orders(connection) if not found.count else []
     except QuestionError as error:
         raise Refused(str(error)) from None
     if as_json:
@@ -89,13 +89,8 @@ def orders(
         c.show(orders_view(found, offset=offset, searched=wanted.search is not None))
     elif found.count:
         c.stderr().print(f"There are {c.plural(found.count, 'order')} like that, and --offset leaves them all out.")
-    elif others and settings.bl_store not in others:
-        c.stderr().print(
-            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
-        )
     else:
-        nothing_asked = wanted == OrderFilter(sort=sort, limit=limit, offset=offset)
-        c.stderr().print("No orders. Fetch them with: bl sync" if nothing_asked else "No orders like that.")
+        c.stderr().print("No orders like that." if settings.bl_store in stores else no_orders(settings, stores))
 
 
 def _is_status(group: str) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -53,11 +54,21 @@ OrderId = Annotated[
 
 def no_such_order(settings: Settings, order_id: str) -> Refused:
     """An order that the warehouse of the store does not have."""
+    fetch = f"Fetch it with: bl refresh {order_id}, or all that is new with: bl sync"
     return Refused(
         f"There is no order {order_id} in the warehouse of store {settings.bl_store}.\n"
-        f"Fetch it with: bl refresh {order_id}, or all that is new with: bl sync",
+        + (fetch if settings.store.credentials else settings.store.first_step),
         ExitCode.OTHER,
     )
+
+
+def no_orders(settings: Settings, others: Sequence[str]) -> str:
+    """What a user reads if the store has no orders at all; `others` are the stores that have some."""
+    if others:
+        return (
+            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
+        )
+    return f"No orders are stored yet. {settings.store.first_step}"
 
 
 def order(order_id: OrderId, as_json: Json = False) -> None:
@@ -86,12 +97,14 @@ def errors(as_json: Json = False) -> None:
     from bl_pipeline.terminal.views import errors_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.state import failed_orders
+    from bl_pipeline.warehouse.stores import stores_with_orders
 
     columns = ("order_id", "error", "error_class", "failed_at", "attempts")
-    failed: list[FailedOrder] = []
+    failed, stores = list[FailedOrder](), list[str]()
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         failed = failed_orders(connection, warehouse)
+        stores = stores_with_orders(connection)
     if as_json:
         print_json([{name: getattr(order, name) for name in columns} for order in failed])
     elif failed:
@@ -99,3 +112,5 @@ def errors(as_json: Json = False) -> None:
         stderr().print("Try these again with: bl retry", style="dim")
     else:
         show("No order has failed.")
+        if settings.bl_store not in stores:
+            stderr().print(no_orders(settings, stores), style="dim")

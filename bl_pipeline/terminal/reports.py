@@ -27,8 +27,10 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import amount as exact
 from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
+from bl_pipeline.terminal.reading import no_orders
 from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
+from bl_pipeline.warehouse.stores import stores_with_orders
 
 RANKED_ROWS = 15
 """Rows of a ranking that are shown; the rest is in one line."""
@@ -119,7 +121,7 @@ class Wanted:
     to_look_at: bool = True
 
     def read(self, settings: Settings) -> tuple[ReportRows, str | None]:
-        """The rows, and what there is to say about the period.
+        """The rows, and what there is to say about the period, or about a store without orders.
 
         A report in the terminal has one basis; files have all of them, unless one is asked for. Raises
         QuestionError.
@@ -136,6 +138,8 @@ class Wanted:
                 raise OutdatedWarehouse("its reports are not those of the folder sql/")
             c.show_times_in(warehouse.timezone)
             rows = read_report(connection, warehouse.store, report, asked)
+            if not rows.rows and warehouse.store not in (stores := stores_with_orders(connection)):
+                return rows, no_orders(settings, stores)
         return rows, whole_periods(report, since, until)
 
 

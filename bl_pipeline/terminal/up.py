@@ -22,13 +22,19 @@ from bl_pipeline.project import PROJECT
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.demo_world import demo_world
+from bl_pipeline.terminal.demo_world import demo_world, how_to_call_bl
 from bl_pipeline.terminal.running import timezone_changed
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
 _LOG_LEVEL = "warning"
+_FOR_THE_DEMO = """\
+Start the first sync there: Jobs > sync_orders > Materialize all. Or use the commands, in another terminal:
+  source {variables}
+  {bl} sync
+  {bl} orders
+In that terminal every command is about this made-up store. Close it when you have finished."""
 
 
 class _Stop(BaseException):
@@ -47,17 +53,20 @@ def run_up(port: int, *, demo: bool) -> int:
     if _in_use(port):
         c.complain(_who_uses(port))
         return ExitCode.OTHER
+    bl = how_to_call_bl()
+    afterwards = ""
     try:
         with ExitStack() as stack:
             if demo:
                 c.show("Making a store to play with ...")
-                settings = stack.enter_context(demo_world()).settings
+                world = stack.enter_context(demo_world())
+                settings, afterwards = world.settings, _FOR_THE_DEMO.format(bl=bl, variables=world.variables)
             else:
                 settings = load_settings()
                 _require_credentials(settings)
             # After the demo's world: this has to end first.
             stack.enter_context(_signals_stop())
-            _serve(stack, settings, port, demo=demo)
+            _serve(stack, settings, port, demo=demo, afterwards=afterwards)
     except (_Stop, KeyboardInterrupt):
         c.show("Stopped.")
         return ExitCode.DONE
@@ -127,7 +136,7 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> NoReturn:
+def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool, afterwards: str) -> NoReturn:
     from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.reports.views import set_timezone  # noqa: PLC0415
@@ -169,8 +178,8 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool) -> No
     )
     services.wait_for(lambda: _answers(port))
     c.show(f"The Dagster UI is at http://{HOST}:{port} and the store is synced every half hour.")
-    if demo:
-        c.show("Start the first sync there: Jobs > sync_orders > Materialize all.")
+    for line in afterwards.splitlines():
+        c.show(line)
     c.show("Ctrl-C stops it.")
     services.watch()
 

@@ -47,7 +47,7 @@ class NothingStored(WarehouseError):
     """There are no tables: nothing was ever synced into this warehouse."""
 
     def __init__(self) -> None:
-        super().__init__("The warehouse is empty: nothing was synced yet. Fetch your sales with: bl sync")
+        super().__init__("The warehouse is empty: nothing was synced yet.")
 
 
 class OutdatedWarehouse(WarehouseError):

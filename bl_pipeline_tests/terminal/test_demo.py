@@ -80,6 +80,7 @@ def test_the_demo_shows_each_step_and_leaves_nothing(start: Start, seller: None,
     assert any(line.startswith("602 API calls in ") for line in lines)
     assert "Unfiled orders only, as filed ones seldom change: 1 call for the list," in lines
     assert sum(line.startswith("BL-") and "processing" in line for line in lines) > 0
+    assert "bl status, bl orders and bl report show your own warehouse, and nothing of this demo." in lines
     for text in ("bl orders --limit 10", "Subtotal", "Seen (UTC)", "Revenue by month", "█", "bl up --demo"):
         assert text in stdout
     assert "BRICKLINK_TOKEN_SECRET=..." in lines
@@ -159,9 +160,18 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     assert (second.returncode, second.stdout) == (1, "")
     assert f"Port {port} is in use" in second.stderr
     subprocess.run([sys.executable, EXAMPLE, "--url", f"http://127.0.0.1:{port}"], capture_output=True, check=True)
+    # A seller looks at it with the commands, as the last lines say.
+    (variables,) = [Path(line.split()[1]) for line in lines if line.startswith("  source ")]
+    assert variables.stat().st_mode & 0o077 == 0
+    typed = f'. {variables}; exec "$0" "$@"'
+    orders = subprocess.run(
+        ["sh", "-c", typed, *BL, "orders", "--limit", "400", "--json"], capture_output=True, check=True
+    )
+    assert len(json.loads(orders.stdout)) == 300
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
+    assert not variables.exists()
     assert stdout.endswith("Stopped.\n")
     # A line a batch of orders; all that Dagster notes of a run is for the UI.
     assert stderr.count(" - 50 created\n") == 6

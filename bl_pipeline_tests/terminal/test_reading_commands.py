@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.terminal.console import amount
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
@@ -28,6 +29,41 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     assert (values["indicator"], values["orders"], values["failed_orders"]) == ("synced", 12, 0)
     assert values["calls"]["used"] + values["calls"]["left"] == 4750
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("tables", [True, False])
+def test_a_command_that_finds_nothing_names_the_next_step(
+    tables: bool, connected: bool, bl: Bl, empty_database_url: str, isolated: pytest.MonkeyPatch
+) -> None:
+    """Caught: `bl sync` was named although no credentials were set, and after `bl doctor` a report had no rows."""
+    if not tables:
+        isolated.setenv("BL_DATABASE_URL", empty_database_url)
+    for name in () if connected else CREDENTIAL_VARIABLES:
+        isolated.setenv(name, "")
+    for arguments, ended in (
+        (["orders"], 0),
+        (["orders", "--status", "PAID"], 0),
+        (["errors"], 0),
+        (["report", "revenue_by_month"], int(not tables)),
+        (["order", "15646315"], 1),
+        (["messages", "15646315"], 1),
+        (["backup", "file.zip"], 1),
+    ):
+        if tables and arguments[0] == "backup":
+            continue
+        said = expect(bl(*arguments), ended).stderr
+        assert ("with: bl sync" in said) == connected, (arguments, said)
+        assert ("Put the four BRICKLINK_ values into .env, then: bl doctor" in said) != connected, (arguments, said)
+    last_sync = [each for each in json_of(bl("doctor", "--json"))["checks"] if each["name"] == "Last sync"]
+    assert last_sync[0]["repair"].startswith("Start one" if connected else "Set the credentials first")
+
+
+def test_a_filter_that_finds_nothing_is_no_empty_warehouse(synced_bl: Bl) -> None:
+    assert expect(synced_bl("orders", "--status", "NPX"), 0).stderr == "No orders like that.\n"
+    assert expect(synced_bl("errors"), 0).stderr == ""
+    assert "are stored yet" not in expect(synced_bl("report", "revenue_by_month", "--to", "2001"), 0).stderr
 
 
 def test_status_is_quick_as_it_does_without_dagster() -> None:
