@@ -67,11 +67,25 @@ ALLOWED: dict[str, set[str]] = {
     "sync": GROUND | {"bricklink", "postgres", "rules", "reports", "warehouse"},
     "defs": GROUND | {"bricklink", "rules", "reports", "warehouse", "sync"},
     "definitions": {"defs"},
+    "running": GROUND | {"sync", "defs", "definitions"},
+    "desk": GROUND | {"rules", "reports", "warehouse", "sync", "running"},
     "terminal": GROUND
-    | {"bricklink", "postgres", "rules", "reports", "warehouse", "sync", "defs", "definitions", "sandbox"},
+    | {
+        "bricklink",
+        "postgres",
+        "rules",
+        "reports",
+        "warehouse",
+        "sync",
+        "defs",
+        "definitions",
+        "running",
+        "desk",
+        "sandbox",
+    },
 }
-# The parts of the terminal that start Dagster.
-DAGSTER = ("bl_pipeline.defs", "bl_pipeline.definitions", "bl_pipeline.terminal.running", "bl_pipeline.terminal.up",
+# What starts Dagster.
+DAGSTER = ("bl_pipeline.defs", "bl_pipeline.definitions", "bl_pipeline.running", "bl_pipeline.terminal.up",
            "bl_pipeline.terminal.web")  # fmt: skip
 
 
@@ -150,7 +164,7 @@ def test_settings_are_read_in_one_place() -> None:
 
 def test_settings_come_from_the_entry_points() -> None:
     """A command or a callback of Dagster reads them and hands them on, so a second store needs no other code."""
-    entries = ("bl_pipeline.terminal.", "bl_pipeline.defs.")
+    entries = ("bl_pipeline.terminal.", "bl_pipeline.defs.", "bl_pipeline.desk.")
     calls = {
         module(path)
         for path in FILES

@@ -4,66 +4,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.reading import Json
-
-if TYPE_CHECKING:
-    from bl_pipeline.warehouse.database import Warehouse
-    from bl_pipeline.warehouse.runs import Run
-
-STOP_TIMEOUT = 30.0
-"""Seconds to wait for the run to end: it sees the request within one, unless it waits for the database."""
-START_TIMEOUT = 20.0
-"""Seconds to wait for a run to be noted if the store's lock is taken: a sync takes it some seconds before."""
-
-
-@dataclass(frozen=True)
-class Canceled:
-    """What `bl cancel` did. `run` is the one that was asked to stop; `busy`: the store's lock is taken, by no run."""
-
-    run: Run | None
-    ended: bool
-    busy: bool
-    full_syncs: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "run_id": self.run.run_id if self.run else None,
-            "ended": self.ended,
-            "full_syncs_withdrawn": self.full_syncs,
-        }
-
-    @property
-    def message(self) -> str:
-        """What a user reads."""
-        lines = []
-        if self.run is not None:
-            name = f"{self.run.job}, started {c.moment(self.run.started_at)}"
-            lines.append(
-                f"Canceled: {name}. What was stored is kept, and the next sync goes on from there."
-                if self.ended
-                else f"Asked to stop: {name}. It makes no further call, and ends with its step."
-            )
-        elif self.busy:
-            lines.append(
-                "No sync is running, but another command has the store, such as bl rebuild: it ends by itself."
-            )
-        if self.full_syncs:
-            lines.append(f"Withdrawn: {c.plural(self.full_syncs, 'full sync')} that was still open.")
-        return "\n".join(lines) or "Nothing to cancel: no sync is running, and no full sync is open."
 
 
 def cancel(as_json: Json = False) -> None:
     """Cancel the running sync of the store, and withdraw a full sync that is still open."""
     settings = load_settings()
+    from bl_pipeline.sync.canceling import START_TIMEOUT, Cancellation, cancel_store
     from bl_pipeline.warehouse.database import NothingStored, open_warehouse, refuse_unmade
 
     def waiting() -> None:
@@ -79,63 +28,5 @@ def cancel(as_json: Json = False) -> None:
             c.show_times_in(warehouse.timezone)
             done = cancel_store(warehouse, waiting=waiting)
     except NothingStored:
-        done = Canceled(None, ended=False, busy=False, full_syncs=0)
-    c.print_json(done.as_dict()) if as_json else c.show(done.message)
-
-
-def cancel_store(
-    warehouse: Warehouse,
-    *,
-    waiting: Callable[[], None] = lambda: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Canceled:
-    """Ask the running sync to stop, wait for its end, and withdraw the open full syncs.
-
-    `waiting` is called once if the store's lock is taken, but no run has begun.
-    """
-    from bl_pipeline.records import RunStatus
-    from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
-
-    def withdraw() -> int:
-        with warehouse.engine.begin() as connection:
-            return len(withdraw_full_syncs(connection, warehouse, datetime.now(UTC)))
-
-    run, busy = _ask(warehouse, None)
-    withdrawn = withdraw()
-    until = time.monotonic() + (START_TIMEOUT if run is None else STOP_TIMEOUT)
-    has_waited = False
-    while True:
-        ended = run is not None and run.status != RunStatus.STARTED
-        if ended or (run is None and not busy) or time.monotonic() > until:
-            # The run may have asked for a full sync just before it saw that it was canceled.
-            return Canceled(run, ended=ended, busy=busy, full_syncs=withdrawn + withdraw())
-        if run is None and not has_waited:
-            has_waited = True
-            waiting()
-        sleep(0.2)
-        before = run
-        run, busy = _ask(warehouse, before)
-        if run is not None and (before is None or run.run_id != before.run_id):
-            until = time.monotonic() + STOP_TIMEOUT
-
-
-def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
-    """Ask the started run to stop; returns it (None if there is none), and whether the store's lock is taken.
-
-    `before` is the run that was asked before, which is returned when it has ended. If it turns out to have died long
-    ago, the run that found it dead is asked in its place.
-    """
-    from bl_pipeline.records import RunStatus
-    from bl_pipeline.warehouse import runs
-    from bl_pipeline.warehouse.cancellation import request_cancel
-    from bl_pipeline.warehouse.lock import is_syncing
-
-    with warehouse.engine.begin() as connection:
-        busy = is_syncing(connection, warehouse.store)
-        run = None if before is None else runs.read_run(connection, before.run_id)
-        had_died = run is not None and run.status == RunStatus.FAILED and run.message == runs.DIED
-        if run is not None and not had_died and (run.status != RunStatus.STARTED or not busy):
-            return run, busy
-        # A started run while none is running has died: there is nothing to stop.
-        run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
-        return (None if run_id is None else runs.read_run(connection, run_id)), busy
+        done = Cancellation(None, ended=False, busy=False, full_syncs=0)
+    c.print_json(done.as_dict()) if as_json else c.show(done.message(c.moment))

@@ -21,7 +21,7 @@ from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.conversation import feedback, messages
 from bl_pipeline.terminal.encoding import never_fail
-from bl_pipeline.terminal.failures import explain_all, explained
+from bl_pipeline.terminal.failures import Refused, explain_all, explained
 from bl_pipeline.terminal.orders import orders
 from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
@@ -103,12 +103,12 @@ def main() -> None:
 
 def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, nothing: str = "") -> NoReturn:
     """Run a job, report, and exit with the result's code; `nothing` is what to say if there was nothing to do."""
+    from bl_pipeline.running import run_job
     from bl_pipeline.terminal.progress import SyncProgress
-    from bl_pipeline.terminal.running import run_job
 
     def run(settings: Settings) -> SyncResult:
         with SyncProgress(doing) as progress:
-            return run_job(settings, job, config, progress)
+            return run_job(settings, job, config, progress, warn=stderr().print)
 
     def view(result: SyncResult) -> RenderableType:
         from bl_pipeline.terminal.views import result_view
@@ -197,10 +197,15 @@ DryRun = Annotated[
 
 
 def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, as_json: bool, **how: Any) -> NoReturn:
-    from bl_pipeline.terminal.writing import write_order, written_view
+    from bl_pipeline.sync.asking import NotAsked
+    from bl_pipeline.sync.direct_writes import write_order
+    from bl_pipeline.terminal.writing import written_view
 
     def run(settings: Settings) -> SyncResult:
-        return write_order(settings, order_id, given, job=job, dry_run=dry_run, **how)
+        try:
+            return write_order(settings, order_id, given, job=job, dry_run=dry_run, warn=stderr().print, **how)
+        except NotAsked as error:
+            raise Refused(str(error)) from None
 
     _report(run, lambda result: written_view(order_id, result), as_json=as_json)
 

@@ -13,7 +13,7 @@ import typer
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in
+from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json, OrderId, no_such_order
 
@@ -61,12 +61,12 @@ def _show_part(kind: AnswerKind, order_id: str, *, fetch: bool, as_json: bool) -
 
 def _fetch(settings: Settings, kind: AnswerKind, order_id: str) -> None:
     """Fetch the order with this part of it. Raises Refused if that could not be done, with the run's exit code."""
+    from bl_pipeline.running import run_job
     from bl_pipeline.terminal.progress import SyncProgress
-    from bl_pipeline.terminal.running import run_job
 
     config = {"order_ids": [order_id], "include_items": False, str(kind): True}
     with SyncProgress("Asking BrickLink") as progress:
-        result = run_job(settings, "refresh_order", config, progress)
+        result = run_job(settings, "refresh_order", config, progress, warn=stderr().print)
     if result.exit_code != ExitCode.DONE:
         errors = [error["error"] for error in result.errors]
         raise Refused("\n".join(filter(None, [result.message, *errors])), result.exit_code)

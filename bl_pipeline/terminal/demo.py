@@ -10,12 +10,12 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bl_pipeline.records import SyncResult
+from bl_pipeline.running import run_job
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world, how_to_call_bl
 from bl_pipeline.terminal.orders import orders_view
 from bl_pipeline.terminal.progress import SyncProgress
 from bl_pipeline.terminal.reports import Wanted, report_view
-from bl_pipeline.terminal.running import run_job
 from bl_pipeline.terminal.views import order_view, result_line
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
@@ -113,7 +113,7 @@ def _months_ago(months: int) -> str:
 
 def _sync(world: DemoWorld, config: dict[str, Any]) -> SyncResult:
     with SyncProgress() as progress:
-        result = run_job(world.settings, "sync_orders", config, progress)
+        result = run_job(world.settings, "sync_orders", config, progress, warn=c.stderr().print)
     c.show(result_line(result), indent=2)
     took = f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}"
     c.show(Text(took, "dim"), indent=2)

@@ -35,8 +35,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return error.exit_code, str(error)
     # Imported only now: if nothing goes wrong, nobody waits for them.
     from bl_pipeline.postgres.cluster import EmbeddedPostgresError
+    from bl_pipeline.sync.run_errors import RunError
     from bl_pipeline.terminal.demo_world import DemoError
-    from bl_pipeline.terminal.running import RunError
     from bl_pipeline.warehouse.backup import BackupError
     from bl_pipeline.warehouse.database import NothingStored, OutdatedWarehouse, WarehouseError
     from bl_pipeline.warehouse.refusals import read_refusal

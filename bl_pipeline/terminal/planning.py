@@ -16,10 +16,10 @@ from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
+from bl_pipeline.sync.run_errors import LockTaken, RunError
 from bl_pipeline.sync.session import Progress, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.running import LockTaken, RunError
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 
 _WHY = {

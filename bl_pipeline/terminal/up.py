@@ -21,9 +21,9 @@ from bl_pipeline.postgres.cluster import FileLock
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import ExitCode
 from bl_pipeline.settings import Settings, SettingsError, load_settings
+from bl_pipeline.sync.run_errors import timezone_changed
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world, how_to_call_bl
-from bl_pipeline.terminal.running import timezone_changed
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 
 HOST = "127.0.0.1"

@@ -153,7 +153,7 @@ def rename_store(
 
 def lock_stores(stack: ExitStack, engine: Engine, names: Iterable[str]) -> None:
     """Keep any sync of these stores from running until the stack is closed. Raises LockTaken if one is running."""
-    from bl_pipeline.terminal.running import LockTaken
+    from bl_pipeline.sync.run_errors import LockTaken
     from bl_pipeline.warehouse.database import Warehouse
     from bl_pipeline.warehouse.lock import SyncLock
 

@@ -1,27 +1,20 @@
-"""`bl update` and `bl drive-thru`: what is asked for as it is written, the run, and what was done as it is shown."""
+"""`bl update` and `bl drive-thru`: what was done, or would be, as it is shown."""
 
 # ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, SyncResult
-from bl_pipeline.settings import Settings
-from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.console import clean, stderr
-from bl_pipeline.terminal.failures import Refused
-from bl_pipeline.terminal.running import Canceled, LockTaken, timezone_changed
+from bl_pipeline.terminal.console import clean
 
 if TYPE_CHECKING:
-    from bl_pipeline.sync.writing import Preview, WriteResult
+    from bl_pipeline.sync.writing import Preview
 
 _REQUESTS = {
     "update": "PUT /orders/{}",
@@ -29,49 +22,6 @@ _REQUESTS = {
     "status": "PUT /orders/{}/status",
     "drive_thru": "POST /orders/{}/drive_thru",
 }
-
-
-def write_order(
-    settings: Settings, order_id: str, given: Mapping[str, Any], *, job: str, dry_run: bool, **how: Any
-) -> WriteResult | Preview:
-    """Write to an order what is given, as `ask` takes it, or say what would be written.
-
-    Raises Refused for what BrickLink would not take, and as `run_job`: LockTaken if a sync of the store is running,
-    Canceled if the user has canceled it.
-    """
-    from bl_pipeline.sync.asking import NotAsked, ask
-    from bl_pipeline.sync.finishing import read_result
-    from bl_pipeline.sync.session import open_session
-    from bl_pipeline.sync.writing import preview_write, run_write
-
-    try:
-        asked = ask(settings.store, order_id, given, now=datetime.now(UTC), **how)
-    except NotAsked as error:
-        raise Refused(str(error)) from None
-    settings.store.known_credentials()
-    with open_session(settings) as session:
-        run_id = str(uuid4())
-        if dry_run:
-            return preview_write(session, asked, run_id=run_id)
-        if not session.lock.try_acquire():
-            raise LockTaken(
-                "A sync of this store is running, so nothing was written: there is only one at a time.\n"
-                "Look at it with: bl status, or in the Dagster UI. Then try again."
-            )
-        try:
-            result = run_write(session, asked, run_id=run_id, job=job)
-        except BaseException as error:
-            if interruption_behind(error) is None:
-                raise
-            session.cancel()
-            canceled = Canceled(
-                "Canceled. If a request was under way, the next run reads the order first and says what became of it."
-            )
-            canceled.result = read_result(session.warehouse, run_id)
-            raise canceled from None
-        if session.timezone_before:
-            stderr().print(timezone_changed(session.timezone_before, settings.bl_timezone))
-    return result
 
 
 def written_view(order_id: str, result: SyncResult) -> RenderableType:

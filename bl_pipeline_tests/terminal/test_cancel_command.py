@@ -21,11 +21,11 @@ from bl_pipeline.defs.store_state import newest_event
 from bl_pipeline.records import RunStatus, SyncRequest
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync import canceling
+from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.session import open_session
-from bl_pipeline.terminal import canceling
-from bl_pipeline.terminal.canceling import cancel_store
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse
@@ -139,7 +139,7 @@ def test_a_store_that_becomes_free_is_waited_for_no_longer(synced_bl: Bl, wareho
     assert lock.try_acquire()
     done = cancel_store(warehouse, sleep=lambda _: lock.release())
     assert done.as_dict() == NOTHING
-    assert done.message.startswith("Nothing to cancel")
+    assert done.message(str).startswith("Nothing to cancel")
 
 
 @pytest.mark.parametrize("died_before", [False, True])

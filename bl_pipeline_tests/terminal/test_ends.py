@@ -93,7 +93,7 @@ PLANTS = [
     ("report", "bl_pipeline.terminal.reports:report_view"),
     ("orders", "bl_pipeline.warehouse.orders_list:read_orders"),
     ("errors", "bl_pipeline.warehouse.state:failed_orders"),
-    ("cancel", "bl_pipeline.terminal.canceling:cancel_store"),
+    ("cancel", "bl_pipeline.sync.canceling:cancel_store"),
     ("backup", "bl_pipeline.warehouse.backup:back_up"),
     ("restore", "bl_pipeline.warehouse.backup:restore"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Jobs of the pipeline, run in this process; the Dagster UI shows their history."""
+"""Jobs of the pipeline, run in this process for somebody who waits; the Dagster UI shows their history."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import logging
 import os
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bl_pipeline.records import ExitCode, SyncResult
+from bl_pipeline.records import SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.terminal.console import stderr
+from bl_pipeline.sync.run_errors import Canceled, LockTaken, RunError, timezone_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,23 +22,16 @@ if TYPE_CHECKING:
     from bl_pipeline.sync.session import Progress, SyncSession
 
 
-class RunError(Exception):
-    """The run did not reach its end; the message says why and what to do, `result` what was done before."""
-
-    exit_code = ExitCode.OTHER
-    result = SyncResult()
-
-
-class LockTaken(RunError):
-    """Another sync of the store is running."""
-
-
-class Canceled(RunError):
-    """The user has canceled the run."""
-
-
-def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: Progress) -> SyncResult:
-    """Run a job, and return what it reports.
+def run_job(
+    settings: Settings,
+    job: str,
+    config: Mapping[str, Any],
+    progress: Progress,
+    *,
+    warn: Callable[[str], None],
+    run_id: str | None = None,
+) -> SyncResult:
+    """Run a job under this id, or a new one, and return what it reports; `warn` gets a line to show.
 
     Raises SettingsError without credentials, WarehouseError without a warehouse, RunError if the run did not reach
     its end, and an error that nobody foresaw as the run raised it.
@@ -57,7 +50,7 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
                 )
             session.progress = progress
             try:
-                _execute(settings, session, job, config)
+                _execute(settings, session, job, config, run_id or str(uuid.uuid4()))
                 if session.result is None:
                     raise RunError("The run ended without a report; the Dagster UI has its log: bl up")
             except RunError as error:
@@ -66,19 +59,11 @@ def run_job(settings: Settings, job: str, config: Mapping[str, Any], progress: P
             result, timezone_before = session.result, session.timezone_before
     # Before, standard error is not shown: Dagster writes there, too.
     if timezone_before:
-        stderr().print(timezone_changed(timezone_before, settings.bl_timezone))
+        warn(timezone_changed(timezone_before, settings.bl_timezone))
     return result
 
 
-def timezone_changed(before: str, after: str) -> str:
-    """What a user reads when reports and lists have got another time zone."""
-    return (
-        f"Days in reports and times in lists are in {after} from now on; until now they were in {before}. "
-        "To change that: BL_TIMEZONE"
-    )
-
-
-def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any]) -> None:
+def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any], run_id: str) -> None:
     import dagster as dg  # noqa: PLC0415
 
     from bl_pipeline.definitions import defs  # noqa: PLC0415
@@ -89,7 +74,6 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
 
     asked = {"config": dict(config)} if config else {}
     definition = defs.resolve_job_def(job)
-    run_id = str(uuid.uuid4())
     with open_instance(settings) as instance:
         try:
             definition.execute_in_process(
