@@ -41,6 +41,9 @@ MOST_CALLS = 1_000_000
 
 MOST_DAYS = 36_500
 
+SHORTEST_TOKEN = 16
+"""Characters of a token that nobody guesses."""
+
 ENV_FILE = Path(".env")
 """In the working directory."""
 
@@ -122,6 +125,12 @@ def parse_postgres_url(value: str) -> URL:
 def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
     # The placeholder that our own instructions show instead of a value.
     return None if value is None or set(value.get_secret_value()) <= set(".\u2026") else value
+
+
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"must have at least {SHORTEST_TOKEN} characters, such as: openssl rand -hex 20")
+    return value
 
 
 def _store_key(value: str) -> str:
@@ -239,6 +248,8 @@ class Settings(BaseSettings):
     bl_postgres_bin: Path | None = None
 
     bl_ui_hosts: Annotated[str, AfterValidator(_host_names)] = ""
+    bl_desk_token: Annotated[SecretStr | None, AfterValidator(_long_enough)] = None
+    bl_desk_read_only: bool = False
 
     bl_notify_urls: SecretStr | None = None
 

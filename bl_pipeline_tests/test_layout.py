@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "defs": GROUND | {"bricklink", "rules", "reports", "warehouse", "sync"},
     "definitions": {"defs"},
     "running": GROUND | {"sync", "defs", "definitions"},
-    "desk": GROUND | {"rules", "reports", "warehouse", "sync", "running"},
+    "desk": GROUND | {"bricklink", "rules", "reports", "warehouse", "sync", "running"},
     "terminal": GROUND
     | {
         "bricklink",

@@ -32,6 +32,7 @@ def test_defaults() -> None:
         "bl_notify_urls": None, "bl_daily_call_limit": 5000, "bl_call_reserve": 250, "bl_rechecks_per_day": 240,
         "bl_messages": "", "bl_messages_days": 60, "bl_feedback": "", "bl_feedback_days": 180,
         "bl_max_parallel_requests": 4, "bl_request_timeout": 90, "bl_ui_hosts": "",
+        "bl_desk_token": None, "bl_desk_read_only": False,
     }  # fmt: skip
     assert settings.postgres_url is None
     assert settings.store.credentials is None
@@ -53,6 +54,7 @@ def test_home() -> None:
         ("BRICKLINK_API_URL", "https://br\u00fccklink.example/api", "ASCII"),
         ("BRICKLINK_API_URL", "https://api.bricklink.com/a b", "without spaces"),
         ("BL_STORE", " ", "at least 1 character"),
+        ("BL_DESK_TOKEN", "fifteen letters", "at least 16 characters"),
         ("BL_STORE", "x" * 101, "at most 100 characters"),
         ("BL_STORE", "a\x1bb", "no control characters"),
         ("BL_DATABASE_URL", f"mysql://me:{SECRET}@host/db", "postgresql://user:password@host"),

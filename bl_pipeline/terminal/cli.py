@@ -339,13 +339,29 @@ def demo() -> None:
 
 
 @app.command()
+def desk(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the desk.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than of this machine only, it needs BL_DESK_TOKEN.")
+    ] = "127.0.0.1",
+) -> None:
+    """Run the orders desk alone, a web page for the seller, until Ctrl-C."""
+    with explained():
+        from bl_pipeline.terminal.up import run_desk
+
+        code = run_desk(host, port)
+    raise typer.Exit(code)
+
+
+@app.command()
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the UI, on this machine only.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI, on this machine only.")] = 3000,
+    desk_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the orders desk.")] = 8000,
     demo: Annotated[bool, typer.Option("--demo", help="With a made-up store, in a database of its own.")] = False,
 ) -> None:
-    """Run the Dagster UI and the schedules until Ctrl-C."""
+    """Run the orders desk, the Dagster UI and the schedules until Ctrl-C."""
     with explained():
         from bl_pipeline.terminal.up import run_up
 
-        code = run_up(port, demo=demo)
+        code = run_up(port, desk_port, demo=demo)
     raise typer.Exit(code)

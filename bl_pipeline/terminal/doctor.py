@@ -15,21 +15,20 @@ from rich.text import Text
 from sqlalchemy import text
 
 from bl_pipeline.bricklink import (
-    BrickLinkClient,
     BrickLinkError,
     CredentialsRefused,
     PermissionDenied,
-    RetryPolicy,
 )
 from bl_pipeline.records import ExitCode
 from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
+from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
 from bl_pipeline.warehouse import stores
 from bl_pipeline.warehouse.database import PreconditionsFailed, Warehouse, WarehouseError, open_warehouse
-from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger, hash_key
+from bl_pipeline.warehouse.ledger import BudgetExhausted, hash_key
 from bl_pipeline.warehouse.preconditions import Problem, look
 
 _PYTHON = ((3, 11), (3, 14))
@@ -163,25 +162,8 @@ def _check_store(settings: Settings, warehouse: Warehouse) -> Check | None:
 
 def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
     name = "BrickLink API"
-    credentials = settings.store.known_credentials()
-    with warehouse.engine.connect() as connection:
-        key = hash_key(connection, credentials.consumer_key)
-    ledger = CallLedger(
-        warehouse.engine,
-        key=key,
-        store=warehouse.store,
-        run_id="doctor",
-        budget=settings.store.budget,
-    )
     try:
-        with BrickLinkClient(
-            credentials,
-            ledger,
-            base_url=settings.bricklink_api_url,
-            timeout=settings.bl_request_timeout,
-            retry=RetryPolicy(max_attempts=1),
-        ) as client:
-            summaries, _ = client.orders(filed=False).read()
+        sales = try_connection(settings.store, warehouse, asked_by="doctor")
     except BudgetExhausted:
         return Check(name, Verdict.WARNING, "not asked: the call budget is used up")
     except (CredentialsRefused, PermissionDenied) as error:
@@ -193,9 +175,7 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
             *_split(f"{error}\nCheck the network, BRICKLINK_API_URL and BrickLink's own status; then try again"),
             exit_code=ExitCode.UNREACHABLE,
         )
-    return Check(
-        name, Verdict.OK, f"accepts the credentials; {c.plural(len(summaries), 'unfiled sale')} (this took one call)"
-    )
+    return Check(name, Verdict.OK, f"accepts the credentials; {c.plural(sales, 'unfiled sale')} (this took one call)")
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:

@@ -28,9 +28,10 @@ from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
+DESK = "bl_pipeline.desk.serving"
 _LOG_LEVEL = "warning"
 _FOR_THE_DEMO = """\
-Start the first sync there: Jobs > sync_orders > Materialize all. Or use the commands, in another terminal:
+Start the first sync at the desk: Sync now. Or use the commands, in another terminal:
   source {variables}
   {bl} sync
   {bl} orders
@@ -45,14 +46,15 @@ class _AlreadyUp(Exception):
     """Another `bl up` uses this Dagster instance; the message says which."""
 
 
-def run_up(port: int, *, demo: bool) -> int:
-    """Run the UI and the daemon until a signal comes; returns the exit code.
+def run_up(port: int, desk_port: int, *, demo: bool) -> int:
+    """Run the desk, the UI and the daemon until a signal comes; returns the exit code.
 
     Raises SettingsError without credentials, WarehouseError without a warehouse.
     """
-    if _in_use(port):
-        c.complain(_who_uses(port))
-        return ExitCode.OTHER
+    for used, option in ((port, "--port"), (desk_port, "--desk-port")):
+        if _in_use(used):
+            c.complain(_who_uses(used, f"bl up {option}"))
+            return ExitCode.OTHER
     bl = how_to_call_bl()
     afterwards = ""
     try:
@@ -66,13 +68,34 @@ def run_up(port: int, *, demo: bool) -> int:
                 _require_credentials(settings)
             # After the demo's world: this has to end first.
             stack.enter_context(_signals_stop())
-            _serve(stack, settings, port, demo=demo, afterwards=afterwards)
+            _serve(stack, settings, port, desk_port, demo=demo, afterwards=afterwards)
     except (_Stop, KeyboardInterrupt):
         c.show("Stopped.")
         return ExitCode.DONE
     except (ServiceEnded, _AlreadyUp) as error:
         c.complain(str(error))
         return ExitCode.OTHER
+
+
+def run_desk(host: str, port: int) -> int:
+    """Serve the desk alone until a signal comes; returns the exit code.
+
+    Raises SettingsError for a host that needs a token, WarehouseError without a warehouse.
+    """
+    from bl_pipeline.desk.serving import serve  # noqa: PLC0415
+    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+
+    if host == HOST and _in_use(port):
+        c.complain(_who_uses(port, "bl desk --port"))
+        return ExitCode.OTHER
+    settings = load_settings()
+    # Made and brought up to date before anybody uses it.
+    with open_warehouse(settings, for_writing=True):
+        c.show(f"The orders desk is at http://{host}:{port}")
+        c.show("Ctrl-C stops it.")
+        serve(settings, host, port)
+    c.show("Stopped.")
+    return ExitCode.DONE
 
 
 def _require_credentials(settings: Settings) -> None:
@@ -93,9 +116,9 @@ def _in_use(port: int) -> bool:
     return False
 
 
-def _who_uses(port: int) -> str:
+def _who_uses(port: int, command: str) -> str:
     """What a user reads if the port is in use: by what, if the system says so, and what to do."""
-    other = f"choose another port: bl up --port {port + 1 if port < 65535 else port - 1}"
+    other = f"choose another port: {command} {port + 1 if port < 65535 else port - 1}"
     listener = _listener(port)
     if listener is None:
         return f"Port {port} is in use, perhaps by another bl up.\nStop what uses it, or {other}"
@@ -136,7 +159,7 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool, afterwards: str) -> NoReturn:
+def _serve(stack: ExitStack, settings: Settings, port: int, desk_port: int, *, demo: bool, afterwards: str) -> NoReturn:
     from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
     from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
     from bl_pipeline.reports.views import set_timezone  # noqa: PLC0415
@@ -155,7 +178,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool, after
         instance = stack.enter_context(open_instance(settings))
     # The default limit of pools is not there yet when the first two runs of a new instance start.
     instance.event_log_storage.set_concurrency_slots(API_POOL, 1)
-    c.show(f"The Dagster UI is starting at http://{HOST}:{port} ...")
+    c.show("The orders desk and the Dagster UI are starting ...")
     # In Dagster a .env in its working directory overrides the environment; in our settings it is the other way
     # round. So Dagster runs in a folder without such a file, and gets the values of our settings.
     variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
@@ -176,7 +199,10 @@ def _serve(stack: ExitStack, settings: Settings, port: int, *, demo: bool, after
     services.start(
         "The Dagster daemon", "dagster._daemon", "run", "--workspace", str(workspace), "--log-level", _LOG_LEVEL
     )
-    services.wait_for(lambda: _answers(port))
+    services.start("The orders desk", DESK, str(desk_port), f"http://{HOST}:{port}")
+    services.wait_for(lambda: _answers(desk_port, "/static/desk.css"))
+    c.show(f"The orders desk is at http://{HOST}:{desk_port}")
+    services.wait_for(lambda: _answers(port, "/server_info"))
     c.show(f"The Dagster UI is at http://{HOST}:{port} and the store is synced every half hour.")
     for line in afterwards.splitlines():
         c.show(line)
@@ -197,10 +223,10 @@ def _be_the_only_one(stack: ExitStack, home: Path, port: int) -> None:
     lock.sign(f"{os.getpid()} http://{HOST}:{port}")
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
     with closing(HTTPConnection(HOST, port, timeout=2)) as connection:
         try:
-            connection.request("GET", "/server_info")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False

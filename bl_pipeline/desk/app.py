@@ -1,0 +1,69 @@
+"""The desk as an ASGI app: its pages, its endpoints, and what is the same for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.staticfiles import StaticFiles
+
+from bl_pipeline.desk import overview
+from bl_pipeline.desk.failures import answer_failure, install_failures
+from bl_pipeline.desk.state import Desk
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """The app of one store's desk; it closes the desk's warehouse and cancels its runs when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.launches.close()
+        desk.source.close()
+
+    app = FastAPI(
+        title="bl_pipeline",
+        description="The orders of a BrickLink store, and its syncs.",
+        docs_url=None,  # its page would load scripts from the network
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.desk = desk
+
+    @app.middleware("http")
+    async def add_headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            answer = await call(request)
+        except Exception as error:
+            answer = await run_in_threadpool(answer_failure, request, error)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
+        return answer
+
+    install_failures(app)
+    app.mount("/static", StaticFiles(packages=[("bl_pipeline.desk", "static")]), name="static")
+    app.include_router(overview.router, include_in_schema=False)
+    return app

@@ -1,0 +1,91 @@
+"""What can go wrong in a request, as a page or as problem details (RFC 9457): what happened, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from bl_pipeline.desk.pages import page
+from bl_pipeline.reports.questions import QuestionError
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.asking import NotAsked
+from bl_pipeline.sync.run_errors import LockTaken
+from bl_pipeline.sync.unforeseen import describe, foreseen
+from bl_pipeline.warehouse.database import WarehouseError
+from bl_pipeline.warehouse.refusals import read_refusal
+
+_PROBLEM = "application/problem+json"
+
+
+class Refused(Exception):
+    """What was asked for is not done; `status` is that of the answer, `detail` says what to do."""
+
+    def __init__(self, status: int, title: str, detail: str = "", headers: dict[str, str] | None = None) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    status: int
+    title: str
+    detail: str
+
+
+def _failure(error: Exception) -> _Failure:
+    lost = read_refusal(error)
+    if isinstance(error, WarehouseError) or (lost is not None and lost.is_lost):
+        return _Failure(503, "The warehouse cannot be reached", foreseen(error) or "")
+    if isinstance(error, LockTaken):
+        return _Failure(409, "A sync is running", str(error))
+    if isinstance(error, QuestionError | NotAsked):
+        return _Failure(422, "This cannot be done as it was asked", str(error))
+    if isinstance(error, SettingsError):
+        return _Failure(409, "A setting has to be corrected", str(error))
+    return _Failure(500, "Something went wrong", foreseen(error) or describe(error))
+
+
+def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
+    if request.url.path.startswith("/api/"):
+        problem = {"type": "about:blank", "title": failure.title, "status": failure.status, "detail": failure.detail}
+        return JSONResponse(problem, failure.status, headers, media_type=_PROBLEM)
+    answer = page(request, "failure", status=failure.status, title=failure.title, detail=failure.detail)
+    answer.headers.update(headers)
+    return answer
+
+
+def answer_failure(request: Request, error: Exception) -> Response:
+    """The answer to an error that no handler knows; nothing of its own text is logged."""
+    failure = _failure(error)
+    if failure.status == 503:
+        # An embedded Postgres that was killed is started by the next request.
+        request.app.state.desk.source.close()
+    return _answer(request, failure, {})
+
+
+def install_failures(app: FastAPI) -> None:
+    """Answer refusals, and what the framework refuses, in the same two forms."""
+
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> Response:
+        return _answer(request, _Failure(error.status, error.title, error.detail), error.headers)
+
+    @app.exception_handler(HTTPException)
+    def of_the_framework(request: Request, error: HTTPException) -> Response:
+        title = {404: "There is no such page", 405: "This page cannot be asked in this way"}.get(
+            error.status_code, str(error.detail)
+        )
+        return _answer(request, _Failure(error.status_code, title, ""), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        # What was sent is not repeated.
+        told = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+        return _answer(request, _Failure(422, "This cannot be done as it was asked", told), {})

@@ -1,0 +1,87 @@
+"""Runs that the desk starts, each in a process of its own: it goes on if the page is closed, and can be canceled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+from bl_pipeline.settings import Settings
+
+_END_TIMEOUT = 30.0  # seconds for a run to end in good order when the desk ends
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended that ran a job: its exit code as that of `bl`, and a message if something was wrong."""
+
+    exit_code: int
+    message: str | None
+
+
+class Launches:
+    """The runs that this desk has started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **settings.as_environment(), "PYTHONWARNINGS": "ignore"}
+        self._lock = Lock()
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._ended: dict[str, Ended] = {}
+
+    def start(self, job: str, config: Mapping[str, Any]) -> str:
+        """Start a run of a job; returns its id, which Dagster shows too. sync.runs has it some seconds later."""
+        run_id = str(uuid4())
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bl_pipeline.desk.launched"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"job": job, "run_id": run_id, "config": dict(config)}))
+        process.stdin.close()
+        process.stdin = None
+        with self._lock:
+            self._processes[run_id] = process
+        return run_id
+
+    def running(self) -> list[str]:
+        """The runs whose process has not ended."""
+        with self._lock:
+            return [run_id for run_id, process in self._processes.items() if process.poll() is None]
+
+    def ended(self, run_id: str) -> Ended | None:
+        """How the run's process ended; None if it goes on, or if this desk has not started it."""
+        with self._lock:
+            process = self._processes.get(run_id)
+            if process is None or process.poll() is None:
+                return None
+            if run_id not in self._ended:
+                said, _ = process.communicate()
+                try:
+                    self._ended[run_id] = Ended(**json.loads(said))
+                except ValueError:
+                    self._ended[run_id] = Ended(1, "The process of the run ended without a word. Try again.")
+            return self._ended[run_id]
+
+    def close(self) -> None:
+        """Cancel what goes on, and wait until it has ended in good order."""
+        with self._lock:
+            for process in self._processes.values():
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+            for process in self._processes.values():
+                try:
+                    process.communicate(timeout=_END_TIMEOUT)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()

@@ -1,0 +1,166 @@
+"""The first page: how the store stands, and what can be done about it; and the page of one run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from bl_pipeline.bricklink import BrickLinkError
+from bl_pipeline.desk.failures import Refused
+from bl_pipeline.desk.pages import page
+from bl_pipeline.desk.progress import RunState, read_run_state
+from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.desk.words import plural
+from bl_pipeline.reports.questions import parse_order_number
+from bl_pipeline.rules.indicator import Indicator
+from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.sync.canceling import cancel_store
+from bl_pipeline.sync.status import Status, read_status
+from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.sync.trial import try_connection
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.state import failed_orders
+
+router = APIRouter()
+
+WORDS = {
+    Indicator.SYNCED: "Synced",
+    Indicator.STALE: "Stale",
+    Indicator.ERROR: "Error",
+    Indicator.SYNCING: "Syncing",
+    Indicator.NOT_CONNECTED: "Not connected",
+}
+_EVERY = timedelta(minutes=30)
+
+
+def next_sync_at(desk: Desk) -> datetime | None:
+    """When the schedule of `bl up` syncs the store next; None if nothing does."""
+    if desk.dagster_url is None or desk.settings.store.credentials is None:
+        return None
+    now = desk.clock().astimezone(UTC)
+    return now.replace(minute=0, second=0, microsecond=0) + _EVERY * (now.minute // 30 + 1)
+
+
+def require_changes(desk: Desk) -> None:
+    """Raise Refused if this desk only shows."""
+    if desk.read_only:
+        raise Refused(403, "This desk only shows", "BL_DESK_READ_ONLY is set: nothing can be started or changed here.")
+
+
+def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
+    """Start a run of a job; returns its id. Raises Refused if it cannot start now, with the status of an endpoint."""
+    require_changes(desk)
+    status = read_status(desk.settings.store, desk.source.warehouse(), desk.clock())
+    if desk.settings.store.credentials is None:
+        raise Refused(409, "The store is not connected", status.reason)
+    if status.indicator is Indicator.SYNCING or desk.launches.running():
+        raise Refused(409, "A sync is running", "There is only one at a time. Wait until it has ended, or cancel it.")
+    if status.calls.left == 0:
+        reset = status.calls.next_reset_at
+        again = f"Calls are free again from {reset:%Y-%m-%d %H:%M} UTC" if reset else "With these settings none is free"
+        after = {"Retry-After": str(max(int((reset - desk.clock()).total_seconds()) + 1, 1))} if reset else {}
+        raise Refused(
+            429,
+            "The call budget is used up",
+            f"{status.calls.used:,} calls were made in the last 24 hours. {again}. What was fetched is kept. "
+            "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE.",
+            after,
+        )
+    return desk.launches.start(job, config)
+
+
+@router.get("/")
+def overview(request: Request, desk: DeskOf) -> HTMLResponse:
+    """The card of the store."""
+    warehouse = desk.source.warehouse()
+    status = read_status(desk.settings.store, warehouse, desk.clock())
+    with desk.source.reading() as (connection, _):
+        failed = failed_orders(connection, warehouse) if status.failed_orders else []
+    return page(
+        request,
+        "overview",
+        status=200,
+        stands=status,
+        word=WORDS[status.indicator],
+        next_sync_at=next_sync_at(desk),
+        failed=failed,
+        variables=CREDENTIAL_VARIABLES,
+        run=_current(desk, status),
+    )
+
+
+def _current(desk: Desk, status: Status) -> RunState | None:
+    """The run that is going on, or that this desk has started a moment ago."""
+    running = desk.launches.running()
+    if status.indicator is not Indicator.SYNCING and not running:
+        return None
+    run_id = running[-1] if running else status.last_run.run_id if status.last_run else ""
+    return read_run_state(desk, run_id)
+
+
+def _to_run(run_id: str) -> RedirectResponse:
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+@router.post("/sync")
+def sync(
+    desk: DeskOf,
+    full: Annotated[bool, Form()] = False,
+    filed: Annotated[bool, Form()] = False,
+    items: Annotated[bool, Form()] = False,
+) -> RedirectResponse:
+    """Sync now."""
+    config = {"full_sync": full, "include_filed": filed, "include_items": items}
+    return _to_run(launch(desk, "sync_orders", config))
+
+
+@router.post("/test")
+def test(request: Request, desk: DeskOf) -> HTMLResponse:
+    """One call that shows whether BrickLink accepts the credentials."""
+    require_changes(desk)
+    try:
+        sales = try_connection(desk.settings.store, desk.source.warehouse(), asked_by="desk")
+    except (BrickLinkError, BudgetExhausted) as error:
+        stop = stop_for(error, desk.clock(), listing=True)
+        return page(request, "message", title="The connection does not work", text=stop.message)
+    text = f"BrickLink accepts the credentials, and lists {plural(sales, 'unfiled order')}. This took one call."
+    return page(request, "message", title="The connection works", text=text)
+
+
+@router.get("/disconnect")
+def disconnect(request: Request) -> HTMLResponse:
+    """How the credentials are removed."""
+    return page(request, "disconnect", variables=CREDENTIAL_VARIABLES)
+
+
+@router.post("/retry")
+def retry(desk: DeskOf) -> RedirectResponse:
+    """Try again the orders that failed."""
+    return _to_run(launch(desk, "retry_failed_orders", {}))
+
+
+@router.post("/orders/{order_id}/refresh")
+def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
+    """Fetch one order again."""
+    number = parse_order_number(order_id)
+    return _to_run(launch(desk, "refresh_order", {"order_ids": [number]}))
+
+
+@router.post("/cancel")
+def cancel(request: Request, desk: DeskOf) -> HTMLResponse:
+    """Cancel the running sync, and withdraw a full sync that is still open."""
+    require_changes(desk)
+    done = cancel_store(desk.source.warehouse())
+    return page(request, "message", title="Canceled", text=done.message(lambda time: f"{time:%Y-%m-%d %H:%M} UTC"))
+
+
+@router.get("/runs/{run_id}")
+def run(request: Request, desk: DeskOf, run_id: str) -> HTMLResponse:
+    """One run: its progress, then its result."""
+    state = read_run_state(desk, run_id)
+    if state is None:
+        raise Refused(404, "There is no such run", "It may be of another store, or of another warehouse.")
+    return page(request, "run", run=state)

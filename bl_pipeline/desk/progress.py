@@ -1,0 +1,114 @@
+"""How far a run is, and how it ended: read from the warehouse, whatever process it runs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from bl_pipeline.desk.state import Desk
+from bl_pipeline.records import ExitCode, Outcome, RunStatus, StopReason
+from bl_pipeline.sync.finishing import read_result
+from bl_pipeline.warehouse import run_orders, runs
+
+_FAILED = "A run started here ended before it began. Try again."
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as a page shows it. Counts are of orders; `planned` is None until the lists were compared.
+
+    `fetched` counts those whose answers were received; they are stored in batches, so `done` comes later.
+    `errors` are those of the result: order id and reason.
+    """
+
+    run_id: str
+    job: str
+    goes_on: bool
+    is_stopping: bool
+    planned: int | None
+    fetched: int
+    created: int
+    updated: int
+    skipped: int
+    deferred: int
+    current: str | None
+    seconds: float | None
+    api_calls: int
+    stop_reason: StopReason | None
+    message: str | None
+    exit_code: int
+    errors: list[dict[str, Any]]
+
+    @property
+    def percent(self) -> int | None:
+        """How much of what was planned was fetched; None before anything was planned."""
+        if self.planned is None:
+            return None
+        return 100 if not self.planned else min(100 * self.fetched // self.planned, 100)
+
+
+def read_run_state(desk: Desk, run_id: str) -> RunState | None:
+    """The state of a run; None if neither the warehouse nor this desk knows it."""
+    ended = desk.launches.ended(run_id)
+    with desk.source.reading() as (connection, warehouse):
+        run = runs.read_run(connection, run_id)
+        if run is None:
+            if run_id in desk.launches.running():
+                return _before(run_id)
+            return None if ended is None else _before(run_id, ended.message or _FAILED, ended.exit_code)
+        counts = run_orders.count_outcomes(connection, run_id)
+        planned, fetched, current, calls, stopping = _look(connection, run_id)
+        # The process of a run ends some seconds after the run: until then another cannot start.
+        goes_on = run.status == RunStatus.STARTED and ended is None
+        result = read_result(warehouse, run_id)
+    return RunState(
+        run_id=run_id,
+        job=run.job,
+        goes_on=goes_on,
+        is_stopping=stopping and goes_on,
+        planned=planned if run.orders_listed is not None or planned or not goes_on else None,
+        fetched=fetched,
+        created=counts[Outcome.CREATED] if goes_on else result.orders_created,
+        updated=counts[Outcome.UPDATED] if goes_on else result.orders_updated,
+        skipped=counts[Outcome.SKIPPED] + (run.orders_skipped or 0) if goes_on else result.orders_skipped,
+        deferred=0 if goes_on else result.orders_deferred,
+        current=current if goes_on else None,
+        seconds=(desk.clock() - run.started_at).total_seconds() if goes_on else run.duration_seconds,
+        api_calls=calls,
+        stop_reason=result.stop_reason,
+        message=(ended.message if ended and ended.exit_code and not run.message else run.message),
+        exit_code=ExitCode.DONE if goes_on else result.exit_code,
+        errors=[] if goes_on else result.errors,
+    )
+
+
+def _before(run_id: str, message: str | None = None, exit_code: int = ExitCode.DONE) -> RunState:
+    """A run that has not begun, or, with a message, never did."""
+    return RunState(
+        run_id, "", message is None, False, None, 0, 0, 0, 0, 0, None, None, 0, None, message, exit_code, []
+    )
+
+
+def _look(connection: Connection, run_id: str) -> tuple[int, int, str | None, int, bool]:
+    """Orders planned, and fetched; the one that is asked for now; API calls; whether it was asked to stop."""
+    row = connection.execute(
+        text(
+            """
+            WITH calls AS (
+                SELECT split_part(path, '/', 3) AS order_id, finished_at, call_id
+                FROM sync.api_calls WHERE run_id = :run_id
+            )
+            SELECT
+                (SELECT count(*) FROM sync.run_orders WHERE run_id = :run_id AND outcome IS DISTINCT FROM 'deferred'
+                    AND batch_number > 0),
+                (SELECT count(DISTINCT order_id) FROM calls WHERE order_id <> '' AND finished_at IS NOT NULL),
+                (SELECT order_id FROM calls WHERE order_id <> '' ORDER BY call_id DESC LIMIT 1),
+                (SELECT count(*) FROM calls),
+                (SELECT cancel_requested_at IS NOT NULL FROM sync.runs WHERE run_id = :run_id)
+            """
+        ),
+        {"run_id": run_id},
+    ).one()
+    return row[0], row[1], row[2], row[3], bool(row[4])

@@ -1,0 +1,39 @@
+"""What every page and endpoint of the desk works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from bl_pipeline.desk.launching import Launches
+from bl_pipeline.desk.source import Source
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.session import utc_now
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One store's desk. `dagster_url` is the Dagster UI beside it, whose schedule syncs the store; None without one."""
+
+    settings: Settings
+    source: Source
+    launches: Launches
+    dagster_url: str | None = None
+    clock: Callable[[], datetime] = utc_now
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the desk only shows."""
+        return self.settings.bl_desk_read_only
+
+
+def _desk(request: Request) -> Desk:
+    return cast(Desk, request.app.state.desk)
+
+
+DeskOf = Annotated[Desk, Depends(_desk)]
+"""The desk, as a parameter of a page or an endpoint."""

@@ -1,0 +1,59 @@
+"""How the desk writes amounts, times and counts: the filters of its templates."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+_CENT = Decimal("0.01")
+
+
+def money(value: Decimal | None, currency: str | None = None) -> Markup:
+    """An amount at two decimals with its currency; the exact amount is shown on hover. Nothing if there is none."""
+    if value is None:
+        return Markup()
+    after = f" {currency}" if currency else ""
+    rounded = value.quantize(_CENT, ROUND_HALF_UP)
+    exact = f"{value.normalize():f}{after}" if rounded != value else f"{rounded:f}{after}"
+    return Markup('<span class="money" title="{}">{}</span>').format(exact, f"{rounded:,f}{after}")
+
+
+def when(time: datetime | None, zone: str) -> Markup:
+    """A time to the minute in the store's time zone; nothing if there is none."""
+    if time is None:
+        return Markup()
+    local = time.astimezone(ZoneInfo(zone))
+    return Markup('<time datetime="{}" title="{} {}">{}</time>').format(
+        time.isoformat(), f"{local:%Y-%m-%d %H:%M:%S}", zone, f"{local:%Y-%m-%d %H:%M}"
+    )
+
+
+def day(time: datetime | None, zone: str) -> str:
+    """The day of a time in the store's time zone."""
+    return "" if time is None else f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+
+
+def ago(time: datetime | None, now: datetime) -> str:
+    """How long ago, or in how long, in the largest unit that fits."""
+    if time is None:
+        return "never"
+    passed = now - time
+    seconds = abs(passed.total_seconds())
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            amount = plural(int(seconds // length), unit)
+            return f"{amount} ago" if passed > timedelta(0) else f"in {amount}"
+    return "just now" if passed >= timedelta(0) else "in less than a minute"
+
+
+def plural(number: int, noun: str) -> str:
+    """A number with its noun: 1 order, 1,204 orders."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def lines(text: str | None) -> Markup:
+    """A text with its line breaks, everything in it escaped."""
+    return Markup("<br>").join(escape(line) for line in (text or "").splitlines())
