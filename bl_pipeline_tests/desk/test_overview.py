@@ -1,0 +1,196 @@
+"""The first page: how the store stands, and what can be started from it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from starlette.testclient import TestClient
+
+from bl_pipeline.desk.launching import Launches
+from bl_pipeline.desk.overview import next_sync_at
+from bl_pipeline.desk.source import Source
+from bl_pipeline.desk.state import Desk
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.status import read_status
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
+from bl_pipeline_tests.desk.conftest import OpenDesk
+from bl_pipeline_tests.support.waiting import wait_until
+
+NONE = dict.fromkeys(
+    ("bricklink_consumer_key", "bricklink_consumer_secret", "bricklink_token_value", "bricklink_token_secret")
+)
+
+
+def words(text: str) -> str:
+    """What a page says, without its tags, in one line."""
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def result_of(client: TestClient, address: str) -> str:
+    """The page of a run once it has ended."""
+    page = ""
+
+    def ended() -> bool:
+        nonlocal page
+        page = client.get(address).text
+        return 'id="progress"' not in page
+
+    wait_until(ended)
+    return words(page)
+
+
+def test_a_store_that_was_never_synced(client: TestClient, clock: Clock) -> None:
+    page = words(client.get("/").text)
+    assert "Stale No sync of this store was complete yet." in page
+    assert "Orders 0 orders with 0 lots" in page
+    assert "Last sync never" in page
+    assert "4,750 left of 4,750 a day" in page
+
+
+def test_the_state_is_that_of_everywhere_else(
+    synced: Sync, client: TestClient, settings: Settings, warehouse: Warehouse, clock: Clock
+) -> None:
+    clock.now += timedelta(minutes=3)
+    status = read_status(settings.store, warehouse, clock.now)
+    page = words(client.get("/").text)
+    assert f"Synced {status.reason}" in page
+    assert f"{status.orders:,} orders with {status.items:,} lots" in page
+    assert f"{status.calls.left:,} left" in page
+    clock.now += timedelta(days=2)
+    assert "Stale No sync was complete for 24 hours" in words(client.get("/").text)
+
+
+def test_a_store_without_credentials_says_which_values_to_put_where(
+    make_settings: MakeSettings, open_desk: OpenDesk
+) -> None:
+    client = open_desk(make_settings(**NONE))
+    page = words(client.get("/").text)
+    assert "Not connected The store is not connected" in page
+    assert "BRICKLINK_CONSUMER_KEY=... BRICKLINK_CONSUMER_SECRET=... BRICKLINK_TOKEN_VALUE=..." in page
+    assert client.post("/sync").status_code == 409
+    assert "The store is not connected" in words(client.post("/sync").text)
+    assert "BRICKLINK_CONSUMER_KEY" in words(client.post("/test").text)
+
+
+def test_the_connection_is_tested_by_one_call(
+    client: TestClient, server: SandboxServer, store: Store, make_settings: MakeSettings, open_desk: OpenDesk
+) -> None:
+    unfiled = sum(not order.is_filed for order in store.sales.values())
+    assert f"BrickLink accepts the credentials, and lists {unfiled} unfiled orders." in words(client.post("/test").text)
+    assert [request.path for request in server.requests] == ["/orders"]
+    wrong = words(open_desk(make_settings(bricklink_token_secret="wrong")).post("/test").text)
+    assert "The connection does not work" in wrong
+    assert "BRICKLINK_" in wrong
+    server.faults.next(Fault.RESET)
+    assert "cannot be reached" in words(client.post("/test").text)
+    client.post("/test")
+    no_calls = open_desk(make_settings(bl_daily_call_limit=0, bl_call_reserve=0))
+    assert "The call budget is used up" in words(no_calls.post("/test").text)
+
+
+@pytest.mark.slow
+def test_one_click_syncs(client: TestClient, store: Store, server: SandboxServer) -> None:
+    started = client.post("/sync", data={"filed": "true", "items": "true"})
+    assert (started.status_code, started.headers["location"][:6]) == (303, "/runs/")
+    assert "Syncing" in words(client.get(started.headers["location"]).text)
+    again = client.post("/sync")
+    assert (again.status_code, "A sync is running" in again.text) == (409, True)
+    assert 'id="progress"' in client.get("/").text
+
+    page = result_of(client, started.headers["location"])
+
+    assert "Sync complete" in page
+    assert f"{len(store.sales)} new, 0 changed, 0 unchanged" in page
+    assert f"{len(server.requests)} API calls" in page
+    wait_until(lambda: "Syncing" not in words(client.get("/").text))
+    assert f"{len(store.sales)} orders with" in words(client.get("/").text)
+
+
+@pytest.mark.slow
+def test_a_partial_failure_lists_each_order_and_tries_it_again(
+    synced: Sync, client: TestClient, store: Store, server: SandboxServer
+) -> None:
+    bad, other = list(store.sales)[:2]
+    for order_id in (bad, other):
+        store.set_payment_status(order_id, "Bounced")
+        server.faults.on(f"/orders/{order_id}", Fault.HTTP500)
+    page = result_of(client, client.post("/sync", data={"filed": "true"}).headers["location"])
+    assert "Sync completed with errors" in page
+    assert "2 failed" in page
+    assert f"BL-{bad} : " in page
+    assert "Retry failed" in page
+    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    card = words(client.get("/").text)
+    assert "Error 2 orders could not be fetched or read" in card
+    assert "Retry failed (2)" in card
+
+    server.faults.clear()
+    one = client.post(f"/orders/BL-{bad}/refresh")
+    assert "1 changed" in result_of(client, one.headers["location"])
+    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    assert "1 changed" in result_of(client, client.post("/retry").headers["location"])
+
+
+@pytest.mark.slow
+def test_a_run_is_canceled(client: TestClient, server: SandboxServer) -> None:
+    """Within seconds, though the answer that it waits for takes a minute."""
+
+    def slow(request: object) -> None:
+        if len(server.requests) > 4:
+            server.latency = 60.0
+
+    server.on_request = slow
+    started = client.post("/sync", data={"full": "true", "items": "true"})
+    wait_until(lambda: len(server.requests) > 4)
+    done = words(client.post("/cancel").text)
+    assert "Canceled: sync_orders" in done
+    assert "Withdrawn: 1 full sync" in done
+    assert "Canceled" in result_of(client, started.headers["location"])
+
+
+def test_while_another_command_has_the_store(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    try:
+        assert "Syncing" in words(client.get("/").text)
+        assert client.post("/sync").status_code == 409
+    finally:
+        lock.release()
+
+
+def test_without_calls_left_the_page_says_when_they_come_back(
+    synced: Sync, make_settings: MakeSettings, open_desk: OpenDesk, server: SandboxServer, clock: Clock
+) -> None:
+    client = open_desk(make_settings(bl_daily_call_limit=3, bl_call_reserve=0))
+    refused = client.post("/sync")
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 86_401
+    assert "Calls are free again from" in words(refused.text)
+    assert server.requests == []
+
+
+def test_a_desk_that_only_shows(synced: Sync, make_settings: MakeSettings, open_desk: OpenDesk) -> None:
+    client = open_desk(make_settings(bl_desk_read_only=True))
+    assert "<form" not in client.get("/").text
+    for address in ("/sync", "/retry", "/cancel", "/test", "/orders/1/refresh"):
+        assert client.post(address).status_code == 403, address
+
+
+def test_an_unknown_page_or_run(client: TestClient) -> None:
+    for address in ("/nothing", "/runs/nothing", "/runs/%00", "/static/../app.py"):
+        assert client.get(address).status_code in (404, 422), address
+    assert client.get("/sync").status_code == 405
+
+
+def test_the_next_sync_is_that_of_the_schedule(settings: Settings, clock: Clock) -> None:
+    clock.now = clock.now.replace(hour=10, minute=29, second=59)
+    desk = Desk(settings, Source(settings), Launches(settings), "http://127.0.0.1:3000", clock)
+    assert next_sync_at(desk) == clock.now.replace(minute=30, second=0, microsecond=0)
+    clock.now += timedelta(minutes=30)
+    assert next_sync_at(desk) == clock.now.replace(hour=11, minute=0, second=0, microsecond=0)
+    assert next_sync_at(Desk(settings, Source(settings), Launches(settings), None, clock)) is None
