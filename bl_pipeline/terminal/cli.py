@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.canceling import cancel
-from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.console import complain, forget_impossible_width, print_json, show, stderr
 from bl_pipeline.terminal.conversation import feedback, messages
 from bl_pipeline.terminal.encoding import never_fail
 from bl_pipeline.terminal.failures import Refused, explain_all, explained
@@ -86,6 +86,7 @@ def main() -> None:
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     never_fail()
+    forget_impossible_width()
     try:
         app()
     except OSError as error:

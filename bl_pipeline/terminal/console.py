@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,9 @@ from rich.text import Text
 
 PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
+
+_NARROWEST = 40
+"""Columns below which no table can be read."""
 
 _UNLIMITED = 1_000
 
@@ -39,6 +43,13 @@ def _console(stream: TextIO, *, stderr: bool) -> Console:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
     # No markup: names of buyers and items are shown as they are.
     return Console(file=stream, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def forget_impossible_width() -> None:
+    """Take a COLUMNS in which nothing can be read as not set: the terminal says its own width."""
+    columns = os.environ.get("COLUMNS", "")
+    if not re.fullmatch("[0-9]{1,4}", columns) or not _NARROWEST <= int(columns) <= _UNLIMITED:
+        os.environ.pop("COLUMNS", None)
 
 
 def stdout() -> Console:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.sandbox import Store
+from bl_pipeline.terminal.console import forget_impossible_width
 from bl_pipeline.terminal.encoding import plain
 from bl_pipeline_tests.terminal.conftest import BL, Bl
 
@@ -113,3 +114,22 @@ def test_a_terminal_of_utf_8_gets_the_signs_themselves(order_id: str) -> None:
 def test_signs_are_replaced_by_one_that_is_like_it(text: str, encoding: str, shown: str) -> None:
     assert plain(text, encoding) == shown
     assert len(shown) == len(text), "tables stay aligned"
+
+
+def test_an_impossible_width_counts_as_not_set(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Caught: COLUMNS=0 showed nothing, 1 a letter a line, and ² a traceback."""
+    isolated.setenv("BL_HOME", str(tmp_path / "nowhere"))
+    isolated.delenv("COLUMNS", raising=False)
+    for arguments, widths in ((["status"], ("0", "²", "39")), (["--help"], ("0",)), (["nonsense"], ("1",))):
+        usual = run(*arguments)
+        assert len((usual.stdout + usual.stderr).decode().splitlines()) > 3
+        for columns in widths:
+            shown = run(*arguments, COLUMNS=columns)
+            assert (shown.returncode, shown.stdout, shown.stderr) == (usual.returncode, usual.stdout, usual.stderr)
+    for columns in ("", "-5", "wide", "٣٠", "1001", "9" * 5000):
+        isolated.setenv("COLUMNS", columns)
+        forget_impossible_width()
+        assert "COLUMNS" not in os.environ, columns
+    isolated.setenv("COLUMNS", "40")
+    forget_impossible_width()
+    assert os.environ["COLUMNS"] == "40"
