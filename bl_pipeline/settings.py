@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 
 from bl_pipeline.columns import AnswerKind, OrderGroup
 from bl_pipeline.guard import host_name
+from bl_pipeline.postgres_url import parse_postgres_url
 from bl_pipeline.records import Budget, Credentials, OptionalPart
 
 if TYPE_CHECKING:
@@ -78,48 +79,6 @@ def _http_url(value: str) -> str:
 def _postgres_url(value: SecretStr) -> SecretStr:
     parse_postgres_url(value.get_secret_value())
     return value
-
-
-def parse_postgres_url(value: str) -> URL:
-    """Parse a Postgres URL; nothing else does.
-
-    Raises ValueError if it is not one, or if it can be read in two ways; the message shows nothing of it.
-    """
-    from sqlalchemy.engine import make_url  # noqa: PLC0415  (quick to start if there is no URL)
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
-
-    scheme, _, rest = value.partition("://")
-    head, _, parameters = rest.partition("?")
-    at = head.count("@")
-    if (
-        at > 1
-        or (at and "@" not in head.partition("/")[0])
-        or ("/" not in head and "@" in parameters)
-        or "#" in rest
-        or re.search("%(?![0-9A-Fa-f]{2})", rest)
-    ):
-        raise ValueError(
-            "a special character must be percent-encoded, most often one in the password: "
-            "write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"
-        )
-    try:
-        url = make_url(value)
-        fits = (
-            scheme in ("postgresql", "postgres")
-            and bool(url.database)
-            and (url.port is None or 0 < url.port < 65536)
-            and re.fullmatch(r"[\w.:%-]*", url.host or "")
-            and all("=" in parameter for parameter in parameters.split("&") if parameter)
-        )
-    except (ArgumentError, ValueError):
-        fits = False
-    if not fits:
-        # Not the parser's own error: it would show the URL, and with it the password.
-        raise ValueError("must look like postgresql://user:password@host:5432/database")
-    if url.host and url.host.lower().startswith("%2f"):
-        # The folder of a Unix socket.
-        return url._replace(host=None).update_query_dict({"host": unquote(url.host)})
-    return url
 
 
 def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
@@ -274,7 +233,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments override the environment, which overrides `.env`; a misspelt name in `.env` is an error."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
-            _check_lines()
+            _check_file()
             _check_names(dotenv_settings.env_vars)
         return init_settings, env_settings, dotenv_settings
 
@@ -342,10 +301,18 @@ class Settings(BaseSettings):
         return variables
 
 
-def _check_lines() -> None:
-    """Raise SettingsError for lines of `.env` that set nothing, such as NAME: value; without what is in them."""
-    if not ENV_FILE.is_file():
+def _check_file() -> None:
+    """Raise SettingsError for a `.env` that is no file, and for lines that set nothing; without what is in them."""
+    try:
+        mode = ENV_FILE.stat().st_mode
+    except FileNotFoundError:
+        if ENV_FILE.is_symlink():
+            raise _unreadable(f"it is a link to {ENV_FILE.readlink()}, and no file is there") from None
         return
+    if stat.S_ISDIR(mode):
+        raise _unreadable("it is a folder")
+    if not stat.S_ISREG(mode):
+        return  # a pipe can be read only once
     with ENV_FILE.open(encoding="utf-8") as file:
         wrong = [
             f"line {line.original.line}: write NAME=value"
@@ -354,6 +321,13 @@ def _check_lines() -> None:
         ]
     if wrong:
         raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(wrong))
+
+
+def _unreadable(reason: str) -> SettingsError:
+    return SettingsError(
+        f"The file .env in this folder cannot be read: {reason}. Nothing was done.\n"
+        "Make it a text file with lines NAME=value that this account can read, or move it away."
+    )
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -378,9 +352,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except OSError as error:
-        raise SettingsError(f"The file .env cannot be read: {error.strerror}") from None
+        raise _unreadable(str(error.strerror)) from None
     except UnicodeDecodeError:
-        raise SettingsError("The file .env cannot be read: it is not text in UTF-8") from None
+        raise _unreadable("it is not text in UTF-8") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from dataclasses import astuple
 from pathlib import Path
@@ -69,8 +70,20 @@ def test_home() -> None:
         ("BL_DATABASE_URL", f"postgresql://me:my#{SECRET}@host:5432/db", "# as %23"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}#@host:5432/db", "# as %23"),
         ("BL_DATABASE_URL", f"postgresql://me:my?{SECRET}@host:5432/db", "? as %3F"),
-        ("BL_DATABASE_URL", f"postgresql://me:12/x?{SECRET}@host:5432/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:12/x?{SECRET}@host:5432/db", "? as %3F"),
         ("BL_DATABASE_URL", f"postgresql://me:my%{SECRET}@host:5432/db", "% as %25"),
+        ("BL_DATABASE_URL", f"postgresql://me:12/x?{SECRET}=@host/db", "& as %26"),
+        ("BL_DATABASE_URL", f"postgresql://me@host/db?password=my&{SECRET}=x", "& as %26"),
+        (
+            "BL_DATABASE_URL",
+            f"postgresql://me:{SECRET}@host/db?sslmod=require",
+            "'sslmod', which Postgres does not know; ",
+        ),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host/db?ssl=true", "the parameter 'ssl', which"),
+        # Of psycopg itself and of libpq 18, neither of which Dagster's driver takes.
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host/db?autocommit=1", "the parameter 'autocommit'"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host/db?min_protocol_version=3.2", "'min_protocol_version'"),
+        ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host/db?port=a", "host and port do not fit each other"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}/db", "postgresql://user:password@host"),
         ("BL_HOME", "~nobody-of-this-name/data", "home folder"),
         ("BL_DAILY_CALL_LIMIT", "many", "valid integer"),
@@ -216,9 +229,42 @@ def test_in_the_environment_such_a_name_may_be_another_programs(monkeypatch: pyt
     assert load_settings().bl_store == "main"
 
 
+@pytest.mark.parametrize("wrong", ["a folder", "a link to nowhere/it", "symbolic links", "Permission denied"])
+def test_an_env_file_that_cannot_be_read_is_named(wrong: str, tmp_path: Path) -> None:
+    """Caught: a folder and a link that leads nowhere counted as no file, so the store was not connected."""
+    env_file = Path(".env")
+    if wrong == "a folder":
+        env_file.mkdir()
+    elif wrong == "Permission denied":
+        env_file.write_text("BL_STORE=ours")
+        env_file.chmod(0)
+        tmp_path.chmod(0o755)
+    else:
+        env_file.symlink_to("nowhere/it" if "nowhere" in wrong else ".env")
+    account = os.geteuid()
+    try:
+        if account == 0 and wrong == "Permission denied":
+            os.seteuid(65534)  # root may read everything
+        with pytest.raises(SettingsError) as caught:
+            load_settings(bl_home="/nowhere")
+    finally:
+        os.seteuid(account)
+    assert str(caught.value).startswith("The file .env in this folder cannot be read: ")
+    assert wrong in str(caught.value)
+
+
+def test_a_pipe_may_be_the_env_file() -> None:
+    """A manager of secrets may write one. It is read once, as what is in it is gone then."""
+    os.mkfifo(".env")
+    writer = threading.Thread(target=Path(".env").write_text, args=("BL_STORE=ours\n",))
+    writer.start()
+    assert load_settings().bl_store == "ours"
+    writer.join()
+
+
 def test_an_env_file_that_is_no_text_is_named() -> None:
     Path(".env").write_bytes(f"BL_STORE={SECRET}\xff".encode("latin-1"))
-    with pytest.raises(SettingsError, match=r"\.env cannot be read") as caught:
+    with pytest.raises(SettingsError, match=r"\.env in this folder cannot be read") as caught:
         load_settings()
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
@@ -247,6 +293,8 @@ def test_urls_are_tidied(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("postgresql://me:p%40s%2Fs%23%3F%25@host:5432/db", "p@s/s#?%", "host", {}),
         ("postgres://me@host/db?sslmode=require", None, "host", {"sslmode": "require"}),
+        ("postgres://me@h/db?application_name=me@host", None, "h", {"application_name": "me@host"}),
+        ("postgres://me@h/db?host=a:1&host=b:2", None, "h", {"host": ("a:1", "b:2")}),
         ("postgresql://me:a:b@[::1]:5432/db", "a:b", "::1", {}),
         ("postgresql:///db?host=/run&application_name=a@b", None, None, {"host": "/run", "application_name": "a@b"}),
         ("postgresql://me@%2Frun%2Fpostgresql/db", None, None, {"host": "/run/postgresql"}),

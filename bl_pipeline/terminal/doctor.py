@@ -92,7 +92,12 @@ def _examine() -> Iterator[Check]:
     except PreconditionsFailed as error:
         yield from map(_check_failed, error.problems)
     except SettingsError as error:
-        yield Check("BL_HOME", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
+        yield Check(
+            "BL_DATABASE_URL" if settings.postgres_url else "BL_HOME",
+            Verdict.ERROR,
+            *_split(str(error)),
+            exit_code=ExitCode.USAGE,
+        )
     except WarehouseError as error:
         yield Check("Warehouse", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.UNREACHABLE)
 

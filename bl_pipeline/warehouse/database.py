@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,11 +24,16 @@ from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
-from bl_pipeline.settings import Settings
+from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
 
 PLATFORM = "bricklink"
+_WRONG_PARAMETER = re.compile(
+    r"(invalid (\S+ )?value\b|bad value for|invalid (SSL protocol version range|port number)).*"
+)
+"""What is said of a value in the URL's parameters that no connection takes."""
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -161,7 +167,8 @@ def refuse_poolers(settings: Settings, engine: Engine) -> None:
 
 @contextmanager
 def refused_clearly(url: URL, owners: list[str] | None = None) -> Iterator[None]:
-    """Around the first use of a connection: what Postgres refuses becomes a WarehouseError.
+    """Around the first use of a connection: what Postgres refuses becomes a WarehouseError, or a SettingsError if it is
+    the value of a parameter in the URL.
 
     `owners` are those of the tables, once they are known.
     """
@@ -175,6 +182,8 @@ def refused_clearly(url: URL, owners: list[str] | None = None) -> Iterator[None]
             raise PreconditionsFailed([POOLER]) from None
         # Without a statement it is the connection that failed.
         if error.statement is None or error.connection_invalidated:
+            if wrong := _WRONG_PARAMETER.search(_reason(error.orig)):
+                raise SettingsError(f"Settings to correct:\n  BL_DATABASE_URL: {wrong[0]}") from None
             raise WarehouseError(unreachable(url, error.orig)) from None
         raise WarehouseError(_unusable(url, error.orig, owners or [])) from None
 
