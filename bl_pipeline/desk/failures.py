@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from bl_pipeline.desk.pages import page
@@ -47,6 +48,8 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(409, "A sync is running", str(error))
     if isinstance(error, QuestionError | NotAsked):
         return _Failure(422, "This cannot be done as it was asked", str(error))
+    if isinstance(error, DataError):  # from Postgres: NUL, or a number that no column takes
+        return _Failure(422, "This cannot be done as it was asked", "It has a character or a number that is not valid.")
     if isinstance(error, SettingsError):
         return _Failure(409, "A setting has to be corrected", str(error))
     return _Failure(500, "Something went wrong", foreseen(error) or describe(error))

@@ -26,6 +26,7 @@ class RunState:
     run_id: str
     job: str
     goes_on: bool
+    is_canceled: bool
     is_stopping: bool
     planned: int | None
     fetched: int
@@ -67,6 +68,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         run_id=run_id,
         job=run.job,
         goes_on=goes_on,
+        is_canceled=run.status == RunStatus.CANCELED,
         is_stopping=stopping and goes_on,
         planned=planned if run.orders_listed is not None or planned or not goes_on else None,
         fetched=fetched,
@@ -78,7 +80,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         seconds=(desk.clock() - run.started_at).total_seconds() if goes_on else run.duration_seconds,
         api_calls=calls,
         stop_reason=result.stop_reason,
-        message=(ended.message if ended and ended.exit_code and not run.message else run.message),
+        message=None if goes_on else result.message,
         exit_code=ExitCode.DONE if goes_on else result.exit_code,
         errors=[] if goes_on else result.errors,
     )
@@ -87,7 +89,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
 def _before(run_id: str, message: str | None = None, exit_code: int = ExitCode.DONE) -> RunState:
     """A run that has not begun, or, with a message, never did."""
     return RunState(
-        run_id, "", message is None, False, None, 0, 0, 0, 0, 0, None, None, 0, None, message, exit_code, []
+        run_id, "", message is None, False, False, None, 0, 0, 0, 0, 0, None, None, 0, None, message, exit_code, []
     )
 
 
