@@ -17,7 +17,7 @@ from bl_pipeline.bricklink import Order
 from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Store
-from bl_pipeline.sync import fetching, loading
+from bl_pipeline.sync import fetching, loading, writing
 from bl_pipeline.warehouse.database import unreachable
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.clusters import fill, is_stopped, small_disk
@@ -111,9 +111,27 @@ def test_what_ends_a_run_is_stored_without_its_own_words(
             assert f"{type(error).__name__}: a fault of bl_pipeline itself." in text
             assert "in broken" in text
         reason = json_of(synced_bl("status", "--json"))["reason"]
-        assert f"{type(error).__name__}: a fault of bl_pipeline itself. The log of the run says where." in reason
+        assert f"{type(error).__name__}: a fault of bl_pipeline itself. The log of the run in Dagster says" in reason
         shown = [reason, logged, result.stdout, result.stderr, caplog.text, printed.out, printed.err]
         assert email not in "".join(shown)
+
+
+def test_a_write_that_ends_so_has_no_log_in_dagster(
+    synced_bl: Bl, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: `bl status` said that the log of the run says where, and there is none."""
+
+    def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(writing, "finish", broken)
+    before = dagsters_log()
+    result = expect(synced_bl("update", str(max(store.sales)), "--filed"), 1)
+    assert "in broken" in result.stderr
+    assert dagsters_log() == before
+    shown = " ".join(expect(synced_bl("status"), 0).stdout.split())
+    assert "update_order failed" in shown
+    assert "says where, or what the command printed if it ran without Dagster." in shown
 
 
 @contextmanager
