@@ -184,6 +184,12 @@ def before_of(request: WriteRequest, order: Order) -> Fields:
     return {name: now[name] for name in names}
 
 
+def changed_by_others(request: WriteRequest, planned: Order, order: Order) -> list[str]:
+    """The request's fields that are not as they were when it was planned, nor as it asks for."""
+    then, now = fields_of(planned), fields_of(order)
+    return [name for name, value in request.asked.items() if now[name] not in (then[name], value)]
+
+
 def settle(
     kind: WriteKind, asked: Fields, before: Fields, order: Order, *, age: timedelta, accepted: bool = False
 ) -> WriteOutcome | None:

@@ -7,13 +7,14 @@ other run is alive. Only the run that was asked for a write sends it; no other r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bl_pipeline.bricklink import read_order
 from bl_pipeline.rules.writes import LATE, WriteKind, WriteOutcome, fields_of, settle
-from bl_pipeline.sync.fetching import fetch_again
+from bl_pipeline.sync.fetching import fetch_again, order_documents
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import LOG
-from bl_pipeline.warehouse import writes
+from bl_pipeline.warehouse import landing, writes
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.writes import ACCEPTED, Write
 
@@ -33,6 +34,7 @@ def settle_writes(session: SyncSession) -> None:
     """
     with session.warehouse.engine.connect() as connection:
         left = writes.unsettled(connection, session.warehouse)
+    left = [write for write in left if not _settle_by_what_is_stored(session, write)]
     if not left:
         return
     for write in left:
@@ -42,6 +44,24 @@ def settle_writes(session: SyncSession) -> None:
         document = documents.get(write.order_id)
         outcome = settle_write(session, write, document) if document else None
         LOG.warning("Of an earlier run: %s", describe(write, outcome))
+
+
+def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
+    """Settle a write whose effect is stored already: a run has loaded the order, and died before it noted the outcome.
+
+    An answer from before the write never shows what was asked for: what the order had already is not sent. The
+    answer that showed it first is the one that the status history has.
+    """
+    document_id = order_documents(session, [write.order_id]).get(write.order_id)
+    if document_id is None:
+        return False
+    with session.warehouse.engine.connect() as connection:
+        document = landing.read_document(connection, document_id)
+    order = read_order(document.body)
+    if settle(WriteKind(write.kind), write.asked, write.before, order, age=timedelta(0)) is not WriteOutcome.DONE:
+        return False
+    LOG.warning("Of an earlier run: %s", describe(write, settle_write(session, write, document)))
+    return True
 
 
 def wait_until_arrived(session: SyncSession, write: Write) -> None:
@@ -130,6 +150,14 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
     return (
         f"{what}{fields}: BrickLink's answer was lost, and the order cannot be read now, so it is not known whether it "
         "was done. Nothing more was sent. The next run reads the order first, and says what became of it."
+    )
+
+
+def not_sent(kind: WriteKind, order_id: str, changed: Sequence[str]) -> str:
+    """Why a request was not sent: somebody else has changed these fields of the order since it was read first."""
+    return (
+        f"{NAMES[kind]} of order {order_id} was not sent: somebody else has changed the order meanwhile "
+        f"({_list(changed)}); that stays. See it with: bl order {order_id}"
     )
 
 

@@ -34,7 +34,9 @@ from bl_pipeline.rules.writes import (
     WritePlan,
     WriteRequest,
     before_of,
+    changed_by_others,
     differences,
+    fields_of,
     order_update,
     plan_writes,
 )
@@ -44,7 +46,7 @@ from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import CALLS_TO_LIST, list_orders
 from bl_pipeline.sync.planning import plan_changes
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.settling import NAMES, describe, settle_write, wait_until_arrived
+from bl_pipeline.sync.settling import NAMES, describe, not_sent, settle_write, wait_until_arrived
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, runs, state, writes
@@ -245,10 +247,18 @@ class _Writer:
         self.problems += plan.refusals
         if not plan.requests or not self._has_calls(len(plan.requests) + CALLS_TO_REFRESH):
             return plan.already
-        waiting = list(plan.requests)
+        waiting, planned, already = list(plan.requests), order, list(plan.already)
         with self._session.client(self._session.run_id) as client:
             while waiting:
-                after = self._until_known(client, waiting.pop(0), order)
+                request = waiting.pop(0)
+                # If an answer was lost, that has taken time, and the order was read since.
+                if changed := changed_by_others(request, planned, order):
+                    self.problems.append(not_sent(request.kind, self._asked.order_id, changed))
+                    break
+                if request.asked.items() <= fields_of(order).items():
+                    already += request.asked
+                    continue
+                after = self._until_known(client, request, order)
                 if after is None:
                     break
                 order = after
@@ -256,7 +266,7 @@ class _Writer:
             left = ", ".join(NAMES[request.kind] for request in waiting)
             self.problems.append(f"Because of this, nothing was sent of: {left}.")
         self._refresh()
-        return plan.already
+        return already
 
     def _has_calls(self, needed: int) -> bool:
         """Whether all calls are left that the requests need: else none is sent, rather than a part of them."""

@@ -164,6 +164,21 @@ def test_the_process_dies_before_it_knows_the_answer(
     expect_one_effect(writer, store, order_id, given, name)
 
 
+def test_the_process_dies_once_the_order_is_loaded(order_id: int, writer: Writer, store: Store, sync: Sync) -> None:
+    """The history says that the change was ours. Planted: settled by the order as the next run reads it."""
+
+    def is_loaded(_: int) -> bool:
+        return bool(writer.sent()) and len(writer.history(order_id)) == 2
+
+    assert die(writer, order_id, is_loaded, after=False, status="PACKED")
+    assert writer.rows() == [("status", "accepted", None)]
+
+    result = sync()
+
+    assert (result.success, writer.rows()) == (True, [("status", "accepted", "done")])
+    expect_one_effect(writer, store, order_id, {"status": "PACKED"}, "status")
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(
     "name",
@@ -209,6 +224,30 @@ def test_somebody_else_changes_the_order_meanwhile(
     assert [row[1:] for row in writer.rows()] == [("lost", "changed")]
     now = store.order(order_id)
     assert now.status == "CANCELLED" if name == "status" else now.shipping.tracking_no == "of another"
+
+
+@pytest.mark.parametrize(("status", "sends"), [("COMPLETED", 1), ("PACKED", 1), ("PENDING", 2)])
+def test_somebody_else_changes_what_is_still_to_be_sent(
+    status: str, sends: int, order_id: int, writer: Writer, store: Store, server: SandboxServer
+) -> None:
+    """They change the status while the answer to the tracking number is lost. Planted: the status sent all the same."""
+
+    def change(_: float) -> None:
+        store.set_status(order_id, status)
+
+    server.faults.after_effect = True
+    of_writes(server, Fault.RESET)
+    with session_at(writer.settings, writer.clock, sleep=change) as session:
+        result = write(session, order_id, tracking_no="TR1", status="PACKED")
+
+    assert len(writer.sent()) == sends
+    assert writer.rows()[0] == ("update", "lost", "done")
+    if status == "COMPLETED":
+        assert (result.exit_code, store.order(order_id).status) == (3, "COMPLETED")
+        assert "somebody else has changed the order meanwhile (status)" in result.errors[0]["error"]
+    else:
+        assert (result.exit_code, store.order(order_id).status) == (0, "PACKED")
+        assert result.already == (["status"] if status == "PACKED" else [])
 
 
 @pytest.mark.parametrize("alive", [True, False])
