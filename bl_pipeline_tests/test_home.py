@@ -81,7 +81,7 @@ def test_a_home_goes_from_root_to_a_user_and_back(
     assert synced(BL)["orders_created"] == sales
     embedded.wait_until_stopped(home, 30)
 
-    up = as_user([*BL, "up", "--port", str(free_port())])
+    up = as_user([*BL, "up", "--port", str(free_port()), "--desk-port", str(free_port())])
     refused = subprocess.run(up, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     what, repair = refused.stderr.splitlines()

@@ -14,13 +14,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
 from bl_pipeline.postgres import embedded
+from bl_pipeline_tests.terminal.conftest import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -107,18 +107,20 @@ def test_it_runs_in_an_empty_folder(installed: Installation) -> None:
     assert "revenue_by_month" in installed.run("report")
     assert list(installed.folder.iterdir()) == []
 
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, desk_port = free_port(), free_port()
     log = installed.folder / "up.log"
     with log.open("wb") as output:
         up = subprocess.Popen(
-            [installed.bl, "up", "--demo", "--port", str(port)],
+            [installed.bl, "up", "--demo", "--port", str(port), "--desk-port", str(desk_port)],
             cwd=installed.folder, env=installed.environment, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             until = time.monotonic() + PATIENCE
-            while not (healthy := answers(port)) and up.poll() is None and time.monotonic() < until:
+            while (
+                not (healthy := answers(port, "/server_info") and answers(desk_port, "/"))
+                and up.poll() is None
+                and time.monotonic() < until
+            ):
                 time.sleep(0.3)
             assert healthy, log.read_text()
         finally:
@@ -126,9 +128,9 @@ def test_it_runs_in_an_empty_folder(installed: Installation) -> None:
             assert up.wait(PATIENCE) == 0, log.read_text()
 
 
-def answers(port: int) -> bool:
+def answers(port: int, path: str) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

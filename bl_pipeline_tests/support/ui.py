@@ -129,7 +129,14 @@ def serve_desk(store: Store, database_url: str, **settings: str) -> Iterator[Des
         port = _free_port()
         with log.open("wb") as output:
             up = subprocess.Popen(
-                [str(Path(sys.executable).with_name("bl")), "up", "--port", str(port)],
+                [
+                    str(Path(sys.executable).with_name("bl")),
+                    "up",
+                    "--port",
+                    str(port),
+                    "--desk-port",
+                    str(_free_port()),
+                ],
                 cwd=home,
                 env=environment,
                 stdin=subprocess.DEVNULL,

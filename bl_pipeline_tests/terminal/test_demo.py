@@ -137,7 +137,7 @@ def test_the_next_demo_clears_away_what_a_killed_one_left(start: Start, seller: 
 @pytest.mark.timeout(600)
 def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: None, home: Path) -> None:
     port = free_port()
-    process = start(*BL, "up", "--demo", "--port", str(port))
+    process = start(*BL, "up", "--demo", "--port", str(port), "--desk-port", str(free_port()))
     assert process.stdout is not None
     lines: list[str] = []
     while not lines or "Ctrl-C" not in lines[-1]:
@@ -156,7 +156,9 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     with urlopen(request, timeout=240) as answer:
         schedules = json.load(answer)["data"]["schedulesOrError"]["results"]
     assert {"name": "sync_orders_schedule", "scheduleState": {"status": "RUNNING"}} in schedules
-    second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
+    second = subprocess.run(
+        [*BL, "up", "--port", str(port), "--desk-port", str(free_port())], capture_output=True, text=True, check=False
+    )
     assert (second.returncode, second.stdout) == (1, "")
     assert f"Port {port} is in use" in second.stderr
     subprocess.run([sys.executable, EXAMPLE, "--url", f"http://127.0.0.1:{port}"], capture_output=True, check=True)
@@ -182,7 +184,12 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
 
 def test_up_without_credentials_hints_at_the_demo(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolated.setenv("BL_HOME", str(tmp_path))
-    done = subprocess.run([*BL, "up", "--port", str(free_port())], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*BL, "up", "--port", str(free_port()), "--desk-port", str(free_port())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "BRICKLINK_CONSUMER_KEY" in done.stderr
     assert "bl up --demo" in done.stderr

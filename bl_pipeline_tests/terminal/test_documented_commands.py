@@ -73,7 +73,7 @@ def test_it_works_as_written(
 
 def serve(name: str, *arguments: str) -> None:
     """Run it until it answers, then Ctrl-C."""
-    port = ["--port", str(free_port())] if name == "up" else []
+    port = ["--port", str(free_port()), "--desk-port", str(free_port())] if name == "up" else []
     with subprocess.Popen(
         [*BL, name, *arguments, *port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

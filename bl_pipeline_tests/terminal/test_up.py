@@ -55,7 +55,9 @@ def up(seller: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
     """`bl up` of the seller, once it serves, and its port; it writes into tmp_path/"log"."""
     port = free_port()
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([*BL, "up", "--port", str(port)], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*BL, "up", "--port", str(port), "--desk-port", str(free_port())], stdout=log, stderr=log
+        )
     try:
         wait_for("bl up", lambda: b"Ctrl-C" in (tmp_path / "log").read_bytes() or process.poll() is not None)
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -96,14 +98,20 @@ def test_up_killed_in_the_middle_of_a_sync(
     wait_for("A new Postgres", lambda: (cluster(seller).postmaster() or (dead,))[0] != dead)
     wait_for("An answer from it", lambda: (ask(port, "{runsOrError {__typename}}") or {}).get("runsOrError"))
     assert _listening(seller) == {("127.0.0.1", "python"), ("127.0.0.1", "postgres")}
-    second = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
+    second = subprocess.run(
+        [*BL, "up", "--port", str(port), "--desk-port", str(free_port())], capture_output=True, text=True, check=False
+    )
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr == (
         f"Error: Port {port} is in use by another bl up, process {process.pid}.\n"
         f"End it with: kill {process.pid}. Or choose another port: bl up --port {port + 1}\n"
     )
     second = subprocess.run(
-        [*BL, "up", "--port", str(free_port())], capture_output=True, text=True, check=False, timeout=PATIENCE
+        [*BL, "up", "--port", str(free_port()), "--desk-port", str(free_port())],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr == (
@@ -125,7 +133,7 @@ def test_up_killed_in_the_middle_of_a_sync(
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
     log = (tmp_path / "log").read_text()
-    assert log.startswith(f"The Dagster UI is starting at http://127.0.0.1:{port} ...\n"), log
+    assert log.startswith("The orders desk and the Dagster UI are starting ...\nThe orders desk is at http://"), log
     assert "heartbeat" not in log
     assert "\x1b" not in log
     # The run was ended as Ctrl-C would have ended it.
@@ -156,7 +164,12 @@ def test_a_port_in_use_is_named_with_what_uses_it(seller: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        done = subprocess.run([*BL, "up", "--port", str(port)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*BL, "up", "--port", str(port), "--desk-port", str(free_port())],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert re.fullmatch(rf"Error: Port {port} is in use by process {os.getpid()} \(.+\)\.", first)
