@@ -89,12 +89,14 @@ def run_desk(host: str, port: int) -> int:
         c.complain(_who_uses(port, "bl desk --port"))
         return ExitCode.OTHER
     settings = load_settings()
-    # Made and brought up to date before anybody uses it.
-    with open_warehouse(settings, for_writing=True):
-        c.show(f"The orders desk is at http://{host}:{port}")
-        c.show("Ctrl-C stops it.")
-        serve(settings, host, port)
-    c.show("Stopped.")
+    try:
+        # The warehouse is made and brought up to date before anybody uses it.
+        with open_warehouse(settings, for_writing=True), _signals_stop():
+            c.show(f"The orders desk is at http://{host}:{port}")
+            c.show("Ctrl-C stops it.")
+            serve(settings, host, port)
+    except (_Stop, KeyboardInterrupt):
+        c.show("Stopped.")
     return ExitCode.DONE
 
 

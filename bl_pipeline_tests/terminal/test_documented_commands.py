@@ -16,7 +16,11 @@ from bl_pipeline_tests.test_docs import COMMANDS, PAGES, commands_in, takes_a_va
 
 pytestmark = pytest.mark.slow
 
-SERVING = {"up": "The Dagster UI is at http://127.0.0.1:", "sandbox": "# serving "}
+SERVING = {
+    "up": "The Dagster UI is at http://127.0.0.1:",
+    "desk": "The orders desk is at http://127.0.0.1:",
+    "sandbox": "# serving ",
+}
 """Commands that go on until they are stopped, and what they say once they answer."""
 ELSEWHERE = [["demo"], ["up", "--demo"]]
 """Whole worlds: they are run in test_demo.py."""
@@ -73,7 +77,8 @@ def test_it_works_as_written(
 
 def serve(name: str, *arguments: str) -> None:
     """Run it until it answers, then Ctrl-C."""
-    port = ["--port", str(free_port()), "--desk-port", str(free_port())] if name == "up" else []
+    options = {"up": ["--port", "--desk-port"], "desk": ["--port"]}.get(name, [])
+    port = [word for option in options for word in (option, str(free_port()))]
     with subprocess.Popen(
         [*BL, name, *arguments, *port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -50,6 +50,7 @@ ARGUMENTS = {
     "backup": ["backup", "new.zip"],
     "restore": ["restore", "--replace", "backup.zip"],
     "rename-store": ["rename-store", "main", "renamed"],
+    "desk": ["desk", "--port", str(free_port())],
     "up": ["up", "--port", str(free_port()), "--desk-port", str(free_port())],
 }
 EVERY = get_command(app).commands  # type: ignore[attr-defined]

@@ -58,6 +58,7 @@ MAKING = {
     "doctor",
     "rebuild",
     "restore",
+    "desk",
     "up",
     "demo",
     "sandbox",
