@@ -14,6 +14,7 @@ from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.desk.words import plural
+from bl_pipeline.records import StopReason
 from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
@@ -88,8 +89,15 @@ def overview(request: Request, desk: DeskOf) -> HTMLResponse:
         next_sync_at=next_sync_at(desk),
         failed=failed,
         variables=CREDENTIAL_VARIABLES,
+        stop=_stop(status),
         run=_current(desk, status),
     )
+
+
+def _stop(status: Status) -> StopReason | None:
+    """What stopped the last run, if that is why the store is not synced."""
+    run = status.last_run
+    return run.stop_reason if run and status.indicator in (Indicator.ERROR, Indicator.STALE) else None
 
 
 def _current(desk: Desk, status: Status) -> RunState | None:

@@ -197,3 +197,23 @@ def test_the_next_sync_is_that_of_the_schedule(settings: Settings, clock: Clock)
     clock.now += timedelta(minutes=30)
     assert next_sync_at(desk) == clock.now.replace(hour=11, minute=0, second=0, microsecond=0)
     assert next_sync_at(Desk(settings, Source(settings), Launches(settings), None, clock)) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "title", "way_out"),
+    [
+        ({"bricklink_token_secret": "wrong"}, "BrickLink refused the credentials", "Reconnect the store"),
+        ({"bricklink_api_url": "http://127.0.0.1:1"}, "cannot be reached", "Check the network of this machine"),
+        ({"bl_daily_call_limit": 6, "bl_call_reserve": 0}, "Stopped at the call budget", "the next sync after that"),
+    ],
+)
+def test_each_error_has_its_way_out(
+    broken: dict[str, str], title: str, way_out: str, make_settings: MakeSettings, open_desk: OpenDesk
+) -> None:
+    """What happened, what it means and what to do: on the page of the run, and then on the card."""
+    client = open_desk(make_settings(**broken))
+    page = result_of(client, client.post("/sync", data={"filed": "true", "items": "true"}).headers["location"])
+    assert title in page
+    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    assert way_out in words(client.get("/").text)
