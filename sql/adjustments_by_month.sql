@@ -1,6 +1,7 @@
 -- Credits, coupons and lowered totals by month
 --
 -- Question: What is the sum of credits, coupons and decreased totals?
+-- Group: Tax, credits and cancellations
 -- Grain: store, month, kind, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,6 +1,7 @@
 -- Cancellations by month
 --
 -- Question: Which orders came to nothing, and had they been paid?
+-- Group: Tax, credits and cancellations
 -- Grain: store, month, status, platform_status, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
@@ -15,7 +16,7 @@
 --   paid_revenue_lost [currency]: of this, from orders with a payment date
 -- Caveats:
 --   Exactly the orders that revenue_orders leaves out. BrickLink does not say whether a payment was refunded.
--- Period: month
+-- Period: month, adds up
 -- Chart: orders over month split status
 SELECT
     o.store,

@@ -1,6 +1,7 @@
 -- Feedback by month
 --
 -- Question: How are the store and its buyers rated?
+-- Group: Buyers and countries
 -- Grain: store, month, rating_of, rating
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,6 +1,7 @@
 -- Fulfilment times
 --
 -- Question: How long do orders take from placed to paid, shipped and received?
+-- Group: Work on orders
 -- Grain: store, month, step
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,6 +1,7 @@
 -- What is missing
 --
 -- Question: Which orders or items does BrickLink have, or did it have, that are not stored in the warehouse?
+-- Group: To check
 -- Grain: store, platform, platform_order_id
 -- Columns:
 --   store: key of the store, from BL_STORE

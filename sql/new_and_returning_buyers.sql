@@ -1,6 +1,7 @@
 -- New and returning buyers
 --
 -- Question: How much of a month's revenue comes from buyers who had never bought before?
+-- Group: Buyers and countries
 -- Grain: store, month, buyer_kind, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
@@ -14,7 +15,7 @@
 --   A buyer is a BrickLink username: one who changes it counts as new. A buyer in two currencies counts in both rows.
 --   First means the first order in this warehouse that counts as revenue.
 --   buyers do not add up over months, or over currencies; orders and revenue do.
--- Period: month
+-- Period: month, adds up
 -- Chart: revenue over month split buyer_kind
 WITH bought AS (
     SELECT

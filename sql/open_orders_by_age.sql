@@ -1,6 +1,7 @@
 -- Open orders by age
 --
 -- Question: Which orders are still to be paid, packed, sent or received, and how long have they waited?
+-- Group: Work on orders
 -- Grain: store, status, age, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

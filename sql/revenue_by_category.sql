@@ -1,6 +1,7 @@
 -- Items sold by category
 --
 -- Question: Which categories of the catalogue are sold?
+-- Group: Items sold
 -- Grain: store, month, item_type, category_id, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

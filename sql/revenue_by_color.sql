@@ -1,6 +1,7 @@
 -- Items sold by colour
 --
 -- Question: Which colours are sold?
+-- Group: Items sold
 -- Grain: store, month, color_id, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

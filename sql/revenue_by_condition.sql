@@ -1,6 +1,7 @@
 -- Items sold by condition
 --
 -- Question: New or used: what is sold?
+-- Group: Items sold
 -- Grain: store, month, condition, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

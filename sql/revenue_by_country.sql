@@ -1,6 +1,7 @@
 -- Revenue by country
 --
 -- Question: Which countries do the buyers live in, and what did they bring?
+-- Group: Buyers and countries
 -- Grain: store, basis, month, country_code, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

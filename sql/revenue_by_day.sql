@@ -1,6 +1,7 @@
 -- Revenue by day
 --
 -- Question: What did the store earn each day?
+-- Group: Revenue over time
 -- Grain: store, basis, day, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
@@ -16,7 +17,7 @@
 -- Caveats:
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 --   Without a row there was no order: days without orders are left out.
--- Period: day
+-- Period: day, adds up
 -- Chart: revenue over day
 SELECT
     store,

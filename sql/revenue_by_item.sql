@@ -1,6 +1,7 @@
 -- Items sold
 --
 -- Question: Which items of the catalogue are sold?
+-- Group: Items sold
 -- Grain: store, month, item_type, item_number, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,6 +1,7 @@
 -- Items sold by type
 --
 -- Question: Parts, sets, minifigures: what is sold?
+-- Group: Items sold
 -- Grain: store, month, item_type, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,6 +1,7 @@
 -- Revenue by month
 --
 -- Question: What did the store earn each month?
+-- Group: Revenue over time
 -- Grain: store, basis, month, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
@@ -16,7 +17,7 @@
 -- Caveats:
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 --   Without a row there was no order: months without orders are left out.
--- Period: month
+-- Period: month, adds up
 -- Chart: revenue over month
 SELECT
     store,

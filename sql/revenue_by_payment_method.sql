@@ -1,6 +1,7 @@
 -- Revenue by payment method
 --
 -- Question: How do the buyers pay?
+-- Group: Buyers and countries
 -- Grain: store, basis, month, payment_method, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

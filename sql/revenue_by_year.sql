@@ -1,6 +1,7 @@
 -- Revenue by year
 --
 -- Question: What did the store earn each year?
+-- Group: Revenue over time
 -- Grain: store, basis, year, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
@@ -16,7 +17,7 @@
 -- Caveats:
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 --   Without a row there was no order: years without orders are left out.
--- Period: year
+-- Period: year, adds up
 -- Chart: revenue over year
 SELECT
     store,

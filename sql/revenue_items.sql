@@ -5,6 +5,7 @@
 -- without an item has the difference: so the items always add up to the orders.
 --
 -- Question: Which items were sold, on which date, and for how much?
+-- Group: Single orders and lines
 -- Grain: store, platform, platform_order_id, batch_number, line_number
 -- Columns:
 --   store: key of the store, from BL_STORE

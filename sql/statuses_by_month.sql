@@ -1,6 +1,7 @@
 -- Orders by status at the end of the month
 --
 -- Question: How many orders were in each status at the end of each month, and what were they worth?
+-- Group: Work on orders
 -- Grain: store, month, status, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

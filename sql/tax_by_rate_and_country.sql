@@ -1,6 +1,7 @@
 -- Tax by rate and country
 --
 -- Question: What VAT and sales tax is in the revenue, at which rate, from where, and who pays it to the tax office?
+-- Group: Tax, credits and cancellations
 -- Grain: store, basis, month, country_code, vat_rate, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

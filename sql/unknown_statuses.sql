@@ -1,6 +1,7 @@
 -- Unknown statuses
 --
 -- Question: Which orders count as revenue though nobody knows what their status means?
+-- Group: To check
 -- Grain: store, platform_status, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

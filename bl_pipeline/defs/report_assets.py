@@ -65,7 +65,7 @@ def report_metadata(session: "SyncSession", report: Report) -> dict[str, Any]:
 
     warehouse = session.warehouse
     asked = ReportQuestion(
-        basis=BASES[0] if report.has("basis") else None, total=True, latest=None if report.chart else PREVIEW_ROWS
+        basis=BASES[0] if report.has("basis") else None, total=True, limit=None if report.chart else PREVIEW_ROWS
     )
     with warehouse.engine.connect() as connection:
         types = views.column_types(connection, report)

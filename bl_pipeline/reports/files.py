@@ -5,25 +5,29 @@
     -- Free text, if the report needs some.
     --
     -- Question: What does it answer?
+    -- Group: the heading of the list of reports under which it is found
     -- Grain: columns that identify a row
     -- Columns:
     --   name [unit]: meaning, one line for each column of the SELECT, in its order
     -- Caveats:
     --   What a reader could misunderstand, a paragraph each; its further lines are indented more.
-    -- Period: the column that --from and --to are about, "adds up" if rows may be added over it
+    -- Period: the column that --from and --to are about, "adds up" if amounts may be added over it
     -- Chart: amount over|by column [split column [without value, value]]
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
-Period and Chart are left out if they do not apply.
+Group, Period and Chart are left out if they do not apply.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from bl_pipeline.project import PROJECT
@@ -32,10 +36,23 @@ FOLDER = PROJECT / "sql"
 SCHEMA = "reports"
 MONEY = "currency"
 DAY, TIME, PERCENT = "date", "UTC", "%"
-_FIELD = re.compile(r"(Question|Grain|Columns|Caveats|Period|Chart):\s*(.*)")
+_FIELD = re.compile(r"(Question|Group|Grain|Columns|Caveats|Period|Chart):\s*(.*)")
 _COLUMN = re.compile(r"(\w+)(?: \[(.+?)\])?: (.+)")
 _CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+)(?: without (.+))?)?")
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync)\.(\w+)")
+
+GROUPS = (
+    "Revenue over time",
+    "Buyers and countries",
+    "Items sold",
+    "Tax, credits and cancellations",
+    "Work on orders",
+    "To check",
+    "Single orders and lines",
+)
+"""The headings of the list of reports, in its order; those of a seller's own reports come after them."""
+
+_NO_GROUP = "Others"
 
 
 class ReportFileError(ValueError):
@@ -83,12 +100,16 @@ class ChartSpec:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report. `reads` are the relations its SELECT reads, as (schema, name)."""
+    """One report. `reads` are the relations its SELECT reads, as (schema, name).
+
+    `adds_up`: amounts may be added over the period.
+    """
 
     name: str
     title: str
     text: str
     question: str
+    group: str
     grain: tuple[str, ...]
     columns: tuple[ReportColumn, ...]
     caveats: tuple[str, ...]
@@ -115,6 +136,11 @@ class Report:
         return any(column.name == name for column in self.columns)
 
     @property
+    def is_ranking(self) -> bool:
+        """Whether its rows are added up over the period: its chart is by something, and not over time."""
+        return self.adds_up and (self.chart is None or not self.chart.over_time)
+
+    @property
     def description(self) -> str:
         """All of the header but the columns, for a view's comment and Dagster's catalogue."""
         parts = [self.title + ".", self.text, self.question, f"One row for each {', '.join(self.grain)}."]
@@ -124,6 +150,14 @@ class Report:
 def digest(reports: tuple[Report, ...]) -> str:
     """A digest of all files of sql/: it differs if any of them has changed."""
     return blake2b("\0".join(repr(report) for report in reports).encode(), digest_size=16).hexdigest()
+
+
+def grouped(reports: Collection[Report]) -> list[tuple[str, list[Report]]]:
+    """The reports under the headings of their list, by name under each."""
+    order = {group: place for place, group in enumerate(GROUPS)}
+    places = {report.name: (order.get(report.group, len(order)), report.group) for report in reports}
+    ordered = sorted(reports, key=lambda report: (places[report.name], report.name))
+    return [(group, list(members)) for group, members in groupby(ordered, key=attrgetter("group"))]
 
 
 @cache
@@ -158,6 +192,7 @@ def parse_report(name: str, source: str) -> Report:
             title=title,
             text=" ".join(text),
             question=" ".join(fields["Question"]),
+            group=" ".join(fields.get("Group", [_NO_GROUP])),
             grain=grain,
             columns=tuple(ReportColumn(*column.groups()) for column in columns if column),
             caveats=tuple(fields["Caveats"]),
@@ -172,8 +207,6 @@ def parse_report(name: str, source: str) -> Report:
     named = {column.name for column in report.columns}
     chart = [report.chart.amount, report.chart.along, report.chart.split or grain[0]] if report.chart else []
     unknown = {*grain, *chart, period or grain[0]} - named
-    if report.adds_up and report.chart and report.chart.over_time:
-        raise ReportFileError(f"sql/{name}.sql: what is charted over time cannot be added up over it")
     if unknown or not all(columns) or not sql or sql.endswith(";"):
         raise ReportFileError(f"sql/{name}.sql: check its columns, {', '.join(sorted(unknown)) or 'and its SELECT'}")
     return report

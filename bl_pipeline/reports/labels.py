@@ -1,20 +1,64 @@
-"""Keys and codes of reports as people read them, in tables and pictures; CSV, JSON and SQL keep the codes."""
+"""Keys, codes and amounts of reports as people read them, in tables and pictures; CSV, JSON and SQL keep the codes."""
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+
+from bl_pipeline.reports.files import ReportColumn
 
 NOT_KNOWN = "not known"
 ITEMS = frozenset({"item_type", "item_number", "item_name", "category_id", "color_id", "color_name", "condition"})
 """Columns that say what was sold."""
 
+IN_HEADING = frozenset({"store", "platform", "basis", "timezone"})
+"""Columns that are in the heading of a table, or the same in all rows."""
+
 WHY_ITEMS_ARE_NOT_KNOWN = (
     "not known: BrickLink purged these items before they were fetched, or they were not fetched yet: "
-    "see bl report missing"
+    "see the report missing"
 )
 
 _CONDITIONS = {"N": "new", "U": "used"}
+_SHORTER = {
+    "tax_collected_by_bricklink": "tax by BrickLink",
+    "platform_order_id": "order",
+    "platform_status": "BrickLink's status",
+    "country_code": "country",
+    "category_id": "category",
+}
+_LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
+"""Columns in which "not known" says more than a dash."""
+
+
+def heading(column: str) -> str:
+    """A column's name at the head of a table."""
+    return _SHORTER.get(column, column.replace("_", " "))
+
+
+def amount(value: Decimal | None) -> str:
+    """An amount in full: two decimals, or four if it has parts of a cent."""
+    return "" if value is None else f"{value:,.4f}".removesuffix("00")
+
+
+def number(value: Decimal | int) -> str:
+    """An amount in full, or a count."""
+    return f"{value:,}" if isinstance(value, int) else amount(value)
+
+
+def cell(column: ReportColumn, value: object) -> str:
+    """A value of a table that is no time."""
+    if value is None:
+        return "" if column.unit else label(column.name, None) if column.name in _LABELLED else "-"
+    if column.is_amount and isinstance(value, Decimal | int):
+        return number(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, date):
+        return f"{value:%Y-%m}" if column.name == "month" else value.isoformat()
+    return label(column.name, value)
 
 
 def label(column: str, value: object) -> str:

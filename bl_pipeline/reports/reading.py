@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.reports import views
-from bl_pipeline.reports.files import SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.reports.files import MONEY, SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.reports.labels import ITEMS
 from bl_pipeline.reports.questions import QuestionError, one_of
 
 BASES = ("order_date", "paid_date", "shipped_date")
+_STREAMED = 1_000
+"""Rows that are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportQuestion:
     """Which rows of a report; None is no limit. Days are the store's, `until` is included.
 
-    `total` adds the rows up over the period, if the report allows that; else `latest` is how many of the last rows.
+    `total` adds the rows of a ranking up over the period. `limit` is how many rows are read at most: the last ones;
+    if the report has a chart, of each currency, and of a ranking the largest.
     """
 
     since: date | None = None
@@ -28,16 +34,24 @@ class ReportQuestion:
     currency: str | None = None
     basis: str | None = None
     total: bool = False
-    latest: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All rows of one currency, read or not: how many they are, and their amounts that may be added, by column."""
+
+    count: int
+    totals: Mapping[str, Decimal | int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRows:
     """Rows of a report, in the order of its columns.
 
-    `timezone` is that of the days. `earlier` is how many rows come before those that were asked for. `period` is the
-    first and the last day, month or year that the rows are about; None if they are about no period, or if there are
-    no rows.
+    `timezone` is that of the days. `left_out` is how many rows a limit has left out. `sections` are by currency (None
+    if the report has none), and empty without a limit or a chart. `period` is the first and the last day, month or
+    year that was asked about; None if the report is about no period, or if there are no rows.
     """
 
     report: Report
@@ -45,7 +59,8 @@ class ReportRows:
     rows: Sequence[tuple[Any, ...]]
     timezone: str
     store: str = ""
-    earlier: int = 0
+    left_out: int = 0
+    sections: Mapping[str | None, Section] = field(default_factory=dict)
     period: tuple[Any, Any] | None = None
 
     def place(self, name: str) -> int | None:
@@ -72,72 +87,178 @@ def find_report(name: str) -> Report:
     return found[one_of(name, "report", found)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Select:
+    """A statement in parts: `by` is what its rows are sorted by, `keys` are what identifies one."""
+
+    report: Report
+    columns: tuple[ReportColumn, ...]
+    fields: str
+    source: str
+    by: tuple[str, ...]
+    keys: tuple[str, ...]
+    values: dict[str, Any]
+
+    def all(self) -> str:
+        """Every row."""
+        return f"SELECT {self.fields} {self.source} ORDER BY {', '.join(self.by)}"
+
+
+def _select(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> _Select:
+    where, values = _conditions(report, asked)
+    if asked.currency:
+        _check_currency(connection, store, asked.currency)
+    values["store"] = store
+    source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
+    if not (asked.total and report.is_ranking):
+        keys = tuple(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
+        fields = ", ".join(column.name for column in report.columns)
+        return _Select(report, report.columns, fields, source, keys, keys, values)
+    columns = tuple(column for column in report.columns if column.name != report.period)
+    keys = tuple(name for name in report.grain if name != report.period)
+    fields = ", ".join(
+        column.name
+        if column.name in keys
+        else f"sum({column.name})::{'numeric' if column.is_money else 'bigint'} AS {column.name}"
+        if column.is_amount
+        else f"max({column.name}) AS {column.name}"
+        for column in columns
+    )
+    largest = [f"{report.chart.amount} DESC NULLS LAST"] if report.chart else []
+    first = [name for name in ("basis", "currency") if name in keys]
+    by = tuple(dict.fromkeys([*first, *largest, *keys]))
+    # In a query of its own: ORDER BY would take a column of the view for the sum of the same name.
+    source = f"FROM (SELECT {fields} {source} GROUP BY {', '.join(keys)}) AS added_up"
+    return _Select(report, columns, ", ".join(column.name for column in columns), source, by, keys, values)
+
+
 def read_report(connection: Connection, store: str, report: Report, asked: ReportQuestion | None = None) -> ReportRows:
     """The store's rows of a report, sorted: by time, or the largest first if they are added up.
 
     Raises QuestionError if the report has no such column, or if nothing was ever sold in that currency.
     """
     asked = asked or ReportQuestion()
-    where, values = _conditions(report, asked)
-    values["store"] = store
-    columns = report.columns
-    backwards = False
-    if asked.total and report.adds_up:
-        columns = tuple(column for column in columns if column.name != report.period)
-        keys = [name for name in report.grain if name != report.period]
-        select = ", ".join(
-            column.name
-            if column.name in keys
-            else f"sum({column.name})::{'numeric' if column.is_money else 'bigint'} AS {column.name}"
-            if column.is_amount
-            else f"max({column.name}) AS {column.name}"
-            for column in columns
-        )
-        largest = f", sum({report.chart.amount}) DESC NULLS LAST" if report.chart else ""
-        first = [name for name in ("basis", "currency") if name in keys]
-        order = f"GROUP BY {', '.join(keys)} ORDER BY {', '.join(first)}{largest}, {', '.join(keys)}"
+    select = _select(connection, store, report, asked)
+    sections: Mapping[str | None, Section] = {}
+    left_out = 0
+    if asked.limit is None:
+        rows = [tuple(row) for row in connection.execute(text(select.all()), select.values)]
+    elif report.chart is None:
+        rows, left_out = _last(connection, select, asked.limit)
     else:
-        select = ", ".join(column.name for column in columns)
-        keys = list(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
-        backwards = asked.latest is not None
-        order = f"ORDER BY {', '.join(f'{key} DESC' if backwards else key for key in keys)}"
-    limit = f" LIMIT {asked.latest}" if backwards else ""
-    source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
-    rows = [tuple(row) for row in connection.execute(text(f"SELECT {select} {source} {order}{limit}"), values)]
-    if not rows and asked.currency:
-        _check_currency(connection, store, asked.currency)
-    earlier = 0
-    if backwards:
-        rows.reverse()
-        earlier = (connection.scalar(text(f"SELECT count(*) {source}"), values) or 0) - len(rows)
+        rows, sections = _first_of_each_currency(connection, select, asked)
+        left_out = sum(section.count for section in sections.values()) - len(rows)
     return ReportRows(
         report=report,
-        columns=columns,
+        columns=select.columns,
         rows=rows,
         timezone=views.read_timezone(connection, store),
         store=store,
-        earlier=earlier,
-        period=_period(connection, report, columns, rows, source, values),
+        left_out=left_out,
+        sections=sections,
+        period=_period(connection, store, report, asked, select.columns, rows, is_cut=left_out > 0),
     )
+
+
+def stream_report(
+    connection: Connection, store: str, report: Report, asked: ReportQuestion
+) -> tuple[tuple[ReportColumn, ...], Iterator[Sequence[Any]]]:
+    """The columns and rows of a report that may be too long for the memory; the limit of the question is not used.
+
+    Raises QuestionError as `read_report`. The rows are read from the connection while they are used.
+    """
+    select = _select(connection, store, report, asked)
+    streaming = connection.execution_options(yield_per=_STREAMED)
+    return select.columns, iter(streaming.execute(text(select.all()), select.values))
+
+
+def _last(connection: Connection, select: _Select, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The last rows, and how many come before."""
+    backwards = ", ".join(f"{key} DESC" for key in select.keys)
+    sql = f"SELECT {select.fields} {select.source} ORDER BY {backwards} LIMIT :limit"
+    rows = [tuple(row) for row in connection.execute(text(sql), select.values | {"limit": limit})]
+    rows.reverse()
+    if len(rows) < limit:
+        return rows, 0
+    count = connection.scalar(text(f"SELECT count(*) {select.source}"), select.values) or 0
+    return rows, count - len(rows)
+
+
+def _first_of_each_currency(
+    connection: Connection, select: _Select, asked: ReportQuestion
+) -> tuple[list[tuple[Any, ...]], dict[str | None, Section]]:
+    """The largest or the last rows of each currency, and what there is to say about all of them."""
+    report = select.report
+    part = "PARTITION BY currency" if report.has("currency") else ""
+    is_ranking = asked.total and report.is_ranking
+    order = ", ".join(select.by if is_ranking else [f"{key} DESC" for key in select.by])
+    # Those of different bases are the same orders.
+    added = summable(report) if asked.basis or not report.has("basis") else []
+    sums = "".join(f", sum({column.name}) OVER ({part}) AS sum_{column.name}" for column in added)
+    sql = (
+        f"SELECT * FROM (SELECT {select.fields}, row_number() OVER ({part} ORDER BY {order}) AS place, "
+        f"count(*) OVER ({part}) AS rows_in_all{sums} {select.source}) AS numbered "
+        f"WHERE place <= :limit ORDER BY {', '.join(select.by)}"
+    )
+    rows = []
+    sections: dict[str | None, Section] = {}
+    width = len(select.columns)
+    currency = next((place for place, column in enumerate(select.columns) if column.name == "currency"), None)
+    for row in connection.execute(text(sql), select.values | {"limit": asked.limit}):
+        rows.append(tuple(row[:width]))
+        totals = {
+            column.name: value if value is None or column.is_money else int(value)
+            for column, value in zip(added, row[width + 2 :], strict=True)
+        }
+        sections[None if currency is None else row[currency]] = Section(row[width + 1], totals)
+    return rows, sections
+
+
+def summable(report: Report) -> list[ReportColumn]:
+    """The columns whose amounts may be added over all rows of a currency; none if the report does not add up."""
+    if not report.adds_up:
+        return []
+    # An order with several kinds of items is in several rows; buyers come back.
+    units = {MONEY, "pieces", "lots"} | (set() if ITEMS & set(report.grain) else {"orders"})
+    return [column for column in report.columns if column.unit in units]
 
 
 def _period(
     connection: Connection,
+    store: str,
     report: Report,
+    asked: ReportQuestion,
     columns: tuple[ReportColumn, ...],
     rows: Sequence[tuple[Any, ...]],
-    source: str,
-    values: dict[str, Any],
+    *,
+    is_cut: bool,
 ) -> tuple[Any, Any] | None:
     if report.period is None or not rows:
         return None
     for place, column in enumerate(columns):
-        if column.name == report.period:
+        if column.name == report.period and not is_cut:
             days = [row[place] for row in rows]
             return min(days), max(days)
-    # The rows are added up over it.
-    ends = connection.execute(text(f"SELECT min({report.period}), max({report.period}) {source}"), values).one()
+    # The rows are added up over it, or not all of them were read.
+    where, values = _conditions(report, asked)
+    sql = f"SELECT min({report.period}), max({report.period}) FROM {SCHEMA}.{report.name} WHERE {where}"
+    ends = connection.execute(text(sql), values | {"store": store}).one()
     return ends[0], ends[1]
+
+
+def whole_periods(report: Report, since: date | None, until: date | None) -> str | None:
+    """What to say if the days asked for are part of a month or a year, which has only one row."""
+    if report.period == "month":
+        whole = (since is None or since.day == 1) and (
+            until is None or until.day == monthrange(until.year, until.month)[1]
+        )
+    elif report.period == "year":
+        whole = (since is None or (since.month, since.day) == (1, 1)) and (
+            until is None or (until.month, until.day) == (12, 31)
+        )
+    else:
+        whole = True
+    return None if whole else f"{report.name} has whole {report.period}s: the first and the last are shown in full."
 
 
 def count_rows(connection: Connection, store: str, report: Report) -> int:
@@ -151,10 +272,10 @@ def count_rows(connection: Connection, store: str, report: Report) -> int:
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
     conditions, values = ["store = :store"], dict[str, Any]()
     if asked.since and asked.until and asked.since > asked.until:
-        raise QuestionError(f"--from {asked.since} is after --to {asked.until}.")
+        raise QuestionError(f"The period begins on {asked.since}, after its end on {asked.until}. Swap the two days.")
     if asked.since or asked.until:
         if report.period is None:
-            raise QuestionError(f"{report.name} is not about a period: leave --from and --to out.")
+            raise QuestionError(f"{report.name} is not about a period: leave the days out.")
         by_year = report.period == "year"
         # A row is about its whole period, so one that has begun is shown.
         begin = {"month": "date_trunc('month', CAST(:since AS date))"}.get(report.period, ":since")
@@ -168,17 +289,23 @@ def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, A
         if wanted is None:
             continue
         if not report.has(name):
-            raise QuestionError(f"{report.name} has no {name}: leave --{name} out.")
+            raise QuestionError(f"{report.name} has no {name}: leave the {name} out.")
         conditions.append(f"{name} = :{name}")
         values[name] = one_of(wanted, "basis", BASES) if name == "basis" else wanted
     return " AND ".join(conditions), values
 
 
-def _check_currency(connection: Connection, store: str, currency: str) -> None:
-    """Raise QuestionError if the store has orders, and none in this currency."""
+def read_currencies(connection: Connection, store: str) -> list[str]:
+    """The currencies in which the store has or had orders."""
     known = connection.scalars(
-        text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store"),
+        text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store ORDER BY currency"),
         {"store": store},
-    ).all()
-    if known:
+    )
+    return list(known)
+
+
+def _check_currency(connection: Connection, store: str, currency: str) -> None:
+    """Raise QuestionError if the store has orders, and none in this currency; or if it cannot be one."""
+    known = read_currencies(connection, store)
+    if known or not currency.isalpha():
         one_of(currency, "currency", known)

@@ -17,6 +17,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bl_pipeline.reports.labels import amount
+
 PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
 
@@ -113,11 +115,6 @@ def _as_json(value: object) -> str:
 def clean(value: object) -> str:
     """Text on one line, without the control characters that could command a terminal; nothing for None."""
     return "" if value is None else "".join(char if char.isprintable() else " " for char in str(value))
-
-
-def amount(value: Decimal | None) -> str:
-    """An amount in full: two decimals, or four if it has parts of a cent."""
-    return "" if value is None else f"{value:,.4f}".removesuffix("00")
 
 
 def amounts(values: Iterable[Decimal | None]) -> list[str]:

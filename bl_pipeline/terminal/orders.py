@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.columns import OrderGroup
+from bl_pipeline.reports.labels import amount
 from bl_pipeline.rules.statuses import PURGED, STATUSES
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
@@ -144,7 +145,7 @@ def orders_view(found: OrderList, *, offset: int = 0, searched: bool = False) ->
 
 def _below(found: OrderList, offset: int) -> list[str]:
     shown, count = len(found.rows), found.count
-    sums = ", ".join(f"{c.amount(total)} {clean(currency)}" for currency, total in found.totals.items() if total)
+    sums = ", ".join(f"{amount(total)} {clean(currency)}" for currency, total in found.totals.items() if total)
     if shown == count:
         lines = [f"{c.plural(count, 'order')}: {sums}" if sums else c.plural(count, "order")]
     else:

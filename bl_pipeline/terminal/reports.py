@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
-from calendar import monthrange
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
 from rich.text import Text
 
-from bl_pipeline.reports.files import Report, ReportColumn
-from bl_pipeline.reports.labels import ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, label
+from bl_pipeline.reports.csv_rows import write_csv
+from bl_pipeline.reports.files import Report, ReportColumn, grouped
+from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading, number
 from bl_pipeline.reports.questions import QuestionError, parse_day
-from bl_pipeline.reports.reading import BASES, ReportQuestion, ReportRows, find_report, read_report
+from bl_pipeline.reports.reading import BASES, ReportQuestion, ReportRows, find_report, read_report, whole_periods
 from bl_pipeline.reports.views import are_installed
 from bl_pipeline.settings import Settings
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.console import amount as exact
 from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
 from bl_pipeline.terminal.reading import no_orders
-from bl_pipeline.terminal.tables import Column, FittedTable, plain_table
+from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
 from bl_pipeline.warehouse.stores import stores_with_orders
 
@@ -38,13 +37,6 @@ RANKED_ROWS = 15
 LATEST_ROWS = 36
 """Rows over time that are shown: the latest."""
 
-_SHORTER = {
-    "tax_collected_by_bricklink": "tax by BrickLink",
-    "platform_order_id": "order",
-    "platform_status": "BrickLink's status",
-    "country_code": "country",
-    "category_id": "category",
-}
 _LEAST = {"item_name": 12, "payment_method": 12, "country_code": 8, "color_name": 8}
 """Columns of text that may be cut, and to how many characters."""
 
@@ -77,21 +69,19 @@ _GOES_EARLY = (
 )  # fmt: skip
 """Columns to leave out if a table is too narrow, in this order; never those that identify a row or are charted."""
 
-_LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
-"""Columns in which "not known" says more than a dash."""
 
-_NOT_SHOWN = {"store", "platform", "basis", "timezone", "currency"}
-"""Columns that are in the heading, or the same everywhere."""
-
-
-def list_view(reports: Iterable[Report]) -> RenderableType:
-    """The reports by name, with what each one answers."""
-    table = plain_table()
-    table.add_column("report", no_wrap=True)
-    table.add_column("answers")
-    for report in sorted(reports, key=lambda report: report.name):
-        table.add_row(report.name, report.question)
-    return table
+def list_view(reports: Collection[Report]) -> RenderableType:
+    """The reports in their groups, with what each one answers."""
+    parts: list[RenderableType] = []
+    width = max(len(report.name) for report in reports)
+    for group, members in grouped(reports):
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, min_width=width)
+        table.add_column()
+        for report in members:
+            table.add_row(report.name, report.question)
+        parts += [Text(""), Text(clean(group), "bold"), table]
+    return Group(*parts[1:])
 
 
 def list_json(reports: Iterable[Report]) -> list[dict[str, Any]]:
@@ -101,6 +91,7 @@ def list_json(reports: Iterable[Report]) -> list[dict[str, Any]]:
             "name": report.name,
             "title": report.title,
             "question": report.question,
+            "group": report.group,
             "grain": list(report.grain),
             "columns": {column.name: column.comment for column in report.columns},
             "caveats": list(report.caveats),
@@ -131,8 +122,8 @@ class Wanted:
         since = parse_day(self.since) if self.since else None
         until = parse_day(self.until, last=True) if self.until else None
         # A list of single orders or lines may be a million long.
-        latest = LATEST_ROWS if self.to_look_at and report.chart is None else None
-        asked = ReportQuestion(since, until, self.currency, basis, total=True, latest=latest)
+        limit = LATEST_ROWS if self.to_look_at and report.chart is None else None
+        asked = ReportQuestion(since, until, self.currency, basis, total=True, limit=limit)
         with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             if not are_installed(connection):
                 raise OutdatedWarehouse("its reports are not those of the folder sql/")
@@ -141,21 +132,6 @@ class Wanted:
             if not rows.rows and warehouse.store not in (stores := stores_with_orders(connection)):
                 return rows, no_orders(settings, stores)
         return rows, whole_periods(report, since, until)
-
-
-def whole_periods(report: Report, since: date | None, until: date | None) -> str | None:
-    """What to say if the days asked for are part of a month or a year, which has only one row."""
-    if report.period == "month":
-        whole = (since is None or since.day == 1) and (
-            until is None or until.day == monthrange(until.year, until.month)[1]
-        )
-    elif report.period == "year":
-        whole = (since is None or (since.month, since.day) == (1, 1)) and (
-            until is None or (until.month, until.day) == (12, 31)
-        )
-    else:
-        whole = True
-    return None if whole else f"{report.name} has whole {report.period}s: the first and the last are shown in full."
 
 
 def report_view(rows: ReportRows) -> RenderableType:
@@ -201,11 +177,11 @@ class _Fitted:
 
 def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     spec = rows.report.chart
-    hidden = _NOT_SHOWN if spec else _NOT_SHOWN - {"currency"}
+    hidden = IN_HEADING | {"currency"} if spec else IN_HEADING
     places = [place for place, column in enumerate(rows.columns) if column.name not in hidden]
     said = ""
     if spec is None or spec.over_time:
-        earlier = rows.earlier + max(len(members) - LATEST_ROWS, 0)
+        earlier = rows.left_out + max(len(members) - LATEST_ROWS, 0)
         if earlier:
             said = f"and {plural(earlier, 'row')} before; see {'--from, ' if rows.report.period else ''}--csv"
         members = members[-LATEST_ROWS:]
@@ -231,7 +207,7 @@ def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:
     total = sum((row[place] for row in members if row[place] is not None), Decimal(0) if column.is_money else 0)
     currency = rows.place("currency")
     unit = members[0][currency] if column.is_money and currency is not None else column.unit
-    return f"and {len(members):,} more, together {_number(total)} {clean(unit)}"
+    return f"and {len(members):,} more, together {number(total)} {clean(unit)}"
 
 
 def _column(rows: ReportRows, column: ReportColumn, values: Sequence[Any]) -> Column:
@@ -258,13 +234,7 @@ def _column(rows: ReportRows, column: ReportColumn, values: Sequence[Any]) -> Co
         optional = 2
     else:
         optional = 1 if name in _ADD_UP or report.chart is None else 2
-    return Column(
-        _SHORTER.get(name, name.replace("_", " ")), right=column.is_amount, least=_LEAST.get(name), optional=optional
-    )
-
-
-def _number(value: Decimal | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else exact(value)
+    return Column(heading(name), right=column.is_amount, least=_LEAST.get(name), optional=optional)
 
 
 def _cells(column: ReportColumn, values: Sequence[Any]) -> list[str]:
@@ -275,17 +245,7 @@ def _cells(column: ReportColumn, values: Sequence[Any]) -> list[str]:
 
 
 def _cell(value: Any, column: ReportColumn) -> str:
-    if value is None:
-        return "" if column.unit else label(column.name, None) if column.name in _LABELLED else "-"
-    if column.is_amount:
-        return _number(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return c.when(value)
-    if isinstance(value, date):
-        return f"{value:%Y-%m}" if column.name == "month" else value.isoformat()
-    return clean(label(column.name, value))
+    return c.when(value) if isinstance(value, datetime) else clean(cell(column, value))
 
 
 def report_json(rows: ReportRows) -> list[dict[str, Any]]:
@@ -296,23 +256,16 @@ def report_json(rows: ReportRows) -> list[dict[str, Any]]:
     ]
 
 
-def write_csv(rows: ReportRows, file: IO[str]) -> None:
-    """The rows as CSV, with a line of names: amounts exact, times as ISO 8601 in UTC, nothing for null."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([column.name for column in rows.columns])
-    writer.writerows([_plain(value) for value in row] for row in rows.rows)
-
-
 def save_csv(rows: ReportRows, path: Path) -> None:
     """The rows into a CSV file; - is standard output."""
     if str(path) == "-":
         if isinstance(sys.stdout, io.TextIOWrapper) and not is_unicode(sys.stdout):
             # A file is UTF-8, whatever the terminal is.
             sys.stdout.reconfigure(encoding="utf-8")
-        write_csv(rows, sys.stdout)
+        write_csv(rows.columns, rows.rows, sys.stdout)
         return
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_csv(rows, file)
+        write_csv(rows.columns, rows.rows, file)
 
 
 def save_png(rows: ReportRows, path: Path) -> None:
@@ -324,11 +277,3 @@ def save_png(rows: ReportRows, path: Path) -> None:
     if not can_draw(rows):
         raise QuestionError(f"{rows.report.name} has no rows to draw: {_subtitle(rows)}")
     path.write_bytes(draw(rows))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    return value

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
+from bl_pipeline.reports.labels import amount
 from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
 from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
@@ -192,7 +193,7 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
     size = [
         f"{c.plural(order['total_count'], 'piece')}" if order["total_count"] is not None else "",
         f"{c.plural(order['unique_count'], 'lot')}" if order["unique_count"] is not None else "",
-        f"{c.amount(order['total_weight'])} g" if order["total_weight"] is not None else "",
+        f"{amount(order['total_weight'])} g" if order["total_weight"] is not None else "",
     ]
     return [
         ("Ordered", c.moment(order["order_date"])),

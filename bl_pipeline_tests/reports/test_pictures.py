@@ -106,7 +106,7 @@ def test_why_items_are_not_known_is_below_the_picture() -> None:
     rows = rows_of("revenue_by_item", known, {**known, "item_name": None})
     assert caption(rows, rows.report.column("items_total")).endswith(
         "\nnot known: BrickLink purged these items before they were fetched, or they were not fetched yet: "
-        "see bl report missing"
+        "see the report missing"
     )
     assert "not known" not in caption(rows_of("revenue_by_item", known), rows.report.column("items_total"))
 

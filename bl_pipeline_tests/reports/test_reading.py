@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bl_pipeline.reports.questions import QuestionError, parse_day
-from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report
+from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report, stream_report, summable
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -95,12 +95,76 @@ def test_what_does_not_add_up_stays_as_it_is(kept: Kept) -> None:
     assert read(kept, "revenue_by_month", total=True).rows == read(kept, "revenue_by_month").rows
 
 
+def by_currency(rows: ReportRows) -> dict[str | None, list[dict[str, object]]]:
+    """The rows of each currency."""
+    found: dict[str | None, list[dict[str, object]]] = {}
+    for row in rows.dicts():
+        found.setdefault(row.get("currency"), []).append(row)
+    return found
+
+
+@pytest.mark.parametrize("name", ["revenue_by_item", "revenue_by_month", "tax_by_rate_and_country", "fulfilment_times"])
+def test_a_limit_reads_some_rows_of_each_currency_and_knows_all_of_them(kept: Kept, name: str) -> None:
+    asked: dict[str, object] = {"total": True, "since": date(2025, 11, 1)}
+    asked["basis"] = "order_date" if find_report(name).has("basis") else None
+    every, some = read(kept, name, **asked), read(kept, name, **asked, limit=2)
+    whole, shown = by_currency(every), by_currency(some)
+    assert shown == {
+        currency: rows[:2] if find_report(name).is_ranking else rows[-2:] for currency, rows in whole.items()
+    }
+    assert some.left_out == len(every.rows) - len(some.rows) > 0
+    assert some.period == every.period
+    assert some.sections.keys() == whole.keys()
+    for currency, rows in whole.items():
+        assert some.sections[currency].count == len(rows)
+        assert some.sections[currency].totals == {
+            column.name: sum(row[column.name] for row in rows)  # type: ignore[misc]
+            for column in summable(find_report(name))
+        }
+
+
+def test_only_what_adds_up_has_a_total(kept: Kept) -> None:
+    columns = {name: [column.name for column in summable(find_report(name))] for name in (
+        "revenue_by_item", "revenue_by_country", "new_and_returning_buyers", "fulfilment_times", "statuses_by_month",
+    )}  # fmt: skip
+    assert columns == {
+        # An order with two items is in two rows, and a buyer who comes back is, too.
+        "revenue_by_item": ["lots", "quantity", "items_total"],
+        "revenue_by_country": ["orders", "items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue"],
+        "new_and_returning_buyers": ["orders", "revenue"],
+        "fulfilment_times": [],
+        "statuses_by_month": [],
+    }
+    # The same orders are in all bases.
+    assert not read(kept, "revenue_by_month", limit=2).sections["EUR"].totals
+
+
+def test_the_last_rows_of_a_list_are_read_and_the_others_counted(kept: Kept) -> None:
+    every = read(kept, "revenue_items")
+    some = read(kept, "revenue_items", limit=7)
+    assert some.rows == every.rows[-7:]
+    assert some.left_out == len(every.rows) - 7
+    assert some.period == every.period
+    assert read(kept, "revenue_items", limit=10**6).left_out == 0
+
+
+@pytest.mark.parametrize("name", ["revenue_by_item", "revenue_items"])
+def test_a_long_report_is_read_in_parts(kept: Kept, name: str) -> None:
+    asked = ReportQuestion(since=date(2025, 11, 1), total=True)
+    with kept.warehouse.engine.connect() as connection:
+        columns, rows = stream_report(connection, kept.warehouse.store, find_report(name), asked)
+        found = [tuple(row) for row in rows]
+    every = read(kept, name, since=date(2025, 11, 1), total=True)
+    assert (columns, found) == (every.columns, every.rows)
+
+
 @pytest.mark.parametrize(
     ("name", "asked", "message"),
     [
         ("fulfilment_times", {"currency": "EUR"}, "has no currency"),
         ("revenue_by_item", {"basis": "paid_date"}, "has no basis"),
         ("open_orders_by_age", {"since": date(2026, 1, 1)}, "not about a period"),
+        ("revenue_by_month", {"currency": "E\0"}, "no currency E"),
         ("revenue_by_month", {"basis": "invoice_date"}, "There are: order_date, paid_date, shipped_date"),
     ],
 )

@@ -128,7 +128,6 @@ def test_a_header_is_read() -> None:
         ("--   store: key of the store\n", "--   store, key of the store\n"),
         ("-- Period: month, adds up\n", "-- Chart: revenue across month\n"),
         ("-- Period: month, adds up\n", "-- Chart: profit over month\n"),
-        ("-- Period: month, adds up\n", "-- Period: month, adds up\n-- Chart: revenue over month\n"),
         ("USING (store)\n", "USING (store);\n"),
     ],
 )

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.files import GROUPS, read_reports
+from bl_pipeline.reports.labels import amount
 from bl_pipeline.terminal.cli import app
-from bl_pipeline.terminal.console import amount
 from bl_pipeline.terminal.tables import bar
 from bl_pipeline_tests.reports.conftest import Kept
 
@@ -46,9 +46,13 @@ def in_csv(text: str) -> list[dict[str, str]]:
 
 def test_without_a_name_reports_are_listed(report: Report) -> None:
     lines = report().stdout.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == sorted(each.name for each in read_reports())
+    assert lines[:2] == [GROUPS[0], "revenue_by_day             What did the store earn each day?"]
+    headings = [line for line in lines if line in GROUPS]
+    assert headings == list(GROUPS), "every report has a group, and every group a report"
+    names = [line.split()[0] for line in lines if line and line not in GROUPS]
+    assert sorted(names) == sorted(each.name for each in read_reports())
     listed = json.loads(report("--json").stdout)
-    assert listed[0].keys() == {"name", "title", "question", "grain", "columns", "caveats"}
+    assert listed[0].keys() == {"name", "title", "question", "group", "grain", "columns", "caveats"}
 
 
 def test_a_table_has_a_section_for_each_currency_and_a_bar_in_each_row(report: Report, kept: Kept) -> None:
@@ -251,7 +255,7 @@ def test_a_picture(report: Report, tmp_path: Path) -> None:
         (["--csv", "x.csv"], "Which report?"),
         (["missing", "--png", "x.png"], "missing has no picture"),
         (["revenue_by_month", "--json", "--csv", "x"], "one of --csv, --png and --json"),
-        (["revenue_by_month", "--from", "2026", "--to", "2025"], "--from 2026-01-01 is after --to 2025-12-31"),
+        (["revenue_by_month", "--from", "2026", "--to", "2025"], "begins on 2026-01-01, after its end on 2025-12-31"),
         (["revenue_by_month", "--from", "soon"], "'soon' is no year, month or day"),
         (["fulfilment_times", "--currency", "EUR"], "fulfilment_times has no currency"),
         (["revenue_by_month", "--from", "2030", "--png", "x.png"], "no rows to draw"),

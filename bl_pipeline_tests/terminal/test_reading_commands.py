@@ -10,9 +10,9 @@ from decimal import Decimal
 import psycopg
 import pytest
 
+from bl_pipeline.reports.labels import amount
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
-from bl_pipeline.terminal.console import amount
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
