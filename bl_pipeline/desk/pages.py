@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.desk import words
 from bl_pipeline.desk.state import Desk
 
@@ -21,11 +22,13 @@ _templates = Environment(
 _templates.filters |= {
     "money": words.money,
     "when": words.when,
+    "time_input": words.time_input,
     "day": words.day,
     "ago": words.ago,
     "plural": words.plural,
     "lines": words.lines,
 }
+_templates.globals |= {"order_statuses": tuple(OrderStatus), "payment_statuses": tuple(PaymentStatus)}
 
 
 def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:

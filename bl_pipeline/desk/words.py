@@ -31,6 +31,11 @@ def when(time: datetime | None, zone: str) -> Markup:
     )
 
 
+def time_input(time: datetime | None, zone: str) -> str:
+    """A time in the store's time zone as a field of a form takes it, to the minute; nothing if there is none."""
+    return "" if time is None else f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}"
+
+
 def day(time: datetime | None, zone: str) -> str:
     """The day of a time in the store's time zone."""
     return "" if time is None else f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from bl_pipeline.sync.asking import ask
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.run_errors import Canceled, LockTaken, timezone_changed
-from bl_pipeline.sync.session import open_session
+from bl_pipeline.sync.session import open_session, utc_now
 from bl_pipeline.sync.writing import Preview, WriteResult, preview_write, run_write
 
 
@@ -24,6 +24,7 @@ def write_order(
     job: str,
     dry_run: bool,
     warn: Callable[[str], None],
+    clock: Callable[[], datetime] = utc_now,
     **how: Any,
 ) -> WriteResult | Preview:
     """Write to an order what is given, as `ask` takes it, or say what would be written; `warn` gets a line to show.
@@ -31,9 +32,10 @@ def write_order(
     Raises NotAsked for what BrickLink would not take, SettingsError without credentials, WarehouseError without a
     warehouse, LockTaken if a sync of the store is running, and Canceled if the user has canceled it.
     """
-    asked = ask(settings.store, order_id, given, now=datetime.now(UTC), **how)
+    asked = ask(settings.store, order_id, given, now=clock(), **how)
     settings.store.known_credentials()
     with open_session(settings) as session:
+        session.clock = clock
         run_id = str(uuid4())
         if dry_run:
             return preview_write(session, asked, run_id=run_id)

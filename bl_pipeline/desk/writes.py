@@ -1,0 +1,265 @@
+"""Changes of orders at BrickLink: a preview that sends nothing, then a confirmation that sends.
+
+What was typed goes from the preview to the confirmation in hidden fields, each under the order's id, such as
+`15646315.remarks`. It is in no address, and in no event of Dagster: the desk itself sends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse
+
+from bl_pipeline.desk.chosen import choose, read_fields, read_orders
+from bl_pipeline.desk.failures import Refused
+from bl_pipeline.desk.overview import require_changes
+from bl_pipeline.desk.pages import page
+from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.desk.words import when
+from bl_pipeline.rules.writes import WriteKind, WriteOutcome
+from bl_pipeline.sync.asking import NotAsked
+from bl_pipeline.sync.direct_writes import write_order
+from bl_pipeline.sync.status import read_status
+from bl_pipeline.sync.unforeseen import describe, foreseen
+from bl_pipeline.sync.writing import Preview, WriteResult
+from bl_pipeline.warehouse.fulfilment import Row
+
+router = APIRouter()
+
+_FIELDS = {
+    "status": ("Status", "platform_status"),
+    "payment_status": ("Payment", "payment_status"),
+    "tracking_no": ("Tracking number", "tracking_number"),
+    "tracking_link": ("Tracking link", "tracking_url"),
+    "date_shipped": ("Shipped at", "shipped_at"),
+    "remarks": ("Your remarks", "remarks"),
+    "is_filed": ("Filed", "is_filed"),
+    "drive_thru": ("Thank-you mail", "drive_thru_sent"),
+}
+"""The fields that can be changed here: what a page calls each, and its column in sales.orders."""
+_REMOVABLE = ("tracking_no", "tracking_link", "remarks")
+"""A blank text removes what is stored; another field that is blank is not asked for."""
+_REQUESTS = {
+    WriteKind.UPDATE: "Update the order",
+    WriteKind.PAYMENT_STATUS: "Set the payment status",
+    WriteKind.STATUS: "Set the status",
+    WriteKind.DRIVE_THRU: "Send the thank-you mail",
+}
+_OUTCOMES = {
+    WriteOutcome.DONE: "done",
+    WriteOutcome.NOT_DONE: "not done",
+    WriteOutcome.PARTLY_DONE: "done in part",
+    WriteOutcome.CHANGED: "the order says something else",
+    WriteOutcome.REFUSED: "refused by BrickLink",
+}
+
+
+class Standing(StrEnum):
+    """How it stands with what is asked of one order."""
+
+    READY = "ready"
+    DONE = "done"
+    SO = "so"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One request: what it changes, as (field, before, after), and what became of it."""
+
+    request: str
+    changes: list[tuple[str, str, str]]
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is asked of one order, as it was typed, and how it stands. `calls` is what sending it costs."""
+
+    order: Row
+    typed: Mapping[str, str]
+    standing: Standing
+    message: str = ""
+    lines: list[Line] = field(default_factory=list)
+    calls: int = 0
+
+
+Fields = Annotated[dict[str, list[str]], Depends(read_fields)]
+
+
+@router.post("/writes/preview")
+def preview(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
+    """Show which requests would be sent, and their cost. It reads each order, which is one call; nothing is sent."""
+    require_changes(desk)
+    asked = _read(desk, fields)
+    # From now on whatever others change is noticed by the confirmation.
+    looked_at = desk.clock()
+    changes: list[Change] = []
+    used, stop = 0, ""
+    for order, typed in asked:
+        if stop:
+            changes.append(Change(order, typed, Standing.STOPPED))
+            continue
+        # A blank text of an order that has none asks for nothing.
+        wanted = {name: text for name, text in typed.items() if text or order[_FIELDS[name][1]]}
+        try:
+            found = _write(desk, order, wanted, dry_run=True, unchanged_since=order["fetched_at"], warn=lambda _: None)
+        except NotAsked as error:
+            changes.append(Change(order, wanted, Standing.REFUSED, str(error)))
+            continue
+        assert isinstance(found, Preview)
+        used += found.api_calls
+        stop = found.message or "" if found.stop_reason else ""
+        changes.append(_previewed(desk, order, wanted, found))
+    return page(
+        request,
+        "writes_preview",
+        changes=changes,
+        looked_at=looked_at,
+        stop=stop,
+        used=used,
+        calls=sum(change.calls for change in changes),
+        left=read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls.left,
+    )
+
+
+@router.post("/writes")
+def confirm(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
+    """Send what the preview has shown, order by order. One that is refused does not stop the others."""
+    require_changes(desk)
+    looked_at = fields.get("unchanged_since", [""])[0]
+    if not looked_at:
+        raise Refused(422, "Nothing was sent", "Look at the preview first, and confirm what it shows.")
+    changes: list[Change] = []
+    notes: list[str] = []
+    stop = ""
+    for order, typed in _read(desk, fields):
+        if stop:
+            changes.append(Change(order, typed, Standing.STOPPED))
+            continue
+        try:
+            result = _write(desk, order, typed, dry_run=False, unchanged_since=looked_at, warn=notes.append)
+        except NotAsked as error:
+            changes.append(Change(order, typed, Standing.REFUSED, str(error)))
+        except Exception as error:
+            # What was done for the orders before is shown.
+            stop = foreseen(error) or describe(error)
+            changes.append(Change(order, typed, Standing.STOPPED, stop))
+        else:
+            assert isinstance(result, WriteResult)
+            stop = result.message or "" if result.stop_reason else ""
+            changes.append(_written(desk, order, typed, result))
+    return page(request, "writes_result", changes=changes, stop=stop, notes=list(dict.fromkeys(notes)))
+
+
+def _read(desk: Desk, fields: Mapping[str, Sequence[str]]) -> list[tuple[Row, dict[str, str]]]:
+    """The orders that a form is about, and what it asks of each. A `status` without an id is for each order."""
+    orders = read_orders(desk, choose(fields.get("order", [])))
+    asked = []
+    for order in orders:
+        typed = {}
+        for name in _FIELDS:
+            shared = fields.get(name, [""]) if name == "status" else [""]
+            sent = fields.get(f"{order['platform_order_id']}.{name}")
+            text = (sent or shared)[0].replace("\r\n", "\n").strip()
+            if text or (sent and name in _REMOVABLE):
+                typed[name] = text
+        asked.append((order, typed))
+    return asked
+
+
+def _write(
+    desk: Desk,
+    order: Row,
+    typed: Mapping[str, str],
+    *,
+    dry_run: bool,
+    unchanged_since: datetime | str,
+    warn: Callable[[str], None],
+) -> WriteResult | Preview:
+    given = dict[str, Any](typed)
+    if "is_filed" in given:
+        given["is_filed"] = given["is_filed"] == "true"
+    mail_me = given.get("drive_thru") == "mail_me"
+    if "drive_thru" in given:
+        given["drive_thru"] = True
+    since = unchanged_since if isinstance(unchanged_since, str) else unchanged_since.isoformat()
+    return write_order(
+        desk.settings,
+        order["platform_order_id"],
+        given,
+        job="send_drive_thru" if list(given) == ["drive_thru"] else "update_order",
+        dry_run=dry_run,
+        warn=warn,
+        clock=desk.clock,
+        unchanged_since=since,
+        mail_me=mail_me,
+    )
+
+
+def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview) -> Change:
+    zone = desk.settings.bl_timezone
+    if _is_so(typed, found):
+        return Change(order, typed, Standing.SO)
+    if found.stop_reason:
+        return Change(order, typed, Standing.STOPPED)
+    if found.errors:
+        return Change(order, typed, Standing.REFUSED, _errors(found))
+    lines = [
+        Line(
+            _REQUESTS[one.kind],
+            [
+                (_FIELDS[name][0], _shown(name, order[_FIELDS[name][1]], zone), _shown(name, value, zone))
+                for name, value in one.asked.items()
+            ],
+        )
+        for one in found.requests
+    ]
+    return Change(order, typed, Standing.READY, lines=lines, calls=found.calls)
+
+
+def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResult) -> Change:
+    zone = desk.settings.bl_timezone
+    lines = [
+        Line(
+            _REQUESTS[WriteKind(write.kind)],
+            [
+                (_FIELDS[name][0], _shown(name, write.before.get(name), zone), _shown(name, value, zone))
+                for name, value in write.asked.items()
+            ],
+            _OUTCOMES[WriteOutcome(write.outcome)] if write.outcome else "not known yet",
+        )
+        for write in result.writes
+    ]
+    if not lines and _is_so(typed, result):
+        return Change(order, typed, Standing.SO)
+    if result.success:
+        return Change(order, typed, Standing.DONE, lines=lines)
+    standing = Standing.STOPPED if result.stop_reason else Standing.REFUSED
+    return Change(order, typed, standing, _errors(result), lines)
+
+
+def _is_so(typed: Mapping[str, str], result: Preview | WriteResult) -> bool:
+    """Whether the order is as asked already: then it does not matter who has changed it."""
+    return bool(typed) and set(typed) <= set(result.already)
+
+
+def _errors(result: Preview | WriteResult) -> str:
+    return "\n".join(error["error"] for error in result.errors)
+
+
+def _shown(name: str, value: Any, zone: str) -> str:
+    """A value of a field, as stored or as asked for, in words."""
+    if name == "is_filed":
+        return "yes" if value else "no"
+    if name == "drive_thru":
+        return "sent" if value else "not sent"
+    if name == "date_shipped" and value:
+        return when(value if isinstance(value, datetime) else datetime.fromisoformat(value), zone)
+    return str(value or "(none)")
