@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -79,6 +80,21 @@ def label(column: str, value: object) -> str:
 def country(code: str) -> str:
     """The country's English name; the code itself if it has none."""
     return _countries().get(code, code)
+
+
+def country_code(written: str) -> str:
+    """The code of a country that was written as its code or its English name; BrickLink's UK is GB.
+
+    What is neither stays as it is, in upper case.
+    """
+    code = written.strip().upper()
+    by_name = {name.upper(): code for code, name in _countries().items()}
+    return {"UK": "GB", **by_name}.get(code, code)
+
+
+def countries() -> Mapping[str, str]:
+    """All countries by their codes."""
+    return _countries()
 
 
 @cache

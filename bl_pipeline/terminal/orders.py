@@ -41,14 +41,18 @@ def orders(
     status: Annotated[str | None, typer.Option(help="BrickLink's word, such as PAID or COMPLETED.")] = None,
     group: Annotated[str | None, typer.Option(help=f"A group of statuses: {', '.join(_GROUPS)}.")] = None,
     platform: Annotated[str | None, typer.Option(help="Only this platform: bricklink.")] = None,
+    country: Annotated[str | None, typer.Option(help="Only to this country: its code, such as DE, or name.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="From this year, month, day or time on, such as 2026-03.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Up to the end of this one.")] = None,
+    unpaid: Annotated[bool, typer.Option("--unpaid", help="Only open orders that are not paid.")] = False,
+    not_shipped: Annotated[bool, typer.Option("--not-shipped", help="Only open orders that are not sent.")] = False,
     sort: Annotated[
         str,
         typer.Option(
-            metavar="BY", help="date, changed, buyer, status or total; -total is the other way round, largest first."
+            metavar="BY",
+            help="date, changed, id, platform, buyer, status or total; -total is the other way round, largest first.",
         ),
     ] = "-date",
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most this number of orders.")] = 20,
@@ -56,22 +60,23 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The orders, the latest first."""
-    from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
+    from bl_pipeline.reports.questions import QuestionError
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
-    from bl_pipeline.warehouse.orders_list import OrderFilter, OrderList, read_orders
+    from bl_pipeline.warehouse.orders_list import OrderList, parse_filter, read_orders
     from bl_pipeline.warehouse.stores import stores_with_orders
 
     try:
-        if status in _GROUPS:
-            word = f"; BrickLink's own status: --status {status.upper()}" if status.upper() in STATUSES else ""
-            raise QuestionError(f"{status} is a group of statuses. Write: bl orders --group {status}{word}")
-        wanted = OrderFilter(
-            search=readable(search) if search else None,
-            status=readable(status) if status else None,
-            group=one_of(group, "group", _GROUPS, _is_status(group)) if group else None,
-            platform=readable(platform) if platform else None,
-            since=parse_time(since) if since else None,
-            until=parse_time(until, end=True) if until else None,
+        wanted = parse_filter(
+            statuses=_WORDS,
+            search=readable(search or ""),
+            status=readable(status or ""),
+            group=readable(group or ""),
+            platform=readable(platform or ""),
+            country=readable(country or ""),
+            since=since,
+            until=until,
+            unpaid=unpaid,
+            not_shipped=not_shipped,
             sort=sort,
             limit=limit,
             offset=offset,
@@ -92,11 +97,6 @@ def orders(
         c.stderr().print(f"There are {c.plural(found.count, 'order')} like that, and --offset leaves them all out.")
     else:
         c.stderr().print("No orders like that." if settings.bl_store in stores else no_orders(settings, stores))
-
-
-def _is_status(group: str) -> str:
-    """A hint if BrickLink's word was given as a group."""
-    return f"{group} is BrickLink's word. Write: bl orders --status {group}" if group.upper() in _WORDS else ""
 
 
 def orders_view(found: OrderList, *, offset: int = 0, searched: bool = False) -> RenderableType:

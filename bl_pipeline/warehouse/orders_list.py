@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
-from bl_pipeline.reports.questions import QuestionError, one_of
+from bl_pipeline.columns import OrderGroup
+from bl_pipeline.reports.labels import country_code
+from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 SORTS = {
-    "date": "order_date",
-    "changed": "status_changed_at",
-    "buyer": "lower(coalesce(buyer_name, buyer_username))",
-    "status": "platform_status",
-    "total": "currency {way}, total",
+    "id": "length(platform_order_id) {way}, platform_order_id {way}",
+    "platform": "platform {way}",
+    "date": "order_date {way}",
+    "changed": "status_changed_at {way} NULLS LAST",
+    "buyer": "lower(coalesce(buyer_name, buyer_username)) {way} NULLS LAST",
+    "status": "platform_status {way}",
+    "total": "currency, total {way} NULLS LAST",
 }
 """What a list can be sorted by. Amounts of different currencies are not compared: each currency is sorted by itself."""
 
 LATEST_FIRST = "-date"
+
+UNPAID = """(
+    (paid_at IS NULL OR payment_status IN ('Bounced', 'Returned'))
+    AND coalesce(payment_status, '') NOT IN ('Received', 'Completed')
+    AND status IN ('pending', 'shipped', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
+)"""
+"""SQL for an order of sales.orders that is open, and whose buyer has not paid."""
+
+NOT_SHIPPED = """(
+    shipped_at IS NULL AND status IN ('pending', 'processing', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
+)"""
+"""SQL for an order of sales.orders that is open, and has not been sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,7 @@ class OrderFilter:
 
     `search` is a part of the order's id, the buyer's name, username or e-mail address, or the tracking number,
     whatever its case and accents; or the whole number of an item. `status` is BrickLink's word, `group` ours.
+    `country` is a code such as DE, or the country's English name. `unpaid` and `not_shipped` are open orders only.
     `since` is included, `until` is not; naive times are the store's. `sort` is a name in SORTS, after a - the
     other way round.
     """
@@ -40,8 +58,11 @@ class OrderFilter:
     status: str | None = None
     group: str | None = None
     platform: str | None = None
+    country: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    unpaid: bool = False
+    not_shipped: bool = False
     sort: str = LATEST_FIRST
     limit: int = 20
     offset: int = 0
@@ -62,6 +83,60 @@ class OrderList:
     platforms: frozenset[str] = frozenset()
 
 
+def parse_filter(
+    *,
+    statuses: Collection[str],
+    search: str | None = None,
+    status: str | None = None,
+    group: str | None = None,
+    platform: str | None = None,
+    country: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    unpaid: bool = False,
+    not_shipped: bool = False,
+    sort: str | None = None,
+    limit: int = 20,
+    offset: int = 0,
+) -> OrderFilter:
+    """The filter that was written, each part as text; what is None or blank is no limit.
+
+    `statuses` are BrickLink's words. Raises QuestionError for a word that cannot be meant. Words that depend on what
+    is stored (status, platform, country) are checked by `read_orders`.
+    """
+    written = {
+        name: value.strip() or None if value else None
+        for name, value in {
+            "search": search, "status": status, "group": group, "platform": platform, "country": country,
+            "since": since, "until": until, "sort": sort,
+        }.items()
+    }  # fmt: skip
+    status, group, since, until = written["status"], written["group"], written["since"], written["until"]
+    known = {word.casefold(): word for word in statuses}
+    if status and status.casefold() in set(OrderGroup) - known.keys():
+        raise QuestionError(f"{status} is a group of statuses, and no status of BrickLink's. Ask for it as the group.")
+    if group:
+        word = known.get(group.casefold())
+        hint = f"{word} is a status of BrickLink's. Ask for it as the status." if word else ""
+        group = one_of(group, "group", tuple(OrderGroup), hint)
+    sort = written["sort"] or LATEST_FIRST
+    _order(sort)
+    return OrderFilter(
+        search=written["search"],
+        status=status,
+        group=group,
+        platform=written["platform"],
+        country=written["country"],
+        since=parse_time(since) if since else None,
+        until=parse_time(until, end=True) if until else None,
+        unpaid=unpaid,
+        not_shipped=not_shipped,
+        sort=sort,
+        limit=limit,
+        offset=offset,
+    )
+
+
 def read_orders(
     connection: Connection, warehouse: Warehouse, wanted: OrderFilter, statuses: Sequence[str] = ()
 ) -> OrderList:
@@ -75,9 +150,9 @@ def read_orders(
     sums = connection.execute(
         text(
             f"""
-            SELECT currency, count(*) AS orders, sum(total) AS total, array_agg(DISTINCT platform) AS platforms,
+            SELECT currency, platform, count(*) AS orders, sum(total) AS total,
                 count(*) FILTER (WHERE status IN ('cancelled', 'problem')) AS without_revenue
-            FROM sales.orders o WHERE {where} GROUP BY currency ORDER BY count(*) DESC, currency
+            FROM sales.orders o WHERE {where} GROUP BY currency, platform
             """
         ),
         values,
@@ -88,8 +163,8 @@ def read_orders(
         text(
             f"""
             SELECT display_id, platform, platform_order_id, order_date, status_changed_at, buyer_name, buyer_username,
-                status, platform_status, payment_status, total_count, unique_count, total, final_total, currency,
-                tracking_number, shipped_at
+                status, platform_status, payment_status, country_code, total_count, unique_count, total, final_total,
+                currency, tracking_number, shipped_at
             FROM sales.orders o WHERE {where} ORDER BY {_order(wanted.sort)} LIMIT :limit OFFSET :offset
             """
         ),
@@ -98,10 +173,21 @@ def read_orders(
     return OrderList(
         rows=[dict(row) for row in rows.mappings()],
         count=sum(row.orders for row in sums),
-        totals={row.currency: row.total for row in sums},
+        totals=_totals(sums),
         without_revenue=sum(row.without_revenue for row in sums),
-        platforms=frozenset(platform for row in sums for platform in row.platforms),
+        platforms=frozenset(row.platform for row in sums),
     )
+
+
+def _totals(sums: Sequence[Row[Any]]) -> dict[str, Decimal | None]:
+    """The sum of each currency, the one of most orders first."""
+    orders: Counter[str] = Counter()
+    totals = dict[str, Decimal | None]()
+    for row in sums:
+        orders[row.currency] += row.orders
+        known = totals.get(row.currency)
+        totals[row.currency] = row.total if known is None else known + (row.total or 0)
+    return {currency: totals[currency] for currency in sorted(totals, key=lambda name: (-orders[name], name))}
 
 
 def _conditions(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
@@ -110,11 +196,12 @@ def _conditions(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any
         time.replace(tzinfo=zone) if time and time.tzinfo is None else time for time in (wanted.since, wanted.until)
     )
     if since and until and since >= until:
-        raise QuestionError("The list would end before it begins: --since is after --until.")
+        raise QuestionError("The list would end before it begins: since is after until.")
     for condition, name, value in (
         ("platform_status = upper(:status)", "status", wanted.status),
         ("status = lower(:group)", "group", wanted.group),
         ("platform = lower(:platform)", "platform", wanted.platform),
+        ("country_code = :country", "country", country_code(wanted.country) if wanted.country else None),
         ("order_date >= :since", "since", since),
         ("order_date < :until", "until", until),
         (_search(), "search", (wanted.search or "").strip() or None),
@@ -122,6 +209,8 @@ def _conditions(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any
         if value is not None:
             conditions.append(condition)
             values[name] = value
+    conditions += [UNPAID] if wanted.unpaid else []
+    conditions += [NOT_SHIPPED] if wanted.not_shipped else []
     return " AND ".join(conditions), values
 
 
@@ -148,18 +237,19 @@ def _order(sort: str) -> str:
     name, way = sort.removeprefix("-"), "DESC" if sort.startswith("-") else "ASC"
     by = SORTS[one_of(name, "order to sort by", SORTS)]
     # With the order's id the sort order is unique: pages of a list neither repeat an order nor leave one out.
-    return f"{by.format(way='ASC')} {way} NULLS LAST, order_date {way}, platform_order_id {way}"
+    return f"{by.format(way=way)}, order_date {way}, platform_order_id {way}"
 
 
 def _check_words(connection: Connection, warehouse: Warehouse, wanted: OrderFilter, statuses: Sequence[str]) -> None:
     """Raise QuestionError for a word that is neither known nor in the store's orders."""
-    if wanted.status is not None:
-        stored = connection.scalars(
-            text("SELECT DISTINCT platform_status FROM sales.orders WHERE store = :store"), {"store": warehouse.store}
-        )
-        one_of(wanted.status, "status", {*statuses, *stored})
-    if wanted.platform is not None:
-        stored = connection.scalars(
-            text("SELECT DISTINCT platform FROM sales.orders WHERE store = :store"), {"store": warehouse.store}
-        )
-        one_of(wanted.platform, "platform", {PLATFORM, *stored})
+    for kind, column, written, known in (
+        ("status", "platform_status", wanted.status, {*statuses}),
+        ("platform", "platform", wanted.platform, {PLATFORM}),
+        ("country", "country_code", wanted.country and country_code(wanted.country), set[str]()),
+    ):
+        if written is not None:
+            stored = connection.scalars(
+                text(f"SELECT DISTINCT {column} FROM sales.orders WHERE store = :store AND {column} IS NOT NULL"),
+                {"store": warehouse.store},
+            )
+            one_of(written, kind, {*known, *stored})

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, read_orders
+from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, parse_filter, read_orders
 from bl_pipeline_tests.conftest import NOW, Sync
 from bl_pipeline_tests.support.sales_rows import order_row
 
@@ -90,12 +90,102 @@ def test_bricklinks_words_and_our_groups_are_two_filters(synced: Sync, store: St
         ({"status": "shiped"}, "There is no status shiped. Did you mean SHIPPED"),
         ({"platform": "brickowl"}, "There is no platform brickowl. Did you mean bricklink"),
         ({"sort": "-price"}, "There is no order to sort by price"),
-        ({"since": NOW, "until": NOW}, "--since is after --until"),
+        ({"since": NOW, "until": NOW}, "since is after until"),
+        ({"country": "Germny"}, "There is no country GERMNY.*DE"),
     ],
 )
 def test_unknown_words_are_refused(wanted: dict[str, object], message: str, synced: Sync, warehouse: Warehouse) -> None:
-    with pytest.raises(QuestionError, match=message):
+    with pytest.raises(QuestionError, match=f"(?s){message}"):
         read(warehouse, **wanted)
+
+
+WORDS = ("PAID", "SHIPPED")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"status": "On_hold"}, "is a group of statuses, and no status of BrickLink's"),
+        ({"group": "paid"}, "There is no group paid.*PAID is a status of BrickLink's"),
+        ({"group": "complted"}, "Did you mean completed"),
+        ({"sort": "price"}, "There is no order to sort by price"),
+        ({"since": "yesterday"}, "2026-03-14"),
+        ({"until": "2026-13"}, "2026-03-14"),
+    ],
+)
+def test_a_word_that_cannot_be_meant_is_refused(written: dict[str, str], message: str) -> None:
+    with pytest.raises(QuestionError, match=f"(?s){message}"):
+        parse_filter(statuses=WORDS, **written)  # type: ignore[arg-type]
+
+
+def test_a_filter_as_it_is_written() -> None:
+    assert parse_filter(statuses=WORDS, search=" ", status="", since=None, sort="", group=" ") == OrderFilter()
+    assert parse_filter(
+        statuses=WORDS, search=" x ", status="shipped", group="ON_HOLD", since="2026-03", until="2026-03", sort="total"
+    ) == OrderFilter(
+        search="x",
+        status="shipped",
+        group="on_hold",
+        since=datetime.fromisoformat("2026-03-01"),
+        until=datetime.fromisoformat("2026-04-01"),
+        sort="total",
+    )
+
+
+def test_orders_of_a_country(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    countries = {order_row(order)["country_code"] for order in store.sales.values()}
+    assert len(countries) > 2
+    for code in countries:
+        expected = {str(o.order_id) for o in store.sales.values() if order_row(o)["country_code"] == code}
+        assert set(shown(warehouse, country=code.lower(), limit=100)) == expected
+    (order_id, *_) = shown(warehouse)
+    change(warehouse, order_id, country_code="GB")
+    for written in ("GB", "uk", "Britain (UK)"):
+        assert order_id in shown(warehouse, country=written, limit=100), written
+
+
+OPEN_OR_NOT: tuple[tuple[str, str, str | None, bool, bool, set[str]], ...] = (
+    # status, BrickLink's status, payment status, paid, sent: the lists that have the order
+    ("pending", "PENDING", "None", False, False, {"unpaid", "not_shipped"}),
+    ("pending", "PENDING", None, False, False, {"unpaid", "not_shipped"}),
+    ("pending", "PENDING", "Bounced", True, False, {"unpaid", "not_shipped"}),
+    ("pending", "PENDING", "Received", True, False, {"not_shipped"}),
+    ("pending", "PENDING", "Completed", False, False, {"not_shipped"}),
+    ("processing", "PACKED", "None", False, False, {"not_shipped"}),
+    ("processing", "PAID", "Received", True, True, set()),
+    ("shipped", "SHIPPED", "None", False, False, {"unpaid"}),
+    ("shipped", "SHIPPED", "Received", True, False, set()),
+    ("on_hold", "OCR", "Sent", False, False, {"unpaid", "not_shipped"}),
+    ("unknown", "NEWWORD", "None", False, False, {"unpaid", "not_shipped"}),
+    ("unknown", "PURGED", None, False, False, set()),
+    ("completed", "COMPLETED", "None", False, False, set()),
+    ("problem", "NPB", "None", False, False, set()),
+    ("cancelled", "CANCELLED", "None", False, False, set()),
+)
+
+
+def test_unpaid_and_not_shipped_are_of_open_orders(synced: Sync, warehouse: Warehouse) -> None:
+    (order_id, *_) = shown(warehouse)
+    for status, word, payment, paid, sent, lists in OPEN_OR_NOT:
+        change(
+            warehouse, order_id, status=status, platform_status=word, payment_status=payment,
+            paid_at=NOW if paid else None, shipped_at=NOW if sent else None,
+        )  # fmt: skip
+        found = {name for name in ("unpaid", "not_shipped") if order_id in shown(warehouse, limit=100, **{name: True})}
+        assert found == lists, (status, word, payment, paid, sent)
+
+
+def test_sorting_by_number_and_by_text(synced: Sync, warehouse: Warehouse) -> None:
+    (order_id, *_) = shown(warehouse, sort="-id")
+    change(warehouse, order_id, platform_order_id="999")
+    assert shown(warehouse, sort="id")[0] == "999", "9 digits come after 3"
+    assert int(shown(warehouse, sort="-id")[0]) > 999
+    words = [row["platform_status"] for row in read(warehouse, sort="status", limit=100).rows]
+    assert words == sorted(words)
+    assert len(set(words)) > 3
+    change(warehouse, "999", buyer_name=None, buyer_username=None)
+    for sort in ("buyer", "-buyer"):
+        assert shown(warehouse, sort=sort, limit=100)[-1] == "999", "without a name: at the end"
 
 
 @pytest.mark.parametrize(
