@@ -27,7 +27,13 @@ from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line
 from bl_pipeline.warehouse import stores
-from bl_pipeline.warehouse.database import PreconditionsFailed, Warehouse, WarehouseError, open_warehouse
+from bl_pipeline.warehouse.database import (
+    DamagedWarehouse,
+    PreconditionsFailed,
+    Warehouse,
+    WarehouseError,
+    open_warehouse,
+)
 from bl_pipeline.warehouse.ledger import BudgetExhausted, hash_key
 from bl_pipeline.warehouse.preconditions import Problem, look
 
@@ -98,6 +104,8 @@ def _examine() -> Iterator[Check]:
             *_split(str(error)),
             exit_code=ExitCode.USAGE,
         )
+    except DamagedWarehouse as error:
+        yield Check("Tables", Verdict.ERROR, *_split(str(error)))
     except WarehouseError as error:
         yield Check("Warehouse", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.UNREACHABLE)
 

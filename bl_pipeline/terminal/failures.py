@@ -38,14 +38,14 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     from bl_pipeline.sync.run_errors import RunError
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.warehouse.backup import BackupError
-    from bl_pipeline.warehouse.database import NothingStored, OutdatedWarehouse, WarehouseError
+    from bl_pipeline.warehouse.database import DamagedWarehouse, NothingStored, OutdatedWarehouse, WarehouseError
     from bl_pipeline.warehouse.refusals import read_refusal
 
     if isinstance(error, RunError):
         return error.exit_code, str(error)
     if isinstance(error, NothingStored):
         return ExitCode.OTHER, f"{error} {load_settings().store.first_step}"
-    if isinstance(error, OutdatedWarehouse):
+    if isinstance(error, OutdatedWarehouse | DamagedWarehouse):
         return ExitCode.OTHER, str(error)
     if isinstance(error, WarehouseError):
         return ExitCode.UNREACHABLE, str(error)

@@ -25,6 +25,7 @@ from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
 from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline.warehouse.completeness import missing
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
 
@@ -33,6 +34,9 @@ _WRONG_PARAMETER = re.compile(
     r"(invalid (\S+ )?value\b|bad value for|invalid (SSL protocol version range|port number)).*"
 )
 """What is said of a value in the URL's parameters that no connection takes."""
+
+_NAMED = 10
+"""Missing tables and columns that a message names."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -64,6 +68,21 @@ class OutdatedWarehouse(WarehouseError):
             "The warehouse is not up to date with this release of bl_pipeline, so it cannot be read yet; a command "
             "that reads changes nothing.\nBring it up to date with: bl doctor. The next bl sync or bl up does it too.\n"
             f"({detail})"
+        )
+
+
+class DamagedWarehouse(WarehouseError):
+    """Tables or columns are missing that this release has made."""
+
+    def __init__(self, names: list[str]) -> None:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        super().__init__(
+            f"Tables or columns of the warehouse are missing: {', '.join(names[:_NAMED])}{more}. They were dropped by "
+            "hand, or by another program. Nothing was changed.\n"
+            "Restore your last backup: bl restore --replace FILE\n"
+            "If that is refused, or without a backup: set BL_DATABASE_URL to an empty database, or BL_HOME to another "
+            "folder. Then restore there, or fetch all that BrickLink still has with: bl sync. Keep the damaged "
+            "warehouse: the items of old orders and the history of statuses may be only in there."
         )
 
 
@@ -109,7 +128,7 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
     """The store's warehouse, its tables up to date; `for_writing` if something will be stored.
 
     Raises WarehouseError if Postgres is not reached, refuses, or has tables of a newer release, and
-    PreconditionsFailed if it is not what the pipeline relies on.
+    PreconditionsFailed if it is not what the pipeline relies on, and DamagedWarehouse if tables were dropped.
     """
     with postgres_url(settings) as url, _engine(settings, url) as engine:
         owners: list[str] = []
@@ -118,6 +137,7 @@ def open_warehouse(settings: Settings, *, for_writing: bool = False) -> Iterator
             with engine.begin() as connection:
                 owners += check_preconditions(connection, for_writing=for_writing).owners
                 upgrade(connection)
+                _refuse_damaged(connection)
                 install_reports(connection)
                 timezone = read_timezone(connection, settings.bl_store)
         yield Warehouse(engine, settings.bl_store, timezone, address(settings))
@@ -144,6 +164,7 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
             if current != head:
                 _refuse_newer(current)
                 raise OutdatedWarehouse(f"tables of revision {current}, this release has {head}")
+            _refuse_damaged(connection)
             timezone = read_timezone(connection, settings.bl_store)
         yield Warehouse(engine, settings.bl_store, timezone, address(settings))
 
@@ -270,6 +291,11 @@ def _refuse_newer(current: str | None) -> None:
         raise WarehouseError(
             f"The warehouse was made by a newer bl_pipeline (revision {current}); update this installation."
         )
+
+
+def _refuse_damaged(connection: Connection) -> None:
+    if names := missing(connection):
+        raise DamagedWarehouse(names)
 
 
 def upgrade(connection: Connection) -> None:

@@ -96,3 +96,35 @@ def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str
     result = expect(bl("doctor", BRICKLINK_API_URL="http://127.0.0.1:1/api"), 6)
     assert re.search(r"^error +BrickLink API ", result.stdout, re.MULTILINE)
     assert "Check the network" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dropped", "name"),
+    [
+        ("TABLE sales.orders", "table sales.orders"),
+        ("TABLE sync.stores", "table sync.stores"),
+        ("COLUMN sales.order_items.quantity", "column sales.order_items.quantity"),
+    ],
+)
+def test_what_was_dropped_by_hand_is_named_and_a_restore_repairs_it(
+    synced_bl: Bl, database_url: str, dropped: str, name: str
+) -> None:
+    """Caught: doctor found all well, or said that the tables could not be made; other commands named a relation."""
+    expect(synced_bl("backup", "warehouse.zip"), 0)
+    kind, _, what = dropped.partition(" ")
+    table, _, column = what.rpartition(".")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            f"DROP TABLE {what} CASCADE" if kind == "TABLE" else f"ALTER TABLE {table} DROP COLUMN {column} CASCADE"
+        )
+    (check,) = [
+        each for each in json_of(expect(synced_bl("doctor", "--json"), 1))["checks"] if each["name"] == "Tables"
+    ]
+    assert (check["verdict"], f"are missing: {name}. " in check["finding"]) == ("error", True)
+    assert "bl restore --replace FILE" in check["repair"]
+    for command in ("status", "orders", "sync", "rebuild"):
+        assert f"are missing: {name}. " in expect(synced_bl(command), 1).stderr
+    expect(synced_bl("restore", "--replace", "warehouse.zip"), 0)
+    expect(synced_bl("doctor"), 0)
+    assert len(json_of(synced_bl("orders", "--json"))) == 12
