@@ -18,7 +18,8 @@ CALLS_FOR_LISTS_A_DAY = 96
 class Forecast:
     """What a sync would fetch. Counts are orders, except the calls; `days` is 0 if all of it fits now.
 
-    How many calls it takes depends on how many of the changed orders have changed items.
+    How many calls it takes in all, those for the lists included, depends on how many of the changed orders have changed
+    items. `calls_used` are those that the forecast itself has made, `calls_left` what is left after them.
     """
 
     orders_listed: int
@@ -27,16 +28,25 @@ class Forecast:
     orders_deferred: int
     least_calls: int
     most_calls: int
+    calls_for_lists: int
+    calls_used: int
     calls_left: int
     days: int | None
 
 
 def forecast(
-    plan: Plan, *, orders_listed: int, calls_left: int, calls_a_day: int, parts: Collection[AnswerKind]
+    plan: Plan,
+    *,
+    orders_listed: int,
+    calls_for_lists: int,
+    calls_used: int,
+    calls_left: int,
+    calls_a_day: int,
+    parts: Collection[AnswerKind],
 ) -> Forecast:
     """The forecast of a plan of a run that fetches these parts; `days` is None if the budget will never be enough."""
     fetches = [*plan.fetches, *plan.deferred]
-    most = sum(fetch.most_calls(parts) for fetch in fetches)
+    most = calls_for_lists + sum(fetch.most_calls(parts) for fetch in fetches)
     left_for_later = most - calls_left
     calls_for_orders = calls_a_day - CALLS_FOR_LISTS_A_DAY
     days: int | None = 0
@@ -47,8 +57,10 @@ def forecast(
         orders_by_reason=dict(Counter(str(fetch.reason) for fetch in fetches)),
         orders_now=len(plan.fetches),
         orders_deferred=len(plan.deferred),
-        least_calls=sum(fetch.least_calls(parts) for fetch in fetches),
+        least_calls=calls_for_lists + sum(fetch.least_calls(parts) for fetch in fetches),
         most_calls=most,
+        calls_for_lists=calls_for_lists,
+        calls_used=calls_used,
         calls_left=calls_left,
         days=days,
     )

@@ -11,10 +11,13 @@ from bl_pipeline.rules.changes import Plan, as_listed
 from bl_pipeline.rules.changes import plan as plan_fetches
 from bl_pipeline.rules.forecast import Forecast, forecast
 from bl_pipeline.rules.kinds import asked_parts
-from bl_pipeline.sync.listing import ask_lists
+from bl_pipeline.sync.listing import CALLS_TO_LIST, ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
-from bl_pipeline.warehouse.ledger import WINDOW
+from bl_pipeline.warehouse.ledger import WINDOW, count_run_calls
+
+_FORECAST = "plan"
+"""In the ledger, the run of all forecasts."""
 
 BATCH_SIZE = 50
 """Orders per batch: enough to keep its threads busy, few enough for one transaction."""
@@ -105,17 +108,23 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
 
     Raises BrickLinkError, BudgetExhausted or SettingsError if the lists cannot be asked.
     """
-    listed = ask_lists(session, "plan", include_filed=request.include_filed)
     with session.warehouse.engine.connect() as connection:
+        earlier = count_run_calls(connection, _FORECAST)
+    listed = ask_lists(session, _FORECAST, include_filed=request.include_filed)
+    with session.warehouse.engine.connect() as connection:
+        calls_used = count_run_calls(connection, _FORECAST) - earlier
         known = state.read_states(connection, session.warehouse)
     request = complete_request(session, request)
     if request.full_sync:
         asked = FullSync(session.clock(), request.include_items, request.dates)
         request = replace(request, full_syncs=[*request.full_syncs, asked])
     usage = session.usage()
+    calls_for_lists = CALLS_TO_LIST if request.include_filed else 1
     return forecast(
-        plan_fetches(as_listed(known, listed), request, usage.left, session.clock()),
+        plan_fetches(as_listed(known, listed), request, max(usage.left - calls_for_lists, 0), session.clock()),
         orders_listed=len(listed),
+        calls_for_lists=calls_for_lists,
+        calls_used=calls_used,
         calls_left=usage.left,
         calls_a_day=session.store.budget.allowed,
         parts=asked_parts(request),

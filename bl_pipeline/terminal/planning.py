@@ -70,8 +70,16 @@ def make_rebuild(settings: Settings, progress: Progress) -> RebuildResult:
 
 def forecast_view(forecast: Forecast) -> RenderableType:
     """What a sync would fetch, why, and for how many calls and days."""
+    lists = c.plural(forecast.calls_for_lists, "call")
+    left = Text(
+        f"{c.plural(forecast.calls_left, 'call')} left now, after the {forecast.calls_used:,} that this plan has used."
+    )
     if not forecast.orders_by_reason:
-        return Text(f"Nothing to fetch: all of {c.plural(forecast.orders_listed, 'listed order')} are in step.")
+        return Group(
+            Text(f"Nothing to fetch: all of {c.plural(forecast.orders_listed, 'listed order')} are in step."),
+            Text(f"A sync takes {lists}, for the lists."),
+            left,
+        )
     table = Table.grid(padding=(0, 2))
     for reason, orders in sorted(forecast.orders_by_reason.items(), key=lambda entry: -entry[1]):
         table.add_row(Text(f"{orders:,}", justify="right"), _WHY[Reason(reason)])
@@ -81,7 +89,8 @@ def forecast_view(forecast: Forecast) -> RenderableType:
     return Group(
         Text(f"A sync would fetch {c.plural(sum(forecast.orders_by_reason.values()), 'order')}:"),
         Padding(table, (0, 0, 0, 2)),
-        Text(f"It takes {calls}; {forecast.calls_left:,} are left now."),
+        Text(f"It takes {calls} in all, {forecast.calls_for_lists} of them for the lists."),
+        left,
         Text(_when(forecast)),
     )
 
