@@ -34,6 +34,7 @@ class Launches:
         self._lock = Lock()
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._ended: dict[str, Ended] = {}
+        self._interrupted: set[str] = set()
 
     def start(self, job: str, config: Mapping[str, Any]) -> str:
         """Start a run of a job; returns its id, which Dagster shows too. sync.runs has it some seconds later."""
@@ -70,8 +71,17 @@ class Launches:
                 try:
                     self._ended[run_id] = Ended(**json.loads(said))
                 except ValueError:
-                    self._ended[run_id] = Ended(1, "The process of the run ended without a word. Try again.")
+                    without = "was canceled before it began" if run_id in self._interrupted else "ended without a word"
+                    self._ended[run_id] = Ended(1, f"The run {without}. Nothing was stored.")
             return self._ended[run_id]
+
+    def interrupt(self, run_id: str) -> None:
+        """End the run as Ctrl-C does, also if it has not begun yet."""
+        with self._lock:
+            process = self._processes[run_id]
+            if process.poll() is None:
+                self._interrupted.add(run_id)
+                process.send_signal(signal.SIGINT)
 
     def close(self) -> None:
         """Cancel what goes on, and wait until it has ended in good order."""

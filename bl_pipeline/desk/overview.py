@@ -161,8 +161,19 @@ def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
 def cancel(request: Request, desk: DeskOf) -> HTMLResponse:
     """Cancel the running sync, and withdraw a full sync that is still open."""
     require_changes(desk)
+    starting = [run_id for run_id in desk.launches.running() if _is_starting(desk, run_id)]
+    for run_id in starting:
+        desk.launches.interrupt(run_id)
     done = cancel_store(desk.source.warehouse())
-    return page(request, "message", title="Canceled", text=done.message(lambda time: f"{time:%Y-%m-%d %H:%M} UTC"))
+    text = done.message(lambda time: f"{time:%Y-%m-%d %H:%M} UTC")
+    if starting and done.run is None:
+        text = "The sync was starting, and is canceled. Nothing more is asked of BrickLink."
+    return page(request, "message", title="Canceled", text=text)
+
+
+def _is_starting(desk: Desk, run_id: str) -> bool:
+    state = read_run_state(desk, run_id)
+    return state is not None and not state.has_begun
 
 
 @router.get("/runs/{run_id}")

@@ -43,6 +43,11 @@ class RunState:
     errors: list[dict[str, Any]]
 
     @property
+    def has_begun(self) -> bool:
+        """Whether sync.runs has it."""
+        return self.job != ""
+
+    @property
     def percent(self) -> int | None:
         """How much of what was planned was fetched; None before anything was planned."""
         if self.planned is None:

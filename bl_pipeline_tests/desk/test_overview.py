@@ -154,6 +154,17 @@ def test_a_run_is_canceled(client: TestClient, server: SandboxServer) -> None:
     assert "Canceled" in result_of(client, started.headers["location"])
 
 
+@pytest.mark.slow
+def test_a_run_that_is_starting_is_canceled(client: TestClient, server: SandboxServer) -> None:
+    """Its process needs seconds to begin. Caught: "Nothing to cancel", and then it began."""
+    started = client.post("/sync")
+    assert "is canceled" in words(client.post("/cancel").text)
+    assert "cancel" in result_of(client, started.headers["location"]).lower()
+    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    assert server.requests == []
+    assert client.post("/sync").status_code == 303
+
+
 def test_while_another_command_has_the_store(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
     lock = SyncLock(warehouse)
     assert lock.try_acquire()

@@ -1,0 +1,140 @@
+"""The desk in a real browser: the journey of a seller, and whether everybody can use each page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from bl_pipeline.desk.serving import guarded_app
+from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.settings import Settings
+from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.support.waiting import wait_until
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PICTURES = os.environ.get("BL_SCREENSHOTS")
+PATIENCE = 200_000.0
+"""Milliseconds that anything may take; on a quiet machine it takes a fiftieth of this."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(BROWSER is None, reason="no browser is installed; on Debian: apt-get install chromium"),
+]
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of the desk of these settings, behind its guards, on a free port."""
+    config = uvicorn.Config(guarded_app(settings), host="127.0.0.1", port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        expect.set_options(timeout=PATIENCE)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, address: str, **context: Any) -> tuple[Page, list[str]]:
+    """A page, and what goes wrong in it: errors of scripts, and what the policy has blocked."""
+    page = browser.new_context(**context).new_page()
+    page.set_default_timeout(PATIENCE)
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    return page, wrong
+
+
+def picture(page: Page, name: str) -> None:
+    """Take a picture for the documentation, if pictures are asked for."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def test_the_journey(settings: Settings, store: Store, server: SandboxServer, browser: Browser) -> None:
+    """The card, a sync with its progress, its result, the card again; then one that is canceled."""
+    with serving(settings) as address:
+        page, wrong = open_page(browser, address, viewport={"width": 1100, "height": 800})
+        expect(page.get_by_text("No sync of this store was complete yet")).to_be_visible()
+        picture(page, "desk-first")
+        server.latency = 0.2
+        page.get_by_role("button", name="Sync now").click()
+        expect(page.get_by_role("heading", name="Syncing")).to_be_visible()
+        expect(page.get_by_text("orders of 24 fetched").or_(page.get_by_text("Sync complete"))).to_be_visible()
+        picture(page, "desk-progress")
+        # Without a click, by the page's own script.
+        expect(page.get_by_role("heading", name="Sync complete")).to_be_visible()
+        expect(page.get_by_text(f"{len(store.sales)} new, 0 changed, 0 unchanged")).to_be_visible()
+        picture(page, "desk-result")
+        page.get_by_role("link", name="Done").click()
+        expect(page.get_by_text(f"{len(store.sales)} orders with")).to_be_visible()
+
+        # The card comes again by itself until another sync can start.
+        expect(page.get_by_role("button", name="Sync now")).to_be_visible()
+        picture(page, "desk-card")
+        asked, server.latency = len(server.requests), 60.0
+        page.get_by_role("button", name="Sync now").click()
+        wait_until(lambda: len(server.requests) > asked)
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("Canceled: sync_orders")).to_be_visible()
+        assert wrong == []
+
+
+def test_it_works_without_scripts(settings: Settings, store: Store, browser: Browser) -> None:
+    """The page of the run comes again by itself until the run has ended."""
+    with serving(settings) as address:
+        page, _ = open_page(browser, address, java_script_enabled=False)
+        page.get_by_role("button", name="Sync now").click()
+        expect(page.get_by_role("heading", name="Sync complete")).to_be_visible()
+
+
+def test_everybody_can_use_each_page(synced: Sync, make_settings: MakeSettings, store: Store, browser: Browser) -> None:
+    """axe finds nothing, light and dark; a phone shows each page without scrolling sideways.
+
+    Planted: a field without its label; a table as wide as a desk.
+    """
+    found: dict[str, Any] = {}
+    with serving(make_settings()) as address:
+        for look in ("light", "dark"):
+            phone = {"viewport": {"width": 390, "height": 800}, "color_scheme": look}
+            page, wrong = open_page(browser, address, **phone)
+            for path in (path.format(order=next(iter(store.sales))) for path in PAGES):
+                answer = page.goto(address + path)
+                assert answer is not None
+                expected = 404 if path == "/nothing" else 200
+                if answer.status != expected:
+                    found[path] = answer.status
+                    continue
+                if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found[f"{path} {look} is too wide"] = page.evaluate("document.documentElement.scrollWidth")
+                if violations := Axe().run(page).response["violations"]:
+                    found[f"{path} {look}"] = [(each["id"], each["nodes"][0]["html"]) for each in violations]
+            assert [line for line in wrong if "404" not in line] == []
+    assert found == {}
+
+
+PAGES = ["/", "/disconnect", "/nothing"]
