@@ -8,7 +8,7 @@ filed and that remarks can be written.
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from bl_pipeline.sandbox.store import Store, is_paid
@@ -57,7 +57,7 @@ def write(
         raise RefusedError(400, "field", "PARAMETER_MISSING_OR_INVALID")
     known, change = _PATCHES[part]
     value = asked.get("value")
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise RefusedError(400, "value", "PARAMETER_MISSING_OR_INVALID")
     _check_open(store, order_id)
     change(store, order_id, value)
@@ -77,7 +77,7 @@ def _check_open(store: Store, order_id: int) -> None:
 def _object(body: bytes) -> Json:
     try:
         asked = json.loads(body, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         raise RefusedError(400, "Could not read the request body", "INVALID_REQUEST_BODY")
@@ -102,14 +102,22 @@ def _converted(given: Any, fields: Mapping[str, Callable[[Any], Any]]) -> Json:
         return {}
     try:
         return {name: convert(given[name]) for name, convert in fields.items() if given.get(name) is not None}
-    except (ValueError, TypeError, AttributeError, InvalidOperation):
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
         raise RefusedError(400, "Could not read the request body", "INVALID_REQUEST_BODY") from None
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # half a surrogate pair cannot be sent back
     return value
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number
 
 
 def _flag(value: Any) -> bool:
@@ -134,5 +142,5 @@ _SHIPPING: Mapping[str, Callable[[Any], Any]] = {
     "date_shipped": _time,
     "tracking_no": _text,
     "tracking_link": _text,
-    "method_id": int,
+    "method_id": _number,
 }
