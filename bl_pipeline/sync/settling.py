@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bl_pipeline.bricklink import read_order
+from bl_pipeline.bricklink import Order, read_order
 from bl_pipeline.rules.writes import LATE, WriteKind, WriteOutcome, fields_of, settle
 from bl_pipeline.sync.fetching import fetch_again, order_documents
 from bl_pipeline.sync.session import SyncSession
@@ -86,11 +86,8 @@ def settle_write(
     `answer` is how BrickLink answered it; that of the row if None. Returns None, and notes nothing, if the order does
     not decide it yet.
     """
-    order, now = read_order(document.body), session.clock()
-    accepted = (answer or write.answer) == ACCEPTED
-    outcome = settle(
-        WriteKind(write.kind), write.asked, write.before, order, age=now - write.noted_at, accepted=accepted
-    )
+    order = read_order(document.body)
+    outcome = became_of(session, write, order, answer)
     if outcome is None:
         return None
     fields = fields_of(order)
@@ -100,17 +97,24 @@ def settle_write(
             write,
             outcome,
             run_id=session.run_id,
-            now=now,
+            now=session.clock(),
             after={name: fields[name] for name in write.before},
             document_id=document.document_id,
         )
     return outcome
 
 
+def became_of(session: SyncSession, write: Write, order: Order, answer: str | None = None) -> WriteOutcome | None:
+    """What became of a write by what the order says now; `answer` as in `settle_write`."""
+    accepted = (answer or write.answer) == ACCEPTED
+    age = session.clock() - write.noted_at
+    return settle(WriteKind(write.kind), write.asked, write.before, order, age=age, accepted=accepted)
+
+
 def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = None) -> str:
     """What became of a write, what it means, and what to do; without the values that were asked for."""
     kind = WriteKind(write.kind)
-    what = f"{NAMES[kind]} of order {write.order_id}"
+    what = _about(kind, write.order_id)
     fields = f" ({_list(list(write.asked))})" if kind is WriteKind.UPDATE else ""
     accepted = (answer or write.answer) == ACCEPTED
     match outcome:
@@ -145,7 +149,7 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
     if kind is WriteKind.DRIVE_THRU:
         return (
             f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. It may still arrive, "
-            "so it is not sent again. A sync an hour after it decides; or look at the order at BrickLink."
+            "so it is not sent again. A sync an hour later says what became of it; or look at the order at BrickLink."
         )
     return (
         f"{what}{fields}: BrickLink's answer was lost, and the order cannot be read now, so it is not known whether it "
@@ -156,9 +160,14 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
 def not_sent(kind: WriteKind, order_id: str, changed: Sequence[str]) -> str:
     """Why a request was not sent: somebody else has changed these fields of the order since it was read first."""
     return (
-        f"{NAMES[kind]} of order {order_id} was not sent: somebody else has changed the order meanwhile "
+        f"{_about(kind, order_id)} was not sent: somebody else has changed the order meanwhile "
         f"({_list(changed)}); that stays. See it with: bl order {order_id}"
     )
+
+
+def _about(kind: WriteKind, order_id: str) -> str:
+    name = f"{NAMES[kind]} of order {order_id}"
+    return name[0].upper() + name[1:]
 
 
 def _list(names: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import CALLS_TO_LIST, list_orders
 from bl_pipeline.sync.planning import plan_changes
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.settling import NAMES, describe, not_sent, settle_write, wait_until_arrived
+from bl_pipeline.sync.settling import NAMES, became_of, describe, not_sent, settle_write, wait_until_arrived
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, runs, state, writes
@@ -135,7 +135,10 @@ def _read(session: SyncSession, order_id: str) -> Order | None:
 
 
 def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePlan:
-    """The requests for what is asked of an order, and the reasons why none is sent: with its guard and its past."""
+    """The requests for what is asked of an order, and the reasons why none is sent: with its guard and its past.
+
+    A run has settled what it could before; of a preview, the order says what the run would settle.
+    """
     with session.warehouse.engine.connect() as connection:
         past = writes.of_order(connection, session.warehouse, asked.order_id)
         known = None
@@ -150,7 +153,11 @@ def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePl
     refusals = [*plan.refusals]
     if asked.unchanged_since is not None:
         refusals += _guard(asked.unchanged_since, known, order)
-    open_writes = [write for write in past if write.outcome is None]
+    open_writes = [
+        write
+        for write in past
+        if write.outcome is None and (session.run_id or became_of(session, write, order) is None)
+    ]
     if any(request.kind is WriteKind.DRIVE_THRU for request in plan.requests):
         refusals += [describe(write, None) for write in open_writes if write in drive_thrus]
     refusals += [describe(write, None) for write in open_writes if write not in drive_thrus]
@@ -179,18 +186,21 @@ def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
 class Preview(SyncResult):
     """What a write would send, and `calls` in all: to read the order, to write, to read it again.
 
-    An order that the warehouse does not know is looked for in BrickLink's lists first: `calls_to_list`. `api_calls` is
-    what the preview itself has used. `errors` say why nothing would be sent.
+    Before, what earlier runs have left is settled, with a call for each order: `calls_to_settle`; and an order that
+    the warehouse does not know is looked for in BrickLink's lists: `calls_to_list`. `api_calls` is what the preview
+    itself has used. `errors` say why nothing would be sent.
     """
 
     requests: list[WriteRequest] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
+    calls_to_settle: int = 0
     calls_to_list: int = 0
 
     @property
     def calls(self) -> int:
         """Calls of the write, if no answer is lost."""
-        return self.calls_to_list + 1 + len(self.requests) + (CALLS_TO_REFRESH if self.requests else 0)
+        first = self.calls_to_settle + self.calls_to_list
+        return first + 1 + len(self.requests) + (CALLS_TO_REFRESH if self.requests else 0)
 
     def as_dict(self) -> dict[str, Any]:
         """The result ready for JSON, with what would be written."""
@@ -215,6 +225,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
     with session.warehouse.engine.connect() as connection:
         calls = count_run_calls(connection, run_id)
         last_synced_at = runs.last_synced_at(connection, session.warehouse)
+        unsettled = writes.unsettled(connection, session.warehouse)
         is_known = asked.order_id in state.read_states(connection, session.warehouse, [asked.order_id])
     return Preview(
         errors=[{"order_id": asked.order_id, "error": "\n".join(plan.refusals)}] if plan.refusals else [],
@@ -224,6 +235,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
         message=stop.message if stop else None,
         requests=plan.requests,
         already=plan.already,
+        calls_to_settle=len({write.order_id for write in unsettled}),
         calls_to_list=0 if is_known else CALLS_TO_LIST,
     )
 

@@ -66,6 +66,7 @@ def _cost(preview: Preview) -> str:
     if not preview.success:
         return used
     calls = [
+        f"{preview.calls_to_settle} to see what became of earlier requests" if preview.calls_to_settle else "",
         f"{preview.calls_to_list} to find the order" if preview.calls_to_list else "",
         "1 to read it",
         f"{len(preview.requests)} to write, 1 to read it again" if preview.requests else "",

@@ -12,7 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.records import StopReason
+from bl_pipeline.rules.writes import checked
 from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
+from bl_pipeline.sandbox.faults import Fault
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.writing import preview_write
@@ -195,6 +197,31 @@ def test_the_preview_reads_the_order_and_sends_and_stores_nothing(
     assert [request.method for request in writer.server.requests] == ["GET"]
     assert writer.rows() == []
     assert session.lock.taken is False
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_the_preview_shows_what_a_run_would_do_that_settles_a_lost_write_first(
+    after_effect: bool, order_id: int, open_test_session: OpenSession, writer: Writer, server: SandboxServer
+) -> None:
+    """Planted: nothing would be sent, as if the order could not be read; the call to settle not counted."""
+
+    def fail_once_written(request: RecordedRequest) -> None:
+        if request.method != "GET" or writer.sent():
+            server.faults.next(Fault.HTTP500)
+
+    server.faults.after_effect = after_effect
+    server.on_request = fail_once_written
+    assert writer(order_id, status="PACKED").exit_code != 0
+    server.on_request = None
+    given = {"status": "PACKED", "remarks": "x"}
+
+    preview = preview_write(open_test_session(), WriteOrder(str(order_id), checked(given)), run_id="a preview")
+
+    assert writer.rows() == [("status", "lost", None)]
+    result = writer(order_id, **given)
+    assert (preview.exit_code, result.exit_code) == (0, 0)
+    assert [request.kind for request in preview.requests] == [write.kind for write in result.writes]
+    assert (preview.already, preview.calls) == (result.already, result.api_calls)
 
 
 def test_what_is_stored_of_a_write_is_never_changed(order_id: int, writer: Writer, warehouse: Warehouse) -> None:
