@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
-from bl_pipeline.desk import fulfilment, overview, writes
+from bl_pipeline.desk import fulfilment, overview, reports, writes
 from bl_pipeline.desk.failures import answer_failure, install_failures
 from bl_pipeline.desk.state import Desk
 
@@ -68,4 +68,5 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(overview.router, include_in_schema=False)
     app.include_router(writes.router, include_in_schema=False)
     app.include_router(fulfilment.router, include_in_schema=False)
+    app.include_router(reports.router, include_in_schema=False)
     return app

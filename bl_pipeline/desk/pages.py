@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.desk import words
 from bl_pipeline.desk.state import Desk
+from bl_pipeline.reports.labels import heading
 
 _templates = Environment(
     loader=PackageLoader("bl_pipeline.desk"),
@@ -27,6 +28,7 @@ _templates.filters |= {
     "ago": words.ago,
     "plural": words.plural,
     "lines": words.lines,
+    "heading": heading,
 }
 _templates.globals |= {"order_statuses": tuple(OrderStatus), "payment_statuses": tuple(PaymentStatus)}
 

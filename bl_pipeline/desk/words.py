@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from bl_pipeline.reports.labels import amount
+
 _CENT = Decimal("0.01")
 
 
@@ -19,6 +21,20 @@ def money(value: Decimal | None, currency: str | None = None) -> Markup:
     rounded = value.quantize(_CENT, ROUND_HALF_UP)
     exact = f"{value.normalize():f}{after}" if rounded != value else f"{rounded:f}{after}"
     return Markup('<span class="money" title="{}">{}</span>').format(exact, f"{rounded:,f}{after}")
+
+
+def exact(value: Decimal, unit: str | None, *, fine: bool = False) -> Markup:
+    """An amount with its own decimals, as reports show it; every decimal and the unit on hover.
+
+    `fine`: others in the column have parts of a cent, so that their room is left free.
+    """
+    room = "\u2007\u2007" if fine and not has_fractions(value) else ""
+    return Markup('<span title="{}">{}</span>{}').format(f"{value:f} {unit or ''}".rstrip(), amount(value), room)
+
+
+def has_fractions(value: Decimal) -> bool:
+    """Whether an amount is shown with parts of a cent."""
+    return len(amount(value).partition(".")[2]) > 2
 
 
 def when(time: datetime | None, zone: str) -> Markup:
@@ -49,8 +65,8 @@ def ago(time: datetime | None, now: datetime) -> str:
     seconds = abs(passed.total_seconds())
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
-            amount = plural(int(seconds // length), unit)
-            return f"{amount} ago" if passed > timedelta(0) else f"in {amount}"
+            length_of_time = plural(int(seconds // length), unit)
+            return f"{length_of_time} ago" if passed > timedelta(0) else f"in {length_of_time}"
     return "just now" if passed >= timedelta(0) else "in less than a minute"
 
 

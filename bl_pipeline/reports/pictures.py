@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import cycle, pairwise
 from textwrap import fill
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from bl_pipeline.reports.labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
@@ -67,6 +68,9 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": "small",
 }
 
+_DRAWING = Lock()
+"""Matplotlib is for one thread at a time."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -100,7 +104,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
     if small and stacked and not spec.over_time:
         shown = found[:1]
     size = (7.0 if small else 9.0, _height(spec, shown, most, small=small, stacked=stacked))
-    with mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
+    with _DRAWING, mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; that needs no warning.
         warnings.simplefilter("ignore")
         figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")
