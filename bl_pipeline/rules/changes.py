@@ -37,8 +37,6 @@ _TIER = {
     Reason.BACKLOG: 3,
     Reason.ITEMS_MISSING: 3,
     Reason.FULL_SYNC: 4,
-    Reason.RECHECK: 5,
-    Reason.OPTIONAL_PARTS: 6,
 }
 
 

@@ -20,6 +20,7 @@ from bl_pipeline.defs import sensors
 from bl_pipeline.defs.dead_runs import end_dead_runs
 from bl_pipeline.defs.jobs import sync_orders_schedule
 from bl_pipeline.defs.notify import notify, without_secrets
+from bl_pipeline.defs.store_state import ORDERS, newest_event
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
 from bl_pipeline.warehouse.database import Warehouse
@@ -168,6 +169,21 @@ def test_a_stale_store_is_reported_once_until_it_is_in_step(
     sync()
     assert evaluate_incomplete(cursor) == "[]"
     assert len(inbox.texts) == 1
+
+
+def test_a_word_that_has_changed_without_a_run_is_shown_once(as_set: Settings, sync: DagsterSync) -> None:
+    """Time makes stale. Planted: an event each five minutes; none."""
+    sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
+    sync()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            with dg.build_sensor_context(instance=instance) as context:
+                results = sensors.sync_incomplete(context)
+                assert isinstance(results, Iterator)
+                list(results)
+        shown = instance.fetch_observations(ORDERS, limit=10).records
+        event = newest_event(instance)
+    assert (len(shown), event and event["indicator"]) == (1, "stale")
 
 
 def test_failed_and_deferred_orders_are_reported(
