@@ -101,7 +101,7 @@ def preview(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
     # From now on whatever others change is noticed by the confirmation.
     looked_at = desk.clock()
     changes: list[Change] = []
-    used, stop = 0, ""
+    used, settling, stop = 0, 0, ""
     for order, typed in asked:
         if stop:
             changes.append(Change(order, typed, Standing.STOPPED))
@@ -115,6 +115,8 @@ def preview(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
             continue
         assert isinstance(found, Preview)
         used += found.api_calls
+        # What earlier runs have left is settled once, whatever the number of orders.
+        settling = found.calls_to_settle
         stop = found.message or "" if found.stop_reason else ""
         changes.append(_previewed(desk, order, wanted, found))
     return page(
@@ -124,7 +126,8 @@ def preview(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
         looked_at=looked_at,
         stop=stop,
         used=used,
-        calls=sum(change.calls for change in changes),
+        calls=sum(change.calls for change in changes) + settling,
+        settling=settling,
         left=read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls.left,
     )
 
@@ -221,7 +224,7 @@ def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview)
         )
         for one in found.requests
     ]
-    return Change(order, typed, Standing.READY, lines=lines, calls=found.calls)
+    return Change(order, typed, Standing.READY, lines=lines, calls=found.calls - found.calls_to_settle)
 
 
 def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResult) -> Change:

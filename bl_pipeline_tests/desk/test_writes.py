@@ -11,6 +11,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.writes import note_write
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_overview import words
@@ -185,6 +186,22 @@ def test_a_stop_ends_it_for_all_that_follow(
     assert writer.effects() == ["status"]
     # Two calls would be needed for the second, none was made for the third.
     assert len(writer.server.requests) == 4
+
+
+@pytest.mark.slow
+def test_what_earlier_runs_have_left_is_counted_once(
+    order_id: int, synced: Sync, client: TestClient, warehouse: Warehouse, store: Store, clock: Clock
+) -> None:
+    """Planted: counted for each order."""
+    second, third = store.place_order(), store.place_order()
+    assert synced().success
+    with warehouse.engine.begin() as connection:
+        note_write(
+            connection, warehouse, order_id=str(third), run_id="of one that died", kind="update",
+            asked={"remarks": "x"}, before={"remarks": None}, now=clock.now,
+        )  # fmt: skip
+    page = words(preview(client, order_id, second, shared="PACKED"))
+    assert "It takes 7 API calls: 1 to see what became of earlier requests; for each order one" in page
 
 
 @pytest.mark.slow
