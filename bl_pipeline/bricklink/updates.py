@@ -84,8 +84,8 @@ class ShippingUpdate(_Update, frozen=True, kw_only=True):
             raise RequestRefused(f"date_shipped: a time from {EARLIEST.year} to {LATEST.year - 1}.")
         for name in ("tracking_no", "tracking_link"):
             _check_text(name, getattr(self, name))
-        if self.method_id is not None and self.method_id < 0:
-            raise RequestRefused("method_id: must not be negative.")
+        if self.method_id is not None and not 0 <= self.method_id < 2**31:
+            raise RequestRefused("method_id: a number from 0 to less than 2,147,483,648.")
 
 
 class CostUpdate(_Update, frozen=True, kw_only=True):

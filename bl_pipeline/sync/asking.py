@@ -53,10 +53,10 @@ def ask(
         for name in values.keys() & set(COSTS):
             values[name] = _amount(name, values[name])
         if "date_shipped" in values:
-            values["date_shipped"] = _time(store, values["date_shipped"])
+            values["date_shipped"] = _time(store, _day(values["date_shipped"]))
         since = None if unchanged_since is None else _time(store, unchanged_since)
         if since is not None and since > now:
-            raise NotAsked(f"{unchanged_since} is in the future. Give the time at which you looked at the order.")
+            raise RequestRefused(f"{unchanged_since} is in the future. Give the time at which you looked at the order.")
         return WriteOrder(number, checked(values), since, mail_me)
     except (RequestRefused, QuestionError) as error:
         raise NotAsked(f"{error}\nNothing was sent.") from None
@@ -65,7 +65,7 @@ def ask(
 def _amount(name: str, written: str) -> Decimal:
     # Decimal would take 1_0 and 1e3, too: most often a typing error.
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", written.strip(), re.ASCII):
-        raise NotAsked(f"{name}: {written} is no amount. Write it as 4.50, and not below 0.")
+        raise RequestRefused(f"{name}: {written!r} is no amount. Write it as 4.50, and not below 0.")
     return Decimal(written.strip())
 
 
@@ -74,4 +74,11 @@ def _time(store: Store, written: str) -> datetime:
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(store.timezone))).astimezone(UTC)
     except OverflowError:
-        raise NotAsked(f"{written} is no time of an order.") from None
+        raise RequestRefused(f"{written} is no time of an order.") from None
+
+
+def _day(written: str) -> str:
+    # A parcel is sent on a day: a month is most often a typing error.
+    if re.fullmatch(r"[0-9]{4}(-[0-9]{1,2})?", written.strip()):
+        raise RequestRefused(f"date_shipped: {written!r} is no day. Write it as 2026-03-14 or 2026-03-14T09:30Z.")
+    return written

@@ -58,6 +58,8 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
     }.get(result.exit_code, ("Stopped", "bold red"))
     if isinstance(result, Preview) and result.success:
         word = "This would be sent" if result.requests else "Nothing would be sent"
+    elif isinstance(result, WriteResult) and result.success and not result.writes:
+        word = "Nothing was sent"
     return Group(Text.assemble((f"{word}: ", style), f"order BL-{order_id}"), *parts)
 
 

@@ -94,7 +94,9 @@ def test_a_dry_run_shows_each_request_and_its_cost(order_id: str, bl: Bl, server
 
 def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: SandboxServer) -> None:
     assert "POST" in expect(bl("drive-thru", order_id, "--mail-me"), 0).stdout
-    assert "Already as asked" in expect(bl("drive-thru", order_id), 0).stdout
+    again = expect(bl("drive-thru", order_id), 0).stdout
+    assert again.startswith("Nothing was sent: ")
+    assert "Already as asked" in again
     assert store.drive_thrus(int(order_id)) == 1
     assert [request.query for request in server.requests if request.method == "POST"] == ["mail_me=true"]
 
@@ -111,6 +113,8 @@ def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: 
         (["--credit", "1_0"], "no amount"),
         (["--etc1", "-0"], "no amount"),
         (["--date-shipped", "soon"], "soon"),
+        (["--date-shipped", "2026-11"], "'2026-11' is no day"),
+        (["--method-id", "99999999999"], "method_id"),
         (["--date-shipped", "0001-01-01"], "no time of an order"),
         (["--date-shipped", "2999-01-01"], "from 1995"),
         (["--remarks", "caf\udce9"], "no text"),
@@ -122,6 +126,7 @@ def test_wrong_usage_costs_no_call(
 ) -> None:
     result = expect(bl("update", order_id, *arguments, "--json", BL_TIMEZONE="Asia/Tokyo"), 2)
     assert message in result.stderr
+    assert result.stderr.endswith("Nothing was sent.\n")
     assert json.loads(result.stdout)["success"] is False
     assert server.requests == []
 
