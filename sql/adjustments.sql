@@ -1,7 +1,7 @@
 -- Credits, coupons and lowered totals
 --
 -- Question: Which orders got a credit or a coupon, or have a lower total than at first, and when was that seen?
--- Group: Single orders and lines
+-- Group: Single orders and lots
 -- Grain: store, platform, platform_order_id, state_number, kind, currency
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -20,7 +20,7 @@
 --   missing_total [currency]: what those cost
 -- Caveats:
 --   An order of which a lot is unreadable is stored all the same and counts in revenue; its other lots are stored too.
---   Revenue by item, colour and so on has what is missing here in the rows without an item. Lines that differ from
+--   Revenue by item, colour and so on has what is missing here in the rows without an item. Lots that differ from
 --     the order by a rounding only are there too, and not here.
 --   Of missing orders nothing is in any other report.
 SELECT

@@ -9,13 +9,13 @@
 --   item_type: PART, SET, MINIFIG and so on, BrickLink's words; null if the item is not known
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: orders with such an item
---   lots [lots]: lines of orders
+--   lots [lots]: rows of orders, each of one item
 --   quantity [pieces]: how many pieces
 --   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
 -- Caveats:
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
 --   The row without an item has what is not known: items purged by BrickLink before they were fetched (see missing),
---     and the difference if rounded lines of an order do not add up to its total.
+--     and the difference if rounded lots of an order do not add up to its total.
 -- Period: month, adds up
 -- Chart: items_total by item_type
 WITH per_order AS (

@@ -3,7 +3,7 @@
 -- The orders of revenue_orders once for each basis: an accountant's three answers to "when was it earned?".
 --
 -- Question: On which day, and in which month and year, does each order count, on each of three bases?
--- Group: Single orders and lines
+-- Group: Single orders and lots
 -- Grain: store, platform, platform_order_id, basis
 -- Columns:
 --   store: key of the store, from BL_STORE

@@ -1,18 +1,18 @@
--- Item lines of the orders that count as revenue
+-- Lots of the orders that count as revenue
 --
--- Every line of every order in revenue_orders, on its order date. If the lines of an order do not add up to what
+-- Every lot of every order in revenue_orders, on its order date. If the lots of an order do not add up to what
 -- BrickLink says its items cost, for example because they were purged before they were fetched, one more row
 -- without an item has the difference: so the items always add up to the orders.
 --
 -- Question: Which items were sold, on which date, and for how much?
--- Group: Single orders and lines
+-- Group: Single orders and lots
 -- Grain: store, platform, platform_order_id, batch_number, line_number
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   platform: where the order was placed: bricklink
 --   platform_order_id: the order's id at the platform
 --   batch_number: batch of the order, from 1; null in the row that has the difference
---   line_number: line within the batch, from 1; null in the row that has the difference
+--   line_number: lot within the batch, from 1; null in the row that has the difference
 --   order_date [UTC]: when it was ordered
 --   day [date]: the day of the order, in the store's time zone (BL_TIMEZONE)
 --   month [date]: the first day of its month in the store's time zone
@@ -28,7 +28,7 @@
 --   items_total [currency]: final unit price x quantity
 -- Caveats:
 --   Shipping, fees and tax belong to whole orders and are not shared out to items.
---   Lines in another currency than their order, fetched before it changed, are not known until they are fetched again.
+--   Lots in another currency than their order, fetched before it changed, are not known until they are fetched again.
 --   Items are on the order date only. A batch added to an order resets that date for all its items.
 -- Period: day
 WITH ordered AS NOT MATERIALIZED (

@@ -7,7 +7,7 @@
 -- gave no final_total it is the total.
 --
 -- Question: Which orders count as revenue, on which dates, and with what amounts?
--- Group: Single orders and lines
+-- Group: Single orders and lots
 -- Grain: store, platform, platform_order_id
 -- Columns:
 --   store: key of the store, from BL_STORE

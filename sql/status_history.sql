@@ -5,7 +5,7 @@
 -- last change of status, and the pipeline asks at intervals. valid_from_is says where valid_from comes from.
 --
 -- Question: In which state was an order at a given moment?
--- Group: Single orders and lines
+-- Group: Single orders and lots
 -- Grain: store, platform, platform_order_id, valid_from
 -- Columns:
 --   store: key of the store, from BL_STORE

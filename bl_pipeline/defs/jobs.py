@@ -77,7 +77,7 @@ _DESCRIPTIONS = {
     "order_summaries": "What BrickLink's lists say of each sale: sync.order_state.",
     "order_changes": "Which orders each run fetches, and why: sync.run_orders.",
     "orders": "Every sale, one row an order: sales.orders. Its metadata is the report of the sync.",
-    "order_items": "Every line of every sale: sales.order_items.",
+    "order_items": "Every lot of every sale: sales.order_items.",
     "order_messages": "Messages about sales, if BL_MESSAGES asks for them: sales.order_messages.",
     "order_feedback": "Feedback about sales, if BL_FEEDBACK asks for it: sales.order_feedback.",
 }

@@ -48,7 +48,7 @@ GROUPS = (
     "Tax, credits and cancellations",
     "Work on orders",
     "To check",
-    "Single orders and lines",
+    "Single orders and lots",
 )
 """The headings of the list of reports, in its order; those of a seller's own reports come after them."""
 

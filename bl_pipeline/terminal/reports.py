@@ -58,7 +58,7 @@ _LISTED = {
     "item_number",
     "item_name",
 }
-"""The main columns of a list of single orders or lines, besides those that identify a row."""
+"""The main columns of a list of single orders or lots, besides those that identify a row."""
 
 _GOES_EARLY = (
     "state_number", "batch_number", "line_number", "color_id", "year", "at", "month", "is_filed", "is_current",
@@ -81,7 +81,7 @@ def list_view(reports: Collection[Report]) -> RenderableType:
         for report in members:
             table.add_row(report.name, report.question)
         parts += [Text(""), Text(clean(group), "bold"), table]
-    return Group(*parts[1:])
+    return Group(*parts[1:], Text("\nShow one with its name: bl report revenue_by_month", "dim"))
 
 
 def list_json(reports: Iterable[Report]) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ class Wanted:
         basis = self.basis or (BASES[0] if self.to_look_at and report.has("basis") else None)
         since = parse_day(self.since) if self.since else None
         until = parse_day(self.until, last=True) if self.until else None
-        # A list of single orders or lines may be a million long.
+        # A list of single orders or lots may be a million long.
         limit = LATEST_ROWS if self.to_look_at and report.chart is None else None
         asked = ReportQuestion(since, until, self.currency, basis, total=True, limit=limit)
         with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:

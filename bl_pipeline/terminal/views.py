@@ -81,7 +81,7 @@ def status_view(status: Status) -> RenderableType:
     overdue = synced is not None and status.now - synced > FRESH_FOR
     rows: list[tuple[str, str | Text]] = [
         ("Reason", "\n".join(clean(line) for line in status.reason.splitlines())),
-        ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'line')}"),
+        ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'lot')}"),
         (
             "Last sync",
             Text(f"{c.moment(synced)}, {c.ago(status.now - synced)}", "yellow" if overdue else "")

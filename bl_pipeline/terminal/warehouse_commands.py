@@ -100,7 +100,7 @@ def _contents(manifest: Manifest) -> str:
     amounts = [f"{store}: {money(Decimal(str(amount)), currency)}" for store, currency, amount in manifest.orders]
     return (
         f"{plural(sum(rows.values()), 'row')} in {plural(len(rows), 'table')}, among them "
-        f"{plural(rows['sales.orders'], 'order')} with {plural(rows['sales.order_items'], 'line')}"
+        f"{plural(rows['sales.orders'], 'order')} with {plural(rows['sales.order_items'], 'lot')}"
         f"{', totals of ' if amounts else ''}{'; '.join(amounts)}"
     )
 

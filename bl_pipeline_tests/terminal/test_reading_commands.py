@@ -23,10 +23,10 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     expect(bl("sync"), 0)
     text = expect(bl("status"), 0).stdout
     assert text.startswith("● synced  store main")
-    assert "12 orders with" in text
     assert "sync_orders succeeded: 12 created, 0 updated, 0 skipped" in text
     values = json_of(bl("status", "--json"))
     assert (values["indicator"], values["orders"], values["failed_orders"]) == ("synced", 12, 0)
+    assert f"12 orders with {values['items']} lots" in text
     assert values["calls"]["used"] + values["calls"]["left"] == 4750
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
 
@@ -58,6 +58,15 @@ def test_a_command_that_finds_nothing_names_the_next_step(
         assert ("Put the four BRICKLINK_ values into .env, then: bl doctor" in said) != connected, (arguments, said)
     last_sync = [each for each in json_of(bl("doctor", "--json"))["checks"] if each["name"] == "Last sync"]
     assert last_sync[0]["repair"].startswith("Start one" if connected else "Set the credentials first")
+
+
+def test_the_list_of_reports_begins_with_revenue_over_time(bl: Bl) -> None:
+    """And ends with how to show one, which works as written."""
+    lines = expect(bl("report"), 0).stdout.splitlines()
+    assert lines[0] == "Revenue over time"
+    assert any(line.startswith("revenue_by_month ") for line in lines[1:5])
+    assert lines[-1] == "Show one with its name: bl report revenue_by_month"
+    assert expect(bl("report", "revenue_by_month"), 0).stdout.startswith("Revenue by month\n")
 
 
 def test_a_filter_that_finds_nothing_is_no_empty_warehouse(synced_bl: Bl) -> None:
