@@ -10,6 +10,7 @@ two, and are let through.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -130,9 +131,13 @@ async def _refuse(scope: Message, send: Send, reason: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})  # before it was accepted: the server answers 403, without a body
         return
-    body = f"{reason}\n".encode()
+    media_type, body = b"text/plain; charset=utf-8", f"{reason}\n".encode()
+    if scope.get("path", "").startswith("/api/"):
+        # Endpoints answer problem details (RFC 9457).
+        problem = {"type": "about:blank", "title": "This request is refused", "status": 403, "detail": reason}
+        media_type, body = b"application/problem+json", json.dumps(problem).encode()
     headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"cache-control", b"no-store"),

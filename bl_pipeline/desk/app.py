@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
-from bl_pipeline.desk import fulfilment, overview, reports, writes
-from bl_pipeline.desk.failures import answer_failure, install_failures
+from bl_pipeline.desk import api, fulfilment, overview, reports, writes
+from bl_pipeline.desk.failures import answer_failure, install_failures, refuse_broken_text
 from bl_pipeline.desk.state import Desk
 
 _POLICY = "; ".join(
@@ -50,6 +50,7 @@ def create_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
+        dependencies=[Depends(refuse_broken_text)],
     )
     app.state.desk = desk
 
@@ -69,4 +70,5 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(writes.router, include_in_schema=False)
     app.include_router(fulfilment.router, include_in_schema=False)
     app.include_router(reports.router, include_in_schema=False)
+    app.include_router(api.router)
     return app

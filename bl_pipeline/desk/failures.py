@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -19,18 +21,30 @@ from bl_pipeline.sync.unforeseen import describe, foreseen
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.refusals import read_refusal
 
-_PROBLEM = "application/problem+json"
+PROBLEM = "application/problem+json"
+"""The media type of problem details."""
 
 
 class Refused(Exception):
-    """What was asked for is not done; `status` is that of the answer, `detail` says what to do."""
+    """What was asked for is not done; `status` is that of the answer, `detail` says what to do.
 
-    def __init__(self, status: int, title: str, detail: str = "", headers: dict[str, str] | None = None) -> None:
+    `members` are further members of the problem details.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str = "",
+        headers: dict[str, str] | None = None,
+        members: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(title)
         self.status = status
         self.title = title
         self.detail = detail
         self.headers = headers or {}
+        self.members = members or {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class _Failure:
     status: int
     title: str
     detail: str
+    members: Mapping[str, str] = field(default_factory=dict)
 
 
 def _failure(error: Exception) -> _Failure:
@@ -58,7 +73,8 @@ def _failure(error: Exception) -> _Failure:
 def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
     if request.url.path.startswith("/api/"):
         problem = {"type": "about:blank", "title": failure.title, "status": failure.status, "detail": failure.detail}
-        return JSONResponse(problem, failure.status, headers, media_type=_PROBLEM)
+        problem |= failure.members
+        return JSONResponse(problem, failure.status, headers, media_type=PROBLEM)
     answer = page(request, "failure", status=failure.status, title=failure.title, detail=failure.detail)
     answer.headers.update(headers)
     return answer
@@ -73,22 +89,36 @@ def answer_failure(request: Request, error: Exception) -> Response:
     return _answer(request, failure, {})
 
 
+def refuse_broken_text(request: Request) -> None:
+    """Raise Refused if the address is not UTF-8, or has the one character that Postgres does not take."""
+    for part in (request.scope["raw_path"], request.scope["query_string"]):
+        try:
+            broken = "\0" in unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            broken = True
+        if broken:
+            raise Refused(400, "The address cannot be read", "Write its text in UTF-8, and without the character NUL.")
+
+
 def install_failures(app: FastAPI) -> None:
     """Answer refusals, and what the framework refuses, in the same two forms."""
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> Response:
-        return _answer(request, _Failure(error.status, error.title, error.detail), error.headers)
+        return _answer(request, _Failure(error.status, error.title, error.detail, error.members), error.headers)
 
     @app.exception_handler(HTTPException)
     def of_the_framework(request: Request, error: HTTPException) -> Response:
-        title = {404: "There is no such page", 405: "This page cannot be asked in this way"}.get(
-            error.status_code, str(error.detail)
-        )
-        return _answer(request, _Failure(error.status_code, title, ""), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        title, detail = {
+            404: ("There is no such page or endpoint", "/orders has the orders, /api/openapi.json all endpoints."),
+            405: ("This address cannot be asked in this way", f"It can be asked with: {headers.get('Allow')}"),
+        }.get(error.status_code, (str(error.detail), ""))
+        return _answer(request, _Failure(error.status_code, title, detail), headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated.
+        # What was sent is not repeated, except names: of these JSON may have half a surrogate pair.
         told = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+        told = told.encode("utf-8", "replace").decode()
         return _answer(request, _Failure(422, "This cannot be done as it was asked", told), {})

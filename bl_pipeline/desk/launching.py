@@ -32,6 +32,8 @@ class Launches:
     def __init__(self, settings: Settings) -> None:
         self._environment = {**os.environ, **settings.as_environment(), "PYTHONWARNINGS": "ignore"}
         self._lock = Lock()
+        self.one_at_a_time = Lock()
+        """For whoever starts a run: kept from the look whether one is going on until the new one is started."""
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._ended: dict[str, Ended] = {}
         self._interrupted: set[str] = set()

@@ -23,7 +23,7 @@ from bl_pipeline.sync.status import Status, read_status
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.warehouse.ledger import BudgetExhausted
-from bl_pipeline.warehouse.state import failed_orders
+from bl_pipeline.warehouse.state import failed_orders, read_states
 
 router = APIRouter()
 
@@ -54,23 +54,53 @@ def require_changes(desk: Desk) -> None:
 def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
     """Start a run of a job; returns its id. Raises Refused if it cannot start now, with the status of an endpoint."""
     require_changes(desk)
+    with desk.launches.one_at_a_time:
+        _check_launch(desk)
+        return desk.launches.start(job, config)
+
+
+def _check_launch(desk: Desk) -> None:
     status = read_status(desk.settings.store, desk.source.warehouse(), desk.clock())
     if desk.settings.store.credentials is None:
         raise Refused(409, "The store is not connected", status.reason)
-    if status.indicator is Indicator.SYNCING or desk.launches.running():
+    # A process ends some seconds after its run: another run can start as soon as the store's lock is free.
+    begun = (read_run_state(desk, run_id) for run_id in desk.launches.running())
+    if status.indicator is Indicator.SYNCING or any(run and run.goes_on for run in begun):
         raise Refused(409, "A sync is running", "There is only one at a time. Wait until it has ended, or cancel it.")
     if status.calls.left == 0:
         reset = status.calls.next_reset_at
         again = f"Calls are free again from {reset:%Y-%m-%d %H:%M} UTC" if reset else "With these settings none is free"
         after = {"Retry-After": str(max(int((reset - desk.clock()).total_seconds()) + 1, 1))} if reset else {}
+        at = {"nextResetAt": f"{reset.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"} if reset else {}
         raise Refused(
             429,
             "The call budget is used up",
             f"{status.calls.used:,} calls were made in the last 24 hours. {again}. What was fetched is kept. "
             "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE.",
             after,
+            at,
         )
-    return desk.launches.start(job, config)
+
+
+def no_such_order(number: str) -> Refused:
+    """An order that the warehouse does not have."""
+    return Refused(
+        404,
+        f"There is no order {number} in the warehouse",
+        "Look whether its number is right. If it is new at BrickLink, the next sync stores it.",
+    )
+
+
+def launch_refresh(desk: Desk, order_id: str) -> str:
+    """Start fetching one order again, its number as written; returns the run's id. Raises as `launch`, and for an
+    order that is neither stored nor failed.
+    """
+    require_changes(desk)
+    number = parse_order_number(order_id)
+    with desk.source.reading() as (connection, warehouse):
+        if not read_states(connection, warehouse, [number]):
+            raise no_such_order(number)
+    return launch(desk, "refresh_order", {"order_ids": [number]})
 
 
 @router.get("/")
@@ -90,7 +120,7 @@ def overview(request: Request, desk: DeskOf) -> HTMLResponse:
         failed=failed,
         variables=CREDENTIAL_VARIABLES,
         stop=_stop(status),
-        run=_current(desk, status),
+        run=current_run(desk, status),
     )
 
 
@@ -100,7 +130,7 @@ def _stop(status: Status) -> StopReason | None:
     return run.stop_reason if run and status.indicator in (Indicator.ERROR, Indicator.STALE) else None
 
 
-def _current(desk: Desk, status: Status) -> RunState | None:
+def current_run(desk: Desk, status: Status) -> RunState | None:
     """The run that is going on, or that this desk has started a moment ago."""
     running = desk.launches.running()
     if status.indicator is not Indicator.SYNCING and not running:
@@ -153,8 +183,7 @@ def retry(desk: DeskOf) -> RedirectResponse:
 @router.post("/orders/{order_id}/refresh")
 def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
     """Fetch one order again."""
-    number = parse_order_number(order_id)
-    return _to_run(launch(desk, "refresh_order", {"order_ids": [number]}))
+    return _to_run(launch_refresh(desk, order_id))
 
 
 @router.post("/cancel")

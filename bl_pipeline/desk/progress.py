@@ -11,6 +11,8 @@ from bl_pipeline.desk.state import Desk
 from bl_pipeline.records import ExitCode, Outcome, RunStatus, StopReason
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.warehouse import run_orders, runs
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import is_syncing
 
 _FAILED = "A run started here ended before it began. Try again."
 
@@ -57,18 +59,23 @@ class RunState:
 
 def read_run_state(desk: Desk, run_id: str) -> RunState | None:
     """The state of a run; None if neither the warehouse nor this desk knows it."""
-    ended = desk.launches.ended(run_id)
+    # In this order: a process that ends between the two is seen by the second.
+    is_ours = run_id in desk.launches.running()
+    ended = None if is_ours else desk.launches.ended(run_id)
     with desk.source.reading() as (connection, warehouse):
         run = runs.read_run(connection, run_id)
         if run is None:
-            if run_id in desk.launches.running():
+            if is_ours:
                 return _before(run_id)
             return None if ended is None else _before(run_id, ended.message or _FAILED, ended.exit_code)
         counts = run_orders.count_outcomes(connection, run_id)
         planned, fetched, current, calls, stopping = _look(connection, run_id)
         # The process of a run ends some seconds after the run: until then another cannot start.
-        goes_on = run.status == RunStatus.STARTED and ended is None
+        goes_on = run.status == RunStatus.STARTED and (
+            is_ours or (ended is None and _is_alive(connection, warehouse, run))
+        )
         result = read_result(warehouse, run_id)
+        died = run.status == RunStatus.STARTED and not goes_on
     return RunState(
         run_id=run_id,
         job=run.job,
@@ -85,10 +92,19 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         seconds=(desk.clock() - run.started_at).total_seconds() if goes_on else run.duration_seconds,
         api_calls=calls,
         stop_reason=result.stop_reason,
-        message=None if goes_on else result.message,
+        message=None if goes_on else runs.DIED if died else result.message,
         exit_code=ExitCode.DONE if goes_on else result.exit_code,
         errors=[] if goes_on else result.errors,
     )
+
+
+def _is_alive(connection: Connection, warehouse: Warehouse, run: runs.Run) -> bool:
+    """Whether a started run goes on: it has the store's lock from before it is noted until its end is."""
+    if is_syncing(connection, warehouse.store):
+        return True
+    now = runs.read_run(connection, run.run_id)
+    # If it has ended meanwhile, the next look shows how.
+    return now is not None and now.status != RunStatus.STARTED
 
 
 def _before(run_id: str, message: str | None = None, exit_code: int = ExitCode.DONE) -> RunState:

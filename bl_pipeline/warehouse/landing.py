@@ -160,6 +160,14 @@ def read_document(connection: Connection, document_id: int | None) -> Document:
     return _document(row)
 
 
+def read_body(connection: Connection, document_id: int) -> str | None:
+    """The JSON of one landed answer as it was received; None if it is not stored any more."""
+    body: str | None = connection.scalar(
+        text("SELECT body::text FROM landing.documents WHERE document_id = :id"), {"id": document_id}
+    )
+    return body
+
+
 def known_order(
     connection: Connection, warehouse: Warehouse, order_id: str, *, at: datetime, not_of_run: str
 ) -> Document | None:

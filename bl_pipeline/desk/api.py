@@ -1,0 +1,245 @@
+"""The JSON endpoints: sync, status, orders. /api/openapi.json describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic.alias_generators import to_camel
+
+from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
+from bl_pipeline.desk import answers
+from bl_pipeline.desk.failures import PROBLEM, Refused
+from bl_pipeline.desk.overview import current_run, launch, launch_refresh, next_sync_at, no_such_order
+from bl_pipeline.desk.progress import RunState, read_run_state
+from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.reports.questions import parse_order_number
+from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.sync.status import Status, read_status
+from bl_pipeline.warehouse.database import PLATFORM
+from bl_pipeline.warehouse.landing import read_body
+from bl_pipeline.warehouse.orders_list import LATEST_FIRST, SORTS, parse_filter, read_orders
+from bl_pipeline.warehouse.runs import last_runs
+from bl_pipeline.warehouse.sales import read_order, read_part
+
+_STATUS = "/api/integrations/bricklink/status"
+_WORDS = (*STATUSES, PURGED)
+_MOST = 1000  # orders on a page
+_LARGEST = 2**31 - 1
+
+_PROBLEMS = {
+    400: "The request cannot be read",
+    401: "BL_DESK_TOKEN is set, and the request does not have it",
+    403: "This desk only shows (BL_DESK_READ_ONLY), or the request comes from a page of another site",
+    404: "There is no such order, or no such run",
+    409: "A sync is running already, or the store is not connected",
+    422: "A value is not one that can be asked for",
+    429: "The call budget is used up",
+    503: "The warehouse cannot be reached",
+}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds until calls are free again", "schema": {"type": "integer", "minimum": 1}}
+}
+
+
+def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """These answers, and those that every endpoint has, for the description."""
+    content = {PROBLEM: {"schema": answers.Problem.model_json_schema()}}
+    return {
+        code: {
+            "description": _PROBLEMS[code],
+            "content": content,
+            **({"headers": _RETRY_AFTER} if code == 429 else {}),
+        }
+        for code in sorted({400, 401, 403, 422, 503, *codes})
+    }
+
+
+_LAUNCHED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "A run was started",
+        "headers": {"Location": {"description": "The same as statusUrl", "schema": {"type": "string"}}},
+    }
+}
+
+router = APIRouter(prefix="/api")
+
+
+class SyncOptions(BaseModel):
+    """How to sync."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    include_filed: StrictBool = Field(
+        default=True, description="Ask the list of filed orders too: one call, and changes to filed orders are seen"
+    )
+    full_sync: StrictBool = Field(
+        default=False,
+        description="Fetch every order again, changed or not; goes on over several runs if the budget is used up",
+    )
+    include_items: StrictBool = Field(default=True, description="Fetch the items of new and changed orders")
+
+
+class OrderQuery(BaseModel):
+    """Which orders to list: the options of `bl orders`."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    search: str | None = Field(
+        default=None,
+        description="Part of the order's number, the buyer or the tracking number, or an item's number; case and "
+        "accents do not count",
+    )
+    status: str | None = Field(
+        default=None, description=f"BrickLink's word: {', '.join(_WORDS)}, or one that only this store has"
+    )
+    group: str | None = Field(
+        default=None, description="A group of statuses", json_schema_extra={"enum": [*OrderGroup, None]}
+    )
+    platform: str | None = Field(default=None, description=f"Only this platform: {PLATFORM}")
+    country: str | None = Field(
+        default=None, description="Only this country: its code, such as DE, or its English name"
+    )
+    unpaid: bool = Field(default=False, description="Only open orders that are not paid")
+    not_shipped: bool = Field(default=False, description="Only open orders that are not sent")
+    since: str | None = Field(
+        default=None, description="From this year, month, day or time on, such as 2026-03 or 2026-03-14T09:30Z"
+    )
+    until: str | None = Field(default=None, description="Up to the end of this year, month, day or time")
+    sort: str = Field(
+        default=LATEST_FIRST,
+        description="-total is the other way round than total: largest first",
+        json_schema_extra={"enum": [*SORTS, *(f"-{name}" for name in SORTS)]},
+    )
+    limit: int = Field(default=20, ge=1, le=_MOST, description="At most this number of orders")
+    offset: int = Field(default=0, ge=0, le=_LARGEST, description="Leave out this number at the beginning")
+
+
+def _launched(run_id: str, response: Response) -> answers.Launched:
+    url = f"{_STATUS}?runId={run_id}"
+    response.headers["Location"] = url
+    return answers.Launched(run_id=run_id, status_url=url)
+
+
+@router.post("/integrations/bricklink/sync", status_code=202, responses=_LAUNCHED | _problems(409, 429))
+def sync(desk: DeskOf, response: Response, options: SyncOptions | None = None) -> answers.Launched:
+    """Start a sync; without a body one of new and changed orders."""
+    return _launched(launch(desk, "sync_orders", (options or SyncOptions()).model_dump()), response)
+
+
+@router.get("/integrations/bricklink/status", responses=_problems(404))
+def status(
+    desk: DeskOf,
+    run_id: Annotated[
+        str | None,
+        Query(alias="runId", description="`run` or `lastResult` is about this run; if not given, about the last one"),
+    ] = None,
+) -> answers.SyncStatus:
+    """How the store stands, the run that is going on, and how the last one ended."""
+    now = read_status(desk.settings.store, desk.source.warehouse(), desk.clock())
+    running, ended = _runs(desk, now, run_id)
+    return answers.SyncStatus(
+        store=now.store,
+        indicator=now.indicator,
+        reason=now.reason,
+        connected=desk.settings.store.credentials is not None,
+        orders_synced=now.orders,
+        orders_failed=now.failed_orders,
+        last_synced_at=now.last_synced_at,
+        next_sync_at=next_sync_at(desk),
+        calls=answers.Calls.model_validate(now.calls),
+        run=None if running is None else _progress(running),
+        last_result=None if ended is None else _result(ended, now),
+    )
+
+
+def _runs(desk: Desk, now: Status, run_id: str | None) -> tuple[RunState | None, RunState | None]:
+    """The run that is going on, and the last that ended; if `run_id` is given, that one in its place."""
+    if run_id is not None:
+        state = read_run_state(desk, run_id)
+        if state is None:
+            raise Refused(404, "There is no such run", "Give a runId as it was answered when the run was started.")
+        return (state, None) if state.goes_on else (None, state)
+    running = current_run(desk, now)
+    with desk.source.reading() as (connection, warehouse):
+        # The latest one may be going on.
+        latest = last_runs(connection, warehouse, limit=2)
+    states = [state for run in latest if (state := read_run_state(desk, run.run_id)) and not state.goes_on]
+    return (running if running and running.goes_on else None), (states[0] if states else None)
+
+
+def _progress(run: RunState) -> answers.Progress:
+    return answers.Progress(
+        run_id=run.run_id,
+        job=run.job,
+        percent=run.percent,
+        orders_planned=run.planned,
+        orders_fetched=run.fetched,
+        orders_created=run.created,
+        orders_updated=run.updated,
+        orders_skipped=run.skipped,
+        current_order_id=run.current,
+        api_calls=run.api_calls,
+        duration_seconds=run.seconds,
+        is_stopping=run.is_stopping,
+    )
+
+
+def _result(run: RunState, now: Status) -> answers.Result:
+    return answers.Result(
+        run_id=run.run_id,
+        job=run.job,
+        success=not run.exit_code,
+        exit_code=run.exit_code,
+        orders_processed=run.created + run.updated + run.skipped,
+        orders_created=run.created,
+        orders_updated=run.updated,
+        orders_skipped=run.skipped,
+        orders_deferred=run.deferred,
+        errors=[answers.OrderError(platform_order_id=one["order_id"], error=one["error"]) for one in run.errors],
+        api_calls=run.api_calls,
+        last_synced_at=now.last_synced_at,
+        duration_seconds=run.seconds,
+        stop_reason=run.stop_reason,
+        message=run.message,
+    )
+
+
+@router.get("/orders", responses=_problems())
+def orders(desk: DeskOf, query: Annotated[OrderQuery, Query()]) -> answers.OrderPage:
+    """The stored orders, the latest first, in pages."""
+    wanted = parse_filter(statuses=_WORDS, **query.model_dump())
+    with desk.source.reading() as (connection, warehouse):
+        found = read_orders(connection, warehouse, wanted, _WORDS)
+    return answers.OrderPage(
+        orders=[answers.ListedOrder.model_validate(row) for row in found.rows],
+        count=found.count,
+        limit=wanted.limit,
+        offset=wanted.offset,
+        totals=dict(found.totals),
+        without_revenue=found.without_revenue,
+    )
+
+
+@router.get("/orders/{id}", responses=_problems(404), response_model=answers.NormalizedOrder)
+def order(desk: DeskOf, id: str) -> Response:
+    """One order in full, with or without BL- before its number."""
+    number = parse_order_number(id)
+    with desk.source.reading() as (connection, warehouse):
+        row = read_order(connection, warehouse, number)
+        if row is None:
+            raise no_such_order(number)
+        parts = {kind: read_part(connection, warehouse, number, kind) for kind in OPTIONAL_PARTS}
+        raw = read_body(connection, row["order_document_id"])
+    stored = {kind.value: part.rows if part and part.fetched_at else None for kind, part in parts.items()}
+    found = answers.NormalizedOrder.model_validate(row | stored)
+    body = found.model_dump_json(by_alias=True, exclude={"raw_data"})
+    # As received: numbers that were read and written again may look different.
+    return Response(f'{body[:-1]},"rawData":{raw or "null"}}}', media_type="application/json")
+
+
+@router.post("/orders/{id}/refresh", status_code=202, responses=_LAUNCHED | _problems(404, 409, 429))
+def refresh(desk: DeskOf, response: Response, id: str) -> answers.Launched:
+    """Fetch one order again."""
+    return _launched(launch_refresh(desk, id), response)
