@@ -71,7 +71,7 @@ def _check_launch(desk: Desk) -> None:
         reset = status.calls.next_reset_at
         again = f"Calls are free again from {reset:%Y-%m-%d %H:%M} UTC" if reset else "With these settings none is free"
         after = {"Retry-After": str(max(int((reset - desk.clock()).total_seconds()) + 1, 1))} if reset else {}
-        at = {"nextResetAt": f"{reset.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"} if reset else {}
+        at = {"nextResetAt": reset.astimezone(UTC).isoformat().replace("+00:00", "Z")} if reset else {}
         raise Refused(
             429,
             "The call budget is used up",

@@ -75,6 +75,8 @@ def test_the_list_is_filtered_as_bl_orders_is(synced: Sync, client: TestClient, 
     sale = a_sale(store)
     assert ids(search=f"bl-{sale.order_id}") == {sale.order_id}
     assert sale.order_id in ids(status=sale.status.lower(), platform="bricklink")
+    assert ids(country="Germany") == ids(country="DE") < set(store.sales)
+    assert ids(unpaid=True) | ids(notShipped=True) < set(store.sales)
     assert ids(group="shipped") == {key for key, order in store.sales.items() if order.status == "SHIPPED"}
     middle = sorted(order.date_ordered for order in store.sales.values())[9]
     since, until = ids(since=middle.isoformat()), ids(until=middle.isoformat())
@@ -380,7 +382,7 @@ def test_a_sync_is_started_once_and_followed_to_its_end(
 
     # As soon as it is not syncing any more, another can start, though its process may still be ending.
     wait_until(lambda: answer(client, STATUS)["indicator"] != "syncing")
-    refreshed = client.post(f"/api/orders/BL-{a_sale(store).order_id}/refresh")
+    refreshed = client.post(f"/api/orders/BL-{a_sale_of(client)}/refresh")
     assert refreshed.status_code == 202, refreshed.text
     wait_until(lambda: answer(client, refreshed.json()["statusUrl"])["run"] is None)
     assert answer(client, refreshed.json()["statusUrl"])["lastResult"]["ordersProcessed"] == 1

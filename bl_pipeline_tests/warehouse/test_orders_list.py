@@ -91,10 +91,7 @@ def test_bricklinks_words_and_our_groups_are_two_filters(synced: Sync, store: St
         ({"platform": "brickowl"}, "There is no platform brickowl. Did you mean bricklink"),
         ({"sort": "-price"}, "There is no order to sort by price"),
         ({"since": NOW, "until": NOW}, "since is after until"),
-<<<<<<< HEAD
         ({"country": "Germny"}, "There is no country GERMNY.*DE"),
-=======
->>>>>>> 1ba23fa (Serve five JSON endpoints: sync, status, the list of orders, an order, its refresh)
     ],
 )
 def test_unknown_words_are_refused(wanted: dict[str, object], message: str, synced: Sync, warehouse: Warehouse) -> None:
