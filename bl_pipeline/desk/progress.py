@@ -70,7 +70,6 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
             return None if ended is None else _before(run_id, ended.message or _FAILED, ended.exit_code)
         counts = run_orders.count_outcomes(connection, run_id)
         planned, fetched, current, calls, stopping = _look(connection, run_id)
-        # The process of a run ends some seconds after the run: until then another cannot start.
         goes_on = run.status == RunStatus.STARTED and (
             is_ours or (ended is None and _is_alive(connection, warehouse, run))
         )
