@@ -16,6 +16,7 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import LOG
 from bl_pipeline.warehouse import landing, writes
 from bl_pipeline.warehouse.landing import Document
+from bl_pipeline.warehouse.ledger import last_write_at
 from bl_pipeline.warehouse.writes import ACCEPTED, Write
 
 NAMES = {
@@ -69,8 +70,13 @@ def wait_until_arrived(session: SyncSession, write: Write) -> None:
 
     Not for a drive thru, which is not decided for an hour. Raises Interrupted.
     """
-    left = min(write.noted_at + LATE - session.clock(), LATE).total_seconds()
-    if left > 0 and write.answer != ACCEPTED and write.kind != WriteKind.DRIVE_THRU:
+    if write.answer == ACCEPTED or write.kind == WriteKind.DRIVE_THRU:
+        return
+    with session.warehouse.engine.connect() as connection:
+        # Noted once, and sent later if the first attempts did not reach BrickLink.
+        sent_at = last_write_at(connection, write.run_id) or write.noted_at
+    left = min(max(sent_at, write.noted_at) + LATE - session.clock(), LATE).total_seconds()
+    if left > 0:
         what = f"{NAMES[WriteKind(write.kind)]} of order {write.order_id}"
         LOG.warning(
             "BrickLink's answer to %s was lost. It may still arrive, so the order is read in %.0f s.", what, left

@@ -199,6 +199,26 @@ def test_the_preview_reads_the_order_and_sends_and_stores_nothing(
     assert session.lock.taken is False
 
 
+def test_a_lost_request_is_waited_for_since_it_was_sent_the_last_time(
+    order_id: int, writer: Writer, server: SandboxServer
+) -> None:
+    """The first attempt was refused, and the wait for the second was long. Planted: since the request was noted."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        writer.clock.advance(seconds=100)
+
+    def refuse_then_lose(request: RecordedRequest) -> None:
+        if request.method != "GET" and len(writer.sent()) <= 2:
+            server.faults.next([Fault.RATE_LIMIT_ENVELOPE, Fault.RESET][len(writer.sent()) - 1])
+
+    server.on_request = refuse_then_lose
+    with session_at(writer.settings, writer.clock, sleep=wait) as session:
+        assert write(session, order_id, status="PACKED").success
+    assert (len(waits), waits[1]) == (2, 30)
+
+
 @pytest.mark.parametrize("after_effect", [False, True])
 def test_the_preview_shows_what_a_run_would_do_that_settles_a_lost_write_first(
     after_effect: bool, order_id: int, open_test_session: OpenSession, writer: Writer, server: SandboxServer
