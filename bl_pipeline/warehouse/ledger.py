@@ -191,7 +191,8 @@ def count_run_calls(connection: Connection, run_id: str) -> int:
 
 def last_write_at(connection: Connection, run_id: str) -> datetime | None:
     """When a run sent a request that changes something, the last time; None if it sent none."""
-    return connection.scalar(
+    sent_at: datetime | None = connection.scalar(
         text("SELECT max(started_at) FROM sync.api_calls WHERE run_id = :run_id AND method <> 'GET'"),
         {"run_id": run_id},
     )
+    return sent_at
