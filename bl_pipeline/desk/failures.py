@@ -58,7 +58,8 @@ class _Failure:
 def _failure(error: Exception) -> _Failure:
     lost = read_refusal(error)
     if isinstance(error, WarehouseError) or (lost is not None and lost.is_lost):
-        return _Failure(503, "The warehouse cannot be reached", foreseen(error) or "")
+        cannot = "reached" if lost or type(error) is WarehouseError else "used"
+        return _Failure(503, f"The warehouse cannot be {cannot}", foreseen(error) or "")
     if isinstance(error, LockTaken):
         return _Failure(409, "A sync is running", str(error))
     if isinstance(error, QuestionError | NotAsked):
