@@ -13,6 +13,7 @@ import dagster as dg
 
 from bl_pipeline.defs.charts import chart
 from bl_pipeline.records import SyncResult
+from bl_pipeline.reports.order_facts import order_page
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -27,7 +28,6 @@ ERRORS_SHOWN = 50
 ORDERS_LINKED = 12
 RUNS_SHOWN = 10
 _ERROR_LENGTH = 300
-_ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> dg.TableMetadataValue:
@@ -40,7 +40,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]])
 
 def order_links(order_ids: Sequence[str], *, total: int) -> dg.MarkdownMetadataValue:
     """Links to the orders at BrickLink, as many as are given, and how many more there are."""
-    links = [f"[{order_id}]({_ORDER_PAGE}{order_id})" for order_id in order_ids]
+    links = [f"[{order_id}]({order_page(order_id)})" for order_id in order_ids]
     more = [f"and {total - len(links)} more"] if total > len(links) else []
     return dg.MetadataValue.md(" · ".join([*links, *more]))
 

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
-from bl_pipeline.desk import api, fulfilment, overview, reports, writes
+from bl_pipeline.desk import api, fulfilment, order, orders, overview, reports, writes
 from bl_pipeline.desk.failures import answer_failure, install_failures, refuse_broken_text
 from bl_pipeline.desk.state import Desk
 
@@ -67,6 +67,8 @@ def create_app(desk: Desk) -> FastAPI:
     install_failures(app)
     app.mount("/static", StaticFiles(packages=[("bl_pipeline.desk", "static")]), name="static")
     app.include_router(overview.router, include_in_schema=False)
+    app.include_router(orders.router, include_in_schema=False)
+    app.include_router(order.router, include_in_schema=False)
     app.include_router(writes.router, include_in_schema=False)
     app.include_router(fulfilment.router, include_in_schema=False)
     app.include_router(reports.router, include_in_schema=False)

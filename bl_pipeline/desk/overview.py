@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.desk.failures import Refused
@@ -14,7 +14,7 @@ from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.desk.words import plural
-from bl_pipeline.records import StopReason
+from bl_pipeline.records import ExitCode, StopReason
 from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
@@ -23,6 +23,7 @@ from bl_pipeline.sync.status import Status, read_status
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.run_orders import only_order
 from bl_pipeline.warehouse.state import failed_orders, read_states
 
 router = APIRouter()
@@ -206,9 +207,14 @@ def _is_starting(desk: Desk, run_id: str) -> bool:
 
 
 @router.get("/runs/{run_id}")
-def run(request: Request, desk: DeskOf, run_id: str) -> HTMLResponse:
-    """One run: its progress, then its result."""
+def run(request: Request, desk: DeskOf, run_id: str) -> Response:
+    """One run: its progress, then its result, which for a refresh of one order is on the page of the order."""
     state = read_run_state(desk, run_id)
     if state is None:
         raise Refused(404, "There is no such run", "It may be of another store, or of another warehouse.")
+    if state.job == "refresh_order" and not state.goes_on and state.exit_code == ExitCode.DONE:
+        with desk.source.reading() as (connection, _):
+            order_id = only_order(connection, run_id)
+        if order_id is not None:
+            return RedirectResponse(f"/orders/{order_id}?run={run_id}", status_code=303)
     return page(request, "run", run=state)

@@ -12,6 +12,7 @@ import typer
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.order_facts import RATED, RATINGS
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FetchFirst = Annotated[bool, typer.Option("--fetch", help="Ask BrickLink first: two calls.")]
-
-_RATINGS = {0: "praise", 1: "neutral", 2: "complaint"}
-_RATED = {"S": "the seller", "B": "the buyer"}
 
 
 def messages(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False) -> None:
@@ -83,8 +81,8 @@ def _view(kind: AnswerKind, rows: Sequence[Mapping[str, Any]]) -> RenderableType
         if kind is AnswerKind.MESSAGES:
             what, texts = clean(row["subject"]) or "no subject", [row["body"]]
         else:
-            rated = _RATED.get(row["rating_of"], "")
-            what = " of ".join(filter(None, [_RATINGS.get(row["rating"], str(row["rating"])), rated]))
+            rated = RATED.get(row["rating_of"], "")
+            what = " of ".join(filter(None, [RATINGS.get(row["rating"], str(row["rating"])), rated]))
             texts = [row["comment"], row["reply"] and f"Reply: {row['reply']}"]
         when = moment(row["sent_at"] if kind is AnswerKind.MESSAGES else row["rated_at"])
         people = f"{clean(row['sender'])} to {clean(row['recipient'])}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
-from bl_pipeline.reports.labels import amount
+from bl_pipeline.reports.labels import amount, label
+from bl_pipeline.reports.order_facts import Weight, address_lines, order_page, total_rows, unreadable_fields
 from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
 from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
@@ -20,9 +20,6 @@ from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.runs import Run
-
-ORDER_PAGE = "https://www.bricklink.com/orderDetail.asp?ID="
-"""An order's page at BrickLink, if the seller is logged in there."""
 
 _ERRORS_SHOWN = 10
 _INDICATOR_STYLES = {
@@ -200,30 +197,15 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         ("First seen as", c.moment(first) if first != order["order_date"] else ""),
         ("Changed", c.moment(order["status_changed_at"])),
         ("Buyer", buyer),
-        ("Address", _address(order["shipping_address"])),
+        ("Address", ", ".join(map(clean, address_lines(order["shipping_address"])))),
         ("Payment", ", ".join(filter(None, paid))),
         ("Shipping", ", ".join(filter(None, shipped))),
         ("Size", ", ".join(filter(None, size))),
         ("Remarks", clean(order["remarks"])),
         ("Filed", "yes" if order["is_filed"] else ""),
-        ("Not readable", ", ".join(_unreadable(order))),
-        ("At BrickLink", f"{ORDER_PAGE}{clean(order['platform_order_id'])}"),
+        ("Not readable", ", ".join(map(clean, unreadable_fields(order)))),
+        ("At BrickLink", order_page(order["platform_order_id"])),
     ]  # fmt: skip
-
-
-def _unreadable(order: Mapping[str, Any]) -> list[str]:
-    """The fields of the order and its lots that are not as BrickLink documents them, and so null or only text here."""
-    of_lots = {f"items.{name}" for item in order["items"] for name in item["unreadable_fields"] or ()}
-    return [clean(name) for name in [*(order["unreadable_fields"] or ()), *sorted(of_lots)]]
-
-
-def _address(address: Mapping[str, Any] | None) -> str:
-    if not address:
-        return ""
-    lines = [clean(address.get(key)) for key in ("address1", "address2")]
-    place = " ".join(filter(None, (clean(address.get(key)) for key in ("postal_code", "city", "state"))))
-    parts = [*lines, place, clean(address.get("country_code"))]
-    return ", ".join(filter(None, parts)) if any(lines) else clean(address.get("full"))
 
 
 def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
@@ -248,7 +230,7 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
                 clean(item["item_number"]),
                 clean(item["item_name"]),
                 "" if item["color_id"] == 0 else clean(item["color_name"]),
-                {"N": "new", "U": "used"}.get(item["condition"], clean(item["condition"])),
+                clean(label("condition", item["condition"])) if item["condition"] else "",
                 one,
                 all_,
             )
@@ -259,33 +241,14 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
 
 def _totals(order: Mapping[str, Any]) -> Table:
     """The parts of the total; the parts of the fees are indented below them."""
-    rows: list[tuple[str, Decimal | None]] = [
-        ("Subtotal", order["subtotal"]),
-        ("Shipping", order["shipping"]),
-        ("Fees", order["fees"]),
-    ]
-    parts = [
-        ("insurance", order["insurance"]),
-        ("additional charge 1", order["etc1"]),
-        ("additional charge 2", order["etc2"]),
-        ("tax", order["tax"]),
-        ("credit", -order["credit"] if order["credit"] else None),
-        ("coupon", -order["coupon"] if order["coupon"] else None),
-    ]
-    rows += [(f"  {name}", value) for name, value in parts if value]
-    rows += [("Total", order["total"])]
-    if order["final_total"] != order["total"]:
-        rows += [("Final total", order["final_total"])]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    if order["vat_amount"]:
-        rate = f" ({order['vat_rate'].normalize():f} %)" if order["vat_rate"] else ""
-        rows += [(f"VAT contained{rate}", order["vat_amount"])]
-    rows = [(name, value) for name, value in rows if value is not None]
-    for (name, _), text in zip(rows, c.amounts(value for _, value in rows), strict=True):
-        style = "bold" if name in ("Total", "Final total") else "dim" if name.startswith(" ") else ""
+    rows = total_rows(order)
+    for row, text in zip(rows, c.amounts(row.value for row in rows), strict=True):
+        style = {Weight.SUM: "bold", Weight.PART: "dim"}.get(row.weight, "")
+        name = f"  {row.name}" if row.weight is Weight.PART else row.name
         grid.add_row(Text(name, style or "bold"), Text(text, style), clean(order["currency"]))
     return grid
 

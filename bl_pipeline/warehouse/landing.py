@@ -35,7 +35,10 @@ _COLUMNS = """
 
 
 def _document(row: Row[Any]) -> Document:
-    return Document(**{**row._mapping, "kind": AnswerKind(row.kind), "body": row.body.encode()})
+    return Document(
+        row.document_id, row.order_id, AnswerKind(row.kind), row.body.encode(), row.listed_fingerprint,
+        row.listed_status_changed_at, row.fetched_at,
+    )  # fmt: skip
 
 
 class UnstorableAnswer(Exception):
@@ -194,3 +197,30 @@ def known_order(
         },
     ).one_or_none()
     return None if row is None else _document(row)
+
+
+def before_and_after(
+    connection: Connection, warehouse: Warehouse, order_id: str, kind: AnswerKind, run_id: str
+) -> tuple[Document | None, Document | None]:
+    """The newest answer of this kind that a run has received about an order, and before it the one of an earlier run.
+
+    None if there is none.
+    """
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {_COLUMNS}, d.run_id = :run_id AS is_new FROM landing.documents d
+            WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = :order_id AND d.kind = :kind
+              AND d.document_id <= (
+                SELECT max(document_id) FROM landing.documents
+                WHERE store = :store AND platform = :platform AND platform_order_id = :order_id AND kind = :kind
+                  AND run_id = :run_id
+              )
+            ORDER BY d.document_id DESC
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id, "kind": kind, "run_id": run_id},
+    ).all()
+    after = next((_document(row) for row in rows if row.is_new), None)
+    before = next((_document(row) for row in rows if not row.is_new), None)
+    return before, after

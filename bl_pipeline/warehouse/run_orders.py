@@ -199,3 +199,17 @@ def run_order_ids(connection: Connection, run_id: str, outcome: Outcome, *, limi
         {"run_id": run_id, "outcome": outcome, "limit": limit},
     )
     return list(rows)
+
+
+def only_order(connection: Connection, run_id: str) -> str | None:
+    """The order that a run was about, if it was asked for one order only."""
+    found = connection.scalars(
+        text(
+            """
+            SELECT platform_order_id FROM sync.run_orders JOIN sync.runs USING (run_id)
+            WHERE run_id = :run_id AND scope = 'some' LIMIT 2
+            """
+        ),
+        {"run_id": run_id},
+    ).all()
+    return found[0] if len(found) == 1 else None

@@ -80,3 +80,11 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
             {name: value for name, value in row.items() if name not in key} for row in history.mappings()
         ],
     }
+
+
+def read_states(connection: Connection, warehouse: Warehouse, order_id: str) -> list[dict[str, Any]]:
+    """The states in which one order was seen, the oldest first: its rows of reports.status_history."""
+    rows = connection.execute(
+        text(f"SELECT * FROM reports.status_history {_OF_ORDER} ORDER BY state_number"), _key(warehouse, order_id)
+    )
+    return [dict(row) for row in rows.mappings()]

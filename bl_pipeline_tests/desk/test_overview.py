@@ -132,7 +132,10 @@ def test_a_partial_failure_lists_each_order_and_tries_it_again(
 
     server.faults.clear()
     one = client.post(f"/orders/BL-{bad}/refresh")
-    assert "1 changed" in result_of(client, one.headers["location"])
+    result_of(client, one.headers["location"])
+    back = client.get(one.headers["location"])
+    assert (back.status_code, back.headers["location"][:20]) == (303, f"/orders/{bad}?run="[:20])
+    assert "Payment status" in words(client.get(back.headers["location"]).text)
     wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
     assert "1 changed" in result_of(client, client.post("/retry").headers["location"])
 
