@@ -183,8 +183,8 @@ def retry(desk: DeskOf) -> RedirectResponse:
 
 @router.post("/orders/{order_id}/refresh")
 def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
-    """Fetch one order again."""
-    return _to_run(launch_refresh(desk, order_id))
+    """Fetch one order, also one that is not stored yet: the page that says so has a button for it."""
+    return _to_run(launch(desk, "refresh_order", {"order_ids": [parse_order_number(order_id)]}))
 
 
 @router.post("/cancel")

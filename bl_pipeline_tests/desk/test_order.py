@@ -162,7 +162,7 @@ def test_an_order_that_is_not_stored(
     assert 'action="/orders/999/refresh"' in answer.text
     assert "bl refresh 999" in words(open_desk(make_settings(bl_desk_read_only=True)).get("/orders/999").text)
     assert client.get("/orders/BL-12x").status_code == 422
-    assert client.get("/orders/%00").status_code == 422
+    assert client.get("/orders/%00").status_code == 400
     new = store.place_order()
     server.faults.on(f"/orders/{new}", Fault.HTTP500)
     synced()

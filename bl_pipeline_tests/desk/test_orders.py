@@ -104,7 +104,7 @@ def test_a_wrong_word_is_explained_and_kept(synced: Sync, client: TestClient) ->
         assert 'name="search" value="&#34;&gt;&lt;script&gt;x"' in answer.text
         assert client.get("/orders.csv", params=query).status_code == 422, query
     for odd in ("\0", "%", "\\", "a" * 5000, "\ud7ff\U0001f600"):
-        assert client.get("/orders", params={"search": odd}).status_code in (200, 422), odd
+        assert client.get("/orders", params={"search": odd}).status_code in (200, 400), odd
 
 
 def test_headings_sort_and_pages_turn(synced: Sync, client: TestClient, store: Store, warehouse: Warehouse) -> None:
