@@ -22,7 +22,7 @@ _SHOWN = 100
 """Orders of a step on one page, the oldest."""
 _NAMES = {Step.TO_BE_PAID: "To be paid", Step.TO_PACK: "To pack", Step.TO_SEND: "To send"}
 _PARTS = (
-    ("Items", "subtotal", 1),
+    ("Subtotal", "subtotal", 1),
     ("Shipping", "shipping", 1),
     ("Insurance", "insurance", 1),
     ("Additional charge 1", "etc1", 1),

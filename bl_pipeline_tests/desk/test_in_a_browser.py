@@ -137,4 +137,43 @@ def test_everybody_can_use_each_page(synced: Sync, make_settings: MakeSettings, 
     assert found == {}
 
 
-PAGES = ["/", "/disconnect", "/nothing"]
+PAGES = ["/", "/disconnect", "/nothing", "/todo?choose=to_pack", "/picklist?order={order}", "/orders/{order}/slip"]
+
+
+def test_from_what_is_to_be_done_to_paper_and_to_bricklink(
+    synced: Sync, settings: Settings, store: Store, server: SandboxServer, browser: Browser
+) -> None:
+    """Planted: a paper wider than a sheet, the menu printed, two slips on one sheet, a button without effect."""
+    orders = [store.place_order(paid=True) for _ in range(2)]
+    assert synced().success
+    with serving(settings) as address:
+        page, wrong = open_page(browser, f"{address}/todo", viewport={"width": 1100, "height": 800})
+        for order in orders:
+            page.get_by_role("checkbox", name=f"Choose BL-{order}").check()
+        picture(page, "desk-todo")
+        page.get_by_role("button", name="Packing slips").click()
+        page.emulate_media(media="print")
+        for sheet, width in (("A4", 186), ("Letter", 191)):
+            page.set_viewport_size({"width": width * 96 * 10 // 254, "height": 1000})
+            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), sheet
+            assert page.pdf(format=sheet).count(b"/Type /Page\n") == 2, sheet
+        expect(page.get_by_role("navigation")).to_be_hidden()
+        expect(page.get_by_role("table")).to_have_count(2)
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.go_back()
+        page.get_by_role("button", name="Pick list").click()
+        expect(page.get_by_role("heading", name="Pick list")).to_be_visible()
+        assert not page.evaluate("document.querySelector('.picks').scrollWidth > innerWidth")
+        page.get_by_role("link", name="To do").first.click()
+
+        page.get_by_role("checkbox", name=f"Choose BL-{orders[0]}").check()
+        page.get_by_role("textbox", name=f"Tracking number of BL-{orders[0]}").fill("TR1")
+        page.get_by_role("button", name="Mark shipped").click()
+        expect(page.get_by_role("heading", name="Preview: nothing was sent yet")).to_be_visible()
+        assert Axe().run(page).response["violations"] == []
+        page.get_by_role("button", name="Send to BrickLink").click()
+        expect(page.get_by_role("heading", name="Done", exact=True)).to_be_visible()
+        assert Axe().run(page).response["violations"] == []
+        assert (store.order(orders[0]).status, store.order(orders[0]).shipping.tracking_no) == ("SHIPPED", "TR1")
+        assert wrong == []
