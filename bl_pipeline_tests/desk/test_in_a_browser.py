@@ -112,6 +112,14 @@ def test_it_works_without_scripts(settings: Settings, store: Store, browser: Bro
         expect(page.get_by_role("heading", name="Sync complete")).to_be_visible()
 
 
+PAGES = [
+    "/", "/disconnect", "/nothing", "/orders", "/orders?search=nobody", "/orders?sort=total&status=PAID",
+    "/orders/{order}", "/orders/{order}/slip", "/picklist?order={order}", "/todo",
+    "/todo?choose=to_pack", "/reports", "/reports/revenue_by_month",
+    "/reports/revenue_by_country",
+]  # fmt: skip
+
+
 def test_everybody_can_use_each_page(synced: Sync, make_settings: MakeSettings, store: Store, browser: Browser) -> None:
     """axe finds nothing, light and dark; a phone shows each page without scrolling sideways.
 
@@ -135,9 +143,6 @@ def test_everybody_can_use_each_page(synced: Sync, make_settings: MakeSettings, 
                     found[f"{path} {look}"] = [(each["id"], each["nodes"][0]["html"]) for each in violations]
             assert [line for line in wrong if "404" not in line] == []
     assert found == {}
-
-
-PAGES = ["/", "/disconnect", "/nothing", "/todo?choose=to_pack", "/picklist?order={order}", "/orders/{order}/slip"]
 
 
 def test_from_what_is_to_be_done_to_paper_and_to_bricklink(
