@@ -89,19 +89,28 @@ def find_report(name: str) -> Report:
 
 @dataclass(frozen=True, slots=True)
 class _Select:
-    """A statement in parts: `by` is what its rows are sorted by, `keys` are what identifies one."""
+    """A statement in parts.
+
+    `by` is what its rows are sorted by, `keys` are what identifies one, `ends` are the first and the last period of a
+    row; none if the report has no period.
+    """
 
     report: Report
     columns: tuple[ReportColumn, ...]
-    fields: str
     source: str
     by: tuple[str, ...]
     keys: tuple[str, ...]
+    ends: tuple[str, ...]
     values: dict[str, Any]
 
-    def all(self) -> str:
-        """Every row."""
-        return f"SELECT {self.fields} {self.source} ORDER BY {', '.join(self.by)}"
+    @property
+    def fields(self) -> str:
+        """What is selected."""
+        return ", ".join(column.name for column in self.columns)
+
+    def all(self, *others: str) -> str:
+        """Every row, with other fields at its end."""
+        return f"SELECT {', '.join([self.fields, *others])} {self.source} ORDER BY {', '.join(self.by)}"
 
 
 def _select(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> _Select:
@@ -112,11 +121,11 @@ def _select(connection: Connection, store: str, report: Report, asked: ReportQue
     source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
     if not (asked.total and report.is_ranking):
         keys = tuple(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
-        fields = ", ".join(column.name for column in report.columns)
-        return _Select(report, report.columns, fields, source, keys, keys, values)
+        ends = (report.period, report.period) if report.period else ()
+        return _Select(report, report.columns, source, keys, keys, ends, values)
     columns = tuple(column for column in report.columns if column.name != report.period)
     keys = tuple(name for name in report.grain if name != report.period)
-    fields = ", ".join(
+    added_up = ", ".join(
         column.name
         if column.name in keys
         else f"sum({column.name})::{'numeric' if column.is_money else 'bigint'} AS {column.name}"
@@ -125,11 +134,13 @@ def _select(connection: Connection, store: str, report: Report, asked: ReportQue
         for column in columns
     )
     largest = [f"{report.chart.amount} DESC NULLS LAST"] if report.chart else []
-    first = [name for name in ("basis", "currency") if name in keys]
-    by = tuple(dict.fromkeys([*first, *largest, *keys]))
+    by = tuple(dict.fromkeys([*(name for name in ("basis", "currency") if name in keys), *largest, *keys]))
     # In a query of its own: ORDER BY would take a column of the view for the sum of the same name.
-    source = f"FROM (SELECT {fields} {source} GROUP BY {', '.join(keys)}) AS added_up"
-    return _Select(report, columns, ", ".join(column.name for column in columns), source, by, keys, values)
+    source = (
+        f"FROM (SELECT {added_up}, min({report.period}) AS period_begins, max({report.period}) AS period_ends {source} "
+        f"GROUP BY {', '.join(keys)}) AS added_up"
+    )
+    return _Select(report, columns, source, by, keys, ("period_begins", "period_ends"), values)
 
 
 def read_report(connection: Connection, store: str, report: Report, asked: ReportQuestion | None = None) -> ReportRows:
@@ -141,12 +152,13 @@ def read_report(connection: Connection, store: str, report: Report, asked: Repor
     select = _select(connection, store, report, asked)
     sections: Mapping[str | None, Section] = {}
     left_out = 0
+    period: tuple[Any, Any] | None
     if asked.limit is None:
-        rows = [tuple(row) for row in connection.execute(text(select.all()), select.values)]
+        rows, period = _every(connection, select)
     elif report.chart is None:
-        rows, left_out = _last(connection, select, asked.limit)
+        rows, left_out, period = _last(connection, select, asked.limit)
     else:
-        rows, sections = _first_of_each_currency(connection, select, asked)
+        rows, sections, period = _first_of_each_currency(connection, select, asked)
         left_out = sum(section.count for section in sections.values()) - len(rows)
     return ReportRows(
         report=report,
@@ -156,7 +168,7 @@ def read_report(connection: Connection, store: str, report: Report, asked: Repor
         store=store,
         left_out=left_out,
         sections=sections,
-        period=_period(connection, store, report, asked, select.columns, rows, is_cut=left_out > 0),
+        period=period if rows and select.ends else None,
     )
 
 
@@ -172,22 +184,32 @@ def stream_report(
     return select.columns, iter(streaming.execute(text(select.all()), select.values))
 
 
-def _last(connection: Connection, select: _Select, limit: int) -> tuple[list[tuple[Any, ...]], int]:
-    """The last rows, and how many come before."""
+def _every(connection: Connection, select: _Select) -> tuple[list[tuple[Any, ...]], tuple[Any, Any] | None]:
+    """All rows, and their period."""
+    found = connection.execute(text(select.all(*select.ends)), select.values).all()
+    width = len(select.columns)
+    rows = [tuple(row[:width]) for row in found]
+    return rows, (min(row[-2] for row in found), max(row[-1] for row in found)) if found and select.ends else None
+
+
+def _last(
+    connection: Connection, select: _Select, limit: int
+) -> tuple[list[tuple[Any, ...]], int, tuple[Any, Any] | None]:
+    """The last rows, how many come before, and the period of all."""
     backwards = ", ".join(f"{key} DESC" for key in select.keys)
     sql = f"SELECT {select.fields} {select.source} ORDER BY {backwards} LIMIT :limit"
     rows = [tuple(row) for row in connection.execute(text(sql), select.values | {"limit": limit})]
     rows.reverse()
-    if len(rows) < limit:
-        return rows, 0
-    count = connection.scalar(text(f"SELECT count(*) {select.source}"), select.values) or 0
-    return rows, count - len(rows)
+    begin, end = select.ends or ("NULL", "NULL")
+    sql = f"SELECT count(*), min({begin}), max({end}) {select.source}"
+    count, first, last = connection.execute(text(sql), select.values).one()
+    return rows, count - len(rows), (first, last)
 
 
 def _first_of_each_currency(
     connection: Connection, select: _Select, asked: ReportQuestion
-) -> tuple[list[tuple[Any, ...]], dict[str | None, Section]]:
-    """The largest or the last rows of each currency, and what there is to say about all of them."""
+) -> tuple[list[tuple[Any, ...]], dict[str | None, Section], tuple[Any, Any] | None]:
+    """The largest or the last rows of each currency, what there is to say about all of them, and their period."""
     report = select.report
     part = "PARTITION BY currency" if report.has("currency") else ""
     is_ranking = asked.total and report.is_ranking
@@ -195,23 +217,28 @@ def _first_of_each_currency(
     # Those of different bases are the same orders.
     added = summable(report) if asked.basis or not report.has("basis") else []
     sums = "".join(f", sum({column.name}) OVER ({part}) AS sum_{column.name}" for column in added)
+    begin, end = select.ends or ("NULL", "NULL")
     sql = (
         f"SELECT * FROM (SELECT {select.fields}, row_number() OVER ({part} ORDER BY {order}) AS place, "
+        f"min({begin}) OVER () AS first_period, max({end}) OVER () AS last_period, "
         f"count(*) OVER ({part}) AS rows_in_all{sums} {select.source}) AS numbered "
         f"WHERE place <= :limit ORDER BY {', '.join(select.by)}"
     )
     rows = []
     sections: dict[str | None, Section] = {}
+    period: tuple[Any, Any] | None = None
     width = len(select.columns)
     currency = next((place for place, column in enumerate(select.columns) if column.name == "currency"), None)
     for row in connection.execute(text(sql), select.values | {"limit": asked.limit}):
         rows.append(tuple(row[:width]))
+        _place, first, last, count, *sums_of_all = row[width:]
+        period = first, last
         totals = {
             column.name: value if value is None or column.is_money else int(value)
-            for column, value in zip(added, row[width + 2 :], strict=True)
+            for column, value in zip(added, sums_of_all, strict=True)
         }
-        sections[None if currency is None else row[currency]] = Section(row[width + 1], totals)
-    return rows, sections
+        sections[None if currency is None else row[currency]] = Section(count, totals)
+    return rows, sections, period
 
 
 def summable(report: Report) -> list[ReportColumn]:
@@ -221,29 +248,6 @@ def summable(report: Report) -> list[ReportColumn]:
     # An order with several kinds of items is in several rows; buyers come back.
     units = {MONEY, "pieces", "lots"} | (set() if ITEMS & set(report.grain) else {"orders"})
     return [column for column in report.columns if column.unit in units]
-
-
-def _period(
-    connection: Connection,
-    store: str,
-    report: Report,
-    asked: ReportQuestion,
-    columns: tuple[ReportColumn, ...],
-    rows: Sequence[tuple[Any, ...]],
-    *,
-    is_cut: bool,
-) -> tuple[Any, Any] | None:
-    if report.period is None or not rows:
-        return None
-    for place, column in enumerate(columns):
-        if column.name == report.period and not is_cut:
-            days = [row[place] for row in rows]
-            return min(days), max(days)
-    # The rows are added up over it, or not all of them were read.
-    where, values = _conditions(report, asked)
-    sql = f"SELECT min({report.period}), max({report.period}) FROM {SCHEMA}.{report.name} WHERE {where}"
-    ends = connection.execute(text(sql), values | {"store": store}).one()
-    return ends[0], ends[1]
 
 
 def whole_periods(report: Report, since: date | None, until: date | None) -> str | None:

@@ -116,7 +116,7 @@ PAGES = [
     "/", "/disconnect", "/nothing", "/orders", "/orders?search=nobody", "/orders?sort=total&status=PAID",
     "/orders/{order}", "/orders/{order}/slip", "/picklist?order={order}", "/todo",
     "/todo?choose=to_pack", "/reports", "/reports/revenue_by_month",
-    "/reports/revenue_by_country",
+    "/reports/revenue_by_country", "/reports/revenue_items",
 ]  # fmt: skip
 
 
