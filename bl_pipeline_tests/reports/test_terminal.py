@@ -49,7 +49,8 @@ def test_without_a_name_reports_are_listed(report: Report) -> None:
     assert lines[:2] == [GROUPS[0], "revenue_by_day             What did the store earn each day?"]
     headings = [line for line in lines if line in GROUPS]
     assert headings == list(GROUPS), "every report has a group, and every group a report"
-    names = [line.split()[0] for line in lines if line and line not in GROUPS]
+    *names, hint = [line.split()[0] for line in lines if line and line not in GROUPS]
+    assert hint == "Show"
     assert sorted(names) == sorted(each.name for each in read_reports())
     listed = json.loads(report("--json").stdout)
     assert listed[0].keys() == {"name", "title", "question", "group", "grain", "columns", "caveats"}
