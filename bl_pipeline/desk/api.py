@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
 
 from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
@@ -65,6 +65,15 @@ _LAUNCHED: dict[int | str, dict[str, Any]] = {
 
 router = APIRouter(prefix="/api")
 
+OrderNumber = Annotated[
+    str,
+    Path(
+        description="BrickLink's order number, with or without BL- before it",
+        # Only described: parse_order_number says better what is wrong.
+        json_schema_extra={"pattern": r"^\s*([Bb][Ll]-)?[0-9]+\s*$", "examples": ["15646315"]},
+    ),
+]
+
 
 class SyncOptions(BaseModel):
     """How to sync."""
@@ -81,6 +90,15 @@ class SyncOptions(BaseModel):
     include_items: StrictBool = Field(default=True, description="Fetch the items of new and changed orders")
 
 
+_SORTS: list[JsonValue] = [*SORTS, *(f"-{name}" for name in SORTS)]
+
+
+def _known_sort(sort: str) -> str:
+    if sort not in _SORTS:
+        raise ValueError(f"it is one of {', '.join(map(str, _SORTS))}")
+    return sort
+
+
 class OrderQuery(BaseModel):
     """Which orders to list: the options of `bl orders`."""
 
@@ -94,9 +112,7 @@ class OrderQuery(BaseModel):
     status: str | None = Field(
         default=None, description=f"BrickLink's word: {', '.join(_WORDS)}, or one that only this store has"
     )
-    group: str | None = Field(
-        default=None, description="A group of statuses", json_schema_extra={"enum": [*OrderGroup, None]}
-    )
+    group: OrderGroup | None = Field(default=None, description="A group of statuses")
     platform: str | None = Field(default=None, description=f"Only this platform: {PLATFORM}")
     country: str | None = Field(
         default=None, description="Only this country: its code, such as DE, or its English name"
@@ -107,10 +123,10 @@ class OrderQuery(BaseModel):
         default=None, description="From this year, month, day or time on, such as 2026-03 or 2026-03-14T09:30Z"
     )
     until: str | None = Field(default=None, description="Up to the end of this year, month, day or time")
-    sort: str = Field(
+    sort: Annotated[str, AfterValidator(_known_sort)] = Field(
         default=LATEST_FIRST,
         description="-total is the other way round than total: largest first",
-        json_schema_extra={"enum": [*SORTS, *(f"-{name}" for name in SORTS)]},
+        json_schema_extra={"enum": _SORTS},
     )
     limit: int = Field(default=20, ge=1, le=_MOST, description="At most this number of orders")
     offset: int = Field(default=0, ge=0, le=_LARGEST, description="Leave out this number at the beginning")
@@ -223,7 +239,7 @@ def orders(desk: DeskOf, query: Annotated[OrderQuery, Query()]) -> answers.Order
 
 
 @router.get("/orders/{id}", responses=_problems(404), response_model=answers.NormalizedOrder)
-def order(desk: DeskOf, id: str) -> Response:
+def order(desk: DeskOf, id: OrderNumber) -> Response:
     """One order in full, with or without BL- before its number."""
     number = parse_order_number(id)
     with desk.source.reading() as (connection, warehouse):
@@ -240,6 +256,6 @@ def order(desk: DeskOf, id: str) -> Response:
 
 
 @router.post("/orders/{id}/refresh", status_code=202, responses=_LAUNCHED | _problems(404, 409, 429))
-def refresh(desk: DeskOf, response: Response, id: str) -> answers.Launched:
+def refresh(desk: DeskOf, response: Response, id: OrderNumber) -> answers.Launched:
     """Fetch one order again."""
     return _launched(launch_refresh(desk, id), response)
