@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
 from bl_pipeline.desk import answers
 from bl_pipeline.desk.failures import PROBLEM, Refused
-from bl_pipeline.desk.overview import current_run, launch, launch_refresh, next_sync_at, no_such_order
+from bl_pipeline.desk.overview import current_run, launch, next_sync_at, require_changes
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.reports.questions import parse_order_number
@@ -22,6 +22,7 @@ from bl_pipeline.warehouse.landing import read_body
 from bl_pipeline.warehouse.orders_list import LATEST_FIRST, SORTS, parse_filter, read_orders
 from bl_pipeline.warehouse.runs import last_runs
 from bl_pipeline.warehouse.sales import read_order, read_part
+from bl_pipeline.warehouse.state import read_states
 
 _STATUS = "/api/integrations/bricklink/status"
 _WORDS = (*STATUSES, PURGED)
@@ -238,6 +239,14 @@ def orders(desk: DeskOf, query: Annotated[OrderQuery, Query()]) -> answers.Order
     )
 
 
+def _no_such_order(number: str) -> Refused:
+    return Refused(
+        404,
+        f"There is no order {number} in the warehouse",
+        "Look whether its number is right. If it is new at BrickLink, the next sync stores it.",
+    )
+
+
 @router.get("/orders/{id}", responses=_problems(404), response_model=answers.NormalizedOrder)
 def order(desk: DeskOf, id: OrderNumber) -> Response:
     """One order in full, with or without BL- before its number."""
@@ -245,7 +254,7 @@ def order(desk: DeskOf, id: OrderNumber) -> Response:
     with desk.source.reading() as (connection, warehouse):
         row = read_order(connection, warehouse, number)
         if row is None:
-            raise no_such_order(number)
+            raise _no_such_order(number)
         parts = {kind: read_part(connection, warehouse, number, kind) for kind in OPTIONAL_PARTS}
         raw = read_body(connection, row["order_document_id"])
     stored = {kind.value: part.rows if part and part.fetched_at else None for kind, part in parts.items()}
@@ -257,5 +266,10 @@ def order(desk: DeskOf, id: OrderNumber) -> Response:
 
 @router.post("/orders/{id}/refresh", status_code=202, responses=_LAUNCHED | _problems(404, 409, 429))
 def refresh(desk: DeskOf, response: Response, id: OrderNumber) -> answers.Launched:
-    """Fetch one order again."""
-    return _launched(launch_refresh(desk, id), response)
+    """Fetch one order again, also one that has failed and is not stored yet."""
+    require_changes(desk)
+    number = parse_order_number(id)
+    with desk.source.reading() as (connection, warehouse):
+        if not read_states(connection, warehouse, [number]):
+            raise _no_such_order(number)
+    return _launched(launch(desk, "refresh_order", {"order_ids": [number]}), response)

@@ -24,7 +24,7 @@ from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.run_orders import only_order
-from bl_pipeline.warehouse.state import failed_orders, read_states
+from bl_pipeline.warehouse.state import failed_orders
 
 router = APIRouter()
 
@@ -81,27 +81,6 @@ def _check_launch(desk: Desk) -> None:
             after,
             at,
         )
-
-
-def no_such_order(number: str) -> Refused:
-    """An order that the warehouse does not have."""
-    return Refused(
-        404,
-        f"There is no order {number} in the warehouse",
-        "Look whether its number is right. If it is new at BrickLink, the next sync stores it.",
-    )
-
-
-def launch_refresh(desk: Desk, order_id: str) -> str:
-    """Start fetching one order again, its number as written; returns the run's id. Raises as `launch`, and for an
-    order that is neither stored nor failed.
-    """
-    require_changes(desk)
-    number = parse_order_number(order_id)
-    with desk.source.reading() as (connection, warehouse):
-        if not read_states(connection, warehouse, [number]):
-            raise no_such_order(number)
-    return launch(desk, "refresh_order", {"order_ids": [number]})
 
 
 @router.get("/")
