@@ -255,6 +255,7 @@ def _totals(order: Mapping[str, Any]) -> Table:
 
 def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
     totals = c.amounts(entry["total"] for entry in history)
+    ours = any(entry["is_ours"] for entry in history)
     return FittedTable(
         [
             f"Seen ({c.zone()})",
@@ -263,6 +264,7 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
             Column("Payment", least=6, optional=1),
             Column("Total", right=True),
             "",
+            *(["By"] if ours else []),
         ],
         [
             (
@@ -272,6 +274,7 @@ def _history_table(history: Sequence[Mapping[str, Any]]) -> FittedTable:
                 clean(entry["payment_status"]),
                 total,
                 clean(entry["currency"]),
+                *(["bl update" if entry["is_ours"] else ""] if ours else []),
             )
             for entry, total in zip(history, totals, strict=True)
         ],

@@ -59,7 +59,10 @@ def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind:
 
 
 def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:
-    """One order in full with its `items` and `status_history`; None if it is not in the warehouse."""
+    """One order in full with its `items` and `status_history`; None if it is not in the warehouse.
+
+    Each entry of the history has `is_ours` beside its columns: `bl update` made the change.
+    """
     values = _key(warehouse, order_id)
     order = connection.execute(text(f"SELECT * FROM sales.orders {_OF_ORDER}"), values).mappings().one_or_none()
     if order is None:
@@ -77,7 +80,8 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
         **order,
         "items": [{name: value for name, value in row.items() if name not in key} for row in items.mappings()],
         "status_history": [
-            {name: value for name, value in row.items() if name not in key} for row in history.mappings()
+            {**{name: value for name, value in row.items() if name not in key}, "is_ours": state["is_ours"]}
+            for row, state in zip(history.mappings(), read_states(connection, warehouse, order_id), strict=True)
         ],
     }
 

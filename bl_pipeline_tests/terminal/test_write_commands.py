@@ -66,6 +66,9 @@ def test_every_option_arrives(order_id: str, bl: Bl, store: Store, server: Sandb
     assert (costs.shipping, costs.insurance, costs.credit, costs.etc1, costs.etc2) == tuple(
         map(Decimal, ("4.75", "1", "0.5", "0.25", "0.1"))
     )
+    history = json_of(expect(bl("order", order_id, "--json"), 0))["status_history"]
+    assert [state["is_ours"] for state in history] == [False, *[True] * (len(history) - 1)]
+    assert expect(bl("order", order_id), 0).stdout.count("bl update") == len(history) - 1 > 0
     again = expect(bl("update", order_id, *EVERY_OPTION), 0)
     assert "Already as asked: status, payment status, tracking no" in again.stdout
     assert len(sent(server)) == 4
