@@ -20,6 +20,7 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
+    func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
@@ -130,6 +131,16 @@ def _sales_table(table: columns.SalesTable, *indexes: Index) -> Table:
 orders = _sales_table(TABLES[AnswerKind.ORDER], Index("ix_orders_order_date", "store", "order_date"))
 parts: dict[AnswerKind, Table] = {kind: _sales_table(TABLES[kind]) for kind in PARTS}
 order_items = parts[AnswerKind.ITEMS]
+Index("ix_order_items_item_number", order_items.c.store, func.lower(order_items.c.item_number))
+
+order_search = Table(
+    "order_search",
+    metadata,
+    *_order_key(),
+    _text("words", "What a search looks at: ids, buyer and tracking number, without case and accents", null=False),
+    schema="sales",
+    comment="One row per sale, kept by a trigger on sales.orders: what the list of orders is searched by",
+)
 
 order_status_history = Table(
     "order_status_history",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,9 +15,12 @@ from sqlalchemy import text
 
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Store
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.settings import load_settings
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.orders_list import SORTS, OrderFilter, OrderList, parse_filter, read_orders
-from bl_pipeline_tests.conftest import NOW, Sync
+from bl_pipeline.warehouse.stores import rename_store
+from bl_pipeline_tests.conftest import NOW, TEMPLATE, Postgres, Sync
+from bl_pipeline_tests.support.many_orders import fill
 from bl_pipeline_tests.support.sales_rows import order_row
 
 
@@ -266,3 +271,72 @@ def test_days_are_those_of_the_store(synced: Sync, warehouse: Warehouse) -> None
 def test_another_store_is_not_in_the_list(synced: Sync, warehouse: Warehouse) -> None:
     other = Warehouse(warehouse.engine, "other")
     assert (list(read(other).rows), read(other).count) == ([], 0)
+
+
+def searched(warehouse: Warehouse) -> set[tuple[str, str]]:
+    with warehouse.engine.connect() as connection:
+        return {tuple(row) for row in connection.execute(text("SELECT store, words FROM sales.order_search"))}
+
+
+def test_what_is_searched_follows_every_change_of_an_order(synced: Sync, store: Store, warehouse: Warehouse) -> None:
+    """Planted: a trigger without DELETE, and one that leaves the row of the old store."""
+    assert len(searched(warehouse)) == 24
+    (order_id, other, *_) = shown(warehouse)
+    change(warehouse, order_id, buyer_name="Zoë Ångström", buyer_username=None, buyer_email=None, tracking_number=None)
+    assert shown(warehouse, search="zoe angstrom") == [order_id]
+    assert ("main", f"bl-{order_id} zoe angstrom") in searched(warehouse)
+    change(warehouse, order_id, buyer_name=None, display_id="")
+    assert ("main", "") in searched(warehouse)
+    assert shown(warehouse, search="zoe") == []
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("DELETE FROM sales.orders WHERE platform_order_id = :id"), {"id": order_id})
+    assert len(searched(warehouse)) == 23
+    with warehouse.engine.begin() as connection:
+        assert rename_store(connection, "main", "renamed") == 24
+    assert {name for name, _ in searched(warehouse)} == {"renamed"}
+    assert shown(replace(warehouse, store="renamed"), search=other) == [other]
+
+
+def test_signs_of_a_pattern_are_searched_as_they_are(synced: Sync, warehouse: Warehouse) -> None:
+    (order_id, other, *_) = shown(warehouse)
+    change(warehouse, order_id, buyer_name=r"100%_\o/")
+    change(warehouse, other, buyer_name="100 and o")
+    for search in ("100%", "%_", r"_\o", "\\"):
+        assert shown(warehouse, search=search) == [order_id], search
+
+
+MOST_SECONDS = 2.0
+"""Of the list and of a search on two busy cores; quiet ones take less than a tenth."""
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_hundred_thousand_orders_are_listed_and_searched_while_the_seller_waits(
+    postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures are printed. Planted: a search that reads each order took 3 to 5 seconds."""
+    asked: tuple[dict[str, object], ...] = (
+        {}, {"offset": 99_000}, {"sort": "buyer"}, {"sort": "-total"}, {"country": "DE"}, {"unpaid": True},
+        {"not_shipped": True}, {"search": "buyer 4711"}, {"search": "BL-55555"}, {"search": "1234"},
+        {"search": "nobody"},
+    )  # fmt: skip
+    with (
+        postgres.database(TEMPLATE) as url,
+        open_warehouse(load_settings(_env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+    ):
+        with warehouse.engine.begin() as connection:
+            fill(connection, 100_000)
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        took = {}
+        for wanted in asked:
+            seconds = []
+            for _ in range(3):
+                started = time.perf_counter()
+                read(warehouse, limit=50, **wanted)
+                seconds.append(time.perf_counter() - started)
+            took[str(wanted)] = min(seconds)
+    with capsys.disabled():
+        for name, best in took.items():
+            sys.stdout.write(f"{name:30} {best * 1000:6.0f} ms\n")
+    assert not {name for name, best in took.items() if best > MOST_SECONDS}
