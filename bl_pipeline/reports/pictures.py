@@ -68,7 +68,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": "small",
 }
 
-_DRAWING = Lock()
+DRAWING = Lock()
 """Matplotlib is for one thread at a time."""
 
 
@@ -104,7 +104,7 @@ def draw(rows: ReportRows, *, small: bool = False) -> bytes:
     if small and stacked and not spec.over_time:
         shown = found[:1]
     size = (7.0 if small else 9.0, _height(spec, shown, most, small=small, stacked=stacked))
-    with _DRAWING, mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
+    with DRAWING, mpl.rc_context(_STYLE | {"font.size": 9 if small else 10}), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; that needs no warning.
         warnings.simplefilter("ignore")
         figure = Figure(figsize=size, dpi=80 if small else 130, layout="constrained")

@@ -6,20 +6,22 @@ import csv
 import html
 import io
 import re
+import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from bl_pipeline.desk import reports
 from bl_pipeline.desk.reports import named_periods
+from bl_pipeline.reports import pictures
 from bl_pipeline.reports.files import GROUPS, read_reports
 from bl_pipeline.reports.labels import amount, number
 from bl_pipeline.warehouse.database import Warehouse
@@ -178,11 +180,22 @@ def test_matplotlib_is_imported_only_for_a_picture(
 
 
 @pytest.mark.slow
-def test_pictures_that_are_asked_for_at_once_are_as_those_drawn_alone(synced: Sync, client: TestClient) -> None:
-    addresses = [f"/reports/revenue_by_{by}.png" for by in ("month", "country", "item")]
-    alone = [client.get(address).content for address in addresses]
-    with ThreadPoolExecutor(3) as threads:
-        assert list(threads.map(lambda address: client.get(address).content, addresses * 2)) == alone * 2
+def test_a_desk_starts_without_matplotlib() -> None:
+    code = "import sys, bl_pipeline.desk.app; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_picture_is_drawn_at_a_time(synced: Sync, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, locked = Figure.savefig, []
+
+    def watch(*arguments: Any, **options: Any) -> None:
+        locked.append(pictures.DRAWING.locked())
+        draw(*arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", watch)
+    assert client.get(f"{MONTH}.png").status_code == 200
+    assert locked == [True]
+    assert not pictures.DRAWING.locked()
 
 
 @pytest.mark.parametrize(
