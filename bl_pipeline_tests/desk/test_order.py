@@ -230,6 +230,10 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
     assert "BrickLink's status: PENDING → SHIPPED" in said
     assert "Payment status: None → Received" in said
     assert "nothing has changed" in refresh(order_id)
+    lots = len(store.order(order_id).lots)
+    store.add_batch(order_id)
+    assert f"Items: {lots} lot" in (said := refresh(order_id))
+    assert f"→ {len(store.order(order_id).lots)} lots" in said
     new = store.place_order()
     assert "fetched for the first time" in refresh(new)
     server.faults.on(f"/orders/{new}", Fault.HTTP500)

@@ -14,6 +14,7 @@ from bl_pipeline.reports.labels import amount
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
+from bl_pipeline_tests.support.sales_rows import order_row
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 
@@ -126,6 +127,15 @@ def test_the_orders_list_is_filtered(synced_bl: Bl, store: Store) -> None:
     }
     assert ids("--group", "SHIPPED") == {key for key, order in orders.items() if order.status == "SHIPPED"}
     assert ids("--platform", "BrickLink") == set(orders)
+    countries = {key: order_row(order)["country_code"] for key, order in orders.items()}
+    assert ids("--country", countries[some.order_id].lower()) == {
+        key for key, code in countries.items() if code == countries[some.order_id]
+    }
+    assert ids("--not-shipped") == {
+        key for key, order in orders.items()
+        if order_row(order)["status"] in {"pending", "processing", "on_hold", "unknown"} and not order.is_purged
+    }  # fmt: skip
+    assert ids("--unpaid") <= ids("--not-shipped") | ids("--group", "shipped")
     nothing = expect(synced_bl("orders", "--search", "nobody of this name"), 0)
     assert (nothing.stdout, nothing.stderr) == ("", "No orders like that.\n")
 
