@@ -90,7 +90,7 @@ def test_what_was_typed_is_escaped_and_arrives_as_it_was(
 def test_a_change_in_between_is_reported_and_not_overwritten(
     order_id: int, client: TestClient, writer: Writer, store: Store, clock: Clock
 ) -> None:
-    """Planted: the time of the preview left out; that of the confirmation taken."""
+    """Planted: the time of the preview left out."""
     page = preview(client, order_id, remarks="mine")
     clock.advance(minutes=1)
     store.edit_remarks(order_id, "of another")
@@ -105,15 +105,31 @@ def test_a_change_in_between_is_reported_and_not_overwritten(
     assert store.order(order_id).remarks == "mine"
 
 
-def test_an_order_that_the_page_shows_as_it_was_is_refused_by_the_preview(
-    order_id: int, client: TestClient, store: Store
+def test_a_change_in_between_is_reported_although_a_sync_has_seen_it(
+    order_id: int, synced: Sync, client: TestClient, writer: Writer, store: Store, clock: Clock
 ) -> None:
+    """Planted: the time of the confirmation taken instead of that of the preview."""
+    page = preview(client, order_id, remarks="mine")
+    clock.advance(minutes=1)
+    store.pay(order_id)
+    assert synced().success
+    assert "The order has changed since" in words(confirm(client, page))
+    assert writer.sent() == []
+
+
+def test_an_order_that_the_page_shows_as_it_was_is_refused_by_the_preview(
+    order_id: int, client: TestClient, store: Store, clock: Clock
+) -> None:
+    """The time is that at which the order was fetched, not that of the preview. Planted: the latter."""
+    fetched = clock.now
+    clock.advance(minutes=7)
     store.pay(order_id)
     page = preview(client, order_id, status="PROCESSING")
-    assert "The order has changed since" in words(page)
+    assert f"The order has changed since {fetched:%Y-%m-%d %H:%M:%S} UTC" in words(page)
     assert "There is nothing to send." in words(page)
     assert f'action="/orders/{order_id}/refresh"' in page
     assert 'action="/writes"' not in page
+    assert fields_of(page, "/writes/preview")[f"{order_id}.status"] == ["PROCESSING"]
 
 
 @pytest.mark.slow
