@@ -119,7 +119,6 @@ def install_failures(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated, except names: of these JSON may have half a surrogate pair.
+        # What was sent is not repeated.
         told = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
-        told = told.encode("utf-8", "replace").decode()
         return _answer(request, _Failure(422, "This cannot be done as it was asked", told), {})

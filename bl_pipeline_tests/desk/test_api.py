@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -272,7 +273,6 @@ def test_broken_addresses_are_problems(synced: Sync, client: TestClient) -> None
     ],
 )
 def test_a_body_that_asks_for_something_else_starts_nothing(body: bytes, client: TestClient) -> None:
-    """Caught: half a surrogate pair in a name was a 500."""
     refused = client.post(SYNC, content=body, headers={"Content-Type": "application/json"})
     assert problem(refused, refused.status_code)
     assert refused.status_code in (400, 422)
@@ -359,10 +359,17 @@ def test_the_description_has_every_answer(client: TestClient) -> None:
 def test_a_sync_is_started_once_and_followed_to_its_end(
     client: TestClient, store: Store, server: SandboxServer
 ) -> None:
-    """Two ask at the same time. Planted: no lock around the look and the start."""
-    with ThreadPoolExecutor(4) as pool:
-        asked = list(pool.map(lambda _: client.post(SYNC, json={"includeFiled": False}), range(4)))
-    assert sorted(each.status_code for each in asked) == [202, 409, 409, 409]
+    """Eight ask at the same time. Planted: no lock around the look and the start."""
+    answer(client, STATUS)  # opens the warehouse, which lets the first of them in before the others
+    together = Barrier(8)
+
+    def ask(_: int) -> Any:
+        together.wait()
+        return client.post(SYNC, json={"includeFiled": False})
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(ask, range(8)))
+    assert sorted(each.status_code for each in asked) == [202] + 7 * [409]
     (started,) = (each for each in asked if each.status_code == 202)
     run_id, url = started.json()["runId"], started.json()["statusUrl"]
     assert (url, started.headers["location"]) == (f"{STATUS}?runId={run_id}", url)
