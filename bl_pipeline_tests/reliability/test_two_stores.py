@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 
 import bl_pipeline.reports
 import bl_pipeline.warehouse
-from bl_pipeline.columns import OPTIONAL_PARTS
+from bl_pipeline.columns import OPTIONAL_PARTS, AnswerKind
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
 from bl_pipeline.reports.questions import QuestionError
@@ -36,7 +36,9 @@ from bl_pipeline.sync.writing import run_write
 from bl_pipeline.warehouse import (
     cancellation,
     checks,
+    fulfilment,
     full_syncs,
+    landing,
     orders_list,
     run_orders,
     runs,
@@ -59,6 +61,7 @@ NEVER_BY_STORE = {
     "sync.full_syncs": {"full_sync_id"},
     "sync.writes": {"write_id"},
 }
+EVERY_ROW = reading.ReportQuestion()
 BY_STORE = [table for table in metadata.sorted_tables if "store" in table.columns]
 FAULTS = (
     "UPDATE sales.orders SET unreadable_fields = '{planted}', total = total + 1, "
@@ -146,6 +149,7 @@ def everything_read(world: World) -> dict[str, Any]:
     with warehouse.engine.connect() as connection:
         every = orders_list.read_orders(connection, warehouse, orders_list.OrderFilter(limit=1000))
         listed = [dict(row) for row in every.rows]
+        ids = [row["platform_order_id"] for row in listed]
         run = runs.last_runs(connection, warehouse, limit=1)[0]
         found: dict[str, Any] = {
             "orders": listed,
@@ -164,6 +168,20 @@ def everything_read(world: World) -> dict[str, Any]:
             ],
             "unsettled": writes.unsettled(connection, warehouse),
             "rows": sales.count_rows(connection, warehouse),
+            "todo": fulfilment.read_todo(connection, warehouse, limit=100),
+            "undecided": fulfilment.count_undecided(connection, warehouse),
+            "chosen": fulfilment.read_chosen(connection, warehouse, ids),
+            "picks": fulfilment.read_pick_list(connection, warehouse, ids),
+            "answers": [
+                [answer and answer.body for answer in landing.before_and_after(connection, warehouse, *about)]
+                for about in ((order_id, AnswerKind.ORDER, "a write") for order_id in ids)
+            ],
+            "streamed": [
+                list(map(tuple, reading.stream_report(connection, warehouse.store, report, EVERY_ROW)[1]))
+                    map(tuple, reading.stream_report(connection, warehouse.store, report, reading.ReportQuestion())[1])
+                )
+                for report in files.read_reports()
+            ],
             "checks": {
                 check: checks.find_offenders(connection, warehouse, check).order_ids
                 for check in checks.OFFENDING_ORDERS
