@@ -134,6 +134,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
                 [
                     str(folder / "pg_dump"),
                     "--format=custom",
+                    "--encoding=UTF8",  # a setting of the role or the database may ask for one that lacks letters
                     "--no-password",
                     f"--snapshot={snapshot[0]}",
                     *(f"--schema={schema}" for schema in SCHEMAS),
