@@ -108,4 +108,6 @@ def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
             return run, busy
         # A started run while none is running has died: there is nothing to stop.
         run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
+        if run_id is None and run is not None and not had_died:
+            run_id = run.run_id  # it has ended since it was read
         return (None if run_id is None else runs.read_run(connection, run_id)), busy

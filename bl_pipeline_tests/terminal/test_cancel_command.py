@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
@@ -175,6 +176,27 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
         lock.release()
     assert done.as_dict() == {"run_id": "alive", "ended": True, "full_syncs_withdrawn": 0}
     assert waits.count("waiting") == (0 if died_before else 1)
+
+
+def test_a_run_that_ends_while_it_is_asked_again(synced_bl: Bl, warehouse: Warehouse) -> None:
+    """Caught, once in forty times: "No sync is running", of a run that it had just canceled."""
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    with warehouse.engine.begin() as connection:
+        runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
+    asked: list[str] = []
+
+    @event.listens_for(warehouse.engine, "before_cursor_execute")
+    def end_the_run(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "SET cancel_requested_at" in statement:
+            asked.append(statement)
+            if len(asked) == 2:
+                with psycopg.connect(os.environ["BL_DATABASE_URL"]) as other:
+                    other.execute("UPDATE sync.runs SET status = 'canceled', finished_at = now()")
+                lock.release()
+
+    done = cancel_store(warehouse, sleep=lambda _: None)
+    assert done.as_dict() == {"run_id": "alive", "ended": True, "full_syncs_withdrawn": 0}
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2], ids=["starting", "first list", "second list"])
