@@ -51,16 +51,22 @@ class Services:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is not for it
         )
+        self._stopping = threading.Event()
         reading, writing = os.pipe()
         self._writing = os.fdopen(writing, "wb")
         self._showing = threading.Thread(
-            target=_show, args=(os.fdopen(reading, errors="replace"), sys.stderr), daemon=True
+            target=_show, args=(os.fdopen(reading, errors="replace"), sys.stderr, self._stopping), daemon=True
         )
         self._showing.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         """End all of them; one that does not end by itself is killed."""
+        if kind is not None and not issubclass(kind, Exception):
+            # The user has stopped it: that one service misses another while all end is no news.
+            self._stopping.set()
         self._writing.close()
         watcher.end_groups([child.pid for child in self._running.values()], self._reap)
         # To the last line; a process that has left its group may keep the pipe open.
@@ -115,10 +121,12 @@ def listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _show(output: IO[str], stream: IO[str]) -> None:
-    """Copy the lines, without colours if the stream is no terminal."""
+def _show(output: IO[str], stream: IO[str], stopping: threading.Event) -> None:
+    """Copy the lines, without colours if the stream is no terminal; those written while all are `stopping` are not."""
     colours = stream.isatty()
     for line in output:
+        if stopping.is_set():
+            continue
         # Even if nobody reads it, the services must be able to write.
         with suppress(OSError, ValueError):
             stream.write(line if colours else _COLOUR.sub("", line))
