@@ -54,7 +54,7 @@ class TokenGate:
     async def _ask(self, request: Request) -> Response:
         if request.url.path.startswith("/api/"):
             detail = "Send the token of BL_DESK_TOKEN: Authorization: Bearer ..."
-            problem = {"type": "about:blank", "title": "Who are you?", "status": 401, "detail": detail}
+            problem = {"type": "about:blank", "title": "A token is needed", "status": 401, "detail": detail}
             return JSONResponse(problem, 401, {"WWW-Authenticate": "Bearer"}, media_type="application/problem+json")
         if request.method != "POST" or request.url.path != "/login":
             return HTMLResponse(_PAGE.format(note=""), 401)

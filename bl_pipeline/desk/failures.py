@@ -76,7 +76,10 @@ def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Res
         problem = {"type": "about:blank", "title": failure.title, "status": failure.status, "detail": failure.detail}
         problem |= failure.members
         return JSONResponse(problem, failure.status, headers, media_type=PROBLEM)
-    answer = page(request, "failure", status=failure.status, title=failure.title, detail=failure.detail)
+    address = request.url
+    can_be_repeated = request.method == "GET" and failure.status != 404
+    again = f"{address.path}?{address.query}".rstrip("?") if can_be_repeated else None
+    answer = page(request, "failure", status=failure.status, title=failure.title, detail=failure.detail, again=again)
     answer.headers.update(headers)
     return answer
 

@@ -176,7 +176,8 @@ def cancel(request: Request, desk: DeskOf) -> HTMLResponse:
     done = cancel_store(desk.source.warehouse())
     text = done.message(lambda time: f"{time:%Y-%m-%d %H:%M} UTC")
     if starting and done.run is None:
-        text = "The sync was starting, and is canceled. Nothing more is asked of BrickLink."
+        withdrawn = f"\n{text}" if done.full_syncs else ""
+        text = f"The sync was starting, and is canceled. Nothing more is asked of BrickLink.{withdrawn}"
     return page(request, "message", title="Canceled", text=text)
 
 

@@ -73,8 +73,9 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         goes_on = run.status == RunStatus.STARTED and (
             is_ours or (ended is None and _is_alive(connection, warehouse, run))
         )
-        result = read_result(warehouse, run_id)
         died = run.status == RunStatus.STARTED and not goes_on
+    # With a connection of its own: not while this one is kept, or pages that ask at the same time wait for each other.
+    result = read_result(warehouse, run_id)
     return RunState(
         run_id=run_id,
         job=run.job,

@@ -198,6 +198,13 @@ def test_a_desk_that_only_shows(synced: Sync, make_settings: MakeSettings, open_
         assert client.post(address).status_code == 403, address
 
 
+def test_a_failed_page_is_asked_again_as_it_was(client: TestClient) -> None:
+    """With its query; not what was sent by a form, and no address of another site."""
+    assert 'href="/picklist?order=none&amp;order=2">Try again' in client.get("/picklist?order=none&order=2").text
+    assert "Try again" not in client.get("//evil.example/x").text
+    assert "Try again" not in client.post("/orders/none/refresh").text
+
+
 def test_an_unknown_page_or_run(client: TestClient) -> None:
     for address in ("/nothing", "/runs/nothing", "/runs/%00", "/static/../app.py"):
         assert client.get(address).status_code in (400, 404), address
