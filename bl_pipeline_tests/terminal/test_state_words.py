@@ -236,7 +236,12 @@ def an_unforeseen_error(desk: Desk) -> None:
     desk.sync()
     desk.store.place_order()
     with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
-        connection.execute("ALTER TABLE landing.documents RENAME COLUMN body TO gone")
+        connection.execute(
+            "CREATE FUNCTION sync.broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON sync.run_orders FOR EACH ROW EXECUTE FUNCTION sync.broken()"
+        )
     assert desk.bl("sync").exit_code == 1
 
 
@@ -281,7 +286,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (canceled, "synced", "The last run was canceled"),
     (killed, "error", "The process ended without a word"),
     (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
-    (an_unforeseen_error, "error", "The warehouse refuses: column d.body does not exist"),
+    (an_unforeseen_error, "error", "The warehouse refuses: raised by PL/pgSQL function sync.broken()"),
     (no_credentials, "not_connected", "Put the four BRICKLINK_ values into .env, then: bl doctor"),
     (a_day_without_a_sync, "stale", "No sync was complete for 24 hours"),
 ]
