@@ -19,6 +19,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _SEPARATE = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?P<port>:[0-9]{1,5})?")
 _LONGEST_SHOWN = 80  # characters of a header's value in an answer
 
+PROBLEM = "application/problem+json"
+"""The media type of problem details (RFC 9457), with which endpoints say what is wrong."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -85,6 +88,11 @@ def _shown(value: str) -> str:
     return text or "(none)"
 
 
+def problem_details(status: int, title: str, detail: str) -> dict[str, Any]:
+    """What happened and what to do, for programs."""
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+
+
 class Guard:
     """An ASGI app that lets through to `app` what `why_refused` and `also_refused` allow, and says why not otherwise.
 
@@ -133,9 +141,8 @@ async def _refuse(scope: Message, send: Send, reason: str) -> None:
         return
     media_type, body = b"text/plain; charset=utf-8", f"{reason}\n".encode()
     if scope.get("path", "").startswith("/api/"):
-        # Endpoints answer problem details (RFC 9457).
-        problem = {"type": "about:blank", "title": "This request is refused", "status": 403, "detail": reason}
-        media_type, body = b"application/problem+json", json.dumps(problem).encode()
+        media_type = PROBLEM.encode()
+        body = json.dumps(problem_details(403, "This request is refused", reason)).encode()
     headers = [
         (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),

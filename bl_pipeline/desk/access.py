@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from bl_pipeline.guard import App, Message, Receive, Send
+from bl_pipeline.guard import PROBLEM, App, Message, Receive, Send, problem_details
 
 _COOKIE = "bl_desk"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Orders desk</title>
@@ -54,8 +54,8 @@ class TokenGate:
     async def _ask(self, request: Request) -> Response:
         if request.url.path.startswith("/api/"):
             detail = "Send the token of BL_DESK_TOKEN: Authorization: Bearer ..."
-            problem = {"type": "about:blank", "title": "A token is needed", "status": 401, "detail": detail}
-            return JSONResponse(problem, 401, {"WWW-Authenticate": "Bearer"}, media_type="application/problem+json")
+            problem = problem_details(401, "A token is needed", detail)
+            return JSONResponse(problem, 401, {"WWW-Authenticate": "Bearer"}, media_type=PROBLEM)
         if request.method != "POST" or request.url.path != "/login":
             return HTMLResponse(_PAGE.format(note=""), 401)
         given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from bl_pipeline.desk.pages import page
+from bl_pipeline.guard import PROBLEM, problem_details
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.asking import NotAsked
@@ -20,9 +21,6 @@ from bl_pipeline.sync.run_errors import LockTaken
 from bl_pipeline.sync.unforeseen import describe, foreseen
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.refusals import read_refusal
-
-PROBLEM = "application/problem+json"
-"""The media type of problem details."""
 
 
 class Refused(Exception):
@@ -73,8 +71,7 @@ def _failure(error: Exception) -> _Failure:
 
 def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
     if request.url.path.startswith("/api/"):
-        problem = {"type": "about:blank", "title": failure.title, "status": failure.status, "detail": failure.detail}
-        problem |= failure.members
+        problem = {**problem_details(failure.status, failure.title, failure.detail), **failure.members}
         return JSONResponse(problem, failure.status, headers, media_type=PROBLEM)
     address = request.url
     can_be_repeated = request.method == "GET" and failure.status != 404
@@ -123,5 +120,5 @@ def install_failures(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         # What was sent is not repeated.
-        told = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
-        return _answer(request, _Failure(422, "This cannot be done as it was asked", told), {})
+        detail = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+        return _answer(request, _Failure(422, "This cannot be done as it was asked", detail), {})
