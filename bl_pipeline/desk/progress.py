@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -21,28 +21,28 @@ _FAILED = "A run started here ended before it began. Try again."
 class RunState:
     """A run as a page shows it. Counts are of orders; `planned` is None until the lists were compared.
 
-    `fetched` counts those whose answers were received; they are stored in batches, so `done` comes later.
+    `fetched` counts those whose answers were received; they are stored in batches, later.
     `errors` are those of the result: order id and reason.
     """
 
     run_id: str
-    job: str
-    goes_on: bool
-    is_canceled: bool
-    is_stopping: bool
-    planned: int | None
-    fetched: int
-    created: int
-    updated: int
-    skipped: int
-    deferred: int
-    current: str | None
-    seconds: float | None
-    api_calls: int
-    stop_reason: StopReason | None
-    message: str | None
-    exit_code: int
-    errors: list[dict[str, Any]]
+    job: str = ""
+    goes_on: bool = False
+    is_canceled: bool = False
+    is_stopping: bool = False
+    planned: int | None = None
+    fetched: int = 0
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    deferred: int = 0
+    current: str | None = None
+    seconds: float | None = None
+    api_calls: int = 0
+    stop_reason: StopReason | None = None
+    message: str | None = None
+    exit_code: int = ExitCode.DONE
+    errors: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def has_begun(self) -> bool:
@@ -66,35 +66,45 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         run = runs.read_run(connection, run_id)
         if run is None:
             if is_ours:
-                return _before(run_id)
-            return None if ended is None else _before(run_id, ended.message or _FAILED, ended.exit_code)
-        counts = run_orders.count_outcomes(connection, run_id)
+                return RunState(run_id, goes_on=True)
+            if ended is None:
+                return None
+            return RunState(run_id, message=ended.message or _FAILED, exit_code=ended.exit_code)
         planned, fetched, current, calls, stopping = _look(connection, run_id)
-        goes_on = run.status == RunStatus.STARTED and (
-            is_ours or (ended is None and _is_alive(connection, warehouse, run))
-        )
-        died = run.status == RunStatus.STARTED and not goes_on
-    # With a connection of its own: not while this one is kept, or pages that ask at the same time wait for each other.
+        if run.status == RunStatus.STARTED and (is_ours or (ended is None and _is_alive(connection, warehouse, run))):
+            counts = run_orders.count_outcomes(connection, run_id)
+            return RunState(
+                run_id,
+                run.job,
+                goes_on=True,
+                is_stopping=stopping,
+                planned=planned if run.orders_listed is not None or planned else None,
+                fetched=fetched,
+                created=counts[Outcome.CREATED],
+                updated=counts[Outcome.UPDATED],
+                skipped=counts[Outcome.SKIPPED] + (run.orders_skipped or 0),
+                current=current,
+                seconds=(desk.clock() - run.started_at).total_seconds(),
+                api_calls=calls,
+            )
+    # With a connection of its own: not while that one is kept, or pages that ask at the same time wait for each other.
     result = read_result(warehouse, run_id)
     return RunState(
-        run_id=run_id,
-        job=run.job,
-        goes_on=goes_on,
+        run_id,
+        run.job,
         is_canceled=run.status == RunStatus.CANCELED,
-        is_stopping=stopping and goes_on,
-        planned=planned if run.orders_listed is not None or planned or not goes_on else None,
+        planned=planned,
         fetched=fetched,
-        created=counts[Outcome.CREATED] if goes_on else result.orders_created,
-        updated=counts[Outcome.UPDATED] if goes_on else result.orders_updated,
-        skipped=counts[Outcome.SKIPPED] + (run.orders_skipped or 0) if goes_on else result.orders_skipped,
-        deferred=0 if goes_on else result.orders_deferred,
-        current=current if goes_on else None,
-        seconds=(desk.clock() - run.started_at).total_seconds() if goes_on else run.duration_seconds,
+        created=result.orders_created,
+        updated=result.orders_updated,
+        skipped=result.orders_skipped,
+        deferred=result.orders_deferred,
+        seconds=run.duration_seconds,
         api_calls=calls,
         stop_reason=result.stop_reason,
-        message=None if goes_on else runs.DIED if died else result.message,
-        exit_code=ExitCode.DONE if goes_on else result.exit_code,
-        errors=[] if goes_on else result.errors,
+        message=runs.DIED if run.status == RunStatus.STARTED else result.message,
+        exit_code=result.exit_code,
+        errors=result.errors,
     )
 
 
@@ -105,13 +115,6 @@ def _is_alive(connection: Connection, warehouse: Warehouse, run: runs.Run) -> bo
     now = runs.read_run(connection, run.run_id)
     # If it has ended meanwhile, the next look shows how.
     return now is not None and now.status != RunStatus.STARTED
-
-
-def _before(run_id: str, message: str | None = None, exit_code: int = ExitCode.DONE) -> RunState:
-    """A run that has not begun, or, with a message, never did."""
-    return RunState(
-        run_id, "", message is None, False, False, None, 0, 0, 0, 0, 0, None, None, 0, None, message, exit_code, []
-    )
 
 
 def _look(connection: Connection, run_id: str) -> tuple[int, int, str | None, int, bool]:

@@ -46,7 +46,8 @@ def read_status(store: Store, warehouse: Warehouse, now: datetime | None = None)
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
-        stands = standing(_facts(store, connection, warehouse, now, latest, syncing=syncing))
+        facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
+        stands = standing(facts)
         return Status(
             store=warehouse.store,
             warehouse=warehouse.address,
@@ -54,9 +55,9 @@ def read_status(store: Store, warehouse: Warehouse, now: datetime | None = None)
             reason=stands.reason,
             orders=orders,
             items=items,
-            last_synced_at=runs.last_synced_at(connection, warehouse),
+            last_synced_at=facts.last_synced_at,
             last_run=latest,
-            failed_orders=len(state.failed_orders(connection, warehouse)),
+            failed_orders=facts.failed_orders,
             calls=read_usage(connection, ledger_key(connection, store), store.budget, now),
             open_full_syncs=full_syncs.open_full_syncs(connection, warehouse),
             now=now,

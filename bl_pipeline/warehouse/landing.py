@@ -209,18 +209,17 @@ def before_and_after(
     rows = connection.execute(
         text(
             f"""
-            SELECT {_COLUMNS}, d.run_id = :run_id AS is_new FROM landing.documents d
+            SELECT DISTINCT ON (is_new) {_COLUMNS}, d.run_id = :run_id AS is_new FROM landing.documents d
             WHERE d.store = :store AND d.platform = :platform AND d.platform_order_id = :order_id AND d.kind = :kind
               AND d.document_id <= (
                 SELECT max(document_id) FROM landing.documents
                 WHERE store = :store AND platform = :platform AND platform_order_id = :order_id AND kind = :kind
                   AND run_id = :run_id
               )
-            ORDER BY d.document_id DESC
+            ORDER BY is_new, d.document_id DESC
             """
         ),
         {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id, "kind": kind, "run_id": run_id},
-    ).all()
-    after = next((_document(row) for row in rows if row.is_new), None)
-    before = next((_document(row) for row in rows if not row.is_new), None)
-    return before, after
+    )
+    found = {row.is_new: _document(row) for row in rows}
+    return found.get(False), found.get(True)
