@@ -1,5 +1,6 @@
 """The sync's assets and jobs: one graph, asked in different ways."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,7 +10,7 @@ from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import ASSETS, PART_ASSETS, RequestConfig, op_config, sync_graph
-from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER
+from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER, SYNC_EVERY
 from bl_pipeline.settings import NO_CREDENTIALS, load_settings
 from bl_pipeline.warehouse import tables
 
@@ -170,7 +171,7 @@ def cancel_full_sync() -> None:
 
 @dg.schedule(
     job=sync_orders,
-    cron_schedule="*/30 * * * *",
+    cron_schedule=f"*/{SYNC_EVERY // timedelta(minutes=1)} * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every half hour: two calls, and those for what has changed.",

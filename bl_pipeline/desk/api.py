@@ -10,12 +10,13 @@ from pydantic.alias_generators import to_camel
 
 from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
 from bl_pipeline.desk import answers
-from bl_pipeline.desk.failures import PROBLEM, Refused
+from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import current_run, launch, next_sync_at, require_changes
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.guard import PROBLEM
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.rules.statuses import WORDS
 from bl_pipeline.sync.status import Status, read_status
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.landing import read_body
@@ -25,7 +26,6 @@ from bl_pipeline.warehouse.sales import read_order, read_part
 from bl_pipeline.warehouse.state import read_states
 
 _STATUS = "/api/integrations/bricklink/status"
-_WORDS = (*STATUSES, PURGED)
 _MOST = 1000  # orders on a page
 _LARGEST = 2**31 - 1
 
@@ -111,7 +111,7 @@ class OrderQuery(BaseModel):
         "accents do not count",
     )
     status: str | None = Field(
-        default=None, description=f"BrickLink's word: {', '.join(_WORDS)}, or one that only this store has"
+        default=None, description=f"BrickLink's word: {', '.join(WORDS)}, or one that only this store has"
     )
     group: OrderGroup | None = Field(default=None, description="A group of statuses")
     platform: str | None = Field(default=None, description=f"Only this platform: {PLATFORM}")
@@ -182,8 +182,10 @@ def _runs(desk: Desk, now: Status, run_id: str | None) -> tuple[RunState | None,
     with desk.source.reading() as (connection, warehouse):
         # The latest one may be going on.
         latest = last_runs(connection, warehouse, limit=2)
-    states = [state for run in latest if (state := read_run_state(desk, run.run_id)) and not state.goes_on]
-    return (running if running and running.goes_on else None), (states[0] if states else None)
+    states = (read_run_state(desk, run.run_id) for run in latest)
+    return (running if running and running.goes_on else None), next(
+        (state for state in states if state and not state.goes_on), None
+    )
 
 
 def _progress(run: RunState) -> answers.Progress:
@@ -226,9 +228,9 @@ def _result(run: RunState, now: Status) -> answers.Result:
 @router.get("/orders", responses=_problems())
 def orders(desk: DeskOf, query: Annotated[OrderQuery, Query()]) -> answers.OrderPage:
     """The stored orders, the latest first, in pages."""
-    wanted = parse_filter(statuses=_WORDS, **query.model_dump())
+    wanted = parse_filter(statuses=WORDS, **query.model_dump())
     with desk.source.reading() as (connection, warehouse):
-        found = read_orders(connection, warehouse, wanted, _WORDS)
+        found = read_orders(connection, warehouse, wanted, WORDS)
     return answers.OrderPage(
         orders=[answers.ListedOrder.model_validate(row) for row in found.rows],
         count=found.count,

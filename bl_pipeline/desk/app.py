@@ -66,11 +66,7 @@ def create_app(desk: Desk) -> FastAPI:
 
     install_failures(app)
     app.mount("/static", StaticFiles(packages=[("bl_pipeline.desk", "static")]), name="static")
-    app.include_router(overview.router, include_in_schema=False)
-    app.include_router(orders.router, include_in_schema=False)
-    app.include_router(order.router, include_in_schema=False)
-    app.include_router(writes.router, include_in_schema=False)
-    app.include_router(fulfilment.router, include_in_schema=False)
-    app.include_router(reports.router, include_in_schema=False)
+    for pages in (overview, orders, order, writes, fulfilment, reports):
+        app.include_router(pages.router, include_in_schema=False)
     app.include_router(api.router)
     return app

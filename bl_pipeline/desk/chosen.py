@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.state import Desk
@@ -22,6 +23,10 @@ async def read_fields(request: Request) -> dict[str, list[str]]:
         if isinstance(value, str):
             sent.setdefault(name, []).append(value)
     return sent
+
+
+Fields = Annotated[dict[str, list[str]], Depends(read_fields)]
+"""The fields of a form, as a parameter of a page."""
 
 
 def choose(written: Sequence[str]) -> list[str]:

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from bl_pipeline.desk.chosen import MOST, choose, read_fields, read_orders
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.desk.chosen import MOST, Fields, choose, read_orders
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.warehouse import fulfilment, runs, sales
@@ -31,8 +32,6 @@ _PARTS = (
     ("Credit", "credit", -1),
     ("Coupon", "coupon", -1),
 )
-
-Fields = Annotated[dict[str, list[str]], Depends(read_fields)]
 Chosen = Annotated[list[str], Query(alias="order", default_factory=list)]
 
 
@@ -105,11 +104,14 @@ def _slips(request: Request, desk: Desk, written: Sequence[str]) -> HTMLResponse
     numbers = choose(written)
     orders = read_orders(desk, numbers)
     with desk.source.reading() as (connection, warehouse):
-        full = [sales.read_order(connection, warehouse, number) or {} for number in numbers]
+        lots = [sales.read_part(connection, warehouse, number, AnswerKind.ITEMS) for number in numbers]
     return page(
         request,
         "slips",
-        slips=[(order, _address(order), _parts(order)) for order in full],
+        slips=[
+            (order, part.rows if part else [], _address(order), _parts(order))
+            for order, part in zip(orders, lots, strict=True)
+        ],
         incomplete=_incomplete(orders),
     )
 

@@ -16,7 +16,7 @@ from bl_pipeline.desk.state import DeskOf
 from bl_pipeline.reports.csv_rows import write_rows
 from bl_pipeline.reports.labels import countries
 from bl_pipeline.reports.questions import QuestionError
-from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.rules.statuses import WORDS
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.orders_list import LATEST_FIRST, OrderFilter, OrderList, parse_filter, read_orders
 
@@ -25,7 +25,6 @@ router = APIRouter()
 PAGE = 50
 """Orders of one page."""
 
-KNOWN_STATUSES = (*STATUSES, PURGED)
 _ALL = 2**31 - 1
 _CSV = ("id", "platform", "date", "buyer", "status", "group", "total", "currency")
 _HEADINGS = (
@@ -72,7 +71,7 @@ def orders(
         wanted = _filter(written, limit=PAGE, offset=offset)
         sort = wanted.sort
         with desk.source.reading() as (connection, warehouse):
-            found = read_orders(connection, warehouse, wanted, KNOWN_STATUSES)
+            found = read_orders(connection, warehouse, wanted, WORDS)
     except QuestionError as wrong:
         error = str(wrong)
     return page(
@@ -91,7 +90,7 @@ def orders(
         csv=f"/orders.csv{_query(written)}",
         before=f"/orders{_query(written, offset=max(offset - PAGE, 0))}" if offset else None,
         after=f"/orders{_query(written, offset=offset + PAGE)}" if offset + len(found.rows) < found.count else None,
-        statuses=KNOWN_STATUSES,
+        statuses=WORDS,
         groups=tuple(OrderGroup),
         platforms=(PLATFORM,),
         countries=countries(),
@@ -102,7 +101,7 @@ def orders(
 def orders_csv(desk: DeskOf, written: Written) -> Response:
     """All orders that were asked for, as CSV: what a spreadsheet could take for a formula is text."""
     with desk.source.reading() as (connection, warehouse):
-        found = read_orders(connection, warehouse, _filter(written, limit=_ALL), KNOWN_STATUSES)
+        found = read_orders(connection, warehouse, _filter(written, limit=_ALL), WORDS)
     text = io.StringIO(newline="")
     write_rows(
         _CSV,
@@ -123,7 +122,7 @@ def orders_csv(desk: DeskOf, written: Written) -> Response:
 
 
 def _filter(written: Mapping[str, Any], *, limit: int, offset: int = 0) -> OrderFilter:
-    return parse_filter(statuses=KNOWN_STATUSES, **written, limit=limit, offset=offset)
+    return parse_filter(statuses=WORDS, **written, limit=limit, offset=offset)
 
 
 def _query(written: Mapping[str, Any], *, sort: str | None = None, offset: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -13,10 +13,10 @@ from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
-from bl_pipeline.desk.words import plural
 from bl_pipeline.records import ExitCode, StopReason
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.indicator import Indicator
+from bl_pipeline.rules.indicator import SYNC_EVERY, Indicator
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.status import Status, read_status
@@ -28,22 +28,14 @@ from bl_pipeline.warehouse.state import failed_orders
 
 router = APIRouter()
 
-WORDS = {
-    Indicator.SYNCED: "Synced",
-    Indicator.STALE: "Stale",
-    Indicator.ERROR: "Error",
-    Indicator.SYNCING: "Syncing",
-    Indicator.NOT_CONNECTED: "Not connected",
-}
-_EVERY = timedelta(minutes=30)
-
 
 def next_sync_at(desk: Desk) -> datetime | None:
     """When the schedule of `bl up` syncs the store next; None if nothing does."""
     if desk.dagster_url is None or desk.settings.store.credentials is None:
         return None
     now = desk.clock().astimezone(UTC)
-    return now.replace(minute=0, second=0, microsecond=0) + _EVERY * (now.minute // 30 + 1)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + SYNC_EVERY * ((now - midnight) // SYNC_EVERY + 1)
 
 
 def require_changes(desk: Desk) -> None:
@@ -95,7 +87,7 @@ def overview(request: Request, desk: DeskOf) -> HTMLResponse:
         "overview",
         status=200,
         stands=status,
-        word=WORDS[status.indicator],
+        word=status.indicator.replace("_", " ").capitalize(),
         next_sync_at=next_sync_at(desk),
         failed=failed,
         variables=CREDENTIAL_VARIABLES,

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.desk import words
 from bl_pipeline.desk.state import Desk
-from bl_pipeline.reports.labels import heading
+from bl_pipeline.reports.labels import heading, plural
 
 _templates = Environment(
     loader=PackageLoader("bl_pipeline.desk"),
@@ -26,7 +26,7 @@ _templates.filters |= {
     "time_input": words.time_input,
     "day": words.day,
     "ago": words.ago,
-    "plural": words.plural,
+    "plural": plural,
     "lines": words.lines,
     "heading": heading,
 }

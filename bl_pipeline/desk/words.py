@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from bl_pipeline.reports.labels import amount
+from bl_pipeline.reports.labels import amount, plural
 
 _CENT = Decimal("0.01")
 
@@ -68,11 +68,6 @@ def ago(time: datetime | None, now: datetime) -> str:
             length_of_time = plural(int(seconds // length), unit)
             return f"{length_of_time} ago" if passed > timedelta(0) else f"in {length_of_time}"
     return "just now" if passed >= timedelta(0) else "in less than a minute"
-
-
-def plural(number: int, noun: str) -> str:
-    """A number with its noun: 1 order, 1,204 orders."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def lines(text: str | None) -> Markup:

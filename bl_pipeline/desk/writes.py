@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from bl_pipeline.desk.chosen import choose, read_fields, read_orders
+from bl_pipeline.desk.chosen import Fields, choose, read_orders
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import require_changes
 from bl_pipeline.desk.pages import page
@@ -88,9 +88,6 @@ class Change:
     message: str = ""
     lines: list[Line] = field(default_factory=list)
     calls: int = 0
-
-
-Fields = Annotated[dict[str, list[str]], Depends(read_fields)]
 
 
 @router.post("/writes/preview")

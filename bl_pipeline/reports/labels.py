@@ -49,6 +49,11 @@ def number(value: Decimal | int) -> str:
     return f"{value:,}" if isinstance(value, int) else amount(value)
 
 
+def plural(number: int, noun: str) -> str:
+    """A number with its noun: 1 order, 1,204 orders."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def cell(column: ReportColumn, value: object) -> str:
     """A value of a table that is no time."""
     if value is None:

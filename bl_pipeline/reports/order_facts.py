@@ -89,22 +89,28 @@ def order_page(order_id: str) -> str:
     return f"{_SITE}/orderDetail.asp?ID={quote(order_id, safe='')}"
 
 
+def _catalogue(item: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The item in _CATALOGUE, and its number as an address has it; None for what is not in the catalogue."""
+    kind = _CATALOGUE.get(item["item_type"] or "")
+    return (*kind, quote(item["item_number"], safe="")) if kind and item["item_number"] else None
+
+
 def item_page(item: Mapping[str, Any]) -> str | None:
     """The address of an item's page in BrickLink's catalogue; None for what is not in it."""
-    kind = _CATALOGUE.get(item["item_type"] or "")
-    if kind is None or not item["item_number"]:
+    if (found := _catalogue(item)) is None:
         return None
+    parameter, _, number = found
     color = f"&idColor={item['color_id']}" if item["color_id"] else ""
-    return f"{_SITE}/v2/catalog/catalogitem.page?{kind[0]}={quote(item['item_number'], safe='')}{color}"
+    return f"{_SITE}/v2/catalog/catalogitem.page?{parameter}={number}{color}"
 
 
 def item_picture(item: Mapping[str, Any]) -> str | None:
     """The address of an item's picture at BrickLink; None for what is not in its catalogue."""
-    kind = _CATALOGUE.get(item["item_type"] or "")
-    if kind is None or not item["item_number"]:
+    if (found := _catalogue(item)) is None:
         return None
+    _, folder, number = found
     color = item["color_id"] or 0 if item["item_type"] == "PART" else 0
-    return f"https://img.bricklink.com/ItemImage/{kind[1]}/{color}/{quote(item['item_number'], safe='')}.png"
+    return f"https://img.bricklink.com/ItemImage/{folder}/{color}/{number}.png"
 
 
 def web_link(written: str | None) -> str | None:

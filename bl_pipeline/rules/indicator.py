@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from bl_pipeline.records import RunStatus, StopReason
 
+SYNC_EVERY = timedelta(minutes=30)
+"""How often the schedule syncs the store, from midnight UTC on."""
+
 FRESH_FOR = timedelta(hours=1)
 """With a run every half hour, more than this means that one was missed: worth a warning, not yet stale."""
 

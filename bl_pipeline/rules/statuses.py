@@ -26,6 +26,9 @@ STATUSES = {
 }
 """BrickLink's status → normalised status. PURGED is not here: it says nothing of how the order ended."""
 
+WORDS = (*STATUSES, PURGED)
+"""Every status of BrickLink's that is known."""
+
 NOT_REVENUE = frozenset({OrderGroup.CANCELLED, OrderGroup.PROBLEM})
 """Normalised statuses that are no revenue. A list of exclusions, so that a new status counts and is seen."""
 
@@ -37,7 +40,7 @@ OPEN = frozenset(
 
 def is_known(platform_status: str) -> bool:
     """Whether this code knows BrickLink's status."""
-    return platform_status == PURGED or platform_status in STATUSES
+    return platform_status in WORDS
 
 
 def normalise_status(platform_status: str, *, previous: str | None, paid: bool) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bl_pipeline.records import RunStatus
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
@@ -54,8 +55,7 @@ class Cancellation:
                 "No sync is running, but another command has the store, such as bl rebuild: it ends by itself."
             )
         if self.full_syncs:
-            some = "1 full sync" if self.full_syncs == 1 else f"{self.full_syncs:,} full syncs"
-            lines.append(f"Withdrawn: {some} that was still open.")
+            lines.append(f"Withdrawn: {plural(self.full_syncs, 'full sync')} that was still open.")
         return "\n".join(lines) or "Nothing to cancel: no sync is running, and no full sync is open."
 
 

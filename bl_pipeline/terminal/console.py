@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bl_pipeline.reports.labels import amount
+from bl_pipeline.reports.labels import amount, plural
 
 PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
@@ -170,11 +170,6 @@ def ago(passed: timedelta) -> str:
         if seconds >= length:
             return f"{plural(int(seconds // length), unit)} ago"
     return "just now"
-
-
-def plural(number: int, noun: str) -> str:
-    """A number with its noun: 1 order, 1,204 orders."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def seconds(duration: float) -> str:

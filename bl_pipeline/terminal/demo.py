@@ -10,6 +10,7 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bl_pipeline.records import SyncResult
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.running import run_job
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world, how_to_call_bl
@@ -19,7 +20,7 @@ from bl_pipeline.terminal.reports import Wanted, report_view
 from bl_pipeline.terminal.views import order_view, result_line
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
-from bl_pipeline.warehouse.sales import read_order
+from bl_pipeline.warehouse.sales import read_order_and_ours
 
 ORDERS, NEW, CHANGED, FILED = 300, 5, 12, 5
 _CHANGES_SHOWN = 6
@@ -115,7 +116,7 @@ def _sync(world: DemoWorld, config: dict[str, Any]) -> SyncResult:
     with SyncProgress() as progress:
         result = run_job(world.settings, "sync_orders", config, progress, warn=c.stderr().print)
     c.show(result_line(result), indent=2)
-    took = f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}"
+    took = f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}"
     c.show(Text(took, "dim"), indent=2)
     return result
 
@@ -134,7 +135,7 @@ def _came_out(result: SyncResult, *, created: int, updated: int, skipped: int) -
 def _worth_showing(connection: Connection, warehouse: Warehouse, changes: list[str]) -> dict[str, Any]:
     """An order whose status has changed, with a few lots; another one if there is none like that."""
     changed = (line.partition(":")[0] for line in changes if "→" in line and "payment" not in line)
-    found = [order for order_id in changed if (order := read_order(connection, warehouse, order_id))]
+    found = [order for order_id in changed if (order := read_order_and_ours(connection, warehouse, order_id))]
     return next((order for order in found if order["unique_count"] in _LOTS), found[0])
 
 

@@ -20,6 +20,7 @@ from bl_pipeline.bricklink import (
     PermissionDenied,
 )
 from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
@@ -188,7 +189,7 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
             *_split(f"{error}\nCheck the network, BRICKLINK_API_URL and BrickLink's own status; then try again"),
             exit_code=ExitCode.UNREACHABLE,
         )
-    return Check(name, Verdict.OK, f"accepts the credentials; {c.plural(sales, 'unfiled sale')} (this took one call)")
+    return Check(name, Verdict.OK, f"accepts the credentials; {plural(sales, 'unfiled sale')} (this took one call)")
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
@@ -209,7 +210,7 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
         yield Check(
             "Failed orders",
             Verdict.WARNING,
-            f"{c.plural(status.failed_orders, 'order')} could not be fetched or read",
+            f"{plural(status.failed_orders, 'order')} could not be fetched or read",
             "See why with: bl errors. Try again with: bl retry",
         )
     else:

@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.columns import OrderGroup
-from bl_pipeline.reports.labels import amount
-from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.reports.labels import amount, plural
+from bl_pipeline.rules.statuses import WORDS
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bl_pipeline.warehouse.orders_list import OrderList
 
 _MOST = 2**31 - 1
-_WORDS = (*STATUSES, PURGED)
 _GROUPS = tuple(OrderGroup)
 
 
@@ -67,7 +66,7 @@ def orders(
 
     try:
         wanted = parse_filter(
-            statuses=_WORDS,
+            statuses=WORDS,
             search=readable(search or ""),
             status=readable(status or ""),
             group=readable(group or ""),
@@ -85,7 +84,7 @@ def orders(
         found, stores = OrderList(), list[str]()
         with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             c.show_times_in(warehouse.timezone)
-            found = read_orders(connection, warehouse, wanted, _WORDS)
+            found = read_orders(connection, warehouse, wanted, WORDS)
             stores = stores_with_orders(connection) if not found.count else []
     except QuestionError as error:
         raise Refused(str(error)) from None
@@ -94,7 +93,7 @@ def orders(
     elif found.rows:
         c.show(orders_view(found, offset=offset, searched=wanted.search is not None))
     elif found.count:
-        c.stderr().print(f"There are {c.plural(found.count, 'order')} like that, and --offset leaves them all out.")
+        c.stderr().print(f"There are {plural(found.count, 'order')} like that, and --offset leaves them all out.")
     else:
         c.stderr().print("No orders like that." if settings.bl_store in stores else no_orders(settings, stores))
 
@@ -147,10 +146,10 @@ def _below(found: OrderList, offset: int) -> list[str]:
     shown, count = len(found.rows), found.count
     sums = ", ".join(f"{amount(total)} {clean(currency)}" for currency, total in found.totals.items() if total)
     if shown == count:
-        lines = [f"{c.plural(count, 'order')}: {sums}" if sums else c.plural(count, "order")]
+        lines = [f"{plural(count, 'order')}: {sums}" if sums else plural(count, "order")]
     else:
         place = f", {offset + 1:,} to {offset + shown:,}" if offset else ""
-        lines = [f"{shown:,} of {c.plural(count, 'order')}{place}" + (f"; all {count:,}: {sums}" if sums else "")]
+        lines = [f"{shown:,} of {plural(count, 'order')}{place}" + (f"; all {count:,}: {sums}" if sums else "")]
     if found.without_revenue and sums:
         lines.append(f"{found.without_revenue:,} of these orders are cancelled or a problem, and count as no revenue.")
     return lines

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.records import Reason, SyncRequest
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
@@ -19,7 +20,6 @@ from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.sync.run_errors import LockTaken, RunError
 from bl_pipeline.sync.session import Progress, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
-from bl_pipeline.terminal import console as c
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 
 _WHY = {
@@ -70,24 +70,24 @@ def make_rebuild(settings: Settings, progress: Progress) -> RebuildResult:
 
 def forecast_view(forecast: Forecast) -> RenderableType:
     """What a sync would fetch, why, and for how many calls and days."""
-    lists = c.plural(forecast.calls_for_lists, "call")
+    lists = plural(forecast.calls_for_lists, "call")
     left = Text(
-        f"{c.plural(forecast.calls_left, 'call')} left now, after the {forecast.calls_used:,} that this plan has used."
+        f"{plural(forecast.calls_left, 'call')} left now, after the {forecast.calls_used:,} that this plan has used."
     )
     if not forecast.orders_by_reason:
         return Group(
-            Text(f"Nothing to fetch: all of {c.plural(forecast.orders_listed, 'listed order')} are in step."),
+            Text(f"Nothing to fetch: all of {plural(forecast.orders_listed, 'listed order')} are in step."),
             Text(f"A sync takes {lists}, for the lists."),
             left,
         )
     table = Table.grid(padding=(0, 2))
     for reason, orders in sorted(forecast.orders_by_reason.items(), key=lambda entry: -entry[1]):
         table.add_row(Text(f"{orders:,}", justify="right"), _WHY[Reason(reason)])
-    calls = c.plural(forecast.most_calls, "call")
+    calls = plural(forecast.most_calls, "call")
     if forecast.most_calls != forecast.least_calls:
         calls = f"{forecast.least_calls:,} to {calls}"
     return Group(
-        Text(f"A sync would fetch {c.plural(sum(forecast.orders_by_reason.values()), 'order')}:"),
+        Text(f"A sync would fetch {plural(sum(forecast.orders_by_reason.values()), 'order')}:"),
         Padding(table, (0, 0, 0, 2)),
         Text(f"It takes {calls} in all, {forecast.calls_for_lists} of them for the lists."),
         left,
@@ -102,5 +102,5 @@ def _when(forecast: Forecast) -> str:
         if forecast.most_calls > forecast.calls_left:
             return "All of it fits now, unless many items have changed too; the next run would do the rest."
         return "All of it fits now."
-    more_days = c.plural(forecast.days, "more day")
-    return f"{c.plural(forecast.orders_now, 'order')} fit now, and the scheduled runs of {more_days} do the rest."
+    more_days = plural(forecast.days, "more day")
+    return f"{plural(forecast.orders_now, 'order')} fit now, and the scheduled runs of {more_days} do the rest."

@@ -76,12 +76,12 @@ def order(order_id: OrderId, as_json: Json = False) -> None:
     settings = load_settings()
     from bl_pipeline.terminal.views import order_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
-    from bl_pipeline.warehouse.sales import read_order
+    from bl_pipeline.warehouse.sales import read_order_and_ours
 
     found: dict[str, Any] | None = None
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
-        found = read_order(connection, warehouse, order_id)
+        found = read_order_and_ours(connection, warehouse, order_id)
     if found is None:
         raise no_such_order(settings, order_id)
     if as_json:

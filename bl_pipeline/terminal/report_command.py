@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import load_settings
-from bl_pipeline.terminal.console import plural, print_json, show, stderr
+from bl_pipeline.terminal.console import print_json, show, stderr
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json

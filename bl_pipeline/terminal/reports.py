@@ -19,13 +19,13 @@ from rich.text import Text
 
 from bl_pipeline.reports.csv_rows import write_csv
 from bl_pipeline.reports.files import Report, ReportColumn, grouped
-from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading, number
+from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading, number, plural
 from bl_pipeline.reports.questions import QuestionError, parse_day
 from bl_pipeline.reports.reading import BASES, ReportQuestion, ReportRows, find_report, read_report, whole_periods
 from bl_pipeline.reports.views import are_installed
 from bl_pipeline.settings import Settings
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.console import amounts, clean, is_unicode, plural
+from bl_pipeline.terminal.console import amounts, clean, is_unicode
 from bl_pipeline.terminal.reading import no_orders
 from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
-from bl_pipeline.reports.labels import amount, label
+from bl_pipeline.reports.labels import amount, label, plural
 from bl_pipeline.reports.order_facts import Weight, address_lines, order_page, total_rows, unreadable_fields
 from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
 from bl_pipeline.sync.status import Status
@@ -54,7 +54,7 @@ def result_view(result: SyncResult, nothing: str = "") -> RenderableType:
     }.get(result.exit_code, ("Stopped", "bold red"))
     parts: list[RenderableType] = [
         Text.assemble((f"{word}: ", style), result_line(result)),
-        Text(f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"),
+        Text(f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"),
     ]
     for error in result.errors[:_ERRORS_SHOWN]:
         # What it means and the details: bl errors.
@@ -78,7 +78,7 @@ def status_view(status: Status) -> RenderableType:
     overdue = synced is not None and status.now - synced > FRESH_FOR
     rows: list[tuple[str, str | Text]] = [
         ("Reason", "\n".join(clean(line) for line in status.reason.splitlines())),
-        ("Orders", f"{c.plural(status.orders, 'order')} with {c.plural(status.items, 'lot')}"),
+        ("Orders", f"{plural(status.orders, 'order')} with {plural(status.items, 'lot')}"),
         (
             "Last sync",
             Text(f"{c.moment(synced)}, {c.ago(status.now - synced)}", "yellow" if overdue else "")
@@ -128,7 +128,7 @@ def _run_text(run: Run) -> Text:
         if number or (number == 0 and word in ("created", "updated", "skipped"))
     ]
     return text.append(
-        f": {', '.join(counts)}; {c.plural(run.api_calls or 0, 'call')}, {c.seconds(run.duration_seconds or 0.0)}"
+        f": {', '.join(counts)}; {plural(run.api_calls or 0, 'call')}, {c.seconds(run.duration_seconds or 0.0)}"
     )
 
 
@@ -139,7 +139,7 @@ def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
         parts += [
             Text.assemble(
                 (f"BL-{clean(order.order_id)}", "bold"),
-                (f"  {c.moment(order.failed_at)}, {c.plural(order.attempts, 'attempt')}", "dim"),
+                (f"  {c.moment(order.failed_at)}, {plural(order.attempts, 'attempt')}", "dim"),
             ),
             Padding(Text("\n".join(map(clean, order.error.splitlines()))), (0, 0, 0, 2)),
         ]
@@ -188,8 +188,8 @@ def _order_facts(order: Mapping[str, Any]) -> list[tuple[str, str | Text]]:
         clean(order["tracking_url"]),
     ]
     size = [
-        f"{c.plural(order['total_count'], 'piece')}" if order["total_count"] is not None else "",
-        f"{c.plural(order['unique_count'], 'lot')}" if order["unique_count"] is not None else "",
+        f"{plural(order['total_count'], 'piece')}" if order["total_count"] is not None else "",
+        f"{plural(order['unique_count'], 'lot')}" if order["unique_count"] is not None else "",
         f"{amount(order['total_weight'])} g" if order["total_weight"] is not None else "",
     ]
     return [

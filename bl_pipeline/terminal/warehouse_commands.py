@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import load_settings
-from bl_pipeline.terminal.console import money, plural, show
+from bl_pipeline.terminal.console import money, show
 from bl_pipeline.terminal.failures import Refused
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, SyncResult
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 
@@ -45,7 +46,7 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
                 for write in result.writes
             ]
         )
-        parts.append(Text(f"{c.plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"))
+        parts.append(Text(f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"))
     if isinstance(result, Preview | WriteResult) and result.already:
         parts.insert(0, Text(f"Already as asked: {_names(result.already)}"))
     for error in result.errors:
@@ -64,7 +65,7 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
 
 
 def _cost(preview: Preview) -> str:
-    used = f"Nothing was written; this has used {c.plural(preview.api_calls, 'API call')}."
+    used = f"Nothing was written; this has used {plural(preview.api_calls, 'API call')}."
     if not preview.success:
         return used
     calls = [
@@ -73,7 +74,7 @@ def _cost(preview: Preview) -> str:
         "1 to read it",
         f"{len(preview.requests)} to write, 1 to read it again" if preview.requests else "",
     ]
-    return f"{c.plural(preview.calls, 'API call')} in all: {', '.join(filter(None, calls))}. {used}"
+    return f"{plural(preview.calls, 'API call')} in all: {', '.join(filter(None, calls))}. {used}"
 
 
 def _steps(steps: list[tuple[str, list[str], str]]) -> list[Text]:

@@ -59,10 +59,7 @@ def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind:
 
 
 def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:
-    """One order in full with its `items` and `status_history`; None if it is not in the warehouse.
-
-    Each entry of the history has `is_ours` beside its columns: `bl update` made the change.
-    """
+    """One order in full with its `items` and `status_history`; None if it is not in the warehouse."""
     values = _key(warehouse, order_id)
     order = connection.execute(text(f"SELECT * FROM sales.orders {_OF_ORDER}"), values).mappings().one_or_none()
     if order is None:
@@ -80,8 +77,7 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
         **order,
         "items": [{name: value for name, value in row.items() if name not in key} for row in items.mappings()],
         "status_history": [
-            {**{name: value for name, value in row.items() if name not in key}, "is_ours": state["is_ours"]}
-            for row, state in zip(history.mappings(), read_states(connection, warehouse, order_id), strict=True)
+            {name: value for name, value in row.items() if name not in key} for row in history.mappings()
         ],
     }
 
@@ -92,3 +88,12 @@ def read_states(connection: Connection, warehouse: Warehouse, order_id: str) -> 
         text(f"SELECT * FROM reports.status_history {_OF_ORDER} ORDER BY state_number"), _key(warehouse, order_id)
     )
     return [dict(row) for row in rows.mappings()]
+
+
+def read_order_and_ours(connection: Connection, warehouse: Warehouse, order_id: str) -> dict[str, Any] | None:
+    """As `read_order`; each entry of the history has `is_ours` too: `bl update` made the change."""
+    order = read_order(connection, warehouse, order_id)
+    if order is not None:
+        for entry, state in zip(order["status_history"], read_states(connection, warehouse, order_id), strict=True):
+            entry["is_ours"] = state["is_ours"]
+    return order

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,9 +23,8 @@ from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.runs import Run, read_run
 from bl_pipeline_tests.defs.conftest import ORDERS
 from bl_pipeline_tests.support.other_sites import EVIL, LAUNCH, RULES, ask_over_a_websocket, attack, status
-from bl_pipeline_tests.support.ui import ENDED, PATIENCE, Desk
+from bl_pipeline_tests.support.ui import BROWSER, ENDED, PATIENCE, Desk
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from bl_pipeline.sandbox import Fault, Store
 from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.defs.test_browser import BROWSER, FLAGS, picture
-from bl_pipeline_tests.support.ui import PATIENCE, Desk, serve_desk
+from bl_pipeline_tests.defs.test_browser import FLAGS, picture
+from bl_pipeline_tests.support.ui import BROWSER, PATIENCE, Desk, serve_desk
 
 pytestmark = [
     pytest.mark.full,  # eight commands beside a UI of its own: more than a minute

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +18,9 @@ from bl_pipeline.desk.serving import guarded_app
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.support.ui import BROWSER
 from bl_pipeline_tests.support.waiting import wait_until
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PICTURES = os.environ.get("BL_SCREENSHOTS")
 PATIENCE = 200_000.0
 """Milliseconds that anything may take; on a quiet machine it takes a fiftieth of this."""

@@ -87,7 +87,7 @@ def test_each_filter_is_in_the_address_and_stays_in_the_form(synced: Sync, clien
 
 
 def test_a_wrong_word_is_explained_and_kept(synced: Sync, client: TestClient) -> None:
-    for query, told in (
+    for query, said in (
         ({"status": "shiped"}, "Did you mean SHIPPED?"),
         ({"group": "complted"}, "Did you mean completed?"),
         ({"country": "Germny"}, "There is no country GERMNY."),
@@ -98,7 +98,7 @@ def test_a_wrong_word_is_explained_and_kept(synced: Sync, client: TestClient) ->
     ):
         answer = client.get("/orders", params={**query, "search": '"><script>x'})
         assert answer.status_code == 422, query
-        assert told in words(answer.text), query
+        assert said in words(answer.text), query
         assert all(f'value="{value}"' in answer.text for value in query.values()), query
         assert "<script>x" not in answer.text
         assert 'name="search" value="&#34;&gt;&lt;script&gt;x"' in answer.text

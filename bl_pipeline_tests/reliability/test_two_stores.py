@@ -155,7 +155,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "orders": listed,
             "sums": (every.count, dict(every.totals), every.without_revenue),
             "refused": refused(connection, warehouse),
-            "each": [sales.read_order(connection, warehouse, row["platform_order_id"]) for row in listed],
+            "each": [sales.read_order_and_ours(connection, warehouse, row["platform_order_id"]) for row in listed],
             "parts": [
                 sales.read_part(connection, warehouse, row["platform_order_id"], kind)
                 for row in listed

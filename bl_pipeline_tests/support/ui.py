@@ -25,6 +25,9 @@ from bl_pipeline_tests.conftest import sandbox_settings
 PATIENCE = 300.0
 """Seconds that anything may take: it takes a twentieth of this on a machine with nothing else to do."""
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""The browser of the tests; None if none is installed."""
+
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
