@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from bl_pipeline.defs.step_errors import StepFailed
 from bl_pipeline.settings import SettingsError, load_settings
+from bl_pipeline.sync.interruptions import interruption_behind
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession
@@ -41,6 +42,8 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
             except (SettingsError, WarehouseError) as error:
                 raise dg.Failure(str(error), allow_retries=False) from None
             except Exception as error:
+                if interruption_behind(error):
+                    raise
                 raise StepFailed(error) from None
             try:
                 self._session = session

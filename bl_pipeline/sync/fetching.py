@@ -15,7 +15,7 @@ from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER
 from bl_pipeline.rules.kinds import KINDS, due_parts, is_refused_for_good, least_pieces, wanted_parts
 from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.loading import (
     FetchedOrder,
     PreparedOrder,
@@ -123,14 +123,12 @@ def _fetch_all(
                     if answers is not None:
                         fetched.append(answers)
                         session.progress.fetched(futures[future].order_id)
-        except Exception:
-            # An error of our own: no further order, but the calls under way are spent, and their answers land.
-            stopped.set()
-            wait(futures)
-            session.canceled.set()
-            raise
-        except BaseException:
-            # Canceled: do not wait for slow answers.
+        except BaseException as error:
+            if interruption_behind(error) is None:
+                # An error of our own: no further order, but the calls under way are spent, and their answers land.
+                stopped.set()
+                wait(futures)
+            # If the run is being canceled, nothing waits for slow answers.
             session.canceled.set()
             raise
     return fetched, failures

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
+from bl_pipeline.sync.session import Unwatched
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, sandbox_settings
@@ -177,6 +178,31 @@ def test_ctrl_c_in_the_terminal(
     assert "Traceback" not in err
     assert statuses(warehouse) == ["canceled"]
     assert not syncing(warehouse)
+
+
+class _InterruptedBadly(Unwatched):
+    """Ctrl-C in the middle of what cannot be left there: whoever clears up raises an error of its own."""
+
+    def fetched(self, order_id: str) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
+
+
+def test_ctrl_c_behind_an_error_of_a_library(settings: Settings, server: SandboxServer, warehouse: Warehouse) -> None:
+    """As `Condition.wait` of Python does, rarely. Planted: taken for an error of our own, which waits for the calls
+    that are under way.
+    """
+    slow_from(server, 9)
+    began = time.monotonic()
+    with (
+        session_at(settings, Clock(NOW), progress=_InterruptedBadly()) as session,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        run_steps(session)
+    assert time.monotonic() - began < AT_ONCE
+    assert statuses(warehouse) == ["canceled"]
 
 
 def _hold_the_lock(task: Task) -> None:
