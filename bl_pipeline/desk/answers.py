@@ -108,7 +108,7 @@ class SyncStatus(Answer):
     orders_synced: int = Field(description="Orders in the warehouse")
     orders_failed: int = Field(description="Orders that could not be fetched or read, and were not since")
     last_synced_at: datetime | None = Field(description="When the warehouse was last brought up to date with BrickLink's lists; null if never")
-    next_sync_at: datetime | None = Field(description="When the schedule of bl up syncs next; null if nothing does")
+    next_sync_at: datetime | None = Field(description="When Dagster's schedule syncs next; null if no sync is planned, or if it is not known")
     calls: Calls = Field(description="The call budget")
     run: Progress | None = Field(description="The run that is going on; null if none is")
     last_result: Result | None = Field(description="How the last run ended; null if none has")

@@ -11,7 +11,8 @@ from pydantic.alias_generators import to_camel
 from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
 from bl_pipeline.desk import answers
 from bl_pipeline.desk.failures import Refused
-from bl_pipeline.desk.overview import current_run, launch, next_sync_at, require_changes
+from bl_pipeline.desk.next_sync import next_sync
+from bl_pipeline.desk.overview import current_run, launch, require_changes
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.guard import PROBLEM
@@ -164,7 +165,7 @@ def status(
         orders_synced=now.orders,
         orders_failed=now.failed_orders,
         last_synced_at=now.last_synced_at,
-        next_sync_at=next_sync_at(desk),
+        next_sync_at=next_sync(desk).at,
         calls=answers.Calls.model_validate(now.calls),
         run=None if running is None else _progress(running),
         last_result=None if ended is None else _result(ended, now),

@@ -76,7 +76,15 @@ def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Res
     address = request.url
     can_be_repeated = request.method == "GET" and failure.status != 404
     again = f"{address.path}?{address.query}".rstrip("?") if can_be_repeated else None
-    answer = page(request, "failure", status=failure.status, title=failure.title, detail=failure.detail, again=again)
+    answer = page(
+        request,
+        "failure",
+        status=failure.status,
+        title=failure.title,
+        detail=failure.detail,
+        again=again,
+        returns=failure.status == 503,
+    )
     answer.headers.update(headers)
     return answer
 

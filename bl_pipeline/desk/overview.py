@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -10,13 +10,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.desk.failures import Refused
+from bl_pipeline.desk.next_sync import next_sync
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.records import ExitCode, StopReason
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.indicator import SYNC_EVERY, Indicator
+from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.status import Status, read_status
@@ -27,15 +28,6 @@ from bl_pipeline.warehouse.run_orders import only_order
 from bl_pipeline.warehouse.state import failed_orders
 
 router = APIRouter()
-
-
-def next_sync_at(desk: Desk) -> datetime | None:
-    """When the schedule of `bl up` syncs the store next; None if nothing does."""
-    if desk.dagster_url is None or desk.settings.store.credentials is None:
-        return None
-    now = desk.clock().astimezone(UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + SYNC_EVERY * ((now - midnight) // SYNC_EVERY + 1)
 
 
 def require_changes(desk: Desk) -> None:
@@ -88,7 +80,7 @@ def overview(request: Request, desk: DeskOf) -> HTMLResponse:
         status=200,
         stands=status,
         word=status.indicator.replace("_", " ").capitalize(),
-        next_sync_at=next_sync_at(desk),
+        next_sync=next_sync(desk),
         failed=failed,
         variables=CREDENTIAL_VARIABLES,
         stop=_stop(status),
@@ -184,9 +176,21 @@ def run(request: Request, desk: DeskOf, run_id: str) -> Response:
     state = read_run_state(desk, run_id)
     if state is None:
         raise Refused(404, "There is no such run", "It may be of another store, or of another warehouse.")
-    if state.job == "refresh_order" and not state.goes_on and state.exit_code == ExitCode.DONE:
+    again = {"retry_failed_orders": "/retry"}.get(state.job, "/sync")
+    if state.job == "refresh_order" and not state.goes_on:
         with desk.source.reading() as (connection, _):
             order_id = only_order(connection, run_id)
         if order_id is not None:
-            return RedirectResponse(f"/orders/{order_id}?run={run_id}", status_code=303)
-    return page(request, "run", run=state)
+            if state.exit_code == ExitCode.DONE:
+                return RedirectResponse(f"/orders/{order_id}?run={run_id}", status_code=303)
+            again = f"/orders/{order_id}/refresh"
+    stopped: dict[str, Any] = (
+        {
+            "calls": read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls,
+            "next_sync": next_sync(desk),
+            "variables": CREDENTIAL_VARIABLES,
+        }
+        if state.stop_reason
+        else {}
+    )
+    return page(request, "run", run=state, stop=state.stop_reason, again=again, **stopped)

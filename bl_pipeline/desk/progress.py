@@ -69,7 +69,12 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
                 return RunState(run_id, goes_on=True)
             if ended is None:
                 return None
-            return RunState(run_id, message=ended.message or _FAILED, exit_code=ended.exit_code)
+            return RunState(
+                run_id,
+                stop_reason=next((one for one in StopReason if one.exit_code == ended.exit_code), None),
+                message=ended.message or _FAILED,
+                exit_code=ended.exit_code,
+            )
         planned, fetched, current, calls, stopping = _look(connection, run_id)
         if run.status == RunStatus.STARTED and (is_ours or (ended is None and _is_alive(connection, warehouse, run))):
             counts = run_orders.count_outcomes(connection, run_id)

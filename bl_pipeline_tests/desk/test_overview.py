@@ -9,10 +9,6 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from bl_pipeline.desk.launching import Launches
-from bl_pipeline.desk.overview import next_sync_at
-from bl_pipeline.desk.source import Source
-from bl_pipeline.desk.state import Desk
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.status import read_status
@@ -211,22 +207,13 @@ def test_an_unknown_page_or_run(client: TestClient) -> None:
     assert client.get("/sync").status_code == 405
 
 
-def test_the_next_sync_is_that_of_the_schedule(settings: Settings, clock: Clock) -> None:
-    clock.now = clock.now.replace(hour=10, minute=29, second=59)
-    desk = Desk(settings, Source(settings), Launches(settings), "http://127.0.0.1:3000", clock)
-    assert next_sync_at(desk) == clock.now.replace(minute=30, second=0, microsecond=0)
-    clock.now += timedelta(minutes=30)
-    assert next_sync_at(desk) == clock.now.replace(hour=11, minute=0, second=0, microsecond=0)
-    assert next_sync_at(Desk(settings, Source(settings), Launches(settings), None, clock)) is None
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "title", "way_out"),
     [
         ({"bricklink_token_secret": "wrong"}, "BrickLink refused the credentials", "Reconnect the store"),
-        ({"bricklink_api_url": "http://127.0.0.1:1"}, "cannot be reached", "Check the network of this machine"),
-        ({"bl_daily_call_limit": 6, "bl_call_reserve": 0}, "Stopped at the call budget", "the next sync after that"),
+        ({"bricklink_api_url": "http://127.0.0.1:1"}, "cannot be reached", "check the network of this machine"),
+        ({"bl_daily_call_limit": 6, "bl_call_reserve": 0}, "Stopped at the call budget", "Sync again after that time"),
     ],
 )
 def test_each_error_has_its_way_out(
@@ -234,7 +221,24 @@ def test_each_error_has_its_way_out(
 ) -> None:
     """What happened, what it means and what to do: on the page of the run, and then on the card."""
     client = open_desk(make_settings(**broken))
-    page = result_of(client, client.post("/sync", data={"filed": "true", "items": "true"}).headers["location"])
+    address = client.post("/sync", data={"filed": "true", "items": "true"}).headers["location"]
+    page = result_of(client, address)
     assert title in page
+    assert way_out in page
+    # What can be pressed is a way out: nothing starts without calls.
+    forms = re.findall(r'<form method="post" action="(.*?)"', client.get(address).text)
+    assert forms == ([] if "bl_daily_call_limit" in broken else ["/sync", "/test"])
     wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
     assert way_out in words(client.get("/").text)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_is_tried_again_as_it_was(
+    synced: Sync, make_settings: MakeSettings, open_desk: OpenDesk, store: Store
+) -> None:
+    """A refresh of one order as a refresh of that order. Planted: a sync of the whole store instead."""
+    order_id = next(iter(store.sales))
+    client = open_desk(make_settings(bricklink_token_secret="wrong"))
+    address = client.post(f"/orders/{order_id}/refresh").headers["location"]
+    assert "Reconnect the store" in result_of(client, address)
+    assert f'<form method="post" action="/orders/{order_id}/refresh"' in client.get(address).text
