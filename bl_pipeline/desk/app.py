@@ -35,11 +35,12 @@ _HEADERS = {
 
 
 def create_app(desk: Desk) -> FastAPI:
-    """The app of one store's desk; it closes the desk's warehouse and cancels its runs when it ends."""
+    """The app of one store's desk; when it ends, it ends what goes on, and closes the warehouse."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        desk.working.close()
         desk.launches.close()
         desk.source.close()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from bl_pipeline.desk.changes import Working
 from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
 from bl_pipeline.settings import Settings
@@ -24,6 +25,7 @@ class Desk:
     launches: Launches
     dagster_url: str | None = None
     clock: Callable[[], datetime] = utc_now
+    working: Working = field(default_factory=Working)
 
     @property
     def read_only(self) -> bool:

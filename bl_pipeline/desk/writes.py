@@ -1,20 +1,20 @@
 """Changes of orders at BrickLink: a preview that sends nothing, then a confirmation that sends.
 
 What was typed goes from the preview to the confirmation in hidden fields, each under the order's id, such as
-`15646315.remarks`. It is in no address, and in no event of Dagster: the desk itself sends it.
+`15646315.remarks`. It is in no address, and in no event of Dagster: the desk itself sends it, and a page shows how far
+it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
+from bl_pipeline.desk.changes import Change, Changes, Line, Standing
 from bl_pipeline.desk.chosen import Fields, choose, read_orders
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import require_changes
@@ -59,103 +59,99 @@ _OUTCOMES = {
 }
 
 
-class Standing(StrEnum):
-    """How it stands with what is asked of one order."""
-
-    READY = "ready"
-    DONE = "done"
-    SO = "so"
-    REFUSED = "refused"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One request: what it changes, as (field, before, after), and what became of it."""
-
-    request: str
-    changes: list[tuple[str, str, str]]
-    outcome: str = ""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What is asked of one order, as it was typed, and how it stands. `calls` is what sending it costs."""
-
-    order: Row
-    typed: Mapping[str, str]
-    standing: Standing
-    message: str = ""
-    lines: list[Line] = field(default_factory=list)
-    calls: int = 0
+_PATIENCE = 2.0
+"""Seconds until a page with the progress is shown in place of the result."""
 
 
 @router.post("/writes/preview")
-def preview(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
-    """Show which requests would be sent, and their cost. It reads each order, which is one call; nothing is sent."""
+def preview(desk: DeskOf, fields: Fields) -> RedirectResponse:
+    """Find out which requests would be sent, and their cost. To read an order is one call; nothing is sent."""
     require_changes(desk)
-    asked = _read(desk, fields)
     # From now on whatever others change is noticed by the confirmation.
-    looked_at = desk.clock()
-    changes: list[Change] = []
-    used, settling, stop = 0, 0, ""
-    for order, typed in asked:
-        if stop:
-            changes.append(Change(order, typed, Standing.STOPPED))
-            continue
-        # A blank text of an order that has none asks for nothing.
-        wanted = {name: text for name, text in typed.items() if text or order[_FIELDS[name][1]]}
-        try:
-            found = _write(desk, order, wanted, dry_run=True, unchanged_since=order["fetched_at"], warn=lambda _: None)
-        except NotAsked as error:
-            changes.append(Change(order, wanted, Standing.REFUSED, str(error)))
-            continue
-        assert isinstance(found, Preview)
-        used += found.api_calls
-        # What earlier runs have left is settled once, whatever the number of orders.
-        settling = found.calls_to_settle
-        stop = found.message or "" if found.stop_reason else ""
-        changes.append(_previewed(desk, order, wanted, found))
+    return _start(desk, Changes(_read(desk, fields), desk.clock(), is_sent=False))
+
+
+@router.post("/writes")
+def confirm(desk: DeskOf, fields: Fields) -> RedirectResponse:
+    """Send what the preview has shown, order by order. One that is refused does not stop the others."""
+    require_changes(desk)
+    try:
+        looked_at = datetime.fromisoformat(fields.get("unchanged_since", [""])[0])
+    except ValueError:
+        raise Refused(422, "Nothing was sent", "Look at the preview first, and confirm what it shows.") from None
+    return _start(desk, Changes(_read(desk, fields), looked_at, is_sent=True))
+
+
+def _start(desk: Desk, changes: Changes) -> RedirectResponse:
+    desk.working.start(changes, lambda changes: _work(desk, changes))
+    changes.ended.wait(_PATIENCE)
+    return RedirectResponse(f"/writes/{changes.key}", status_code=303)
+
+
+@router.get("/writes/{key}")
+def look(request: Request, desk: DeskOf, key: str) -> HTMLResponse:
+    """How far a preview or its sending is, then what it has found or done."""
+    changes = desk.working.find(key)
+    if changes is None:
+        raise Refused(
+            404,
+            "This page is not kept any more",
+            "The desk keeps the latest ones until it is ended. What was sent is in the history of each order.",
+        )
+    if not changes.ended.is_set():
+        return page(request, "writes_progress", work=changes)
+    if changes.is_sent:
+        return page(
+            request, "writes_result", changes=changes.done, stop=changes.stop, notes=list(dict.fromkeys(changes.notes))
+        )
     return page(
         request,
         "writes_preview",
-        changes=changes,
-        looked_at=looked_at,
-        stop=stop,
-        used=used,
-        calls=sum(change.calls for change in changes) + settling,
-        settling=settling,
+        changes=changes.done,
+        looked_at=changes.looked_at,
+        stop=changes.stop,
+        used=changes.used,
+        calls=sum(change.calls for change in changes.done) + changes.settling,
+        settling=changes.settling,
         left=read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls.left,
     )
 
 
-@router.post("/writes")
-def confirm(request: Request, desk: DeskOf, fields: Fields) -> HTMLResponse:
-    """Send what the preview has shown, order by order. One that is refused does not stop the others."""
-    require_changes(desk)
-    looked_at = fields.get("unchanged_since", [""])[0]
-    if not looked_at:
-        raise Refused(422, "Nothing was sent", "Look at the preview first, and confirm what it shows.")
-    changes: list[Change] = []
-    notes: list[str] = []
-    stop = ""
-    for order, typed in _read(desk, fields):
-        if stop:
-            changes.append(Change(order, typed, Standing.STOPPED))
+def _work(desk: Desk, changes: Changes) -> None:
+    """Preview or send, order by order, until something stops it."""
+    for order, typed in changes.asked:
+        if desk.working.closing.is_set():
+            changes.stop = changes.stop or "The desk was ended. Orders that it had not begun are as they were."
+        if changes.stop:
+            changes.done.append(Change(order, typed, Standing.STOPPED))
             continue
         try:
-            result = _write(desk, order, typed, dry_run=False, unchanged_since=looked_at, warn=notes.append)
+            changes.done.append((_send if changes.is_sent else _preview)(desk, changes, order, typed))
         except NotAsked as error:
-            changes.append(Change(order, typed, Standing.REFUSED, str(error)))
+            changes.done.append(Change(order, typed, Standing.REFUSED, str(error)))
         except Exception as error:
             # What was done for the orders before is shown.
-            stop = foreseen(error) or describe(error)
-            changes.append(Change(order, typed, Standing.STOPPED, stop))
-        else:
-            assert isinstance(result, WriteResult)
-            stop = result.message or "" if result.stop_reason else ""
-            changes.append(_written(desk, order, typed, result))
-    return page(request, "writes_result", changes=changes, stop=stop, notes=list(dict.fromkeys(notes)))
+            changes.stop = foreseen(error) or describe(error)
+            changes.done.append(Change(order, typed, Standing.STOPPED, changes.stop))
+
+
+def _preview(desk: Desk, changes: Changes, order: Row, typed: Mapping[str, str]) -> Change:
+    # A blank text of an order that has none asks for nothing.
+    wanted = {name: text for name, text in typed.items() if text or order[_FIELDS[name][1]]}
+    found = _write(desk, order, wanted, dry_run=True, unchanged_since=order["fetched_at"], warn=lambda _: None)
+    assert isinstance(found, Preview)
+    changes.used += found.api_calls
+    # What earlier runs have left is settled once, whatever the number of orders.
+    changes.settling = found.calls_to_settle
+    changes.stop = found.message or "" if found.stop_reason else ""
+    return _previewed(desk, order, wanted, found)
+
+
+def _send(desk: Desk, changes: Changes, order: Row, typed: Mapping[str, str]) -> Change:
+    result = _write(desk, order, typed, dry_run=False, unchanged_since=changes.looked_at, warn=changes.notes.append)
+    assert isinstance(result, WriteResult)
+    changes.stop = result.message or "" if result.stop_reason else ""
+    return _written(desk, order, typed, result)
 
 
 def _read(desk: Desk, fields: Mapping[str, Sequence[str]]) -> list[tuple[Row, dict[str, str]]]:
@@ -180,7 +176,7 @@ def _write(
     typed: Mapping[str, str],
     *,
     dry_run: bool,
-    unchanged_since: datetime | str,
+    unchanged_since: datetime,
     warn: Callable[[str], None],
 ) -> WriteResult | Preview:
     given = dict[str, Any](typed)
@@ -189,7 +185,6 @@ def _write(
     mail_me = given.get("drive_thru") == "mail_me"
     if "drive_thru" in given:
         given["drive_thru"] = True
-    since = unchanged_since if isinstance(unchanged_since, str) else unchanged_since.isoformat()
     return write_order(
         desk.settings,
         order["platform_order_id"],
@@ -198,7 +193,7 @@ def _write(
         dry_run=dry_run,
         warn=warn,
         clock=desk.clock,
-        unchanged_since=since,
+        unchanged_since=unchanged_since.isoformat(),
         mail_me=mail_me,
     )
 

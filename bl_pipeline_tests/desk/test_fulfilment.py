@@ -12,7 +12,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_overview import words
-from bl_pipeline_tests.support.forms import fields_of
+from bl_pipeline_tests.desk.test_writes import confirm, ended
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -104,10 +104,10 @@ def test_several_are_marked_as_shipped_each_with_its_tracking_number(
     chosen = orders[1:]
     fields: dict[str, str | list[str]] = {"order": [str(order) for order in chosen], "status": "SHIPPED"}
     fields |= {f"{order}.tracking_no": "" for order in orders} | {f"{chosen[1]}.tracking_no": "TR9"}
-    page = client.post("/writes/preview", data=fields).text
+    page = ended(client, client.post("/writes/preview", data=fields).headers["location"])
     assert "2 orders would be changed at BrickLink. It takes 7 API calls" in words(page)
     assert "TR9" in page
-    assert "Done 2 orders done." in words(client.post("/writes", data=fields_of(page, "/writes")).text)
+    assert "Done 2 orders done." in words(confirm(client, page))
     assert [store.order(order).status for order in orders] == ["PENDING", "SHIPPED", "SHIPPED"]
     assert [store.order(order).shipping.tracking_no for order in chosen] == [None, "TR9"]
     assert [request.path.split("/")[-1] for request in server.requests if request.had_effect] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_overview import words
 from bl_pipeline_tests.support.forms import fields_of
 from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.support.writing import Writer
 
 HOSTILE = "</textarea><script>alert(1)</script>\n\"'><b>&amp;"
@@ -32,12 +34,29 @@ def preview(client: TestClient, *order_ids: int, shared: str = "", **typed: str)
     """The page of a preview; what is typed is for every order."""
     fields: dict[str, Any] = {"order": [str(order_id) for order_id in order_ids], "status": shared}
     fields |= {f"{order_id}.{name}": text for order_id in order_ids for name, text in typed.items()}
-    return client.post("/writes/preview", data=fields).text
+    return ended(client, client.post("/writes/preview", data=fields).headers["location"])
 
 
 def confirm(client: TestClient, page: str) -> str:
     """The page after the button of a preview was pressed."""
-    return client.post("/writes", data=fields_of(page, "/writes")).text
+    return ended(client, client.post("/writes", data=fields_of(page, "/writes")).headers["location"])
+
+
+def again(client: TestClient, page: str) -> str:
+    """The page after the button Preview again was pressed."""
+    return ended(client, client.post("/writes/preview", data=fields_of(page, "/writes/preview")).headers["location"])
+
+
+def ended(client: TestClient, address: str) -> str:
+    """The page of a preview or a result, once it is there."""
+    pages = [""]
+
+    def is_there() -> bool:
+        pages.append(client.get(address).text)
+        return 'id="progress"' not in pages[-1]
+
+    wait_until(is_there)
+    return pages[-1]
 
 
 def test_a_preview_sends_nothing_and_a_confirmation_sends_once(
@@ -99,9 +118,9 @@ def test_a_change_in_between_is_reported_and_not_overwritten(
     assert "The order has changed since" in words(refused)
     assert (writer.sent(), store.order(order_id).remarks) == ([], "of another")
     # The refusal has read the order, so what was typed can be confirmed now.
-    again = client.post("/writes/preview", data=fields_of(refused, "/writes/preview")).text
-    assert "Your remarks of another mine" in words(again)
-    assert "Done 1 order done" in words(confirm(client, again))
+    page = again(client, refused)
+    assert "Your remarks of another mine" in words(page)
+    assert "Done 1 order done" in words(confirm(client, page))
     assert store.order(order_id).remarks == "mine"
 
 
@@ -233,8 +252,7 @@ def test_while_a_sync_is_running(
         lock.release()
     assert "A sync of this store is running, so nothing was written" in words(refused)
     assert writer.sent() == []
-    again = client.post("/writes/preview", data=fields_of(refused, "/writes/preview")).text
-    assert "Done" in words(confirm(client, again))
+    assert "Done" in words(confirm(client, again(client, refused)))
 
 
 def test_a_desk_that_only_shows_sends_nothing(
@@ -262,3 +280,37 @@ def test_what_is_no_choice_of_orders(order_id: int, client: TestClient, server: 
     # Without the time of a preview.
     assert client.post("/writes", data={"order": str(order_id), f"{order_id}.remarks": "x"}).status_code == 422
     assert server.requests == []
+
+
+def test_many_orders_show_how_far_they_are(
+    order_id: int, synced: Sync, client: TestClient, writer: Writer, store: Store
+) -> None:
+    """Not a page that loads for minutes. What has been done stays if the desk ends. Planted: a desk that waits."""
+    second, third = store.place_order(), store.place_order()
+    assert synced().success
+    page = preview(client, order_id, second, third, shared="PACKED")
+    go_on = Event()
+
+    def hold(request: Any) -> None:
+        if request.method == "PUT" and str(second) in request.path:
+            go_on.wait()
+
+    writer.server.on_request = hold
+    started = client.post("/writes", data=fields_of(page, "/writes"))
+    shown = client.get(started.headers["location"]).text
+    assert "Sending to BrickLink 1 of 3 orders sent." in words(shown)
+    ending = Thread(target=client.app.state.desk.working.close)  # type: ignore[attr-defined]
+    ending.start()
+    wait_until(client.app.state.desk.working.closing.is_set)  # type: ignore[attr-defined]
+    go_on.set()
+    ending.join()
+    done = words(ended(client, started.headers["location"]))
+    assert "2 orders done. 1 order not tried" in done
+    assert "The desk was ended." in done
+    assert [store.order(one).status for one in (order_id, second, third)] == ["PACKED", "PACKED", "PENDING"]
+
+
+def test_a_result_that_is_not_kept(client: TestClient) -> None:
+    answer = client.get("/writes/nothing")
+    assert answer.status_code == 404
+    assert "in the history of each order" in words(answer.text)
