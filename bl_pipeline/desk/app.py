@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from bl_pipeline.desk import api, fulfilment, order, orders, overview, reports, writes
+from bl_pipeline.desk.access import BodyLimit, TokenGate
 from bl_pipeline.desk.failures import answer_failure, install_failures, refuse_broken_text
 from bl_pipeline.desk.state import Desk
 
@@ -54,13 +55,18 @@ def create_app(desk: Desk) -> FastAPI:
         dependencies=[Depends(refuse_broken_text)],
     )
     app.state.desk = desk
+    if token := desk.settings.bl_desk_token:
+        app.add_middleware(TokenGate, token=token.get_secret_value())
+    app.add_middleware(BodyLimit)
 
+    # The last one added is around the others: the page that asks for the token has the headers too.
     @app.middleware("http")
     async def add_headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        opened = desk.source.opened
         try:
             answer = await call(request)
         except Exception as error:
-            answer = await run_in_threadpool(answer_failure, request, error)
+            answer = await run_in_threadpool(answer_failure, request, error, opened)
         for name, value in _HEADERS.items():
             answer.headers.setdefault(name, value)
         return answer

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
+from bl_pipeline.desk.access import LONGEST_BODY
 from bl_pipeline.desk.pages import page
 from bl_pipeline.guard import PROBLEM, problem_details
 from bl_pipeline.reports.questions import QuestionError
@@ -54,6 +55,8 @@ class _Failure:
 
 
 def _failure(error: Exception) -> _Failure:
+    if isinstance(error, HTTPException):
+        return _of_the_framework(error)
     lost = read_refusal(error)
     if isinstance(error, WarehouseError) or (lost is not None and lost.is_lost):
         cannot = "reached" if lost or type(error) is WarehouseError else "used"
@@ -67,6 +70,16 @@ def _failure(error: Exception) -> _Failure:
     if isinstance(error, SettingsError):
         return _Failure(409, "A setting has to be corrected", str(error))
     return _Failure(500, "Something went wrong", foreseen(error) or describe(error))
+
+
+def _of_the_framework(error: HTTPException) -> _Failure:
+    allowed = (error.headers or {}).get("Allow")
+    title, detail = {
+        404: ("There is no such page or endpoint", "/orders has the orders, /api/openapi.json all endpoints."),
+        405: ("This address cannot be asked in this way", f"It can be asked with: {allowed}"),
+        413: ("The request is too long", f"Send at most {LONGEST_BODY:,} bytes: for example, choose fewer orders."),
+    }.get(error.status_code, (str(error.detail), ""))
+    return _Failure(error.status_code, title, detail)
 
 
 def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
@@ -89,12 +102,15 @@ def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Res
     return answer
 
 
-def answer_failure(request: Request, error: Exception) -> Response:
-    """The answer to an error that no handler knows; nothing of its own text is logged."""
+def answer_failure(request: Request, error: Exception, opened: int) -> Response:
+    """The answer to an error that no handler knows; nothing of its own text is logged.
+
+    `opened` is how often the warehouse had been opened when the request came.
+    """
     failure = _failure(error)
     if failure.status == 503:
         # An embedded Postgres that was killed is started by the next request.
-        request.app.state.desk.source.close()
+        request.app.state.desk.source.close(opened)
     return _answer(request, failure, {})
 
 
@@ -118,12 +134,7 @@ def install_failures(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def of_the_framework(request: Request, error: HTTPException) -> Response:
-        headers = dict(error.headers or {})
-        title, detail = {
-            404: ("There is no such page or endpoint", "/orders has the orders, /api/openapi.json all endpoints."),
-            405: ("This address cannot be asked in this way", f"It can be asked with: {headers.get('Allow')}"),
-        }.get(error.status_code, (str(error.detail), ""))
-        return _answer(request, _Failure(error.status_code, title, detail), headers)
+        return _answer(request, _failure(error), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

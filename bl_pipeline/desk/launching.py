@@ -1,10 +1,13 @@
-"""Runs that the desk starts, each in a process of its own: it goes on if the page is closed, and can be canceled."""
+"""Runs that the desk starts, each in a process of its own: it goes on if the page is closed, and can be canceled.
+
+To cancel one is to close the pipe that is its standard input. So it is canceled once, however often it is asked for,
+also before it has begun, and also if the desk dies.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -48,11 +51,11 @@ class Launches:
             stderr=subprocess.DEVNULL,
             env=self._environment,
             text=True,
+            process_group=0,  # Ctrl-C in the terminal of the desk is for the desk, which then cancels its runs
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps({"job": job, "run_id": run_id, "config": dict(config)}))
-        process.stdin.close()
-        process.stdin = None
+        process.stdin.write(json.dumps({"job": job, "run_id": run_id, "config": dict(config)}) + "\n")
+        process.stdin.flush()
         with self._lock:
             self._processes[run_id] = process
         return run_id
@@ -83,17 +86,22 @@ class Launches:
             process = self._processes[run_id]
             if process.poll() is None:
                 self._interrupted.add(run_id)
-                process.send_signal(signal.SIGINT)
+                _cancel(process)
 
     def close(self) -> None:
         """Cancel what goes on, and wait until it has ended in good order."""
         with self._lock:
             for process in self._processes.values():
-                if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
+                _cancel(process)
             for process in self._processes.values():
                 try:
                     process.communicate(timeout=_END_TIMEOUT)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.communicate()
+
+
+def _cancel(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+        process.stdin = None  # else `communicate` would write to it

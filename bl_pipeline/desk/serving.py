@@ -9,39 +9,28 @@ import sys
 
 import uvicorn
 
-from bl_pipeline.desk.access import TokenGate
+from bl_pipeline.desk.access import require_token
 from bl_pipeline.desk.app import create_app
 from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
 from bl_pipeline.desk.state import Desk
-from bl_pipeline.guard import LOOPBACK, App, Guard
-from bl_pipeline.settings import Settings, SettingsError, load_settings
+from bl_pipeline.guard import App, Guard
+from bl_pipeline.settings import Settings, load_settings
 
 HOST = "127.0.0.1"
 _STOP_TIMEOUT = 5  # seconds at the end for answers under way
 
 
-def guarded_app(settings: Settings, *, dagster_url: str | None = None, public: bool = False) -> App:
-    """The desk behind its guards. `public`: it listens on more than loopback. Raises SettingsError without a token."""
-    token = settings.bl_desk_token
-    if public and token is None:
-        raise SettingsError(
-            "BL_DESK_TOKEN: set it to a long secret, such as that of `openssl rand -hex 20`: whoever reaches the desk "
-            "from another machine has to know it. Put a reverse proxy with TLS before the desk, and its name into "
-            "BL_UI_HOSTS."
-        )
-    desk = Desk(settings, Source(settings), Launches(settings), dagster_url)
-    app: App = create_app(desk)
-    if token is not None:
-        app = TokenGate(app, token.get_secret_value())
-    return Guard(app, settings.ui_hosts)
+def guarded_app(settings: Settings, *, dagster_url: str | None = None, host: str = HOST) -> App:
+    """The desk behind its guard, to listen on `host`. Raises SettingsError if others can reach it without a token."""
+    require_token(settings, host)
+    return Guard(create_app(Desk(settings, Source(settings), Launches(settings), dagster_url)), settings.ui_hosts)
 
 
 def serve(settings: Settings, host: str, port: int, *, dagster_url: str | None = None) -> None:
-    """Serve until a signal comes."""
-    public = host not in LOOPBACK | {"::1"}
+    """Serve until a signal comes. Raises as `guarded_app`."""
     uvicorn.run(
-        guarded_app(settings, dagster_url=dagster_url, public=public),
+        guarded_app(settings, dagster_url=dagster_url, host=host),
         host=host,
         port=port,
         log_level="warning",

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from threading import Lock
 
 from sqlalchemy import Connection
 
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse, read_warehouse
 
 
 class Source:
-    """The warehouse of one store, for requests that come at the same time."""
+    """The warehouse of one store, for requests that come at the same time.
+
+    A read-only desk takes the warehouse as it is. `opened` counts how often it was opened.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._open = partial(read_warehouse if settings.bl_desk_read_only else open_warehouse, settings)
+        self.opened = 0
         self._lock = Lock()
-        self._opened = ExitStack()
+        self._stack = ExitStack()
         self._warehouse: Warehouse | None = None
 
     def warehouse(self) -> Warehouse:
-        """The open warehouse. Raises as `open_warehouse`."""
+        """The open warehouse. Raises as `open_warehouse`, or `read_warehouse`."""
         with self._lock:
             if self._warehouse is None:
-                self._warehouse = self._opened.enter_context(open_warehouse(self._settings))
+                self._warehouse = self._stack.enter_context(self._open())
+                self.opened += 1
             return self._warehouse
 
     @contextmanager
@@ -35,8 +41,12 @@ class Source:
         with warehouse.engine.connect().execution_options(postgresql_readonly=True) as connection:
             yield connection, warehouse
 
-    def close(self) -> None:
-        """Close it; the next request opens it again. An embedded Postgres that was killed is started then."""
+    def close(self, opened: int | None = None) -> None:
+        """Close it; the next request opens it again. An embedded Postgres that was killed is started then.
+
+        With `opened`, only if it was not opened anew since that count: another request has seen the same failure.
+        """
         with self._lock:
-            self._warehouse = None
-            self._opened.close()
+            if opened in (None, self.opened):
+                self._warehouse = None
+                self._stack.close()

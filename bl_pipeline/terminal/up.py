@@ -49,8 +49,11 @@ class _AlreadyUp(Exception):
 def run_up(port: int, desk_port: int, *, demo: bool) -> int:
     """Run the desk, the UI and the daemon until a signal comes; returns the exit code.
 
-    Raises SettingsError without credentials, WarehouseError without a warehouse.
+    Raises SettingsError without credentials, or without the token that the desk needs; WarehouseError without a
+    warehouse.
     """
+    from bl_pipeline.desk.access import require_token  # noqa: PLC0415
+
     for used, option in ((port, "--port"), (desk_port, "--desk-port")):
         if _in_use(used):
             c.complain(_who_uses(used, f"bl up {option}"))
@@ -66,6 +69,7 @@ def run_up(port: int, desk_port: int, *, demo: bool) -> int:
             else:
                 settings = load_settings()
                 _require_credentials(settings)
+                require_token(settings, HOST)
             # After the demo's world: this has to end first.
             stack.enter_context(_signals_stop())
             _serve(stack, settings, port, desk_port, demo=demo, afterwards=afterwards)
@@ -82,16 +86,19 @@ def run_desk(host: str, port: int) -> int:
 
     Raises SettingsError for a host that needs a token, WarehouseError without a warehouse.
     """
+    from bl_pipeline.desk.access import require_token  # noqa: PLC0415
     from bl_pipeline.desk.serving import serve  # noqa: PLC0415
-    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+    from bl_pipeline.warehouse.database import open_warehouse, read_warehouse  # noqa: PLC0415
 
     if host == HOST and _in_use(port):
         c.complain(_who_uses(port, "bl desk --port"))
         return ExitCode.OTHER
     settings = load_settings()
+    require_token(settings, host)
+    # The warehouse is made and brought up to date before anybody uses it; a desk that changes nothing does neither.
+    opened = read_warehouse(settings) if settings.bl_desk_read_only else open_warehouse(settings, for_writing=True)
     try:
-        # The warehouse is made and brought up to date before anybody uses it.
-        with open_warehouse(settings, for_writing=True), _signals_stop():
+        with opened, _signals_stop():
             c.show(f"The orders desk is at http://{host}:{port}")
             c.show("Ctrl-C stops it.")
             serve(settings, host, port)
