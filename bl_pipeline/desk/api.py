@@ -18,7 +18,7 @@ from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.guard import PROBLEM
 from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.statuses import WORDS
-from bl_pipeline.sync.status import Status, read_status
+from bl_pipeline.sync.status import Status
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.landing import read_body
 from bl_pipeline.warehouse.orders_list import LATEST_FIRST, SORTS, parse_filter, read_orders
@@ -155,7 +155,7 @@ def status(
     ] = None,
 ) -> answers.SyncStatus:
     """How the store stands, the run that is going on, and how the last one ended."""
-    now = read_status(desk.settings.store, desk.source.warehouse(), desk.clock())
+    now = desk.status()
     running, ended = _runs(desk, now, run_id)
     return answers.SyncStatus(
         store=now.store,

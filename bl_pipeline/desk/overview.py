@@ -20,7 +20,7 @@ from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.canceling import cancel_store
-from bl_pipeline.sync.status import Status, read_status
+from bl_pipeline.sync.status import Status
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.warehouse.ledger import BudgetExhausted
@@ -45,7 +45,7 @@ def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
 
 
 def _check_launch(desk: Desk) -> None:
-    status = read_status(desk.settings.store, desk.source.warehouse(), desk.clock())
+    status = desk.status()
     if desk.settings.store.credentials is None:
         raise Refused(409, "The store is not connected", status.reason)
     # A process ends some seconds after its run: another run can start as soon as the store's lock is free.
@@ -70,9 +70,8 @@ def _check_launch(desk: Desk) -> None:
 @router.get("/")
 def overview(request: Request, desk: DeskOf) -> HTMLResponse:
     """The card of the store."""
-    warehouse = desk.source.warehouse()
-    status = read_status(desk.settings.store, warehouse, desk.clock())
-    with desk.source.reading() as (connection, _):
+    status = desk.status()
+    with desk.source.reading() as (connection, warehouse):
         failed = failed_orders(connection, warehouse) if status.failed_orders else []
     return page(
         request,
@@ -186,7 +185,7 @@ def run(request: Request, desk: DeskOf, run_id: str) -> Response:
             again = f"/orders/{order_id}/refresh"
     stopped: dict[str, Any] = (
         {
-            "calls": read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls,
+            "calls": desk.status().calls,
             "next_sync": next_sync(desk),
             "variables": CREDENTIAL_VARIABLES,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 
@@ -34,12 +35,17 @@ class Source:
                 self.opened += 1
             return self._warehouse
 
+    def reader(self) -> Warehouse:
+        """The same, with connections in which Postgres itself refuses every change."""
+        warehouse = self.warehouse()
+        return replace(warehouse, engine=warehouse.engine.execution_options(postgresql_readonly=True))
+
     @contextmanager
     def reading(self) -> Iterator[tuple[Connection, Warehouse]]:
-        """A connection in which Postgres itself refuses every change."""
-        warehouse = self.warehouse()
-        with warehouse.engine.connect().execution_options(postgresql_readonly=True) as connection:
-            yield connection, warehouse
+        """A connection of `reader`, and the reader."""
+        reader = self.reader()
+        with reader.engine.connect() as connection:
+            yield connection, reader
 
     def close(self, opened: int | None = None) -> None:
         """Close it; the next request opens it again. An embedded Postgres that was killed is started then.

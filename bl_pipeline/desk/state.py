@@ -14,6 +14,7 @@ from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import utc_now
+from bl_pipeline.sync.status import Status, read_status
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Desk:
     def read_only(self) -> bool:
         """Whether the desk only shows."""
         return self.settings.bl_desk_read_only
+
+    def status(self) -> Status:
+        """How the store stands now. Raises as `Source.reader`."""
+        return read_status(self.settings.store, self.source.reader(), self.clock())
 
 
 def _desk(request: Request) -> Desk:

@@ -24,7 +24,6 @@ from bl_pipeline.desk.words import when
 from bl_pipeline.rules.writes import WriteKind, WriteOutcome
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.direct_writes import write_order
-from bl_pipeline.sync.status import read_status
 from bl_pipeline.sync.unforeseen import describe, foreseen
 from bl_pipeline.sync.writing import Preview, WriteResult
 from bl_pipeline.warehouse.fulfilment import Row
@@ -113,7 +112,7 @@ def look(request: Request, desk: DeskOf, key: str) -> HTMLResponse:
         used=changes.used,
         calls=sum(change.calls for change in changes.done) + changes.settling,
         settling=changes.settling,
-        left=read_status(desk.settings.store, desk.source.warehouse(), desk.clock()).calls.left,
+        left=desk.status().calls.left,
     )
 
 

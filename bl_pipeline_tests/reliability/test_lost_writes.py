@@ -347,7 +347,7 @@ def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
     "lives",
     [
         pytest.param(range(10), marks=pytest.mark.slow, id="10"),
-        *(pytest.param(range(at, at + 50), marks=FULL, id=f"{at}...") for at in range(0, 1000, 50)),
+        *(pytest.param(range(at, at + 20), marks=FULL, id=f"{at}...") for at in range(0, 1000, 20)),
     ],
 )
 def test_a_drive_thru_is_sent_once_whatever_happens(
