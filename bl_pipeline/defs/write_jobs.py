@@ -18,34 +18,38 @@ if TYPE_CHECKING:
 class UpdateConfig(dg.Config):
     """What to change of one order. What is left out stays as it is."""
 
-    order_id: str = Field(description="The order, such as 15646315.")
+    order_id: str = Field(description="The order, in quotes, such as '15646315'.")
     status: str | None = Field(default=None, description="The order's status, such as PACKED or SHIPPED.")
     payment_status: str | None = Field(default=None, description="The payment's status, such as Received.")
-    tracking_no: str | None = Field(default=None, description="The tracking number.")
+    tracking_no: str | None = Field(default=None, description="The tracking number, in quotes.")
     tracking_link: str | None = Field(default=None, description="The address at which the parcel is tracked.")
-    date_shipped: str | None = Field(default=None, description="When it was shipped, such as 2026-03-14T09:30Z.")
+    date_shipped: str | None = Field(
+        default=None, description="When it was shipped, in quotes, such as '2026-03-14T09:30Z'."
+    )
     method_id: int | None = Field(default=None, description="BrickLink's id of a shipping method of the store.")
     shipping: str | None = Field(
-        default=None, description="Cost of shipping, such as 4.50. No cost can change once the order is paid."
+        default=None,
+        description="Cost of shipping, in quotes, such as '4.50'. No cost can change once the order is paid.",
     )
-    insurance: str | None = Field(default=None, description="Insurance, as an amount.")
-    credit: str | None = Field(default=None, description="Credit, as an amount.")
-    etc1: str | None = Field(default=None, description="Extra charge 1, as an amount.")
-    etc2: str | None = Field(default=None, description="Extra charge 2, as an amount.")
+    insurance: str | None = Field(default=None, description="Insurance, in quotes, such as '4.50'.")
+    credit: str | None = Field(default=None, description="Credit, in quotes, such as '4.50'.")
+    etc1: str | None = Field(default=None, description="Extra charge 1, in quotes, such as '4.50'.")
+    etc2: str | None = Field(default=None, description="Extra charge 2, in quotes, such as '4.50'.")
     remarks: str | None = Field(
         default=None, description="Your remarks on the order. Dagster stores what you write here with the run."
     )
     is_filed: bool | None = Field(default=None, description="true files the order, false takes it back.")
     if_unchanged_since: str | None = Field(
         default=None,
-        description="Send nothing if the order differs from what the warehouse knew of it at this time.",
+        description="Send nothing if the order differs from what the warehouse knew of it at this time, in quotes, "
+        "such as '2026-03-14T09:30Z'.",
     )
 
 
 class DriveThruConfig(dg.Config):
     """Which order gets "Thank You, Drive Thru!"."""
 
-    order_id: str = Field(description="The order, such as 15646315.")
+    order_id: str = Field(description="The order, in quotes, such as '15646315'.")
     mail_me: bool = Field(default=False, description="Send a copy to yourself.")
 
 
@@ -61,7 +65,8 @@ def _write(
     session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
     with run_step(context, session):
         result = run_write(session, asked, run_id=context.run_id, job=context.job_name)
-    report = {**sync_report(session, result), **metadata.writes_metadata(result.writes, result.already)}
+    # What was written comes first: the UI folds a long list.
+    report = {**metadata.writes_metadata(result.writes, result.already), **sync_report(session, result)}
     context.add_output_metadata(report)
     show(context.log_event, session, report)
     if result.run_status is RunStatus.FAILED:

@@ -41,7 +41,8 @@ def write_order(
             return preview_write(session, asked, run_id=run_id)
         if not session.lock.try_acquire():
             raise LockTaken(
-                "A sync of this store is running, so nothing was written: there is only one at a time.\n"
+                "A sync or another command of this store is running, so nothing was written: there is only one at a "
+                "time.\n"
                 "Look at it with: bl status, or in the Dagster UI. Then try again."
             )
         try:

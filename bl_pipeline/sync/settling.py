@@ -6,7 +6,7 @@ other run is alive. Only the run that was asked for a write sends it; no other r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from bl_pipeline.bricklink import Order, read_order
@@ -79,7 +79,9 @@ def wait_until_arrived(session: SyncSession, write: Write) -> None:
     if left > 0:
         what = f"{NAMES[WriteKind(write.kind)]} of order {write.order_id}"
         LOG.warning(
-            "BrickLink's answer to %s was lost. It may still arrive, so the order is read in %.0f s.", what, left
+            "BrickLink's answer to %s was lost. The request may still arrive, so the order is read in %.0f s.",
+            what,
+            left,
         )
         session.wait(left)
 
@@ -121,7 +123,7 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
     """What became of a write, what it means, and what to do; without the values that were asked for."""
     kind = WriteKind(write.kind)
     what = _about(kind, write.order_id)
-    fields = f" ({_list(list(write.asked))})" if kind is WriteKind.UPDATE else ""
+    fields = _fields(kind, write.asked)
     accepted = (answer or write.answer) == ACCEPTED
     match outcome:
         case WriteOutcome.DONE:
@@ -154,8 +156,9 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
         )
     if kind is WriteKind.DRIVE_THRU:
         return (
-            f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. It may still arrive, "
-            "so it is not sent again. A sync an hour later says what became of it; or look at the order at BrickLink."
+            f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. The request may "
+            "still arrive, so it is not sent again. A sync an hour later says what became of it; or look at the order "
+            "at BrickLink."
         )
     return (
         f"{what}{fields}: BrickLink's answer was lost, and the order cannot be read now, so it is not known whether it "
@@ -169,6 +172,15 @@ def not_sent(kind: WriteKind, order_id: str, changed: Sequence[str]) -> str:
         f"{_about(kind, order_id)} was not sent: somebody else has changed the order meanwhile "
         f"({_list(changed)}); that stays. See it with: bl order {order_id}"
     )
+
+
+def name_of(kind: WriteKind, asked: Collection[str]) -> str:
+    """What messages call one request, with the fields of an update: there can be two of them in one run."""
+    return f"{NAMES[kind]}{_fields(kind, asked)}"
+
+
+def _fields(kind: WriteKind, asked: Collection[str]) -> str:
+    return f" ({_list(list(asked))})" if kind is WriteKind.UPDATE else ""
 
 
 def _about(kind: WriteKind, order_id: str) -> str:

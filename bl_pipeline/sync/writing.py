@@ -46,7 +46,7 @@ from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import CALLS_TO_LIST, list_orders
 from bl_pipeline.sync.planning import plan_changes
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.settling import NAMES, became_of, describe, not_sent, settle_write, wait_until_arrived
+from bl_pipeline.sync.settling import NAMES, became_of, describe, name_of, not_sent, settle_write, wait_until_arrived
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, runs, state, writes
@@ -172,7 +172,8 @@ def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
         changed = None
     if changed is None:
         return [
-            f"The warehouse has no order {order.order_id} as of {at}, so nothing says whether it has changed since."
+            f"The warehouse has no order {order.order_id} as of {at}, so nothing says whether it has changed since. "
+            f"Nothing was sent. Look at the order as it is now, and give a later time: bl order {order.order_id}"
         ]
     if not changed:
         return []
@@ -275,7 +276,7 @@ class _Writer:
                     break
                 order = after
         if waiting:
-            left = ", ".join(NAMES[request.kind] for request in waiting)
+            left = ", ".join(name_of(request.kind, request.asked) for request in waiting)
             self.problems.append(f"Because of this, nothing was sent of: {left}.")
         self._refresh()
         return already

@@ -48,7 +48,9 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
         )
         parts.append(Text(f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"))
     if isinstance(result, Preview | WriteResult) and result.already:
-        parts.insert(0, Text(f"Already as asked: {_names(result.already)}"))
+        sent = "The drive thru was sent already. It is never sent a second time."
+        as_asked = f"Already as asked: {_names(result.already)}"
+        parts.insert(0, Text(sent if "drive_thru" in result.already else as_asked))
     for error in result.errors:
         parts += [Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), "  ", clean(line))
                   for line in error["error"].splitlines()]  # fmt: skip
@@ -57,10 +59,11 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
         ExitCode.SOME_FAILED: ("Not done, or not all of it", "bold yellow"),
         ExitCode.BUDGET: ("Stopped at the call budget", "bold yellow"),
     }.get(result.exit_code, ("Stopped", "bold red"))
-    if isinstance(result, Preview) and result.success:
-        word = "This would be sent" if result.requests else "Nothing would be sent"
-    elif isinstance(result, WriteResult) and result.success and not result.writes:
-        word = "Nothing was sent"
+    if result.exit_code in (ExitCode.DONE, ExitCode.SOME_FAILED):
+        if isinstance(result, Preview):
+            word = "This would be sent" if result.requests else "Nothing would be sent"
+        elif isinstance(result, WriteResult) and not result.writes:
+            word = "Nothing was sent"
     return Group(Text.assemble((f"{word}: ", style), f"order BL-{order_id}"), *parts)
 
 

@@ -35,13 +35,14 @@ def shown(done: dg.ExecuteInProcessResult) -> dict[str, Any]:
 def test_the_job_writes_and_shows_what_it_has_written(
     dagster_synced: DagsterSync, store: Store, server: SandboxServer
 ) -> None:
-    """Planted: values in the metadata."""
+    """Planted: values in the metadata; the writes after the numbers of a sync, where the UI folds them away."""
     order_id = store.place_order()
     done = run(dagster_synced, "update_order", "write_to_order", order_id=f"BL-{order_id}",
                remarks=SECRET, shipping="4.75", status="packed")  # fmt: skip
     assert done.success
     assert (store.order(order_id).status, store.order(order_id).remarks) == ("PACKED", SECRET)
     report = shown(done)
+    assert next(iter(report)) == "writes"
     assert [(row.data["request"], row.data["outcome"]) for row in report["writes"].records] == [
         ("update", "done"), ("status", "done"),
     ]  # fmt: skip

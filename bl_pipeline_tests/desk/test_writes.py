@@ -250,7 +250,7 @@ def test_while_a_sync_is_running(
         refused = confirm(client, page)
     finally:
         lock.release()
-    assert "A sync of this store is running, so nothing was written" in words(refused)
+    assert "A sync or another command of this store is running, so nothing was written" in words(refused)
     assert writer.sent() == []
     assert "Done" in words(confirm(client, again(client, refused)))
 

@@ -103,7 +103,7 @@ def test_a_refusal_of_bricklink_ends_the_run(
     result = writer(order_id, status="PACKED", is_filed=True)
     assert result.exit_code == 3
     assert "NOT_IN_UPDATABLE_STATUS" in result.errors[0]["error"]
-    assert "nothing was sent of: the update" in result.errors[0]["error"]
+    assert "nothing was sent of: the update (is filed)." in result.errors[0]["error"]
     assert writer.sent() == ["status"]
     assert writer.rows() == [("status", "refused", "refused")]
     assert not store.order(order_id).is_filed

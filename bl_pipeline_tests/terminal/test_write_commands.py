@@ -88,7 +88,7 @@ def test_a_dry_run_shows_each_request_and_its_cost(order_id: str, bl: Bl, server
     )  # fmt: skip
     assert (sent(server), select("SELECT * FROM sync.writes")) == ([], [])
     refused = expect(bl("update", "99", "--filed", "--dry-run"), 3).stdout
-    assert "99" in refused
+    assert refused.startswith("Nothing would be sent: order BL-99\n")
     assert "in all" not in refused
     # It costs what was said, and less once the order is known.
     assert json_of(expect(bl("update", order_id, *EVERY_OPTION, "--json"), 0))["api_calls"] == 8
@@ -99,7 +99,7 @@ def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: 
     assert "POST" in expect(bl("drive-thru", order_id, "--mail-me"), 0).stdout
     again = expect(bl("drive-thru", order_id), 0).stdout
     assert again.startswith("Nothing was sent: ")
-    assert "Already as asked" in again
+    assert "The drive thru was sent already. It is never sent a second time." in again
     assert store.drive_thrus(int(order_id)) == 1
     assert [request.query for request in server.requests if request.method == "POST"] == ["mail_me=true"]
 
@@ -139,7 +139,9 @@ def test_exit_codes(order_id: str, bl: Bl, store: Store, server: SandboxServer) 
     store.pay(int(order_id))
     refused = json_of(expect(bl("update", order_id, "--shipping", "9", "--json"), 3))
     assert (refused["success"], refused["errors"][0]["order_id"]) == (False, order_id)
-    assert "paid" in expect(bl("update", order_id, "--shipping", "9"), 3).stdout
+    shown = expect(bl("update", order_id, "--shipping", "9"), 3).stdout
+    assert shown.startswith(f"Nothing was sent: order BL-{order_id}\n")
+    assert "paid" in shown
     assert (
         "so nothing was written"
         in expect(bl("update", order_id, "--filed", BL_DAILY_CALL_LIMIT="6", BL_CALL_RESERVE="0"), 4).stderr
@@ -157,6 +159,7 @@ def test_exit_codes(order_id: str, bl: Bl, store: Store, server: SandboxServer) 
 
 def test_while_a_sync_is_running(order_id: str, bl: Bl, server: SandboxServer, taken: None) -> None:
     """As a second sync does. Planted: the lock not asked for."""
-    assert "A sync of this store is running" in expect(bl("update", order_id, "--filed"), 1).stderr
-    assert "A sync of this store is running" in expect(bl("drive-thru", order_id), 1).stderr
+    running = "A sync or another command of this store is running, so nothing was written"
+    assert running in expect(bl("update", order_id, "--filed"), 1).stderr
+    assert running in expect(bl("drive-thru", order_id), 1).stderr
     assert server.requests == []
