@@ -22,16 +22,19 @@ class Source:
 
     def __init__(self, settings: Settings) -> None:
         self._open = partial(read_warehouse if settings.bl_desk_read_only else open_warehouse, settings)
+        self._timezone = settings.bl_timezone
         self.opened = 0
         self._lock = Lock()
         self._stack = ExitStack()
         self._warehouse: Warehouse | None = None
 
     def warehouse(self) -> Warehouse:
-        """The open warehouse. Raises as `open_warehouse`, or `read_warehouse`."""
+        """The open warehouse, in the time zone that pages show. Raises as `open_warehouse`, or `read_warehouse`."""
         with self._lock:
             if self._warehouse is None:
-                self._warehouse = self._stack.enter_context(self._open())
+                opened = self._stack.enter_context(self._open())
+                # What is stored is the time zone of the last sync, and before the first one there is none.
+                self._warehouse = replace(opened, timezone=self._timezone)
                 self.opened += 1
             return self._warehouse
 

@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 from bl_pipeline.desk import orders
 from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_overview import words
 from bl_pipeline_tests.support.sales_rows import order_row
 
@@ -188,3 +189,13 @@ def test_an_empty_warehouse_says_what_to_do(client: TestClient) -> None:
     assert "No orders are stored yet. Sync the store" in words(client.get("/orders").text)
     assert "No orders like that." in words(client.get("/orders", params={"search": "x"}).text)
     assert client.get("/orders.csv").text == "id,platform,date,buyer,status,group,total,currency\n"
+
+
+def test_days_are_those_that_the_page_shows(synced: Sync, make_settings: MakeSettings, open_desk: OpenDesk) -> None:
+    """Planted: days of the stored time zone, which is UTC before the first sync, while the page shows another's."""
+    desk = open_desk(make_settings(bl_timezone="Pacific/Kiritimati"))
+    days = re.findall(r'<td class="date">([0-9-]+)</td>', desk.get("/orders").text)
+    for day, orders_of_day in Counter(days).items():
+        page = desk.get(f"/orders?since={day}&until={day}").text
+        assert re.findall(r'<td class="date">([0-9-]+)</td>', page) == [day] * orders_of_day
+        assert desk.get(f"/api/orders?since={day}&until={day}").json()["count"] == orders_of_day
