@@ -13,6 +13,7 @@ from bl_pipeline.desk import api, fulfilment, order, orders, overview, reports, 
 from bl_pipeline.desk.access import BodyLimit, TokenGate
 from bl_pipeline.desk.failures import answer_failure, install_failures, refuse_broken_text
 from bl_pipeline.desk.state import Desk
+from bl_pipeline.guard import App, Message, Receive, Send
 
 _POLICY = "; ".join(
     (
@@ -33,6 +34,19 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+class _HeadAsGet:
+    """An ASGI app that answers HEAD as GET; the server leaves the body out."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def create_app(desk: Desk) -> FastAPI:
@@ -71,6 +85,7 @@ def create_app(desk: Desk) -> FastAPI:
             answer.headers.setdefault(name, value)
         return answer
 
+    app.add_middleware(_HeadAsGet)
     install_failures(app)
     app.mount("/static", StaticFiles(packages=[("bl_pipeline.desk", "static")]), name="static")
     for pages in (overview, orders, order, writes, fulfilment, reports):

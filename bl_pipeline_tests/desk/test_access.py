@@ -67,6 +67,15 @@ def test_no_get_changes_anything(serve: Serve) -> None:
         assert desk.get(address).status_code in (404, 405), address
 
 
+def test_head_is_answered_as_get(settings: Settings) -> None:
+    """Programs that watch a page ask so. Caught: 405."""
+    desk = asked(guarded_app(settings))
+    for address in ("/", "/orders", "/orders.csv", "/api/orders", "/static/desk.css", "/nothing"):
+        head, get = desk.head(address), desk.get(address)
+        assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
+    assert desk.head("/sync").status_code == 405
+
+
 @pytest.mark.parametrize(("host", "proxies"), [("0.0.0.0", ""), ("192.168.1.5", ""), ("127.0.0.1", "desk.example.org")])
 def test_other_machines_need_a_token(make_settings: MakeSettings, host: str, proxies: str) -> None:
     """Planted: none needed behind a proxy that is named."""
