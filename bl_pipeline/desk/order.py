@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -43,7 +44,7 @@ def order(request: Request, desk: DeskOf, order_id: str, run: str = "") -> HTMLR
         failure = _failure(connection, warehouse, number)
         if found is None:
             return page(request, "order_missing", status=404, number=number, failure=failure)
-        changes = _changes(connection, warehouse, number, run, desk.settings.bl_timezone) if run else None
+        changes = _changes(connection, warehouse, found, run, desk.settings.bl_timezone) if run else None
         states = read_states(connection, warehouse, number)
         parts = {
             kind: read_part(connection, warehouse, number, kind) for kind in (AnswerKind.MESSAGES, AnswerKind.FEEDBACK)
@@ -70,12 +71,13 @@ def _failure(connection: Connection, warehouse: Warehouse, order_id: str) -> Fai
 
 
 def _changes(
-    connection: Connection, warehouse: Warehouse, order_id: str, run_id: str, zone: str
+    connection: Connection, warehouse: Warehouse, order: Mapping[str, Any], run_id: str, zone: str
 ) -> list[tuple[str, str, str]] | None:
     """What a run has found changed, as (name, before, after); None if it has not fetched the order.
 
     A name without values is a sentence of its own.
     """
+    order_id = order["platform_order_id"]
     before, after = before_and_after(connection, warehouse, order_id, AnswerKind.ORDER, run_id)
     if after is None:
         return None
@@ -84,12 +86,12 @@ def _changes(
     found = order_differences(before.body, after.body)
     if found is None:
         return [("The order was fetched, and an answer of BrickLink's could not be read.", "", "")]
-    currency = next((one.before for one in found if one.column == "currency"), None)
+    currencies = next(((one.before, one.after) for one in found if one.column == "currency"), (order["currency"],) * 2)
     changes = [
         (
             _capitalized(heading(one.column)),
-            _shown(one.column, one.before, zone, currency),
-            _shown(one.column, one.after, zone, currency),
+            _shown(one.column, one.before, zone, currencies[0]),
+            _shown(one.column, one.after, zone, currencies[1]),
         )
         for one in found
     ]

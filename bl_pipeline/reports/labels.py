@@ -23,12 +23,16 @@ WHY_ITEMS_ARE_NOT_KNOWN = (
 )
 
 _CONDITIONS = {"N": "new", "U": "used"}
-_SHORTER = {
+_HEADINGS = {
     "tax_collected_by_bricklink": "tax by BrickLink",
     "platform_order_id": "order",
     "platform_status": "BrickLink's status",
     "country_code": "country",
     "category_id": "category",
+    "vat_amount": "VAT amount",
+    "vat_rate": "VAT rate",
+    "vat_collected_by_bricklink": "VAT collected by BrickLink",
+    "sales_tax_collected_by_bricklink": "sales tax collected by BrickLink",
 }
 _LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
 """Columns in which "not known" says more than a dash."""
@@ -36,7 +40,7 @@ _LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"
 
 def heading(column: str) -> str:
     """A column's name at the head of a table."""
-    return _SHORTER.get(column, column.replace("_", " "))
+    return _HEADINGS.get(column, column.replace("_", " "))
 
 
 def amount(value: Decimal | None) -> str:

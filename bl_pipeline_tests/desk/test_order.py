@@ -112,6 +112,28 @@ def test_what_others_wrote_is_text_and_only_the_web_is_a_link(
     ).text  # fmt: skip
 
 
+def test_a_text_does_not_turn_the_words_beside_it_round(
+    synced: Sync, client: TestClient, store: Store, warehouse: Warehouse
+) -> None:
+    """Caught: with the sign that turns text round in a buyer's name the page read SU for the country US."""
+    sign = "\u202e"
+    order_id = str(store.place_order(paid=True))
+    assert synced().success
+    texts = ("buyer_name", "buyer_username", "shipping_method", "payment_method")
+    change(warehouse, order_id, **dict.fromkeys(texts, f"turned{sign}"))
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE sales.order_items SET item_number = :h, item_name = :h, item_type = 'MINIFIG'"),
+            {"h": f"turned{sign}"},
+        )
+    preview = client.post("/writes/preview", data={"order": order_id, f"{order_id}.remarks": "new"}).text
+    addresses = (f"/orders/{order_id}", "/orders", "/todo", f"/picklist?order={order_id}", f"/orders/{order_id}/slip")
+    for address, page in [("preview", preview), *((address, client.get(address).text) for address in addresses)]:
+        assert sign in page, address
+        loose = re.sub(r"<bdi>.*?</bdi>", "", re.sub(r'="[^"]*"', "", page), flags=re.DOTALL)
+        assert re.findall(rf".*{sign}(?!</(?:td|th|dd|address|p|li|h2)>|<br>).*", loose) == [], address
+
+
 def test_fields_that_cannot_be_read_are_named(
     synced: Sync, client: TestClient, store: Store, warehouse: Warehouse
 ) -> None:
@@ -234,6 +256,7 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
     store.add_batch(order_id)
     assert f"Items: {lots} lot" in (said := refresh(order_id))
     assert f"→ {len(store.order(order_id).lots)} lots" in said
+    assert re.search(r"Subtotal: [\d.,]+ [A-Z]{3} → [\d.,]+ [A-Z]{3} ", said), "an amount has its currency"
     new = store.place_order()
     assert "fetched for the first time" in refresh(new)
     server.faults.on(f"/orders/{new}", Fault.HTTP500)
