@@ -158,10 +158,11 @@ def cancel(request: Request, desk: DeskOf) -> HTMLResponse:
         desk.launches.interrupt(run_id)
     done = cancel_store(desk.source.warehouse())
     text = done.message(lambda time: f"{time:%Y-%m-%d %H:%M} UTC")
+    title = "Canceled" if starting or done.run or done.full_syncs else "Nothing was canceled"
     if starting and done.run is None:
         withdrawn = f"\n{text}" if done.full_syncs else ""
         text = f"The sync was starting, and is canceled. Nothing more is asked of BrickLink.{withdrawn}"
-    return page(request, "message", title="Canceled", text=text)
+    return page(request, "message", title=title, text=text)
 
 
 def _is_starting(desk: Desk, run_id: str) -> bool:

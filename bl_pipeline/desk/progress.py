@@ -83,7 +83,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
                 run.job,
                 goes_on=True,
                 is_stopping=stopping,
-                planned=planned if run.orders_listed is not None or planned else None,
+                planned=None if run.orders_skipped is None else planned,
                 fetched=fetched,
                 created=counts[Outcome.CREATED],
                 updated=counts[Outcome.UPDATED],

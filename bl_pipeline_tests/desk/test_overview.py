@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
@@ -104,6 +105,7 @@ def test_one_click_syncs(client: TestClient, store: Store, server: SandboxServer
     assert "Sync complete" in page
     assert f"{len(store.sales)} new, 0 changed, 0 unchanged" in page
     assert f"{len(server.requests)} API calls" in page
+    assert re.search(r"; (1 second|(0|[1-9]\d+|[2-9]) seconds), ", page)
     wait_until(lambda: "Syncing" not in words(client.get("/").text))
     assert f"{len(store.sales)} orders with" in words(client.get("/").text)
 
@@ -162,6 +164,31 @@ def test_a_run_that_is_starting_is_canceled(client: TestClient, server: SandboxS
     wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
     assert server.requests == []
     assert client.post("/sync").status_code == 303
+
+
+def test_if_nothing_goes_on_the_page_does_not_say_canceled(synced: Sync, client: TestClient) -> None:
+    assert "Nothing was canceled Nothing to cancel: no sync" in words(client.post("/cancel").text)
+
+
+def test_a_run_that_compares_the_lists_has_no_percent_yet(
+    synced: Sync, client: TestClient, warehouse: Warehouse
+) -> None:
+    """Caught: 100 % while it compared them, then 4 %."""
+    run_id = client.get("/api/integrations/bricklink/status").json()["lastResult"]["runId"]
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("DELETE FROM sync.run_orders"))
+        connection.execute(text("UPDATE sync.runs SET status = 'started', finished_at = NULL"))
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    try:
+        assert "100 %" in words(client.get(f"/runs/{run_id}").text), "it has found nothing to fetch"
+        with warehouse.engine.begin() as connection:
+            connection.execute(text("UPDATE sync.runs SET orders_skipped = NULL"))
+        page = client.get(f"/runs/{run_id}").text
+        assert "Asking BrickLink which orders are new or changed" in page
+        assert 'value="' not in page[page.index("<progress") : page.index("</progress>")]
+    finally:
+        lock.release()
 
 
 def test_while_another_command_has_the_store(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
