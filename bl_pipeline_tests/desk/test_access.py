@@ -67,9 +67,9 @@ def test_no_get_changes_anything(serve: Serve) -> None:
         assert desk.get(address).status_code in (404, 405), address
 
 
-def test_head_is_answered_as_get(settings: Settings) -> None:
+def test_head_is_answered_as_get(serve: Serve) -> None:
     """Programs that watch a page ask so. Caught: 405."""
-    desk = asked(guarded_app(settings))
+    desk = serve()
     for address in ("/", "/orders", "/orders.csv", "/api/orders", "/static/desk.css", "/nothing"):
         head, get = desk.head(address), desk.get(address)
         assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
