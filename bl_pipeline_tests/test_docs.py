@@ -133,15 +133,13 @@ def test_commands_in_the_documents_are_accepted(page: Path) -> None:
 
 
 def test_the_run_config_in_the_documents_is_accepted() -> None:
-    """What is to be pasted into a Launchpad."""
-    found = [
-        block
-        for page in PAGES
-        for block in re.findall(r"^```yaml\n(ops:.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    ]
-    assert found
-    for block in found:
-        assert dg.validate_run_config(defs.resolve_job_def("refresh_order"), yaml.safe_load(block))
+    """What is to be pasted into the Launchpad of the job that is named before it. Planted: a text without quotes."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    found = re.findall(r"\*\*Jobs → (\w+) → Launchpad\*\*[^`]*^```yaml\n(ops:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert {job for job, _ in found} >= {"refresh_order", "update_order", "send_drive_thru"}
+    assert len(found) == text.count("```yaml\nops:")
+    for job, block in found:
+        assert dg.validate_run_config(defs.resolve_job_def(job), yaml.safe_load(block))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
