@@ -215,9 +215,22 @@ def settle(
 def differences(order: Order, known: Order) -> list[str]:
     """The fields of an order in which it differs from what was known of it, for `--if-unchanged-since`.
 
-    All fields count, except two that move without anybody changing the order: the buyer's number of orders, and the
-    amounts in the currency that the buyer was shown.
+    A field of a part of the order has the part's name before it, such as `shipping.tracking_no`. All fields count,
+    except two that move without anybody changing the order: the buyer's number of orders, and the amounts in the
+    currency that the buyer was shown.
     """
     ignored = ("buyer_order_count", "disp_cost", "unreadable_fields")
     names = [name for name in msgspec.structs.asdict(order) if name not in ignored]
-    return [name for name in names if getattr(order, name) != getattr(known, name)]
+    return [path for name in names for path in _differing(name, getattr(order, name), getattr(known, name))]
+
+
+def _differing(name: str, now: object, then: object) -> list[str]:
+    if now == then:
+        return []
+    if not isinstance(now, msgspec.Struct) or type(now) is not type(then):
+        return [name]
+    return [
+        path
+        for part in now.__struct_fields__
+        for path in _differing(f"{name}.{part}", getattr(now, part), getattr(then, part))
+    ]

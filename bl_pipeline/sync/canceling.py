@@ -17,6 +17,9 @@ from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
+_WRITES = ("update_order", "send_drive_thru")
+"""The jobs that no later run goes on with."""
+
 STOP_TIMEOUT = 30.0
 """Seconds to wait for the run to end: it sees the request within one, unless it waits for the database."""
 START_TIMEOUT = 20.0
@@ -45,8 +48,13 @@ class Cancellation:
         lines = []
         if self.run is not None:
             name = f"{self.run.job}, started {moment(self.run.started_at)}"
+            kept = (
+                "What BrickLink has done stays, and nothing more is sent. Ask again for what is left."
+                if self.run.job in _WRITES
+                else "What was stored is kept, and the next sync goes on from there."
+            )
             lines.append(
-                f"Canceled: {name}. What was stored is kept, and the next sync goes on from there."
+                f"Canceled: {name}. {kept}"
                 if self.ended
                 else f"Asked to stop: {name}. It makes no further call, and ends with its step."
             )

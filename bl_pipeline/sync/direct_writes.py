@@ -52,7 +52,8 @@ def write_order(
                 raise
             session.cancel()
             canceled = Canceled(
-                "Canceled. If a request was under way, the next run reads the order first and says what became of it."
+                "Canceled. If a request was under way, the next run reads the order first and says what became of it. "
+                "Nothing more is sent. Ask again for what is left."
             )
             canceled.result = read_result(session.warehouse, run_id)
             raise canceled from None

@@ -213,4 +213,12 @@ def test_an_order_is_unchanged_if_nothing_that_anybody_sets_differs() -> None:
     assert differences(order(buyer_order_count=4), known) == []
     assert differences(order(remarks="x", buyer_order_count=3), known) == ["remarks"]
     moved = msgspec.structs.replace(known, payment=PAID, total_count=5)
-    assert set(differences(moved, known)) == {"payment", "total_count"}
+    assert set(differences(moved, known)) == {"payment.status", "payment.date_paid", "total_count"}
+
+
+def test_a_difference_is_named_so_that_it_cannot_be_taken_for_another_field() -> None:
+    """The cost of shipping, and how it is shipped. Caught: both were `shipping` for the seller."""
+    known = order()
+    assert differences(order(shipping=Shipping(method_id=7, tracking_no="TR1")), known) == ["shipping.tracking_no"]
+    assert differences(order(cost=Cost(currency_code="EUR", shipping="5")), known) == ["cost.shipping"]
+    assert differences(order(shipping=None), known) == ["shipping"]

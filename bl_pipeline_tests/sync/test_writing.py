@@ -162,13 +162,15 @@ def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store
     written = clock.now
     clock.advance(minutes=5)
     store.edit_tracking(order_id, "of another")
-    for since, changed in ((known, "remarks, shipping"), (written, "shipping")):
+    for since, changed in ((known, "remarks, shipping.tracking_no"), (written, "shipping.tracking_no")):
         result = writer(order_id, remarks="second", unchanged_since=since)
         assert result.exit_code == 3
         assert f"UTC: {changed}. Nothing was sent" in result.errors[0]["error"]
     # Changed in the same moment as it is asked about, as far as the clock says.
     store.edit_tracking(order_id, "of another again")
-    assert "UTC: shipping" in writer(order_id, remarks="second", unchanged_since=clock.now).errors[0]["error"]
+    assert (
+        "UTC: shipping.tracking_no" in writer(order_id, remarks="second", unchanged_since=clock.now).errors[0]["error"]
+    )
     too_early = writer(order_id, remarks="second", unchanged_since=known - timedelta(days=1))
     assert "has no order" in too_early.errors[0]["error"]
     assert len(writer.sent()) == 1

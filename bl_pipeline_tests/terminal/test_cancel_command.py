@@ -88,6 +88,29 @@ def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServ
     assert json_of(expect(bl("sync", "--json"), 0))["orders_processed"] == 12
 
 
+def test_a_write_is_canceled_and_no_later_run_goes_on_with_it(bl: Bl, server: SandboxServer, store: Store) -> None:
+    """Caught: "the next sync goes on from there", as of a sync."""
+    order_id = store.place_order()
+    server.on_request = lambda request: setattr(server, "latency", SLOW if request.method != "GET" else 0.0)
+    with subprocess.Popen(
+        [*BL, "update", str(order_id), "--status", "PACKED", "--filed"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: server.latency == SLOW or process.poll() is not None)
+            done = expect(bl("cancel"), 0).stdout
+            _, err = process.communicate(timeout=SLOW)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "Canceled: update_order" in done
+    for said in (done, err):
+        assert "Ask again for what is left." in " ".join(said.split())
+        assert "goes on from there" not in " ".join(said.split())
+    server.on_request, server.latency = None, 0.0
+    expect(bl("sync"), 0)
+    assert not store.order(order_id).is_filed
+
+
 def open_full_sync(bl: Bl, server: SandboxServer) -> None:
     expect(bl("sync"), 0)
     few = {"BL_DAILY_CALL_LIMIT": str(len(server.requests) + 6), "BL_CALL_RESERVE": "0"}
