@@ -88,9 +88,10 @@ def _shown(value: str) -> str:
     return text or "(none)"
 
 
-def problem_details(status: int, title: str, detail: str) -> dict[str, Any]:
-    """What happened and what to do, for programs."""
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+def problem_details(status: int, title: str, detail: str, kind: str = "") -> dict[str, Any]:
+    """What happened and what to do, for programs. `kind` is a name on the page /problems."""
+    type_ = f"/problems#{kind}" if kind else "about:blank"
+    return {"type": type_, "title": title, "status": status, "detail": detail}
 
 
 class Guard:

@@ -31,7 +31,7 @@ def end_dead_runs(
         # An event in the future, from a clock that was ahead, does not show that the run is alive either.
         if abs(now.timestamp() - heard) >= SILENT_FOR.total_seconds():
             instance.report_run_failed(
-                run, message="The process ended without a word; the next run goes on from what was stored."
+                run, message="The process ended before it could report; the next run goes on from what was stored."
             )
             dead.append(run.run_id)
     return dead

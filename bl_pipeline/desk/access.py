@@ -97,7 +97,7 @@ class TokenGate:
     async def _ask(self, request: Request) -> Response:
         if request.url.path.startswith("/api/"):
             detail = "Send the token of BL_DESK_TOKEN: Authorization: Bearer ..."
-            problem = problem_details(401, "A token is needed", detail)
+            problem = problem_details(401, "A token is needed", detail, "token-needed")
             return JSONResponse(problem, 401, {"WWW-Authenticate": "Bearer"}, media_type=PROBLEM)
         if request.method != "POST" or request.url.path != "/login":
             return HTMLResponse(_PAGE.format(note=""), 401)

@@ -30,7 +30,7 @@ class Answer(BaseModel):
 class Problem(BaseModel):
     """Problem details (RFC 9457): what happened, and what to do."""
 
-    type: str = Field(description="Always about:blank: title and status say what happened")
+    type: str = Field(description="What kind of problem it is, a stable name: one of those on the page /problems, or about:blank if the status says it all", examples=["/problems#sync-running"])
     title: str = Field(description="What happened, in a few words")
     status: int = Field(description="The status code of the answer")
     detail: str = Field(description="What it means and what to do; empty if the title says it all")

@@ -33,7 +33,7 @@ _LARGEST = 2**31 - 1
 _PROBLEMS = {
     400: "The request cannot be read",
     401: "BL_DESK_TOKEN is set, and the request does not have it",
-    403: "This desk only shows (BL_DESK_READ_ONLY), or the request comes from a page of another site",
+    403: "This desk is read-only (BL_DESK_READ_ONLY), or the request comes from a page of another site",
     404: "There is no such order, or no such run",
     409: "A sync is running already, or the store is not connected",
     422: "A value is not one that can be asked for",
@@ -177,7 +177,8 @@ def _runs(desk: Desk, now: Status, run_id: str | None) -> tuple[RunState | None,
     if run_id is not None:
         state = read_run_state(desk, run_id)
         if state is None:
-            raise Refused(404, "There is no such run", "Give a runId as it was answered when the run was started.")
+            how = "Give a runId as it was answered when the run was started."
+            raise Refused(404, "There is no such run", how, kind="no-such-run")
         return (state, None) if state.goes_on else (None, state)
     running = current_run(desk, now)
     with desk.source.reading() as (connection, warehouse):
@@ -247,6 +248,7 @@ def _no_such_order(number: str) -> Refused:
         404,
         f"There is no order {number} in the warehouse",
         "Look whether its number is right. If it is new at BrickLink, the next sync stores it.",
+        kind="no-such-order",
     )
 
 

@@ -38,7 +38,7 @@ def choose(written: Sequence[str]) -> list[str]:
         raise Refused(
             422,
             "Too many orders at once",
-            f"{len(numbers)} orders are chosen, and it goes with {MOST} at most. Choose fewer, then the next ones.",
+            f"{len(numbers)} orders are chosen, and at most {MOST} are possible at once. Choose fewer.",
         )
     return numbers
 

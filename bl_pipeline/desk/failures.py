@@ -23,11 +23,27 @@ from bl_pipeline.sync.unforeseen import describe, foreseen
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.refusals import read_refusal
 
+_INVALID = "This cannot be done as it was asked"
+
+KINDS = {
+    "read-only": "BL_DESK_READ_ONLY is set, so nothing can be started or changed at this desk.",
+    "token-needed": "BL_DESK_TOKEN is set, and the request does not have it: send Authorization: Bearer ...",
+    "no-such-order": "The warehouse has no order of this number. If it is new at BrickLink, the next sync stores it.",
+    "no-such-run": "No run of this id is known in this warehouse and store.",
+    "sync-running": "A sync of the store is running, and only one can run. Wait until it has ended, or cancel it.",
+    "not-connected": "The API credentials of the store are not set: nothing can be asked of BrickLink.",
+    "wrong-setting": "A setting has to be corrected; the detail names it.",
+    "invalid-request": "The request has a value that is not valid; the detail names it. The same request fails again.",
+    "budget-used-up": "The API calls of the last 24 hours are used up. Try again at the time of nextResetAt.",
+    "warehouse-unreachable": "Postgres cannot be reached or used now. Try again; the detail says what is wrong.",
+}
+"""The kinds of problems that programs can tell apart, by their stable names: the fragment of `type`."""
+
 
 class Refused(Exception):
     """What was asked for is not done; `status` is that of the answer, `detail` says what to do.
 
-    `members` are further members of the problem details.
+    `kind` is one of KINDS; `members` are further members of the problem details.
     """
 
     def __init__(
@@ -37,6 +53,7 @@ class Refused(Exception):
         detail: str = "",
         headers: dict[str, str] | None = None,
         members: dict[str, str] | None = None,
+        kind: str = "",
     ) -> None:
         super().__init__(title)
         self.status = status
@@ -44,6 +61,7 @@ class Refused(Exception):
         self.detail = detail
         self.headers = headers or {}
         self.members = members or {}
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ class _Failure:
     status: int
     title: str
     detail: str
+    kind: str = ""
     members: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,15 +79,15 @@ def _failure(error: Exception) -> _Failure:
     lost = read_refusal(error)
     if isinstance(error, WarehouseError) or (lost is not None and lost.is_lost):
         cannot = "reached" if lost or type(error) is WarehouseError else "used"
-        return _Failure(503, f"The warehouse cannot be {cannot}", foreseen(error) or "")
+        return _Failure(503, f"The warehouse cannot be {cannot}", foreseen(error) or "", "warehouse-unreachable")
     if isinstance(error, LockTaken):
-        return _Failure(409, "A sync is running", str(error))
+        return _Failure(409, "A sync is running", str(error), "sync-running")
     if isinstance(error, QuestionError | NotAsked):
-        return _Failure(422, "This cannot be done as it was asked", str(error))
+        return _Failure(422, _INVALID, str(error), "invalid-request")
     if isinstance(error, DataError):  # from Postgres: NUL, or a number that no column takes
-        return _Failure(422, "This cannot be done as it was asked", "It has a character or a number that is not valid.")
+        return _Failure(422, _INVALID, "It has a character or a number that is not valid.", "invalid-request")
     if isinstance(error, SettingsError):
-        return _Failure(409, "A setting has to be corrected", str(error))
+        return _Failure(409, "A setting has to be corrected", str(error), "wrong-setting")
     return _Failure(500, "Something went wrong", foreseen(error) or describe(error))
 
 
@@ -76,7 +95,7 @@ def _of_the_framework(error: HTTPException) -> _Failure:
     allowed = (error.headers or {}).get("Allow")
     title, detail = {
         404: ("There is no such page or endpoint", "/orders has the orders, /api/openapi.json all endpoints."),
-        405: ("This address cannot be asked in this way", f"It can be asked with: {allowed}"),
+        405: ("This address cannot be used in this way", f"It can be used with: {allowed}"),
         413: ("The request is too long", f"Send at most {LONGEST_BODY:,} bytes: for example, choose fewer orders."),
     }.get(error.status_code, (str(error.detail), ""))
     return _Failure(error.status_code, title, detail)
@@ -84,7 +103,7 @@ def _of_the_framework(error: HTTPException) -> _Failure:
 
 def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
     if request.url.path.startswith("/api/"):
-        problem = {**problem_details(failure.status, failure.title, failure.detail), **failure.members}
+        problem = {**problem_details(failure.status, failure.title, failure.detail, failure.kind), **failure.members}
         return JSONResponse(problem, failure.status, headers, media_type=PROBLEM)
     address = request.url
     can_be_repeated = request.method == "GET" and failure.status != 404
@@ -122,7 +141,8 @@ def refuse_broken_text(request: Request) -> None:
         except UnicodeDecodeError:
             broken = True
         if broken:
-            raise Refused(400, "The address cannot be read", "Write its text in UTF-8, and without the character NUL.")
+            how = "Write its text in UTF-8, and without the character NUL."
+            raise Refused(400, "The address cannot be read", how, kind="invalid-request")
 
 
 def install_failures(app: FastAPI) -> None:
@@ -130,7 +150,9 @@ def install_failures(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> Response:
-        return _answer(request, _Failure(error.status, error.title, error.detail, error.members), error.headers)
+        return _answer(
+            request, _Failure(error.status, error.title, error.detail, error.kind, error.members), error.headers
+        )
 
     @app.exception_handler(HTTPException)
     def of_the_framework(request: Request, error: HTTPException) -> Response:
@@ -140,4 +162,4 @@ def install_failures(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> Response:
         # What was sent is not repeated.
         detail = "\n".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
-        return _answer(request, _Failure(422, "This cannot be done as it was asked", detail), {})
+        return _answer(request, _Failure(422, _INVALID, detail, "invalid-request"), {})

@@ -18,6 +18,8 @@ from uuid import uuid4
 
 from bl_pipeline.settings import Settings
 
+_CANCELED = "The run was canceled before it began. Nothing was stored."
+_LOST = "The process of the run ended before it could report. Nothing was stored. Try again."
 _END_TIMEOUT = 30.0  # seconds for a run to end in good order when the desk ends
 
 
@@ -76,8 +78,8 @@ class Launches:
                 try:
                     self._ended[run_id] = Ended(**json.loads(said))
                 except ValueError:
-                    without = "was canceled before it began" if run_id in self._interrupted else "ended without a word"
-                    self._ended[run_id] = Ended(1, f"The run {without}. Nothing was stored.")
+                    how = _CANCELED if run_id in self._interrupted else _LOST
+                    self._ended[run_id] = Ended(1, how)
             return self._ended[run_id]
 
     def interrupt(self, run_id: str) -> None:

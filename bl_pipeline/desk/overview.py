@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bl_pipeline.bricklink import BrickLinkError
-from bl_pipeline.desk.failures import Refused
+from bl_pipeline.desk.failures import KINDS, Refused
 from bl_pipeline.desk.next_sync import next_sync
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
@@ -31,9 +31,9 @@ router = APIRouter()
 
 
 def require_changes(desk: Desk) -> None:
-    """Raise Refused if this desk only shows."""
+    """Raise Refused if this desk is read-only."""
     if desk.read_only:
-        raise Refused(403, "This desk only shows", "BL_DESK_READ_ONLY is set: nothing can be started or changed here.")
+        raise Refused(403, "This desk is read-only", KINDS["read-only"], kind="read-only")
 
 
 def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
@@ -47,11 +47,12 @@ def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
 def _check_launch(desk: Desk) -> None:
     status = desk.status()
     if desk.settings.store.credentials is None:
-        raise Refused(409, "The store is not connected", status.reason)
+        raise Refused(409, "The store is not connected", status.reason, kind="not-connected")
     # A process ends some seconds after its run: another run can start as soon as the store's lock is free.
     begun = (read_run_state(desk, run_id) for run_id in desk.launches.running())
     if status.indicator is Indicator.SYNCING or any(run and run.goes_on for run in begun):
-        raise Refused(409, "A sync is running", "There is only one at a time. Wait until it has ended, or cancel it.")
+        how = "There is only one at a time. Wait until it has ended, or cancel it."
+        raise Refused(409, "A sync is running", how, kind="sync-running")
     if status.calls.left == 0:
         reset = status.calls.next_reset_at
         again = f"Calls are free again from {reset:%Y-%m-%d %H:%M} UTC" if reset else "With these settings none is free"
@@ -64,6 +65,7 @@ def _check_launch(desk: Desk) -> None:
             "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE.",
             after,
             at,
+            "budget-used-up",
         )
 
 
@@ -104,6 +106,12 @@ def current_run(desk: Desk, status: Status) -> RunState | None:
 
 def _to_run(run_id: str) -> RedirectResponse:
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+@router.get("/problems")
+def problems(request: Request) -> HTMLResponse:
+    """What each `type` of the endpoints' problem details means."""
+    return page(request, "problems", kinds=KINDS)
 
 
 @router.post("/sync")
@@ -175,7 +183,8 @@ def run(request: Request, desk: DeskOf, run_id: str) -> Response:
     """One run: its progress, then its result, which for a refresh of one order is on the page of the order."""
     state = read_run_state(desk, run_id)
     if state is None:
-        raise Refused(404, "There is no such run", "It may be of another store, or of another warehouse.")
+        why = "It may be of another store, or of another warehouse."
+        raise Refused(404, "There is no such run", why, kind="no-such-run")
     again = {"retry_failed_orders": "/retry"}.get(state.job, "/sync")
     if state.job == "refresh_order" and not state.goes_on:
         with desk.source.reading() as (connection, _):

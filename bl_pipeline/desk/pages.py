@@ -28,6 +28,7 @@ _templates.filters |= {
     "ago": words.ago,
     "plural": plural,
     "lines": words.lines,
+    "reason": words.reason,
     "heading": heading,
 }
 _templates.globals |= {"order_statuses": tuple(OrderStatus), "payment_statuses": tuple(PaymentStatus)}

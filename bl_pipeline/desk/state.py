@@ -30,7 +30,7 @@ class Desk:
 
     @property
     def read_only(self) -> bool:
-        """Whether the desk only shows."""
+        """Whether nothing can be started or changed here."""
         return self.settings.bl_desk_read_only
 
     def status(self) -> Status:

@@ -70,6 +70,14 @@ def ago(time: datetime | None, now: datetime) -> str:
     return "just now" if passed >= timedelta(0) else "in less than a minute"
 
 
+def reason(text: str) -> Markup:
+    """Why something failed, in its lines; a technical line, in brackets, is small."""
+    small = Markup("<small>{}</small>")
+    return Markup("<br>").join(
+        small.format(line) if line.startswith("[") else escape(line) for line in text.splitlines()
+    )
+
+
 def lines(text: str | None) -> Markup:
     """A text with its line breaks, everything in it escaped."""
     return Markup("<br>").join(escape(line) for line in (text or "").splitlines())

@@ -53,7 +53,7 @@ _OUTCOMES = {
     WriteOutcome.DONE: "done",
     WriteOutcome.NOT_DONE: "not done",
     WriteOutcome.PARTLY_DONE: "done in part",
-    WriteOutcome.CHANGED: "the order says something else",
+    WriteOutcome.CHANGED: "the order now has another value",
     WriteOutcome.REFUSED: "refused by BrickLink",
 }
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason
 from bl_pipeline.warehouse.database import Warehouse
 
-DIED = "The process ended without a word; the next run goes on from what was stored."
+DIED = "The process ended before it could report; the next run goes on from what was stored."
 """The message of a run whose process was killed, or whose machine lost its power."""
 
 _OF_THE_CONNECTION = "coalesce(stop_reason IN ('credentials', 'unreachable', 'settings'), false)"

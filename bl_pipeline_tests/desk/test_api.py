@@ -14,6 +14,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from bl_pipeline.columns import ORDER_ITEMS, ORDERS
+from bl_pipeline.desk.failures import KINDS
 from bl_pipeline.desk.serving import guarded_app
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.sandbox.order import SandboxOrder
@@ -43,6 +44,7 @@ def problem(found: Any, status: int) -> dict[str, Any]:
     details: dict[str, Any] = found.json()
     assert details["status"] == status
     assert details["title"]
+    assert details["type"] == "about:blank" or details["type"].removeprefix("/problems#") in KINDS
     return details
 
 
@@ -185,7 +187,7 @@ def test_a_run_whose_process_died_does_not_go_on(synced: Sync, client: TestClien
     with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.runs SET status = 'started', finished_at = NULL"))
     last = answer(client, STATUS, runId=run_id)["lastResult"]
-    assert (last["success"], "ended without a word" in last["message"]) == (False, True)
+    assert (last["success"], "ended before it could report" in last["message"]) == (False, True)
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     try:
@@ -253,7 +255,7 @@ def test_broken_addresses_are_problems(synced: Sync, client: TestClient) -> None
     for address in ("/api/orders/1/2", "/api/nothing", "/api/orders/a%2Fb"):
         assert "openapi.json" in problem(client.get(address), 404)["detail"], address
     refused = client.delete("/api/orders")
-    assert (problem(refused, 405)["detail"], refused.headers["allow"]) == ("It can be asked with: GET", "GET")
+    assert (problem(refused, 405)["detail"], refused.headers["allow"]) == ("It can be used with: GET", "GET")
 
 
 @pytest.mark.parametrize(

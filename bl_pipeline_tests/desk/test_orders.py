@@ -84,7 +84,7 @@ def test_each_filter_is_in_the_address_and_stays_in_the_form(synced: Sync, clien
     blank = dict.fromkeys(("search", "status", "group", "platform", "country", "since", "until"), "")
     assert set(listed(client.get("/orders", params=blank).text)) == set(rows), "a form that was sent as it is"
     nothing = client.get("/orders", params={"search": "nobody of this name"})
-    assert (nothing.status_code, "No orders like that." in nothing.text) == (200, True)
+    assert (nothing.status_code, "No orders match these filters." in nothing.text) == (200, True)
 
 
 def test_a_wrong_word_is_explained_and_kept(synced: Sync, client: TestClient) -> None:
@@ -150,7 +150,7 @@ def test_headings_sort_and_pages_turn(synced: Sync, client: TestClient, store: S
     assert listed(second) == sorted(map(str, store.sales), key=int)
     assert 'rel="prev" href="/orders?sort=id"' in second
     assert 'rel="next"' not in second
-    assert "before this page" in client.get("/orders", params={"offset": 1000}).text
+    assert "on the pages before it" in client.get("/orders", params={"offset": 1000}).text
 
 
 def test_csv_is_what_is_shown_on_all_pages(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
@@ -187,7 +187,7 @@ def test_a_buyers_name_is_text(synced: Sync, client: TestClient, warehouse: Ware
 
 def test_an_empty_warehouse_says_what_to_do(client: TestClient) -> None:
     assert "No orders are stored yet. Sync the store" in words(client.get("/orders").text)
-    assert "No orders like that." in words(client.get("/orders", params={"search": "x"}).text)
+    assert "No orders match these filters." in words(client.get("/orders", params={"search": "x"}).text)
     assert client.get("/orders.csv").text == "id,platform,date,buyer,status,group,total,currency\n"
 
 

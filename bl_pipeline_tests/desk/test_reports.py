@@ -241,7 +241,7 @@ def test_what_was_asked_for_is_never_markup(synced: Sync, client: TestClient) ->
 
 def test_without_rows_the_page_says_what_to_do(synced: Sync, client: TestClient) -> None:
     page = client.get(f"{MONTH}?from=2099").text
-    assert "There is nothing in this period" in page
+    assert "Nothing matches this period" in page
     assert links(page)["show all there is"] == MONTH
     assert "<img" not in page
     assert "What it counts is written below" in client.get("/reports/feedback_by_month").text

@@ -83,7 +83,7 @@ def test_a_preview_sends_nothing_and_a_confirmation_sends_once(
     assert (now.status, now.shipping.tracking_no) == ("SHIPPED", "TR1")
     assert f"{now.shipping.date_shipped:%H:%M}" == "14:30"
 
-    assert "Nothing was to be sent 1 order already so." in words(confirm(client, page))
+    assert "There was nothing to send 1 order already as asked." in words(confirm(client, page))
     assert len(writer.effects()) == 2
 
 
@@ -102,7 +102,7 @@ def test_what_was_typed_is_escaped_and_arrives_as_it_was(
     assert "Your remarks </textarea><script>" in words(page)
     confirm(client, page)
     assert not store.order(order_id).remarks
-    assert "The order is so already" not in preview(client, order_id, remarks="")
+    assert "The order already has these values" not in preview(client, order_id, remarks="")
     assert writer.effects() == [str(order_id)] * 2
 
 
@@ -163,7 +163,7 @@ def test_every_kind_of_change(order_id: int, client: TestClient, writer: Writer,
         assert "Done" in words(confirm(client, preview(client, order_id, **typed)))
         assert writer.effects()[before:] == effect
     assert [request.query for request in writer.server.requests if request.method == "POST"] == ["mail_me=true"]
-    assert "The order is so already" in preview(client, order_id, drive_thru="true")
+    assert "The order already has these values" in preview(client, order_id, drive_thru="true")
     assert store.drive_thrus(order_id) == 1
 
 
@@ -197,7 +197,7 @@ def test_several_orders_one_of_them_refused(
     assert "3 orders would be changed at BrickLink. It takes 9 API calls" in words(page)
     store.edit_remarks(second, "of another")
     done = words(confirm(client, page))
-    assert "Not everything was done 2 orders done. 1 order not done, or not all of it." in done
+    assert "Not everything was done 2 orders done. 1 order not done, or only in part." in done
     assert [store.order(one).status for one in (order_id, second, third)] == ["PACKED", "PENDING", "PACKED"]
     assert writer.effects() == ["status", "status"]
 
@@ -216,7 +216,7 @@ def test_a_stop_ends_it_for_all_that_follow(
         used = session.usage().used
     poor = open_desk(make_settings(bl_daily_call_limit=used + 5, bl_call_reserve=0))
     done = words(confirm(poor, page))
-    assert "1 order done. 2 orders not tried, or not to the end." in done
+    assert "1 order done. 2 orders not tried, or not finished." in done
     assert "this needs 2, so nothing was written" in done
     assert writer.effects() == ["status"]
     # Two calls would be needed for the second, none was made for the third.

@@ -284,7 +284,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (no_orders_at_all, "error", "lists no orders at all"),
     (an_open_full_sync, "stale", "Withdraw it with: bl cancel"),
     (canceled, "synced", "The last run was canceled"),
-    (killed, "error", "The process ended without a word"),
+    (killed, "error", "The process ended before it could report"),
     (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
     (an_unforeseen_error, "error", "The warehouse refuses: raised by PL/pgSQL function sync.broken()"),
     (no_credentials, "not_connected", "Put the four BRICKLINK_ values into .env, then: bl doctor"),
