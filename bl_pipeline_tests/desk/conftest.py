@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,6 +15,9 @@ from bl_pipeline.desk.source import Source
 from bl_pipeline.desk.state import Desk
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import Clock
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 OpenDesk = Callable[[Settings], TestClient]
 
@@ -34,3 +38,18 @@ def open_desk(clock: Clock) -> Iterator[OpenDesk]:
 def client(open_desk: OpenDesk, settings: Settings) -> TestClient:
     """The desk of the test's store; with the fixture `synced`, of one that has been synced."""
     return open_desk(settings)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser, for the tests of a module."""
+    from playwright.sync_api import expect, sync_playwright
+
+    from bl_pipeline_tests.support.desk_pages import PATIENCE
+    from bl_pipeline_tests.support.ui import BROWSER
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        expect.set_options(timeout=PATIENCE)
+        yield browser
+        browser.close()

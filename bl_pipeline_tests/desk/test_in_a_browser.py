@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from bl_pipeline.desk.serving import guarded_app
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import MakeSettings, Sync
+from bl_pipeline_tests.support.desk_pages import open_page, serving
 from bl_pipeline_tests.support.ui import BROWSER
 from bl_pipeline_tests.support.waiting import wait_until
 
 PICTURES = os.environ.get("BL_SCREENSHOTS")
-PATIENCE = 200_000.0
-"""Milliseconds that anything may take; on a quiet machine it takes a fiftieth of this."""
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(BROWSER is None, reason="no browser is installed; on Debian: apt-get install chromium"),
 ]
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of the desk of these settings, behind its guards, on a free port."""
-    config = uvicorn.Config(guarded_app(settings), host="127.0.0.1", port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        expect.set_options(timeout=PATIENCE)
-        yield browser
-        browser.close()
-
-
-def open_page(browser: Browser, address: str, **context: Any) -> tuple[Page, list[str]]:
-    """A page, and what goes wrong in it: errors of scripts, and what the policy has blocked."""
-    page = browser.new_context(**context).new_page()
-    page.set_default_timeout(PATIENCE)
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(address)
-    return page, wrong
 
 
 def picture(page: Page, name: str) -> None:
@@ -83,7 +40,7 @@ def test_the_journey(settings: Settings, store: Store, server: SandboxServer, br
         server.latency = 0.2
         page.get_by_role("button", name="Sync now").click()
         expect(page.get_by_role("heading", name="Syncing")).to_be_visible()
-        expect(page.get_by_text("orders of 24 fetched").or_(page.get_by_text("Sync complete"))).to_be_visible()
+        expect(page.get_by_text("of 24 orders fetched").or_(page.get_by_text("Sync complete"))).to_be_visible()
         picture(page, "desk-progress")
         # Without a click, by the page's own script.
         expect(page.get_by_role("heading", name="Sync complete")).to_be_visible()

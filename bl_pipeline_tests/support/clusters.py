@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import psycopg
@@ -44,6 +47,53 @@ def new_home() -> Iterator[Path]:
         if noted:
             with suppress(ProcessLookupError):
                 os.kill(noted[0], signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class ExternalPostgres:
+    """A server that is none of ours, with its programs."""
+
+    url: str
+    folder: Path
+    _run: Callable[..., None]
+    _start: Sequence[str]
+
+    def start(self) -> None:
+        self._run("pg_ctl", *self._start)
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
+
+
+@contextmanager
+def external_postgres() -> Iterator[ExternalPostgres]:
+    """A running Postgres 15, as the system's packages install it."""
+    binaries = Path("/usr/lib/postgresql/15/bin")
+    if not binaries.exists():
+        pytest.skip(f"no Postgres 15 in {binaries}")
+    account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+    folder = Path(tempfile.mkdtemp(prefix="bl-pipeline-external-"))
+    os.chown(folder, account, -1)
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(binaries / program), "--pgdata", str(folder / "data"), *arguments]
+        subprocess.run(command, user=account, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+    options = f"-p {port} -c unix_socket_directories= -c fsync=off"
+    start = ("start", "--wait", "--log", str(folder / "log"), "-o", options)
+    server = ExternalPostgres(f"postgresql://postgres@127.0.0.1:{port}/postgres", folder, run, start)
+    try:
+        run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

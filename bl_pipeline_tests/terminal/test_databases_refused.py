@@ -5,13 +5,7 @@ Each repair is carried out as it is written, and is enough. Planted: each of the
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +21,7 @@ from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.preconditions import Server
 from bl_pipeline_tests.conftest import Postgres, as_user
 from bl_pipeline_tests.support.bouncer import bouncer
+from bl_pipeline_tests.support.clusters import external_postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
@@ -105,45 +100,15 @@ def test_read_only(synced_bl: Bl, refused: Any, database_url: str, whose: str) -
 @pytest.mark.full
 def test_a_standby(bl: Bl, refused: Any) -> None:
     """A real one: a server in recovery, with the tables of the time before."""
-    binaries = Path("/usr/lib/postgresql/15/bin")
-    if not binaries.exists():
-        pytest.skip(f"no Postgres 15 in {binaries}")
-    account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
-    folder = Path(tempfile.mkdtemp(prefix="bl-pipeline-standby-"))
-    os.chown(folder, account, -1)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(binaries / program), "--pgdata", str(folder / "data"), *arguments]
-        subprocess.run(command, user=account, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-    start = [
-        "start",
-        "--wait",
-        "--log",
-        str(folder / "log"),
-        "-o",
-        f"-p {port} -c unix_socket_directories= -c fsync=off",
-    ]
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    try:
-        run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        run("pg_ctl", *start)
-        try:
-            with open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
-                pass
-            run("pg_ctl", "stop", "--wait")
-            (folder / "data" / "standby.signal").touch()
-            run("pg_ctl", *start)
-            repair = refused(url, "is a standby: it can be read, but nothing can be stored in it")
-            assert "the address of the primary server" in repair
-            expect(bl("status", BL_DATABASE_URL=url), 0)
-        finally:
-            run("pg_ctl", "stop", "--wait", "--mode=immediate")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with external_postgres() as server:
+        with open_warehouse(load_settings(_env_file=None, bl_database_url=server.url)):
+            pass
+        server.stop()
+        (server.folder / "data" / "standby.signal").touch()
+        server.start()
+        repair = refused(server.url, "is a standby: it can be read, but nothing can be stored in it")
+        assert "the address of the primary server" in repair
+        expect(bl("status", BL_DATABASE_URL=server.url), 0)
 
 
 def test_a_database_closed_to_the_public(bl: Bl, refused: Any, empty_database_url: str, weak_user: str) -> None:
