@@ -140,7 +140,7 @@ def _error(code: int, meta: _Meta, status: int, expect: Expect) -> BrickLinkErro
         return RateLimited(_LIMITED, **about)
     if code >= 500:
         outcome = f"http_{status}" if status >= 500 else f"code_{code}"
-        return ServerError("BrickLink failed.", **about, outcome=outcome)
+        return ServerError("BrickLink had an error on its own side.", **about, outcome=outcome)
     if code == 404:
         return ResourceNotFound("BrickLink knows no such order. Check its number.", **about)
     if code == 403:
