@@ -67,7 +67,7 @@ def order(request: Request, desk: DeskOf, order_id: str, run: str = "") -> HTMLR
 
 def _failure(connection: Connection, warehouse: Warehouse, order_id: str) -> FailedOrder | None:
     """Why the order could not be fetched or read the last time, if it could not."""
-    return next((one for one in failed_orders(connection, warehouse) if one.order_id == order_id), None)
+    return next(iter(failed_orders(connection, warehouse, order_id)), None)
 
 
 def _changes(

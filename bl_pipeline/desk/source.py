@@ -45,10 +45,10 @@ class Source:
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Connection, Warehouse]]:
-        """A connection of `reader`, and the reader."""
+        """A connection of `reader`, which shows everything as it is at one moment, and the reader."""
         reader = self.reader()
         with reader.engine.connect() as connection:
-            yield connection, reader
+            yield connection.execution_options(isolation_level="REPEATABLE READ"), reader
 
     def close(self, opened: int | None = None) -> None:
         """Close it; the next request opens it again. An embedded Postgres that was killed is started then.

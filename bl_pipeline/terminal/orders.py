@@ -84,6 +84,7 @@ def orders(
         found, stores = OrderList(), list[str]()
         with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             c.show_times_in(warehouse.timezone)
+            connection.execution_options(isolation_level="REPEATABLE READ")
             found = read_orders(connection, warehouse, wanted, WORDS)
             stores = stores_with_orders(connection) if not found.count else []
     except QuestionError as error:

@@ -41,14 +41,13 @@ def read_todo(connection: Connection, warehouse: Warehouse, *, limit: int) -> li
         text(
             """
             WITH open AS (
-                SELECT platform_order_id, display_id, order_date, buyer_name, buyer_username, platform_status,
-                    payment_status, unique_count, total_count, total, currency, tracking_number, country_code,
+                SELECT store, platform, platform_order_id, order_date,
                     CASE
                         WHEN platform_status = 'PACKED' THEN 'to_send'
                         WHEN platform_status = 'PAID' OR payment_status IN ('Received', 'Completed') THEN 'to_pack'
                         ELSE 'to_be_paid'
                     END AS step
-                FROM sales.orders
+                FROM sales.order_search
                 WHERE store = :store AND platform = :platform AND status IN ('pending', 'processing')
                     AND platform_status <> 'PURGED'
             ),
@@ -57,7 +56,10 @@ def read_todo(connection: Connection, warehouse: Warehouse, *, limit: int) -> li
                     row_number() OVER (PARTITION BY step ORDER BY order_date, platform_order_id) AS place
                 FROM open
             )
-            SELECT * FROM numbered WHERE place <= :limit ORDER BY place
+            SELECT platform_order_id, display_id, o.order_date, buyer_name, buyer_username, platform_status,
+                payment_status, unique_count, total_count, total, currency, tracking_number, country_code, step, of_step
+            FROM numbered JOIN sales.orders o USING (store, platform, platform_order_id)
+            WHERE place <= :limit ORDER BY place
             """
         ),
         {**_of_store(warehouse), "limit": limit},
@@ -73,7 +75,7 @@ def count_undecided(connection: Connection, warehouse: Warehouse) -> dict[str, i
     rows = connection.execute(
         text(
             """
-            SELECT status, count(*) FROM sales.orders
+            SELECT status, count(*) FROM sales.order_search
             WHERE store = :store AND platform = :platform AND status IN ('on_hold', 'unknown')
                 AND platform_status <> 'PURGED'
             GROUP BY status ORDER BY status

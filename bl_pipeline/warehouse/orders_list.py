@@ -17,30 +17,40 @@ from bl_pipeline.reports.labels import country_code
 from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
-SORTS = {
-    "id": "length(platform_order_id) {way}, platform_order_id {way}",
-    "platform": "platform {way}",
-    "date": "order_date {way}",
-    "changed": "status_changed_at {way} NULLS LAST",
-    "buyer": "lower(coalesce(buyer_name, buyer_username)) {way} NULLS LAST",
-    "status": "platform_status {way}",
-    "total": "currency, total {way} NULLS LAST",
+SORTS: Mapping[str, tuple[str, ...]] = {
+    "id": ("length(s.platform_order_id)", "s.platform_order_id"),
+    "platform": (),
+    "date": (),
+    "changed": ("s.status_changed_at",),
+    "buyer": ("s.buyer",),
+    "status": (),
+    "total": ("s.total",),
 }
-"""What a list can be sorted by. Amounts of different currencies are not compared: each currency is sorted by itself."""
+"""What a list can be sorted by: expressions of sales.order_search, nulls at the end whichever way; after them the order
+date and the id, and before them a group.
+"""
+
+_GROUPS = {"platform": "s.platform {way}", "status": "s.platform_status {way}", "total": "s.currency"}
+"""What has few values and comes before everything else. How many orders a group has is known from the sums, so only the
+groups on a page are sorted. Amounts of different currencies are not compared: each currency is sorted by itself.
+"""
 
 LATEST_FIRST = "-date"
+
+_FEW = 10_000
+"""Orders that are sorted in milliseconds."""
 
 UNPAID = """(
     (paid_at IS NULL OR payment_status IN ('Bounced', 'Returned'))
     AND coalesce(payment_status, '') NOT IN ('Received', 'Completed')
     AND status IN ('pending', 'shipped', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
 )"""
-"""SQL for an order of sales.orders that is open, and whose buyer has not paid."""
+"""SQL for an order of sales.order_search that is open, and whose buyer has not paid."""
 
 NOT_SHIPPED = """(
     shipped_at IS NULL AND status IN ('pending', 'processing', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
 )"""
-"""SQL for an order of sales.orders that is open, and has not been sent."""
+"""SQL for an order of sales.order_search that is open, and has not been sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +130,7 @@ def parse_filter(
         hint = f"{word} is a status of BrickLink's. Ask for it as the status." if word else ""
         group = one_of(group, "group", tuple(OrderGroup), hint)
     sort = written["sort"] or LATEST_FIRST
-    _order(sort)
+    _sort(sort)
     return OrderFilter(
         search=written["search"],
         status=status,
@@ -143,40 +153,69 @@ def read_orders(
     """The orders of all platforms in one list.
 
     `statuses` are words that are known, whether an order has them or not. Raises QuestionError for a word that nobody
-    knows.
+    knows. The transaction of `connection` should see one moment (REPEATABLE READ): else a page far back may be moved
+    by what is stored while it is read.
     """
-    where, values = _conditions(wanted, ZoneInfo(warehouse.timezone))
+    source, values = _source(wanted, ZoneInfo(warehouse.timezone))
     values["store"] = warehouse.store
+    sort, way = _sort(wanted.sort)
+    groups = _GROUPS.get(sort, "s.store").format(way=way)
+    group = groups.split()[0]
     sums = connection.execute(
         text(
             f"""
-            SELECT currency, platform, count(*) AS orders, sum(total) AS total,
-                count(*) FILTER (WHERE status IN ('cancelled', 'problem')) AS without_revenue
-            FROM sales.orders o WHERE {where} GROUP BY currency, platform
+            SELECT s.currency, s.platform, {group} AS group_, count(*) AS orders, sum(s.total) AS total,
+                count(*) FILTER (WHERE s.status IN ('cancelled', 'problem')) AS without_revenue
+            {source} GROUP BY s.currency, s.platform, {group} ORDER BY {groups}
             """
         ),
         values,
     ).all()
     if not sums:
         _check_words(connection, warehouse, wanted, statuses)
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT display_id, platform, platform_order_id, order_date, status_changed_at, buyer_name, buyer_username,
-                status, platform_status, payment_status, country_code, total_count, unique_count, total, final_total,
-                currency, tracking_number, shipped_at
-            FROM sales.orders o WHERE {where} ORDER BY {_order(wanted.sort)} LIMIT :limit OFFSET :offset
-            """
-        ),
-        {**values, "limit": wanted.limit, "offset": wanted.offset},
-    )
+    counts = Counter[str]()
+    for row in sums:
+        counts[row.group_] += row.orders
+    source += f" AND {group} = :group_"
+    rows, before = list[Mapping[str, Any]](), 0
+    for name, count in counts.items():
+        first, last = (min(max(place - before, 0), count) for place in (wanted.offset, wanted.offset + wanted.limit))
+        if first < last:
+            part = _read_part(source, SORTS[sort], way, count, first, last)
+            rows += map(dict, connection.execute(text(part), {**values, "group_": name}).mappings())
+        before += count
     return OrderList(
-        rows=[dict(row) for row in rows.mappings()],
-        count=sum(row.orders for row in sums),
+        rows=rows,
+        count=before,
         totals=_totals(sums),
         without_revenue=sum(row.without_revenue for row in sums),
         platforms=frozenset(row.platform for row in sums),
     )
+
+
+def _read_part(source: str, by: Sequence[str], way: str, count: int, first: int, last: int) -> str:
+    """SQL for the rows from place `first` (from 0) up to `last` of `count` sorted ones.
+
+    Which rows these are is found in the narrow table, and from the nearer end.
+    """
+    forwards = _order(by, way)
+    backwards = _order(by, "ASC" if way == "DESC" else "DESC", nulls="FIRST")
+    from_end = first + last > count
+    if count <= _FEW:
+        # OFFSET 0: filtered before they are sorted. Else Postgres, which guesses how many there are, might look
+        # for them in all orders by date.
+        source = f"FROM (SELECT s.* {source} OFFSET 0) s"
+    ids = (
+        f"SELECT s.* {source} ORDER BY {backwards if from_end else forwards} "
+        f"LIMIT {last - first} OFFSET {count - last if from_end else first}"
+    )
+    return f"""
+        SELECT display_id, o.platform, o.platform_order_id, o.order_date, o.status_changed_at, buyer_name,
+            buyer_username, o.status, o.platform_status, o.payment_status, o.country_code, total_count, unique_count,
+            o.total, final_total, o.currency, tracking_number, o.shipped_at
+        FROM ({ids}) s JOIN sales.orders o USING (store, platform, platform_order_id)
+        ORDER BY {forwards}
+    """
 
 
 def _totals(sums: Sequence[Row[Any]]) -> dict[str, Decimal | None]:
@@ -190,8 +229,9 @@ def _totals(sums: Sequence[Row[Any]]) -> dict[str, Decimal | None]:
     return {currency: totals[currency] for currency in sorted(totals, key=lambda name: (-orders[name], name))}
 
 
-def _conditions(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["store = :store"], dict[str, Any]()
+def _source(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
+    """FROM and WHERE for the orders that are asked for, with their values."""
+    conditions, values = ["s.store = :store"], dict[str, Any]()
     since, until = (
         time.replace(tzinfo=zone) if time and time.tzinfo is None else time for time in (wanted.since, wanted.until)
     )
@@ -200,36 +240,39 @@ def _conditions(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any
     for condition, name, value in (
         ("platform_status = upper(:status)", "status", wanted.status),
         ("status = lower(:group)", "group", wanted.group),
-        ("platform = lower(:platform)", "platform", wanted.platform),
+        ("s.platform = lower(:platform)", "platform", wanted.platform),
         ("country_code = :country", "country", country_code(wanted.country) if wanted.country else None),
         ("order_date >= :since", "since", since),
         ("order_date < :until", "until", until),
-        (_search(), "search", (wanted.search or "").strip() or None),
+        (f"({_SEARCH} OR lots.platform_order_id IS NOT NULL)", "search", (wanted.search or "").strip() or None),
     ):
         if value is not None:
             conditions.append(condition)
             values[name] = value
     conditions += [UNPAID] if wanted.unpaid else []
     conditions += [NOT_SHIPPED] if wanted.not_shipped else []
-    return " AND ".join(conditions), values
+    lots = f"LEFT JOIN {_LOTS} USING (platform, platform_order_id)" if "search" in values else ""
+    return f"FROM sales.order_search s {lots} WHERE {' AND '.join(conditions)}", values
 
 
-def _search() -> str:
-    # LIKE, so that Postgres guesses well how many orders have the words; its signs are searched as they are.
-    pattern = r"""'%' || regexp_replace(sales.plain_text(:search), '([\\%_])', '\\\1', 'g') || '%'"""
-    return f"""(platform, platform_order_id) IN (
-        SELECT platform, platform_order_id FROM sales.order_search WHERE store = :store AND words LIKE {pattern}
-        UNION
-        SELECT platform, platform_order_id FROM sales.order_items
-        WHERE store = :store AND lower(item_number) = lower(:search)
-    )"""
+# LIKE, so that Postgres guesses well how many orders have the words; its signs are searched as they are.
+_SEARCH = r"words LIKE '%' || regexp_replace(sales.plain_text(:search), '([\\%_])', '\\\1', 'g') || '%'"
+_LOTS = """(
+    SELECT DISTINCT platform, platform_order_id FROM sales.order_items
+    WHERE store = :store AND lower(item_number) = lower(:search)
+) lots"""
 
 
-def _order(sort: str) -> str:
-    name, way = sort.removeprefix("-"), "DESC" if sort.startswith("-") else "ASC"
-    by = SORTS[one_of(name, "order to sort by", SORTS)]
+def _sort(written: str) -> tuple[str, str]:
+    """The name in SORTS, and ASC or DESC. Raises QuestionError."""
+    name = one_of(written.removeprefix("-"), "order to sort by", SORTS)
+    return name, "DESC" if written.startswith("-") else "ASC"
+
+
+def _order(by: Sequence[str], way: str, nulls: str = "LAST") -> str:
     # With the order's id the sort order is unique: pages of a list neither repeat an order nor leave one out.
-    return f"{by.format(way=way)}, order_date {way}, platform_order_id {way}"
+    every = [f"{one} {way} NULLS {nulls}" for one in by]
+    return ", ".join([*every, f"s.order_date {way}", f"s.platform_order_id {way}"])
 
 
 def _check_words(connection: Connection, warehouse: Warehouse, wanted: OrderFilter, statuses: Sequence[str]) -> None:
@@ -241,7 +284,7 @@ def _check_words(connection: Connection, warehouse: Warehouse, wanted: OrderFilt
     ):
         if written is not None:
             stored = connection.scalars(
-                text(f"SELECT DISTINCT {column} FROM sales.orders WHERE store = :store AND {column} IS NOT NULL"),
+                text(f"SELECT DISTINCT {column} FROM sales.order_search WHERE store = :store AND {column} IS NOT NULL"),
                 {"store": warehouse.store},
             )
             one_of(written, kind, {*known, *stored})

@@ -197,16 +197,17 @@ def mark_failed(connection: Connection, warehouse: Warehouse, failed: FailedOrde
     )
 
 
-def failed_orders(connection: Connection, warehouse: Warehouse) -> list[FailedOrder]:
-    """The orders that failed and have not been read since, the latest failure first."""
+def failed_orders(connection: Connection, warehouse: Warehouse, order_id: str | None = None) -> list[FailedOrder]:
+    """The orders, or the one, that failed and have not been read since, the latest failure first."""
     rows = connection.execute(
         text(
             """
             SELECT platform_order_id AS order_id, error, error_class, failed_at, attempts FROM sync.order_state
             WHERE store = :store AND platform = :platform AND failed_at IS NOT NULL
+              AND (CAST(:order_id AS text) IS NULL OR platform_order_id = :order_id)
             ORDER BY failed_at DESC, platform_order_id
             """
         ),
-        {"store": warehouse.store, "platform": PLATFORM},
+        {"store": warehouse.store, "platform": PLATFORM, "order_id": order_id},
     )
     return [FailedOrder(**row._mapping) for row in rows]

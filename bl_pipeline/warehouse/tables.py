@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
@@ -133,13 +134,32 @@ parts: dict[AnswerKind, Table] = {kind: _sales_table(TABLES[kind]) for kind in P
 order_items = parts[AnswerKind.ITEMS]
 Index("ix_order_items_item_number", order_items.c.store, func.lower(order_items.c.item_number))
 
+_FOR_THE_LIST = (
+    "order_date", "status", "platform_status", "currency", "total", "country_code", "payment_status", "paid_at",
+    "shipped_at", "status_changed_at",
+)  # fmt: skip
+
 order_search = Table(
     "order_search",
     metadata,
     *_order_key(),
     _text("words", "What a search looks at: ids, buyer and tracking number, without case and accents", null=False),
+    *(
+        Column(name, orders.c[name].type, nullable=orders.c[name].nullable, comment="That of the order")
+        for name in _FOR_THE_LIST
+    ),
+    _text("buyer", "buyer_name of the order, or else buyer_username, in lower case"),
+    # With the platform, so that the index alone says which orders are on a page.
+    Index("ix_order_search_order_date", "store", "order_date", "platform_order_id", "platform"),
+    Index(
+        "ix_order_search_open",
+        "store",
+        "order_date",
+        postgresql_where=text("status IN ('pending', 'processing', 'shipped', 'on_hold', 'unknown')"),
+    ),
     schema="sales",
-    comment="One row per sale, kept by a trigger on sales.orders: what the list of orders is searched by",
+    comment="One row per sale, kept by a trigger on sales.orders: what the list of orders is searched, filtered, "
+    "sorted and added up by",
 )
 
 order_status_history = Table(
@@ -250,6 +270,7 @@ order_state = Table(
     _text("error_class", "Class of the error"),
     _time("failed_at", "When the last attempt failed"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="Failed attempts in a row"),
+    Index("ix_order_state_failed", "store", postgresql_where=text("failed_at IS NOT NULL")),
     schema="sync",
     comment="Per order: what the list said, what is stored, what failed",
 )

@@ -103,10 +103,26 @@ CROSS JOIN LATERAL (
 WHERE step = 4 OR (o.order_document_id % 3 = 0 AND o.status = 'completed')
 """
 
+STATES = """
+INSERT INTO sync.order_state (
+    store, platform, platform_order_id, order_date, listed_fingerprint, listed_status, listed_status_changed_at,
+    listed_filed, first_listed_at, stored_fingerprint, stored_status_changed_at, order_document_id, order_fingerprint,
+    order_fetched_at, items_document_id, items_fingerprint, items_fetched_at, failed_at, error
+)
+SELECT
+    store, platform, platform_order_id, order_date, md5(platform_order_id), platform_status, status_changed_at,
+    is_filed, order_date, md5(platform_order_id), status_changed_at, order_document_id, md5('o' || platform_order_id),
+    fetched_at, items_document_id, md5('o' || platform_order_id), fetched_at,
+    CASE WHEN order_document_id % 20000 = 0 THEN fetched_at END,
+    CASE WHEN order_document_id % 20000 = 0 THEN 'BrickLink did not answer in time.' END
+FROM sales.orders
+"""
+
 
 def fill(connection: Connection, orders: int) -> None:
-    """So many orders, five times as many items, and their history, into an empty warehouse."""
+    """So many orders, five times as many items, their history and their states, into an empty warehouse."""
     connection.execute(text("SELECT setseed(0.5)"))
     connection.execute(text(ORDERS), {"orders": orders})
     connection.execute(text(ITEMS))
     connection.execute(text(HISTORY))
+    connection.execute(text(STATES))
