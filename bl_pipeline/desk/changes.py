@@ -16,6 +16,7 @@ from bl_pipeline.warehouse.fulfilment import Row
 
 _KEPT = 20
 """So many results can be looked at again."""
+_END_TIMEOUT = 30.0  # seconds for a write to end in good order when the desk ends
 
 
 class Standing(StrEnum):
@@ -87,7 +88,7 @@ class Working:
             finally:
                 changes.ended.set()
 
-        thread = Thread(target=run, name="changes")
+        thread = Thread(target=run, name="changes", daemon=True)
         with self._lock:
             ended = [key for key, (known, _) in self._known.items() if known.ended.is_set()]
             for key in ended[: max(len(self._known) - _KEPT + 1, 0)]:
@@ -102,9 +103,9 @@ class Working:
         return known[0] if known else None
 
     def close(self) -> None:
-        """End after the orders that are worked on now."""
+        """End after the order that is worked on now; if that takes too long, the next run says what became of it."""
         self.closing.set()
         with self._lock:
             threads = [thread for _, thread in self._known.values()]
         for thread in threads:
-            thread.join()
+            thread.join(_END_TIMEOUT)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import MakeSettings, Sync
-from bl_pipeline_tests.support.desk_pages import open_page, serving
+from bl_pipeline_tests.support.desk_pages import held, open_page, serving
 from bl_pipeline_tests.support.ui import BROWSER
 from bl_pipeline_tests.support.waiting import wait_until
 
@@ -103,7 +103,7 @@ def test_everybody_can_use_each_page(synced: Sync, make_settings: MakeSettings, 
 
 
 def test_from_what_is_to_be_done_to_paper_and_to_bricklink(
-    synced: Sync, settings: Settings, store: Store, server: SandboxServer, browser: Browser
+    synced: Sync, settings: Settings, store: Store, server: SandboxServer, browser: Browser, tmp_path: Path
 ) -> None:
     """Planted: a paper wider than a sheet, the menu printed, two slips on one sheet, a button without effect."""
     orders = [store.place_order(paid=True) for _ in range(2)]
@@ -134,8 +134,15 @@ def test_from_what_is_to_be_done_to_paper_and_to_bricklink(
         page.get_by_role("button", name="Mark shipped").click()
         expect(page.get_by_role("heading", name="Preview: nothing was sent yet")).to_be_visible()
         assert Axe().run(page).response["violations"] == []
-        page.get_by_role("button", name="Send to BrickLink").click()
+        with held(server, 0):
+            page.get_by_role("button", name="Send to BrickLink").click()
+            expect(page.get_by_role("heading", name="Sending to BrickLink")).to_be_visible()
+            expect(page.get_by_text("0 of 1 order sent.")).to_be_visible()
+            assert Axe().run(page).response["violations"] == []
+            page.screenshot(path=tmp_path / "sending.png")
+        # Without a click.
         expect(page.get_by_role("heading", name="Done", exact=True)).to_be_visible()
+        page.screenshot(path=tmp_path / "done.png")
         assert Axe().run(page).response["violations"] == []
         assert (store.order(orders[0]).status, store.order(orders[0]).shipping.tracking_no) == ("SHIPPED", "TR1")
         assert wrong == []

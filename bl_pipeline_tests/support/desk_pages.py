@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import uvicorn
 from playwright.sync_api import Browser, Page
 
 from bl_pipeline.desk.serving import guarded_app
+from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.support.waiting import wait_until
 
@@ -43,3 +44,20 @@ def open_page(browser: Browser, address: str, **context: Any) -> tuple[Page, lis
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(address)
     return page, wrong
+
+
+@contextmanager
+def held(server: SandboxServer, more: int) -> Iterator[None]:
+    """BrickLink answers so many requests more, and the others only afterwards."""
+    last, go_on = len(server.requests) + more, Event()
+
+    def hold(_request: object) -> None:
+        if len(server.requests) > last:
+            go_on.wait()
+
+    server.on_request = hold
+    try:
+        yield
+    finally:
+        server.on_request = None
+        go_on.set()
