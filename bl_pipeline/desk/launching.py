@@ -19,13 +19,12 @@ from uuid import uuid4
 from bl_pipeline.settings import Settings
 
 _CANCELED = "The run was canceled before it began. Nothing was stored."
-_LOST = "The process of the run ended before it could report. Nothing was stored. Try again."
 _END_TIMEOUT = 30.0  # seconds for a run to end in good order when the desk ends
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended that ran a job: its exit code as that of `bl`, and a message if something was wrong."""
+    """How a process ended that ran a job: its exit code as that of `bl`, and its message if it had one."""
 
     exit_code: int
     message: str | None
@@ -78,8 +77,7 @@ class Launches:
                 try:
                     self._ended[run_id] = Ended(**json.loads(said))
                 except ValueError:
-                    how = _CANCELED if run_id in self._interrupted else _LOST
-                    self._ended[run_id] = Ended(1, how)
+                    self._ended[run_id] = Ended(1, _CANCELED if run_id in self._interrupted else None)
             return self._ended[run_id]
 
     def interrupt(self, run_id: str) -> None:

@@ -14,7 +14,7 @@ from bl_pipeline.warehouse import run_orders, runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import is_syncing
 
-_FAILED = "A run started here ended before it began. Try again."
+_LOST = "The process of the run ended before it could report. Nothing was stored. Try again."
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
             return RunState(
                 run_id,
                 stop_reason=next((one for one in StopReason if one.exit_code == ended.exit_code), None),
-                message=ended.message or _FAILED,
+                message=ended.message or _LOST,
                 exit_code=ended.exit_code,
             )
         planned, fetched, current, calls, stopping = _look(connection, run_id)
@@ -94,6 +94,10 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
             )
     # With a connection of its own: not while that one is kept, or pages that ask at the same time wait for each other.
     result = read_result(warehouse, run_id)
+    message = result.message
+    if run.status == RunStatus.STARTED:
+        # It could not note its end: Postgres was gone, for example. A process that was started here has said why.
+        message = (ended and ended.message) or runs.DIED
     return RunState(
         run_id,
         run.job,
@@ -107,7 +111,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         seconds=run.duration_seconds,
         api_calls=calls,
         stop_reason=result.stop_reason,
-        message=runs.DIED if run.status == RunStatus.STARTED else result.message,
+        message=message,
         exit_code=result.exit_code,
         errors=result.errors,
     )

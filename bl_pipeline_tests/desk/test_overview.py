@@ -15,6 +15,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.runs import start_run
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.support.waiting import wait_until
@@ -168,6 +169,23 @@ def test_a_run_that_is_starting_is_canceled(client: TestClient, server: SandboxS
 
 def test_if_nothing_goes_on_the_page_does_not_say_canceled(synced: Sync, client: TestClient) -> None:
     assert "Nothing was canceled Nothing to cancel: no sync" in words(client.post("/cancel").text)
+
+
+@pytest.mark.slow
+def test_a_run_that_could_not_note_its_end_says_why_it_ended(
+    synced: Sync, client: TestClient, warehouse: Warehouse, clock: Clock
+) -> None:
+    """Caught: "ended without a word", though the desk has the words of its process, if Postgres was gone at its end."""
+    launches = client.app.state.desk.launches  # type: ignore[attr-defined]
+    run_id = launches.start("no_such_job", {})
+    wait_until(lambda: launches.ended(run_id) is not None)
+    said = launches.ended(run_id).message
+    with warehouse.engine.begin() as connection:
+        start_run(connection, warehouse, run_id=run_id, job="sync_orders", now=clock())
+    page = html.unescape(words(client.get(f"/runs/{run_id}").text))
+    assert said
+    assert said.splitlines()[0] in page
+    assert "without a word" not in page
 
 
 def test_a_run_that_compares_the_lists_has_no_percent_yet(
