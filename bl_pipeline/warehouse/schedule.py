@@ -26,8 +26,14 @@ class Schedule:
 
 
 def read_schedule(connection: Connection, now: datetime) -> Schedule | None:
-    """The state of the schedule; None if Dagster has never used this Postgres, or keeps its state elsewhere."""
-    has_tables = text("SELECT count(*) = 2 FROM pg_tables WHERE schemaname = :schema AND tablename = ANY(:names)")
+    """The state of the schedule; None if Dagster's tables are not here, or our user may not read them."""
+    has_tables = text(
+        """
+        SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = :schema AND c.relname = ANY(:names)
+            AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+        """
+    )
     names = ["instigators", "daemon_heartbeats"]
     if not connection.scalar(has_tables, {"schema": DAGSTER_SCHEMA, "names": names}):
         return None

@@ -14,8 +14,9 @@ from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
 from bl_pipeline.desk.state import Desk
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse.schedule import SCHEDULE
-from bl_pipeline_tests.conftest import Clock
+from bl_pipeline.warehouse.connections import open_engine
+from bl_pipeline.warehouse.schedule import SCHEDULE, read_schedule
+from bl_pipeline_tests.conftest import Clock, as_user
 from bl_pipeline_tests.desk.test_overview import NONE, words
 
 UI = "http://127.0.0.1:3000"
@@ -51,7 +52,7 @@ def test_nothing_is_known_without_dagster(show: Show) -> None:
 
 @pytest.mark.slow
 def test_the_next_sync_is_as_dagster_has_it(
-    show: Show, settings: Settings, clock: Clock, isolated: pytest.MonkeyPatch
+    show: Show, settings: Settings, clock: Clock, isolated: pytest.MonkeyPatch, weak_user: str
 ) -> None:
     """All is written by Dagster itself. Planted: another name of the field; a sign of life that is old."""
     from dagster._core.definitions.run_request import InstigatorType
@@ -90,5 +91,9 @@ def test_the_next_sync_is_as_dagster_has_it(
         stopped = state(SCHEDULE, InstigatorStatus.STOPPED)
         instance.add_instigator_state(stopped)
         assert show(UI).startswith("not scheduled: the schedule is switched off in Dagster. To switch it on")
+        engine = open_engine(as_user(settings.bl_database_url.get_secret_value(), weak_user))
+        with engine.connect() as connection:
+            assert read_schedule(connection, clock.now) is None, "a user who may read the warehouse, and not this"
+        engine.dispose()
         instance.update_instigator_state(stopped.with_status(InstigatorStatus.DECLARED_IN_CODE))
         assert show(UI) == "2026-06-15 11:00 , in 18 minutes"

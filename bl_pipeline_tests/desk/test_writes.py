@@ -296,13 +296,15 @@ def test_many_orders_show_how_far_they_are(
             go_on.wait()
 
     writer.server.on_request = hold
-    started = client.post("/writes", data=fields_of(page, "/writes"))
-    shown = client.get(started.headers["location"]).text
-    assert "Sending to BrickLink 1 of 3 orders sent." in words(shown)
-    ending = Thread(target=client.app.state.desk.working.close)  # type: ignore[attr-defined]
-    ending.start()
-    wait_until(client.app.state.desk.working.closing.is_set)  # type: ignore[attr-defined]
-    go_on.set()
+    try:
+        started = client.post("/writes", data=fields_of(page, "/writes"))
+        shown = client.get(started.headers["location"]).text
+        assert "Sending to BrickLink 1 of 3 orders sent." in words(shown)
+        ending = Thread(target=client.app.state.desk.working.close)  # type: ignore[attr-defined]
+        ending.start()
+        wait_until(client.app.state.desk.working.closing.is_set)  # type: ignore[attr-defined]
+    finally:
+        go_on.set()
     ending.join()
     done = words(ended(client, started.headers["location"]))
     assert "2 orders done. 1 order not tried" in done
