@@ -13,6 +13,7 @@ import signal
 import sys
 from threading import Thread
 
+from bl_pipeline.desk.launching import CANCELED
 from bl_pipeline.records import ExitCode
 from bl_pipeline.running import run_job
 from bl_pipeline.settings import load_settings
@@ -31,7 +32,10 @@ def main() -> None:
             load_settings(), asked["job"], asked["config"], Unwatched(), warn=lambda _: None, run_id=asked["run_id"]
         )
         code, message = result.exit_code, result.message
-    except (Exception, KeyboardInterrupt) as error:
+    except KeyboardInterrupt:
+        # Before the run could take care of it, such as while this process was starting.
+        code, message = ExitCode.OTHER, CANCELED
+    except Exception as error:
         code, message = ExitCode.OTHER, foreseen(error) or describe(error)
     print(json.dumps({"exit_code": code, "message": message}))  # noqa: T201  (for the process that started this one)
 

@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from bl_pipeline.settings import Settings
 
-_CANCELED = "The run was canceled before it began. Nothing was stored."
+CANCELED = "The run was canceled. What was stored is kept."
+"""What is said of a run that was canceled before it could note so itself."""
 _END_TIMEOUT = 30.0  # seconds for a run to end in good order when the desk ends
 
 
@@ -77,7 +78,7 @@ class Launches:
                 try:
                     self._ended[run_id] = Ended(**json.loads(said))
                 except ValueError:
-                    self._ended[run_id] = Ended(1, _CANCELED if run_id in self._interrupted else None)
+                    self._ended[run_id] = Ended(1, CANCELED if run_id in self._interrupted else None)
             return self._ended[run_id]
 
     def interrupt(self, run_id: str) -> None:
