@@ -44,7 +44,7 @@ def settle_writes(session: SyncSession) -> None:
     for write in left:
         document = documents.get(write.order_id)
         outcome = settle_write(session, write, document) if document else None
-        LOG.warning("Of an earlier run: %s", describe(write, outcome))
+        LOG.warning("Of an earlier run: %s", describe(write, outcome, is_read=document is not None))
 
 
 def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
@@ -119,8 +119,11 @@ def became_of(session: SyncSession, write: Write, order: Order, answer: str | No
     return settle(WriteKind(write.kind), write.asked, write.before, order, age=age, accepted=accepted)
 
 
-def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = None) -> str:
-    """What became of a write, what it means, and what to do; without the values that were asked for."""
+def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = None, *, is_read: bool = True) -> str:
+    """What became of a write, what it means, and what to do; without the values that were asked for.
+
+    `is_read`: the order was read since.
+    """
     kind = WriteKind(write.kind)
     what = _about(kind, write.order_id)
     fields = _fields(kind, write.asked)
@@ -154,7 +157,7 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
             f"{what}{fields} was accepted by BrickLink, but the order cannot be read now. The next run reads it first, "
             "and says whether it is so."
         )
-    if kind is WriteKind.DRIVE_THRU:
+    if kind is WriteKind.DRIVE_THRU and is_read:
         return (
             f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. The request may "
             "still arrive, so it is not sent again. A sync an hour later says what became of it; or look at the order "

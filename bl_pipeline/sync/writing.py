@@ -29,6 +29,7 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.records import Stop, StopReason, SyncRequest, SyncResult
 from bl_pipeline.rules.writes import (
     MAX_SENDS,
+    Fields,
     WriteKind,
     WriteOutcome,
     WritePlan,
@@ -189,10 +190,11 @@ class Preview(SyncResult):
 
     Before, what earlier runs have left is settled, with a call for each order: `calls_to_settle`; and an order that
     the warehouse does not know is looked for in BrickLink's lists: `calls_to_list`. `api_calls` is what the preview
-    itself has used. `errors` say why nothing would be sent.
+    itself has used. `errors` say why nothing would be sent. `before` is what the order says of each request's fields.
     """
 
     requests: list[WriteRequest] = field(default_factory=list)
+    before: list[Fields] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     calls_to_settle: int = 0
     calls_to_list: int = 0
@@ -205,7 +207,10 @@ class Preview(SyncResult):
 
     def as_dict(self) -> dict[str, Any]:
         """The result ready for JSON, with what would be written."""
-        requests = [{"request": str(request.kind), "asked": request.asked, "calls": 1} for request in self.requests]
+        requests = [
+            {"request": str(request.kind), "asked": request.asked, "before": before, "calls": 1}
+            for request, before in zip(self.requests, self.before, strict=True)
+        ]
         return {**super().as_dict(), "already": self.already, "requests": requests, "calls": self.calls}
 
 
@@ -216,13 +221,17 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
     """
     session.check_store([asked.order_id])
     stop: Stop | None = None
+    before: list[Fields] = []
     try:
         with session.client(run_id) as client:
-            plan = plan_order(session, asked, in_a_thread(session, lambda: client.order(asked.order_id).read()))
+            order = in_a_thread(session, lambda: client.order(asked.order_id).read())
+        plan = plan_order(session, asked, order)
+        before = [before_of(request, order) for request in plan.requests]
     except OrderError as error:
         plan = WritePlan([], [], [str(error)])
     except (BrickLinkError, BudgetExhausted) as error:
-        plan, stop = WritePlan([], [], []), stop_for(error, session.clock(), listing=True)
+        plan = WritePlan([], [], ["It could not be read, so it is not known what would be sent."])
+        stop = stop_for(error, session.clock(), listing=True)
     with session.warehouse.engine.connect() as connection:
         calls = count_run_calls(connection, run_id)
         last_synced_at = runs.last_synced_at(connection, session.warehouse)
@@ -235,6 +244,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
         stop_reason=stop.reason if stop else None,
         message=stop.message if stop else None,
         requests=plan.requests,
+        before=before,
         already=plan.already,
         calls_to_settle=len({write.order_id for write in unsettled}),
         calls_to_list=0 if is_known else CALLS_TO_LIST,
@@ -312,7 +322,7 @@ class _Writer:
             if outcome is WriteOutcome.DONE:
                 return order
             if not left or outcome is not WriteOutcome.NOT_DONE or request.kind is WriteKind.DRIVE_THRU:
-                self.problems.append(describe(write, outcome, LOST))
+                self.problems.append(describe(write, outcome, LOST, is_read=document is not None))
                 break
         return None
 

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, SyncResult
-from bl_pipeline.reports.labels import plural
+from bl_pipeline.reports.labels import amount, plural
+from bl_pipeline.rules.writes import COSTS, Fields
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 
@@ -32,19 +35,20 @@ def written_view(order_id: str, result: SyncResult) -> RenderableType:
     parts: list[RenderableType] = []
     if isinstance(result, Preview):
         parts += _steps(
-            [(_REQUESTS[request.kind].format(order_id), list(request.asked), "1 call") for request in result.requests]
+            order_id,
+            [
+                (request.kind, before, request.asked, "1 call")
+                for request, before in zip(result.requests, result.before, strict=True)
+            ],
         )
         parts.append(Text(_cost(result), "dim"))
     elif isinstance(result, WriteResult):
         parts += _steps(
+            order_id,
             [
-                (
-                    _REQUESTS[write.kind].format(order_id),
-                    list(write.asked),
-                    (write.outcome or "unknown").replace("_", " "),
-                )
+                (write.kind, write.before, write.asked, (write.outcome or "unknown").replace("_", " "))
                 for write in result.writes
-            ]
+            ],
         )
         parts.append(Text(f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"))
     if isinstance(result, Preview | WriteResult) and result.already:
@@ -80,11 +84,24 @@ def _cost(preview: Preview) -> str:
     return f"{plural(preview.calls, 'API call')} in all: {', '.join(filter(None, calls))}. {used}"
 
 
-def _steps(steps: list[tuple[str, list[str], str]]) -> list[Text]:
-    return [
-        Text(f"  {number}. {request}  {_names(fields)}: {note}")
-        for number, (request, fields, note) in enumerate(steps, start=1)
-    ]
+def _steps(order_id: str, steps: list[tuple[str, Fields, Fields, str]]) -> list[Text]:
+    """Each request, with what becomes of it, and below it each field: what it was before, and what was asked for."""
+    lines = []
+    for number, (kind, before, asked, note) in enumerate(steps, start=1):
+        lines.append(Text(f"  {number}. {_REQUESTS[kind].format(order_id)}: {note}"))
+        for name, value in asked.items():
+            lines.append(Text(f"     {_names([name])}: {_value(name, before[name])} -> {_value(name, value)}"))
+    return lines
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "date_shipped":
+        return c.moment(datetime.fromisoformat(value))
+    return amount(Decimal(value)) if name in COSTS else clean(value)
 
 
 def _names(fields: list[str]) -> str:

@@ -246,6 +246,18 @@ def test_the_preview_shows_what_a_run_would_do_that_settles_a_lost_write_first(
     assert (preview.already, preview.calls) == (result.already, result.api_calls)
 
 
+def test_a_lost_drive_thru_whose_order_cannot_be_read(order_id: int, writer: Writer, server: SandboxServer) -> None:
+    """Planted: said of the order what nobody has read."""
+
+    def fail_once_written(request: RecordedRequest) -> None:
+        if request.method != "GET" or writer.sent():
+            server.faults.next(Fault.HTTP500)
+
+    server.on_request = fail_once_written
+    message = writer(order_id, drive_thru=True).errors[0]["error"]
+    assert ("cannot be read now" in message, "does not show" in message) == (True, False), message
+
+
 def test_what_is_stored_of_a_write_is_never_changed(order_id: int, writer: Writer, warehouse: Warehouse) -> None:
     """Planted: no trigger."""
     assert writer(order_id, remarks="x").success

@@ -79,12 +79,19 @@ def test_every_option_arrives(order_id: str, bl: Bl, store: Store, server: Sandb
 
 def test_a_dry_run_shows_each_request_and_its_cost(order_id: str, bl: Bl, server: SandboxServer) -> None:
     shown = expect(bl("update", order_id, *EVERY_OPTION, "--dry-run"), 0).stdout
-    assert f"3. PUT /orders/{order_id}/status  status: 1 call" in shown
+    assert f"  3. PUT /orders/{order_id}/status: 1 call\n     status: PENDING -> SHIPPED\n" in shown
+    for line in (
+        "tracking no: (none) -> TR1",
+        "shipping: 14.83 -> 4.75",
+        "remarks: (none) -> between us",
+        "is filed: no -> yes",
+    ):
+        assert f"     {line}\n" in shown, shown
     assert "8 API calls in all: 2 to find the order, 1 to read it, 4 to write, 1 to read it again. Nothing" in shown
     result = json_of(expect(bl("drive-thru", order_id, "--dry-run", "--json"), 0))
     assert list(result) == [*FIELDS, "already", "requests", "calls"]
     assert (result["requests"], result["calls"], result["api_calls"]) == (
-        [{"request": "drive_thru", "asked": {"drive_thru": True}, "calls": 1}], 5, 1,
+        [{"request": "drive_thru", "asked": {"drive_thru": True}, "before": {"drive_thru": False}, "calls": 1}], 5, 1,
     )  # fmt: skip
     assert (sent(server), select("SELECT * FROM sync.writes")) == ([], [])
     refused = expect(bl("update", "99", "--filed", "--dry-run"), 3).stdout
@@ -154,6 +161,7 @@ def test_exit_codes(order_id: str, bl: Bl, store: Store, server: SandboxServer) 
         assert "It could not be read first, so nothing was written." in stopped.stdout
     dry = expect(bl("update", order_id, "--filed", "--dry-run", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 4)
     assert "Nothing was written; this has used 0 API calls." in dry.stdout
+    assert "It could not be read, so it is not known what would be sent." in dry.stdout
     assert sent(server) == []
 
 
