@@ -17,7 +17,7 @@ from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.records import ExitCode, StopReason
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.indicator import Indicator
+from bl_pipeline.rules.indicator import IN_A_TERMINAL, Indicator, Remedies
 from bl_pipeline.settings import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.status import Status
@@ -28,6 +28,15 @@ from bl_pipeline.warehouse.run_orders import only_order
 from bl_pipeline.warehouse.state import failed_orders
 
 router = APIRouter()
+
+ON_THE_DESK = Remedies(
+    connect="The first page of the desk says how to connect it.",
+    sync="Start one: press Sync now.",
+    repair="Press Sync now. While bl up runs, it syncs the store every half hour.",
+    retry="Below you see why, and can try them again.",
+    withdraw="To end it, press Cancel, or Withdraw the full sync.",
+)
+"""What is to be done, for somebody who sees the first page."""
 
 
 def require_changes(desk: Desk) -> None:
@@ -45,7 +54,7 @@ def launch(desk: Desk, job: str, config: dict[str, Any]) -> str:
 
 
 def _check_launch(desk: Desk) -> None:
-    status = desk.status()
+    status = desk.status(ON_THE_DESK)
     if desk.settings.store.credentials is None:
         raise Refused(409, "The store is not connected", status.reason, kind="not-connected")
     # A process ends some seconds after its run: another run can start as soon as the store's lock is free.
@@ -71,8 +80,8 @@ def _check_launch(desk: Desk) -> None:
 
 @router.get("/")
 def overview(request: Request, desk: DeskOf) -> HTMLResponse:
-    """The card of the store."""
-    status = desk.status()
+    """The card of the store. A desk that only shows has no buttons, so it says what to do in a terminal."""
+    status = desk.status(IN_A_TERMINAL if desk.read_only else ON_THE_DESK)
     with desk.source.reading() as (connection, warehouse):
         failed = failed_orders(connection, warehouse) if status.failed_orders else []
     return page(

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from bl_pipeline.desk.changes import Working
 from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
+from bl_pipeline.rules.indicator import IN_A_TERMINAL, Remedies
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import utc_now
 from bl_pipeline.sync.status import Status, read_status
@@ -33,9 +34,9 @@ class Desk:
         """Whether nothing can be started or changed here."""
         return self.settings.bl_desk_read_only
 
-    def status(self) -> Status:
-        """How the store stands now. Raises as `Source.reader`."""
-        return read_status(self.settings.store, self.source.reader(), self.clock())
+    def status(self, remedies: Remedies = IN_A_TERMINAL) -> Status:
+        """How the store stands now; its reason says these remedies. Raises as `Source.reader`."""
+        return read_status(self.settings.store, self.source.reader(), self.clock(), remedies)
 
 
 def _desk(request: Request) -> Desk:

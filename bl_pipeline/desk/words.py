@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 from bl_pipeline.reports.labels import amount, plural
 
 _CENT = Decimal("0.01")
+_TIME_OF_MESSAGE = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC\b")
 
 
 def money(value: Decimal | None, currency: str | None = None) -> Markup:
@@ -70,14 +72,25 @@ def ago(time: datetime | None, now: datetime) -> str:
     return "just now" if passed >= timedelta(0) else "in less than a minute"
 
 
-def reason(text: str) -> Markup:
-    """Why something failed, in its lines; a technical line, in brackets, is small."""
-    small = Markup("<small>{}</small>")
-    return Markup("<br>").join(
-        small.format(line) if line.startswith("[") else escape(line) for line in text.splitlines()
-    )
-
-
 def lines(text: str | None) -> Markup:
     """A text with its line breaks, everything in it escaped."""
     return Markup("<br>").join(escape(line) for line in (text or "").splitlines())
+
+
+def reason(text: str, zone: str) -> Markup:
+    """A message of ours in its lines: what happened, why, and what to do; a technical line, in brackets, is small.
+
+    Its times, which are UTC, are in the store's zone, as all times of a page.
+    """
+    small = Markup("<small>{}</small>")
+    return Markup("<br>").join(
+        small.format(line) if line.startswith("[") else _in_zone(line, zone) for line in text.splitlines()
+    )
+
+
+def _in_zone(line: str, zone: str) -> Markup:
+    if zone == "UTC":
+        return escape(line)
+    words = [escape(part) for part in _TIME_OF_MESSAGE.split(line)]
+    words[1::2] = [when(datetime.fromisoformat(time).replace(tzinfo=UTC), zone) for time in words[1::2]]
+    return Markup().join(words)

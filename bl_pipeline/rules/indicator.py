@@ -28,6 +28,26 @@ class Indicator(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Remedies:
+    """What a reason says is to be done, in the words of the place that shows it. Each is one or more sentences."""
+
+    connect: str
+    sync: str
+    repair: str
+    retry: str
+    withdraw: str
+
+
+IN_A_TERMINAL = Remedies(
+    connect="Put the four BRICKLINK_ values into .env, then: bl doctor",
+    sync="Start one with: bl sync",
+    repair="Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor",
+    retry="See why with: bl errors. Try again with: bl retry",
+    withdraw="Withdraw it with: bl cancel",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """The indicator, and its reason: what happened, what it means, what to do. Times in the reason are marked UTC."""
 
@@ -70,18 +90,18 @@ class Facts:
     open_full_syncs: int = 0
 
 
-def standing(facts: Facts) -> Standing:
+def standing(facts: Facts, remedies: Remedies = IN_A_TERMINAL) -> Standing:
     """The indicator at this moment, and why."""
-    word, reason = _judge(facts)
+    word, reason = _judge(facts, remedies)
     more = [reason]
     if facts.canceled and word is not Indicator.SYNCING:
         more.append("The last run was canceled: what was stored is kept, and the next run goes on from there.")
     if facts.open_full_syncs:
-        more.append("A full sync is open: each sync goes on with it. Withdraw it with: bl cancel")
+        more.append(f"A full sync is open: each sync goes on with it. {remedies.withdraw}")
     return Standing(word, "\n".join(more))
 
 
-def _judge(facts: Facts) -> tuple[Indicator, str]:
+def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str]:
     run, synced = facts.judged_by, facts.last_synced_at
     failed = run is not None and run.status is RunStatus.FAILED
     unset = failed and run is not None and run.stop_reason is StopReason.SETTINGS and not facts.connected
@@ -95,24 +115,22 @@ def _judge(facts: Facts) -> tuple[Indicator, str]:
     if facts.failed_orders:
         return Indicator.ERROR, (
             f"{_orders(facts.failed_orders)} could not be fetched or read; all others are as they were last seen. "
-            "See why with: bl errors. Try again with: bl retry"
+            f"{remedies.retry}"
         )
     # A sync in the future was stored while a clock was ahead: it does not show how old the warehouse is.
     old = synced is None or abs(facts.now - synced) > STALE_AFTER
     if unset or (old and not facts.connected):
         return Indicator.NOT_CONNECTED, (
-            "The store is not connected: its API credentials are not set, so nothing is synced. "
-            "Put the four BRICKLINK_ values into .env, then: bl doctor"
+            f"The store is not connected: its API credentials are not set, so nothing is synced. {remedies.connect}"
         )
     if run is not None and run.status is RunStatus.STOPPED_AT_BUDGET:
         left = f"Left for the next run: {_orders(run.orders_deferred)}. " if run.orders_deferred else ""
         return Indicator.STALE, f"The last sync stopped before its end. {left}{run.message or ''}".rstrip()
     if synced is None:
-        return Indicator.STALE, "No sync of this store was complete yet. Start one with: bl sync"
+        return Indicator.STALE, f"No sync of this store was complete yet. {remedies.sync}"
     if old:
         return Indicator.STALE, (
-            f"No sync was complete for 24 hours; the last one ended {_when(synced)}. "
-            "Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor"
+            f"No sync was complete for 24 hours; the last one ended {_when(synced)}. {remedies.repair}"
         )
     return Indicator.SYNCED, f"Every order of BrickLink's lists is stored, as of {_when(synced)}."
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bl_pipeline.records import FullSync, RunStatus, StopReason
-from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Standing, standing
+from bl_pipeline.rules.indicator import IN_A_TERMINAL, Facts, Indicator, LastRun, Remedies, Standing, standing
 from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse
@@ -40,14 +40,16 @@ class Status:
         return asdict(self)
 
 
-def read_status(store: Store, warehouse: Warehouse, now: datetime | None = None) -> Status:
-    """The status of the store, from the warehouse alone: no call is made."""
+def read_status(
+    store: Store, warehouse: Warehouse, now: datetime | None = None, remedies: Remedies = IN_A_TERMINAL
+) -> Status:
+    """The status of the store, from the warehouse alone: no call is made. Its reason says the remedies given."""
     now = now or datetime.now(UTC)
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
         facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
-        stands = standing(facts)
+        stands = standing(facts, remedies)
         return Status(
             store=warehouse.store,
             warehouse=warehouse.address,

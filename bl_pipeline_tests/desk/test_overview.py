@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from bl_pipeline.desk.words import reason
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.status import read_status
@@ -49,6 +51,36 @@ def test_a_store_that_was_never_synced(client: TestClient, clock: Clock) -> None
     assert "Orders 0 orders with 0 lots" in page
     assert "Last sync never" in page
     assert "4,750 left of 4,750 a day" in page
+
+
+def test_what_is_to_be_done_is_said_for_who_sees_the_page(
+    client: TestClient, open_desk: OpenDesk, make_settings: MakeSettings
+) -> None:
+    """Buttons, and no commands of a terminal; but who has a page that only shows has no buttons."""
+    page = words(client.get("/").text)
+    assert "press Sync now" in page
+    assert "bl sync" not in page
+    assert "bl sync" in words(open_desk(make_settings(bl_desk_read_only=True)).get("/").text)
+
+
+def test_the_times_of_messages_are_in_the_zone_of_the_store(
+    synced: Sync,
+    open_desk: OpenDesk,
+    make_settings: MakeSettings,
+    settings: Settings,
+    warehouse: Warehouse,
+    clock: Clock,
+) -> None:
+    page = words(open_desk(make_settings(bl_timezone="Asia/Tokyo")).get("/").text)
+    at = read_status(settings.store, warehouse, clock.now).last_synced_at
+    assert at is not None
+    there = f"{at.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%d %H:%M}"
+    assert f"is stored, as of {there} ." in page
+    assert f"Last sync {there}" in page
+    assert reason("<b> at 2026-07-01 23:30:59 UTC.\nAgain", "Europe/Berlin") == (
+        '&lt;b&gt; at <time datetime="2026-07-01T23:30:59+00:00" title="2026-07-02 01:30:59 Europe/Berlin">'
+        "2026-07-02 01:30</time>.<br>Again"
+    )
 
 
 def test_the_state_is_that_of_everywhere_else(
