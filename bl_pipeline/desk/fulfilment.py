@@ -14,6 +14,8 @@ from bl_pipeline.columns import AnswerKind
 from bl_pipeline.desk.chosen import MOST, Fields, choose, read_orders
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.reports.labels import country, country_code
+from bl_pipeline.reports.order_facts import address_lines
 from bl_pipeline.warehouse import fulfilment, runs, sales
 from bl_pipeline.warehouse.fulfilment import Row, Step
 
@@ -125,11 +127,9 @@ def _address(order: Row) -> list[str]:
     """The lines of the buyer's address, as they are written on a parcel."""
     address = order["shipping_address"] or {}
     name = address.get("name") or " ".join(filter(None, (address.get("first_name"), address.get("last_name"))))
-    town = " ".join(filter(None, (address.get("postal_code"), address.get("city"))))
-    parts: list[str | None] = [address.get("address1"), address.get("address2"), town, address.get("state")]
-    if not any(parts[:2]):
-        parts = [*(address.get("full") or "").splitlines()]
-    return [line for line in (name or order["buyer_username"], *parts, order["country_code"]) if line]
+    lines = address_lines(address)
+    land = country(country_code(order["country_code"])) if order["country_code"] else None
+    return [line for line in (name or order["buyer_username"], *lines, None if land in lines else land) if line]
 
 
 def _parts(order: Row) -> list[tuple[str, Decimal]]:

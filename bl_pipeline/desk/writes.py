@@ -209,7 +209,7 @@ def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview)
         Line(
             _REQUESTS[one.kind],
             [
-                (_FIELDS[name][0], _shown(name, order[_FIELDS[name][1]], zone), _shown(name, value, zone))
+                (_FIELDS[name][0], _shown(name, order[_FIELDS[name][1]], zone), _wanted(typed, name, value, zone))
                 for name, value in one.asked.items()
             ],
         )
@@ -224,7 +224,7 @@ def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResu
         Line(
             _REQUESTS[WriteKind(write.kind)],
             [
-                (_FIELDS[name][0], _shown(name, write.before.get(name), zone), _shown(name, value, zone))
+                (_FIELDS[name][0], _shown(name, write.before.get(name), zone), _wanted(typed, name, value, zone))
                 for name, value in write.asked.items()
             ],
             _OUTCOMES[WriteOutcome(write.outcome)] if write.outcome else "not known yet",
@@ -246,6 +246,11 @@ def _is_so(typed: Mapping[str, str], result: Preview | WriteResult) -> bool:
 
 def _errors(result: Preview | WriteResult) -> str:
     return "\n".join(error["error"] for error in result.errors)
+
+
+def _wanted(typed: Mapping[str, str], name: str, value: Any, zone: str) -> str:
+    """What is asked for, in words; who gets a copy of the mail is in what was typed only."""
+    return _shown(name, value, zone) + (", with a copy to you" if typed.get(name) == "mail_me" else "")
 
 
 def _shown(name: str, value: Any, zone: str) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from starlette.testclient import TestClient
 
+from bl_pipeline.reports.labels import country, country_code
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
@@ -77,6 +78,10 @@ def test_a_packing_slip(orders: list[int], client: TestClient, store: Store) -> 
     assert "Thank you for your order!" in text
     assert "2 lots, 1,237 pieces." in text
     assert order.shipping.address.full_name in text
+    land = country(country_code(order.shipping.address.country_code))
+    # By its name: a parcel to another country needs it.
+    assert f"{land} Pieces Item" in text
+    assert land not in ("", order.shipping.address.country_code)
     assert (order.shipping.address.phone_number or "no phone") not in text
     assert "Insurance 0.25 " in text
     assert "Credit -1.50 " in text

@@ -192,6 +192,7 @@ def test_a_run_is_canceled(client: TestClient, server: SandboxServer) -> None:
 def test_a_run_that_is_starting_is_canceled(client: TestClient, server: SandboxServer) -> None:
     """Its process needs seconds to begin. Caught: "Nothing to cancel", and then it began."""
     started = client.post("/sync")
+    assert "Starting" in words(client.get(started.headers["location"]).text)
     assert "is canceled" in words(client.post("/cancel").text)
     assert "cancel" in result_of(client, started.headers["location"]).lower()
     wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bl_pipeline.sandbox import SandboxServer, Store
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
@@ -160,7 +160,9 @@ def test_every_kind_of_change(order_id: int, client: TestClient, writer: Writer,
         ({"drive_thru": "mail_me"}, ["drive_thru"]),
     ):
         before = len(writer.effects())
-        assert "Done" in words(confirm(client, preview(client, order_id, **typed)))
+        page = preview(client, order_id, **typed)
+        assert ("sent, with a copy to you" in page) == ("drive_thru" in typed)
+        assert "Done" in words(confirm(client, page))
         assert writer.effects()[before:] == effect
     assert [request.query for request in writer.server.requests if request.method == "POST"] == ["mail_me=true"]
     assert "The order already has these values" in preview(client, order_id, drive_thru="true")
@@ -170,7 +172,6 @@ def test_every_kind_of_change(order_id: int, client: TestClient, writer: Writer,
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({}, "nothing to change"),
         ({"status": "CANCELLED"}, "A seller cannot set this status"),
         ({"date_shipped": "soon"}, "is no year, month, day or time"),
         ({"remarks": "a\x00b"}, "no text"),
@@ -183,6 +184,28 @@ def test_what_bricklink_would_not_take_is_refused_before_a_call(
     assert "This cannot be sent." in page
     assert message in page
     assert server.requests == []
+
+
+def test_nothing_chosen_is_no_error(order_id: int, client: TestClient, server: SandboxServer) -> None:
+    """Caught: "This cannot be sent", and the advice to refresh the order."""
+    page = words(preview(client, order_id))
+    assert "There is nothing to send. Back" in page
+    assert "Nothing was chosen that would change the order." in page
+    assert "This cannot be sent" not in page
+    assert server.requests == []
+
+
+@pytest.mark.slow
+def test_what_was_typed_is_kept_if_bricklink_cannot_be_asked(
+    order_id: int, client: TestClient, server: SandboxServer, store: Store
+) -> None:
+    """Caught: only "There is nothing to send", and what was typed was gone."""
+    server.faults.on(".", Fault.UNAUTHORIZED)
+    page = preview(client, order_id, remarks="red box")
+    assert "Nothing can be sent now. Back Preview again" in words(page)
+    server.faults.clear()
+    confirm(client, again(client, page))
+    assert store.order(order_id).remarks == "red box"
 
 
 @pytest.mark.slow
