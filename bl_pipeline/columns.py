@@ -142,7 +142,7 @@ ORDERS = (
 ORDER_ITEMS = (
     Column("platform_order_id", Kind.TEXT, "The order's id at the platform"),
     Column("batch_number", Kind.NUMBER, "Batch of the order, from 1"),
-    Column("line_number", Kind.NUMBER, "Line within the batch, from 1"),
+    Column("line_number", Kind.NUMBER, "Place of the lot within the batch, from 1"),
     Column("inventory_id", Kind.COUNT, "Id of the lot in the store's inventory", "inventory_id"),
     Column("item_number", Kind.TEXT, "Catalogue number, item.no; null for a custom item, which has none", "item.no"),
     Column("item_name", Kind.HTML, "Catalogue name, unescaped from HTML", "item.name"),
@@ -208,7 +208,7 @@ class SalesTable:
 
 TABLES: Mapping[AnswerKind, SalesTable] = {
     AnswerKind.ORDER: SalesTable("orders", "One row per sale, as last received", ORDERS),
-    AnswerKind.ITEMS: SalesTable("order_items", "One row per line of a sale; outlives BrickLink's purge", ORDER_ITEMS),
+    AnswerKind.ITEMS: SalesTable("order_items", "One row per lot of an order; outlives BrickLink's purge", ORDER_ITEMS),
     AnswerKind.MESSAGES: SalesTable(
         "order_messages",
         "One row per message about a sale that the seller received, if messages are fetched",
