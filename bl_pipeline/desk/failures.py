@@ -162,6 +162,7 @@ def install_failures(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> Response:
         # What was sent is not repeated.
         detail = "\n".join(
-            f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+            f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
         )
         return _answer(request, _Failure(422, _INVALID, detail, "invalid-request"), {})

@@ -23,7 +23,7 @@ from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.order_differences import count_lots, order_differences
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import before_and_after
-from bl_pipeline.warehouse.sales import read_order, read_part, read_states
+from bl_pipeline.warehouse.sales import last_fetched_at, read_order, read_part, read_states
 from bl_pipeline.warehouse.state import failed_orders
 
 router = APIRouter()
@@ -46,6 +46,7 @@ def order(request: Request, desk: DeskOf, order_id: str, run: str = "") -> HTMLR
             return page(request, "order_missing", status=404, number=number, failure=failure)
         changes = _changes(connection, warehouse, found, run, desk.settings.bl_timezone) if run else None
         states = read_states(connection, warehouse, number)
+        fetched_at = last_fetched_at(connection, warehouse, number) or found["fetched_at"]
         parts = {
             kind: read_part(connection, warehouse, number, kind) for kind in (AnswerKind.MESSAGES, AnswerKind.FEEDBACK)
         }
@@ -56,6 +57,7 @@ def order(request: Request, desk: DeskOf, order_id: str, run: str = "") -> HTMLR
         failure=failure,
         changes=changes,
         states=states,
+        fetched_at=fetched_at,
         messages=parts[AnswerKind.MESSAGES],
         feedback=parts[AnswerKind.FEEDBACK],
         several_batches=len({item["batch_number"] for item in found["items"]}) > 1,

@@ -82,6 +82,15 @@ def read_order(connection: Connection, warehouse: Warehouse, order_id: str) -> d
     }
 
 
+def last_fetched_at(connection: Connection, warehouse: Warehouse, order_id: str) -> datetime | None:
+    """When the order was read from BrickLink the last time, changed or not; None if it is not known."""
+    found = connection.scalar(
+        text(f"SELECT order_fetched_at FROM sync.order_state {_OF_ORDER}"), _key(warehouse, order_id)
+    )
+    assert found is None or isinstance(found, datetime)
+    return found
+
+
 def read_states(connection: Connection, warehouse: Warehouse, order_id: str) -> list[dict[str, Any]]:
     """The states in which one order was seen, the oldest first: its rows of reports.status_history."""
     rows = connection.execute(

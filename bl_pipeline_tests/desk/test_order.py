@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from bl_pipeline.reports import order_facts
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.sales import last_fetched_at
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_orders import change
@@ -247,7 +248,12 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
         assert (back.status_code, back.headers["location"][: len(f"/orders/{number}?")]) == (303, f"/orders/{number}?")
         return html.unescape(words(client.get(back.headers["location"]).text))
 
-    assert "nothing has changed" in refresh(order_id)
+    assert "nothing has changed" in (said := refresh(order_id))
+    with client.app.state.desk.source.reading() as (connection, warehouse):  # type: ignore[attr-defined]
+        fetched_at = last_fetched_at(connection, warehouse, str(order_id))
+    assert fetched_at
+    # Planted: the time of the answer that changed it last.
+    assert re.search(rf"Fetched\s+{fetched_at:%Y-%m-%d %H:%M}", said), said
     store.set_payment_status(order_id, "Received")
     store.ship(order_id)
     said = refresh(order_id)
