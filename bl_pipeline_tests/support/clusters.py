@@ -91,7 +91,8 @@ def external_postgres() -> Iterator[ExternalPostgres]:
         try:
             yield server
         finally:
-            server.stop("immediate")
+            if (folder / "data" / "postmaster.pid").exists():
+                server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
