@@ -24,8 +24,9 @@ from bl_pipeline.desk.words import when
 from bl_pipeline.rules.writes import WriteKind, WriteOutcome
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.direct_writes import write_order
+from bl_pipeline.sync.previewing import Preview
 from bl_pipeline.sync.unforeseen import describe, foreseen
-from bl_pipeline.sync.writing import Preview, WriteResult
+from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.fulfilment import Row
 
 router = APIRouter()

@@ -18,7 +18,7 @@ from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 
 if TYPE_CHECKING:
-    from bl_pipeline.sync.writing import Preview
+    from bl_pipeline.sync.previewing import Preview
 
 _REQUESTS = {
     "update": "PUT /orders/{}",
@@ -30,7 +30,8 @@ _REQUESTS = {
 
 def written_view(order_id: str, result: SyncResult) -> RenderableType:
     """What a write did, request by request; or what it would do."""
-    from bl_pipeline.sync.writing import Preview, WriteResult
+    from bl_pipeline.sync.previewing import Preview
+    from bl_pipeline.sync.writing import WriteResult
 
     parts: list[RenderableType] = []
     if isinstance(result, Preview):

@@ -17,7 +17,7 @@ from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
 from bl_pipeline.sandbox.faults import Fault
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.asking import WriteOrder
-from bl_pipeline.sync.writing import preview_write
+from bl_pipeline.sync.previewing import preview_write
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
 from bl_pipeline_tests.support.sessions import session_at
