@@ -156,6 +156,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "sums": (every.count, dict(every.totals), every.without_revenue),
             "refused": refused(connection, warehouse),
             "each": [sales.read_order_and_ours(connection, warehouse, row["platform_order_id"]) for row in listed],
+            "fetched": [sales.last_fetched_at(connection, warehouse, row["platform_order_id"]) for row in listed],
             "parts": [
                 sales.read_part(connection, warehouse, row["platform_order_id"], kind)
                 for row in listed
