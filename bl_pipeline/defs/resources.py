@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from bl_pipeline.defs.step_errors import StepFailed
+from bl_pipeline.defs.step_errors import explaining
 from bl_pipeline.settings import SettingsError, load_settings
-from bl_pipeline.sync.interruptions import interruption_behind
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession
@@ -36,15 +35,12 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
         from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
 
         with ExitStack() as stack:
-            try:
-                settings = load_settings(bl_store=self.store) if self.store else load_settings()
-                session = stack.enter_context(open_session(settings))
-            except (SettingsError, WarehouseError) as error:
-                raise dg.Failure(str(error), allow_retries=False) from None
-            except Exception as error:
-                if interruption_behind(error):
-                    raise
-                raise StepFailed(error) from None
+            with explaining():
+                try:
+                    settings = load_settings(bl_store=self.store) if self.store else load_settings()
+                    session = stack.enter_context(open_session(settings))
+                except (SettingsError, WarehouseError) as error:
+                    raise dg.Failure(str(error), allow_retries=False) from None
             try:
                 self._session = session
                 yield self

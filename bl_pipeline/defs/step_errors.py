@@ -23,7 +23,8 @@ class StepFailed(dg.Failure):
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explaining() -> Iterator[None]:
+    """Around what may raise an error that Dagster stores and logs; a hidden interruption is raised as it is."""
     try:
         yield
     except (dg.Failure, dg.DagsterError):
@@ -38,11 +39,11 @@ def _explained() -> Iterator[None]:
 def explained(compute: _Compute) -> _Compute:
     """The function of an op, an asset, a check or a sensor, whose errors Dagster may store and log."""
     if not isgeneratorfunction(compute):
-        return _explained()(compute)
+        return explaining()(compute)
 
     @wraps(compute)
     def generate(*arguments: Any, **named: Any) -> Iterator[Any]:
-        with _explained():
+        with explaining():
             yield from compute(*arguments, **named)
 
     return cast("_Compute", generate)
