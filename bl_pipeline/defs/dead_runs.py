@@ -20,6 +20,8 @@ def end_dead_runs(
     The caller has checked that no process has the store's lock. A sync is a run of one of the jobs, or one that
     materializes one of the assets.
     """
+    from bl_pipeline.warehouse.runs import DIED  # noqa: PLC0415
+
     keys = {dg.AssetKey(name) for name in assets}
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
@@ -30,8 +32,6 @@ def end_dead_runs(
         heard = max([entry.event_log_entry.timestamp for entry in last], default=record.create_timestamp.timestamp())
         # An event in the future, from a clock that was ahead, does not show that the run is alive either.
         if abs(now.timestamp() - heard) >= SILENT_FOR.total_seconds():
-            instance.report_run_failed(
-                run, message="The process ended before it could report; the next run goes on from what was stored."
-            )
+            instance.report_run_failed(run, message=DIED)
             dead.append(run.run_id)
     return dead
