@@ -207,14 +207,8 @@ def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview)
     if found.errors:
         return Change(order, typed, Standing.REFUSED, _errors(found))
     lines = [
-        Line(
-            _REQUESTS[one.kind],
-            [
-                (_FIELDS[name][0], _shown(name, order[_FIELDS[name][1]], zone), _wanted(typed, name, value, zone))
-                for name, value in one.asked.items()
-            ],
-        )
-        for one in found.requests
+        _line(typed, one.kind, before, one.asked, zone)
+        for one, before in zip(found.requests, found.before, strict=True)
     ]
     return Change(order, typed, Standing.READY, lines=lines, calls=found.calls - found.calls_to_settle)
 
@@ -222,12 +216,12 @@ def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview)
 def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResult) -> Change:
     zone = desk.settings.bl_timezone
     lines = [
-        Line(
-            _REQUESTS[WriteKind(write.kind)],
-            [
-                (_FIELDS[name][0], _shown(name, write.before.get(name), zone), _wanted(typed, name, value, zone))
-                for name, value in write.asked.items()
-            ],
+        _line(
+            typed,
+            WriteKind(write.kind),
+            write.before,
+            write.asked,
+            zone,
             _OUTCOMES[WriteOutcome(write.outcome)] if write.outcome else "not known yet",
         )
         for write in result.writes
@@ -238,6 +232,21 @@ def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResu
         return Change(order, typed, Standing.DONE, lines=lines)
     standing = Standing.STOPPED if result.stop_reason else Standing.REFUSED
     return Change(order, typed, standing, _errors(result), lines)
+
+
+def _line(
+    typed: Mapping[str, str],
+    kind: WriteKind,
+    before: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    zone: str,
+    outcome: str = "",
+) -> Line:
+    changes = [
+        (_FIELDS[name][0], _shown(name, before[name], zone), _wanted(typed, name, value, zone))
+        for name, value in asked.items()
+    ]
+    return Line(_REQUESTS[kind], changes, outcome)
 
 
 def _is_so(typed: Mapping[str, str], result: Preview | WriteResult) -> bool:
@@ -255,11 +264,11 @@ def _wanted(typed: Mapping[str, str], name: str, value: Any, zone: str) -> str:
 
 
 def _shown(name: str, value: Any, zone: str) -> str:
-    """A value of a field, as stored or as asked for, in words."""
+    """A value of a field, as BrickLink has it or as asked for, in words."""
     if name == "is_filed":
         return "yes" if value else "no"
     if name == "drive_thru":
         return "sent" if value else "not sent"
     if name == "date_shipped" and value:
-        return when(value if isinstance(value, datetime) else datetime.fromisoformat(value), zone)
+        return when(datetime.fromisoformat(value), zone)
     return str(value or "(none)")
