@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import MakeSettings, Sync
-from bl_pipeline_tests.support.desk_pages import held, open_page, serving
+from bl_pipeline_tests.support.desk_pages import open_page, paused, serving
 from bl_pipeline_tests.support.ui import BROWSER
 from bl_pipeline_tests.support.waiting import wait_until
 
@@ -134,7 +134,7 @@ def test_from_what_is_to_be_done_to_paper_and_to_bricklink(
         page.get_by_role("button", name="Mark shipped").click()
         expect(page.get_by_role("heading", name="Preview: nothing was sent yet")).to_be_visible()
         assert Axe().run(page).response["violations"] == []
-        with held(server, 0):
+        with paused(server, 0):
             page.get_by_role("button", name="Send to BrickLink").click()
             expect(page.get_by_role("heading", name="Sending to BrickLink")).to_be_visible()
             expect(page.get_by_text("0 of 1 order sent.")).to_be_visible()

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline_tests.conftest import MakeSettings
 from bl_pipeline_tests.support.clusters import external_postgres
-from bl_pipeline_tests.support.desk_pages import held, open_page, serving
+from bl_pipeline_tests.support.desk_pages import open_page, paused, serving
 from bl_pipeline_tests.support.ui import BROWSER
 
 pytestmark = [
@@ -71,7 +71,7 @@ def test_the_journey_with_all_that_goes_wrong(
         look(page, "01-stale")
 
         # A sync, which two browsers look at, and whose network goes away for a while.
-        with held(server, 8):
+        with paused(server, 8):
             press(page, "Sync now")
             expect(heading(page, "Syncing")).to_be_visible()
             expect(page.get_by_text(re.compile("[1-9] of 24 orders fetched"))).to_be_visible()
@@ -186,7 +186,7 @@ def test_an_external_postgres_goes_away_and_comes_back(
     with external_postgres() as postgres, serving(make_settings(bl_database_url=postgres.url)) as address:
         page, _ = open_page(browser, address, **DESKTOP)
         other, _ = open_page(browser, address, **DESKTOP)
-        with held(server, 8):
+        with paused(server, 8):
             press(page, "Sync now")
             expect(page.get_by_text(re.compile("[1-9] of 24 orders fetched"))).to_be_visible()
             postgres.stop()

@@ -47,15 +47,15 @@ def open_page(browser: Browser, address: str, **context: Any) -> tuple[Page, lis
 
 
 @contextmanager
-def held(server: SandboxServer, more: int) -> Iterator[None]:
+def paused(server: SandboxServer, more: int) -> Iterator[None]:
     """BrickLink answers so many requests more, and the others only afterwards."""
     last, go_on = len(server.requests) + more, Event()
 
-    def hold(_request: object) -> None:
+    def pause(_request: object) -> None:
         if len(server.requests) > last:
             go_on.wait()
 
-    server.on_request = hold
+    server.on_request = pause
     try:
         yield
     finally:
