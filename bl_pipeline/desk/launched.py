@@ -17,6 +17,8 @@ from bl_pipeline.desk.launching import CANCELED
 from bl_pipeline.records import ExitCode
 from bl_pipeline.running import run_job
 from bl_pipeline.settings import load_settings
+from bl_pipeline.sync.interruptions import interruption_behind
+from bl_pipeline.sync.run_errors import RunError
 from bl_pipeline.sync.session import Unwatched
 from bl_pipeline.sync.unforeseen import describe, foreseen
 
@@ -32,12 +34,16 @@ def main() -> None:
             load_settings(), asked["job"], asked["config"], Unwatched(), warn=lambda _: None, run_id=asked["run_id"]
         )
         code, message = result.exit_code, result.message
-    except KeyboardInterrupt:
-        # Before the run could take care of it, such as while this process was starting.
-        code, message = ExitCode.OTHER, CANCELED
-    except Exception as error:
-        code, message = ExitCode.OTHER, foreseen(error) or describe(error)
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = ExitCode.OTHER, why(error)
     print(json.dumps({"exit_code": code, "message": message}))  # noqa: T201  (for the process that started this one)
+
+
+def why(error: BaseException) -> str:
+    """What is said of a run that ended by an error, or by an interruption that it could not note itself."""
+    if isinstance(error, RunError):
+        return str(error)
+    return CANCELED if interruption_behind(error) else foreseen(error) or describe(error)
 
 
 def _cancel_at_the_end_of_input() -> None:

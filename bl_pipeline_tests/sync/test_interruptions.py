@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bl_pipeline.desk.launched import why
+from bl_pipeline.desk.launching import CANCELED
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.terminal.failures import explain
@@ -27,6 +29,8 @@ def test_an_error_may_hide_an_interruption(interruption: type[BaseException]) ->
     assert isinstance(interruption_behind(hiding(interruption)), interruption)
     assert isinstance(interruption_behind(interruption()), interruption)
     assert explain(hiding(interruption)) == (1, "Canceled.")
+    # Planted: taken for a fault in the process of a run that the desk has started.
+    assert why(hiding(interruption)) == CANCELED
 
 
 @pytest.mark.parametrize("other", [RuntimeError, GeneratorExit, SystemExit])
@@ -34,6 +38,7 @@ def test_what_hides_no_interruption(other: type[BaseException]) -> None:
     assert interruption_behind(hiding(other)) is None
     assert interruption_behind(other()) is None
     assert explain(hiding(other)) is None
+    assert "a fault of bl_pipeline itself" in why(hiding(other))
 
 
 def circle(interruption: type[BaseException] | None = None) -> Exception:
