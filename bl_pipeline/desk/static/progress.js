@@ -8,6 +8,9 @@
   const said = document.getElementById("progress-said");
   const away = document.getElementById("progress-away");
   let saidAt = Date.now();
+  // Once a button was pressed, such as Cancel, the page that answers it comes, and no other.
+  let leaving = false;
+  document.addEventListener("submit", () => { leaving = true; });
   const showAway = (text) => {
     if (away.textContent === text) return;
     away.textContent = text;
@@ -28,6 +31,7 @@
       showAway("The desk cannot be reached. This page tries again every second.");
       continue;
     }
+    if (leaving) return;
     showAway("");
     const found = new DOMParser().parseFromString(text, "text/html").getElementById("progress");
     if (!found || found.dataset.run !== run) {
