@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --no-deps --require-hashes -r
 
-.PHONY: setup demo up test test-all test-full test-lowest mutants lint format lock
+.PHONY: setup demo up test test-all test-full test-lowest mutants bench lint format lock
 
 setup: .venv/ready
 
@@ -50,6 +50,16 @@ test-lowest: setup
 mutants: setup
 	@$(BIN)/python -m bl_pipeline_tests.mutation_run $(MUTANTS)
 
+# How fast it is beside other tools, which have an environment of their own; one benchmark, or a smaller store:
+# make bench BENCH="load --orders 10000"
+bench: setup .venv/bench/ready
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+.venv/bench/ready: benchmarks/requirements.lock | .venv/ready
+	@$(PYTHON) -m venv --clear .venv/bench
+	@$(BIN)/uv pip install --quiet --system-certs --python .venv/bench/bin/python $(LOCKED) benchmarks/requirements.lock
+	@touch $@
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,3 +73,5 @@ format: setup
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra dev \
 		pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		benchmarks/requirements.in --output-file benchmarks/requirements.lock

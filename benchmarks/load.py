@@ -1,0 +1,273 @@
+"""Load: from BrickLink's JSON to merged tables, beside one COPY of the same rows into bare tables.
+
+The limit is what one connection can do: the finished rows, as text, into tables without keys, indexes and triggers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from benchmarks import competitors, product
+from benchmarks.frame import Bars, Bench, Figures, Result, Table, ratios, spread, timed
+from benchmarks.orders import Line, Sums, check, read
+from benchmarks.processes import call, run
+
+ORDERS = 100_000
+COMPETED = 5
+"""The competitors load a fifth of the orders, as the slowest takes minutes for it."""
+
+_BARE = """
+CREATE TABLE bare_orders (LIKE sales.orders);
+CREATE TABLE bare_items (LIKE sales.order_items);
+"""
+_TABLES = {"bare_orders": "sales.orders", "bare_items": "sales.order_items"}
+
+
+def measure(bench: Bench) -> Result:
+    """The product beside the limit, then beside its competitors on a smaller store."""
+    size = bench.size(ORDERS)
+    path, sums = bench.store(size)
+    store = _Store(bench, path, sums)
+    found = bench.compare(
+        {
+            "`bl rebuild`": store.command,
+            "rebuild": store.rebuild,
+            "limit: COPY into bare tables": store.limit,
+            "merge from memory": store.merge,
+            "normalise": store.normalise,
+            "`pandas.json_normalize`": store.json_normalize,
+        }
+    )
+    competed = competitors.measure(bench, max(size // COMPETED, 1))
+    limit = found["limit: COPY into bare tables"]["seconds"]
+    command, rebuilt, merged = found["`bl rebuild`"], found["rebuild"], found["merge from memory"]
+    ways = {
+        "limit: text COPY into bare tables": (limit, None),
+        "`bl rebuild`, whole process": (command["seconds"], command["mib"]),
+        "`bl rebuild` without start-up": (rebuilt["new"], rebuilt["mib"]),
+        "`bl rebuild` without start-up, of a full warehouse": (rebuilt["full"], rebuilt["mib"]),
+        "merge from memory, orders that are new": (merged["new"], None),
+        "merge from memory, every row rewritten": (merged["rewritten"], None),
+        "merge from memory, nothing differs": (merged["same"], None),
+    }
+    rows = sums.orders + sums.items
+    normalised = [size / seconds for seconds in found["normalise"]["seconds"]]
+    plain = [size / seconds for seconds in found["`pandas.json_normalize`"]["seconds"]]
+    of_limit = {name: ratios(limit, seconds) for name, (seconds, _) in ways.items()}
+    return Result(
+        figures={
+            "rebuild": median(of_limit["`bl rebuild` without start-up"]),
+            "rebuild, whole process": median(of_limit["`bl rebuild`, whole process"]),
+            "rebuild, MiB": max(*command["mib"], *rebuilt["mib"]),
+            "merge": median(of_limit["merge from memory, orders that are new"]),
+            "rewrite": median(of_limit["merge from memory, every row rewritten"]),
+            "normalise, orders/s": median(normalised),
+            "normalise, x json_normalize": median(ratios(normalised, plain)),
+            **competed.figures,
+        },
+        tables=[
+            Table(
+                f"{sums.orders:,} orders with {sums.items:,} items into Postgres",
+                ("way", "rows/s", "of the limit", "peak memory, MiB"),
+                [
+                    (
+                        name,
+                        f"{rows / median(seconds):,.0f}",
+                        spread(of_limit[name]),
+                        f"{max(memory):,.0f}" if memory else "",
+                    )
+                    for name, (seconds, memory) in ways.items()
+                ],
+            ),
+            Table(
+                "JSON to DataFrames",
+                ("way", "orders/s", "beside `pandas.json_normalize`"),
+                [
+                    ("the product", f"{median(normalised):,.0f}", spread(ratios(normalised, plain), ".1f")),
+                    ("`pandas.json_normalize`", f"{median(plain):,.0f}", "1"),
+                ],
+            ),
+            *competed.tables,
+        ],
+        bars=[Bars("load", "Rows a second, of the limit", "of the limit", {k: median(v) for k, v in of_limit.items()})],
+    )
+
+
+class _Store:
+    """A store in a file and in landing.documents, and the ways to load it."""
+
+    def __init__(self, bench: Bench, path: Path, sums: Sums) -> None:
+        self._bench, self._path, self._sums = bench, path, sums
+        self._server = bench.server
+        self._tables = self._server.template("tables", product.make_tables)
+        size = sums.orders
+        self._landed = self._server.template(
+            f"landed_{size}", lambda url: product.land(url, read(path)), of=self._tables
+        )
+
+    def command(self) -> Figures:
+        """The whole process of the command, from what has landed into empty tables."""
+        with self._server.database(self._landed) as url:
+            ended = run([product.BL, "rebuild"], product.environment(url))
+            product.check_stored("bl rebuild", url, self._sums)
+            self._export(url)
+        return {"seconds": ended.seconds, "mib": ended.peak_mib}
+
+    def rebuild(self) -> Figures:
+        """The same without start-up, and once more over full tables."""
+        with self._server.database(self._landed) as url:
+            seconds, ended = call(rebuild_twice, url, self._sums.orders)
+            product.check_stored("rebuild of a full warehouse", url, self._sums)
+        return {**seconds, "mib": ended.peak_mib}
+
+    def limit(self) -> Figures:
+        """The rows that the rebuild has made, copied by one connection in one transaction."""
+        with self._server.database(self._tables) as url, psycopg.connect(url) as connection:
+            connection.execute(_BARE)
+            connection.commit()  # in the transaction that made the tables, COPY would not write a log
+            with timed() as seconds:
+                for bare in _TABLES:
+                    with (
+                        connection.cursor().copy(f"COPY {bare} FROM STDIN") as copy,
+                        self._file(bare).open("rb") as file,
+                    ):
+                        while block := file.read(1 << 18):
+                            copy.write(block)
+                connection.commit()
+            sums = connection.execute(
+                """
+                SELECT count(*), (SELECT count(*) FROM bare_items), sum(total), sum(final_total),
+                    (SELECT sum(total_price) FROM bare_items)
+                FROM bare_orders
+                """
+            ).fetchone()
+        assert sums is not None
+        self._sums.check("COPY", *sums)
+        return {"seconds": seconds[0]}
+
+    def merge(self) -> Figures:
+        """The product's loader with frames that are ready."""
+        with self._server.database(self._tables) as url:
+            figures, _ = call(merge_from_memory, url, self._path)
+            product.check_stored("merge", url, self._sums)
+            with psycopg.connect(url) as connection:
+                rewritten = connection.execute(
+                    """
+                    SELECT (SELECT count(*) FROM sales.orders WHERE remarks = 'rewritten'),
+                        (SELECT count(*) FROM sales.order_items WHERE remarks = 'rewritten')
+                    """
+                ).fetchone()
+            check("rewritten rows", rewritten, (self._sums.orders, self._sums.items))
+        return dict(figures)
+
+    def normalise(self) -> Figures:
+        """JSON to DataFrames, nothing else."""
+        return self._to_frames(call(normalise, self._path)[0], "normalise")
+
+    def json_normalize(self) -> Figures:
+        """What pandas has for it, which leaves amounts and times text."""
+        return self._to_frames(call(json_normalize, self._path)[0], "json_normalize")
+
+    def _to_frames(self, found: dict[str, Any], what: str) -> Figures:
+        self._sums.check(what, *found["sums"])
+        return {"seconds": found["seconds"]}
+
+    def _file(self, table: str) -> Path:
+        return self._server.folder / f"{table}-{self._sums.orders}.copy"
+
+    def _export(self, url: str) -> None:
+        for bare, table in _TABLES.items():
+            if not self._file(bare).exists():
+                with (
+                    psycopg.connect(url) as connection,
+                    connection.cursor().copy(f"COPY {table} TO STDOUT") as copy,
+                    self._file(bare).open("wb") as file,
+                ):
+                    for block in copy:
+                        file.write(block)
+
+
+def rebuild_twice(url: str, orders: int) -> dict[str, float]:
+    """Seconds to rebuild so many landed orders into empty tables, then once more."""
+    seconds = {}
+    for what in ("new", "full"):
+        with timed() as taken:
+            rebuilt = product.rebuild(url)
+        seconds[what] = taken[0]
+        check(f"orders rebuilt, {what}", rebuilt, orders)
+    return seconds
+
+
+def merge_from_memory(url: str, path: str) -> dict[str, float]:
+    """Seconds to load frames that are ready: orders that are new, then the same again, then every row rewritten."""
+    with product.warehouse_at(url) as warehouse:
+        seconds: dict[str, float] = {}
+        for what, change in (("new", False), ("same", False), ("rewritten", True)):
+            ready = list(_ready(read(Path(path)), change=change))
+            written = [0, 0]
+            with timed() as taken, warehouse.engine.begin() as connection:
+                for batch in ready:
+                    counts = product.merge(connection, warehouse, batch)
+                    written = [one + other for one, other in zip(written, counts, strict=True)]
+            seconds[what] = taken[0]
+            orders = sum(len(batch.orders) for batch in ready)
+            expected = {"new": [orders, 0], "same": [0, 0], "rewritten": [0, orders]}
+            check(f"orders created and updated by the merge, {what}", written, expected[what])
+            del ready
+    return seconds
+
+
+def _ready(lines: Iterable[Line], *, change: bool) -> Iterator[product.Batch]:
+    first = 10**9 if change else 1
+    for batch in product.batches(_rewritten(line) for line in lines) if change else product.batches(lines):
+        yield product.normalise(batch, first_document_id=first)
+        first += 2 * len(batch)
+
+
+def _rewritten(line: Line) -> Line:
+    order = json.loads(line.order) | {"remarks": "rewritten"}
+    items = [[lot | {"remarks": "rewritten"} for lot in batch] for batch in json.loads(line.items)]
+    return Line(json.dumps(order, separators=(",", ":")).encode(), json.dumps(items).encode(), line.row)
+
+
+def normalise(path: str) -> dict[str, Any]:
+    """Seconds in the product's normalisation alone, and the sums of its frames."""
+    seconds = 0.0
+    sums: list[Any] = [0, 0, Decimal(), Decimal(), Decimal()]
+    for lines in product.batches(read(Path(path))):
+        with timed() as taken:
+            batch = product.normalise(lines)
+        seconds += taken[0]
+        orders, items = batch.orders, batch.items
+        found = (
+            len(orders), len(items), orders["total"].sum(), orders["final_total"].sum(), items["total_price"].sum()
+        )  # fmt: skip
+        sums = [one + other for one, other in zip(sums, found, strict=True)]
+    return {"seconds": seconds, "sums": [str(each) for each in sums]}
+
+
+def json_normalize(path: str) -> dict[str, Any]:
+    """The same by pandas' own function: json.loads, then one DataFrame of orders and one of items."""
+    seconds = 0.0
+    sums: list[Any] = [0, 0, Decimal(), Decimal(), Decimal()]
+    for lines in product.batches(read(Path(path))):
+        started = time.perf_counter()
+        orders = pd.json_normalize([json.loads(line.order) for line in lines])
+        items = pd.json_normalize([lot for line in lines for batch in json.loads(line.items) for lot in batch])
+        seconds += time.perf_counter() - started
+        totals = (
+            sum(map(Decimal, orders["cost.grand_total"])),
+            sum(map(Decimal, orders["cost.final_total"])),
+            sum(Decimal(price) * int(n) for price, n in zip(items["unit_price_final"], items["quantity"], strict=True)),
+        )
+        sums = [one + other for one, other in zip(sums, (len(orders), len(items), *totals), strict=True)]
+    return {"seconds": seconds, "sums": [str(each) for each in sums]}

@@ -1,0 +1,33 @@
+"""The plots of results, as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchmarks.frame import Bars, Lines
+
+_COLOUR = "#1f6feb"
+
+
+def draw(plot: Bars | Lines, path: Path) -> None:
+    """Draw a plot into a file."""
+    figure = Figure(
+        figsize=(8, 0.5 * len(plot.values) + 1.2) if isinstance(plot, Bars) else (8, 4.5), layout="constrained"
+    )
+    axes = figure.subplots()
+    axes.set_title(plot.title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    if isinstance(plot, Bars):
+        names = [name.replace("`", "") for name in plot.values]
+        bars = axes.barh(names, list(plot.values.values()), color=_COLOUR)
+        axes.invert_yaxis()
+        axes.bar_label(bars, fmt="{:,.2f}", padding=4)
+        axes.set_xlabel(plot.unit)
+    else:
+        for name, points in plot.points.items():
+            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.set(xscale="log", yscale="log", xlabel=plot.x, ylabel=plot.y)
+        axes.legend()
+    figure.savefig(path, dpi=100, metadata={"Software": None})

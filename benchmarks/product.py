@@ -1,0 +1,143 @@
+"""The one place where the benchmarks call into the product: what is renamed there is renamed here, once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+from sqlalchemy import Connection
+
+from benchmarks.orders import Line, Sums
+from benchmarks.processes import clean_environment
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import OrderState
+from bl_pipeline.rules.frames import frame
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.loading import FetchedOrder, prepare
+from bl_pipeline.sync.rebuild import ORDERS_AT_A_TIME
+from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
+from bl_pipeline.sync.session import open_session
+from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.landing import Document
+from bl_pipeline.warehouse.load import PartOfBatch, load
+
+BL = Path(sys.executable).with_name("bl")
+STORE = "main"
+_FETCHED_AT = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """The environment of a command `bl` on this warehouse."""
+    return clean_environment(BL_DATABASE_URL=url, BL_STORE=STORE, **more)
+
+
+def settings(url: str, **more: Any) -> Settings:
+    """Settings of this warehouse; `more` are others by the fields' names."""
+    return load_settings(_env_file=None, bl_database_url=url, bl_store=STORE, **more)
+
+
+@contextmanager
+def warehouse_at(url: str) -> Iterator[Warehouse]:
+    """The warehouse in a database, whose tables are made if they are not there."""
+    with open_warehouse(settings(url), for_writing=True) as opened:
+        yield opened
+
+
+def rebuild(url: str) -> int:
+    """What `bl rebuild` does, in this process; orders rebuilt."""
+    with open_session(settings(url)) as session:
+        return rebuild_landed(session).orders
+
+
+def make_tables(url: str) -> None:
+    """The product's tables, in an empty database."""
+    with warehouse_at(url):
+        pass
+
+
+def land(url: str, lines: Iterable[Line]) -> None:
+    """Answers as if a sync had just fetched them and had not loaded them yet: two documents an order."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        columns = "store, platform, platform_order_id, kind, body, fetched_at, run_id"
+        with cursor.copy(f"COPY landing.documents ({columns}) FROM STDIN") as copy:
+            for line in lines:
+                order_id = _order_id(line)
+                for kind, body in ((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)):
+                    copy.write_row((STORE, "bricklink", order_id, kind, body.decode(), _FETCHED_AT, "landed"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE) landing.documents")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loader gets: a DataFrame of orders, one of items, and the new states."""
+
+    orders: pd.DataFrame
+    items: pd.DataFrame
+    order_ids: Sequence[str]
+    states: Sequence[OrderState]
+
+
+def normalise(lines: Sequence[Line], *, first_document_id: int = 1) -> Batch:
+    """JSON to DataFrames, all in memory."""
+    prepared = []
+    for number, line in enumerate(lines):
+        documents = [
+            Document(first_document_id + 2 * number + place, _order_id(line), kind, body, None, None, _FETCHED_AT)
+            for place, (kind, body) in enumerate(((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)))
+        ]
+        orders = prepare(FetchedOrder(documents), None)
+        assert isinstance(orders, list)
+        prepared += orders
+    return Batch(
+        frame(AnswerKind.ORDER, (order.order_row for order in prepared)),
+        frame(AnswerKind.ITEMS, (row for order in prepared for row in order.parts[AnswerKind.ITEMS].rows or ())),
+        [order.state.order_id for order in prepared],
+        [order.state for order in prepared],
+    )
+
+
+def merge(connection: Connection, warehouse: Warehouse, batch: Batch) -> tuple[int, int]:
+    """Load a batch with the product's loader, in the caller's transaction; orders created and updated."""
+    written = load(
+        connection,
+        warehouse,
+        order_rows=batch.orders,
+        part_rows={AnswerKind.ITEMS: PartOfBatch(batch.order_ids, batch.items)},
+        absent_kept=[],
+        states=batch.states,
+    )
+    return len(written.created), len(written.updated)
+
+
+def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """As many orders at a time as `bl rebuild` takes."""
+    rest = iter(lines)
+    while batch := list(islice(rest, ORDERS_AT_A_TIME)):
+        yield batch
+
+
+def check_stored(what: str, url: str, sums: Sums) -> None:
+    """Raise WrongResult if the warehouse has not these orders, to the last decimal, and each with its state."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            """
+            SELECT count(*), (SELECT count(*) FROM sales.order_items), sum(total), sum(final_total),
+                (SELECT sum(total_price) FROM sales.order_items)
+            FROM sales.orders JOIN sync.order_state USING (store, platform, platform_order_id)
+            """
+        ).fetchone()
+        assert found is not None
+    sums.check(what, *found)
+
+
+def _order_id(line: Line) -> str:
+    return line.order[len(b'{"order_id":') : line.order.index(b",")].decode()

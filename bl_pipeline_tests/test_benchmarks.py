@@ -1,0 +1,69 @@
+"""The benchmarks: their page is made from their results, and a fast wrong result is an error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from benchmarks import product
+from benchmarks.goals import GOALS
+from benchmarks.orders import WrongResult, make, read
+from benchmarks.page import BEGIN, PAGE
+from benchmarks.page import generated as written
+from benchmarks.page import read as kept
+from bl_pipeline_tests.test_project import PROJECT, PYPROJECT, locked
+
+FOLDER = PROJECT / "benchmarks"
+LOCK = (FOLDER / "requirements.lock").read_text()
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    """Planted: a figure changed by hand in the page."""
+    assert PAGE.read_text().partition(BEGIN)[2].strip() == (written(kept()) if kept() else "").strip()
+
+
+def test_each_result_has_the_figures_of_its_goals() -> None:
+    for goal in GOALS:
+        if goal.topic in kept():
+            assert goal.figure in kept()[goal.topic].result.figures
+
+
+def test_files_are_of_a_length_to_read() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in FOLDER.glob("*.py")}
+    assert len(lengths) > 10
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_the_competitors_have_a_lock_of_their_own() -> None:
+    """With hashes and without an index, and none of them is a dependency of the product."""
+    assert re.findall(r"https?://|file:|--(?:extra-)?index-url|--find-links", LOCK) == []
+    packages = re.findall(r"^([a-z][\w.-]*)==.*\\\n +--hash=sha256:", LOCK, re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^[a-z][\w.-]*==", LOCK, re.MULTILINE)) > 10
+    assert "dlt" in packages
+    assert "dlt" not in locked()
+    assert "benchmarks" not in str(PYPROJECT["tool"]["hatch"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM sales.order_items WHERE ctid = (SELECT min(ctid) FROM sales.order_items)",
+        "UPDATE sales.order_items SET total_price = total_price + 0.0001"
+        " WHERE ctid = (SELECT min(ctid) FROM sales.order_items)",
+        "UPDATE sales.orders SET final_total = final_total - 0.0001 WHERE ctid = (SELECT min(ctid) FROM sales.orders)",
+        "DELETE FROM sync.order_state WHERE ctid = (SELECT min(ctid) FROM sync.order_state)",
+    ],
+)
+def test_a_wrong_result_is_an_error(database_url: str, tmp_path: Path, damage: str) -> None:
+    """Whatever way has loaded it: a lot too few, a ten-thousandth too much, a state that is not there."""
+    sums = make(tmp_path / "orders", 20)
+    product.land(database_url, read(tmp_path / "orders"))
+    assert product.rebuild(database_url) == 20
+    product.check_stored("rebuild", database_url, sums)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(damage.encode())
+    with pytest.raises(WrongResult):
+        product.check_stored("rebuild", database_url, sums)
