@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bl_pipeline.columns import AnswerKind, OrderGroup
 from bl_pipeline.guard import host_name
@@ -179,20 +179,13 @@ class Store:
         return _CONNECT if self.credentials is None else "Fetch your sales with: bl sync"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, checked. Field names are the variables' names in lower case.
 
     Times are in seconds, limits in API calls per rolling 24 hours.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE,
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
 
     bricklink_consumer_key: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
     bricklink_consumer_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
@@ -221,21 +214,6 @@ class Settings(BaseSettings):
     bl_feedback_days: int = Field(default=180, ge=1, le=MOST_DAYS)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
     bl_request_timeout: float = Field(default=90, gt=0, le=3600, allow_inf_nan=False)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  (the names are pydantic's)
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments override the environment, which overrides `.env`; a misspelt name in `.env` is an error."""
-        if isinstance(dotenv_settings, DotEnvSettingsSource):
-            _check_file()
-            _check_names(dotenv_settings.env_vars)
-        return init_settings, env_settings, dotenv_settings
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -286,8 +264,8 @@ class Settings(BaseSettings):
 
     def secrets_in_env_file(self) -> list[str]:
         """Names of the variables that `.env` sets and whose values are secrets."""
-        names = DotEnvSettingsSource(type(self)).env_vars
-        return [name.upper() for name in names if isinstance(getattr(self, name.lower(), None), SecretStr)]
+        names = _of_fields(dotenv_values(ENV_FILE))
+        return [name.upper() for name in names if isinstance(getattr(self, name), SecretStr)]
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give a process in another folder these settings; an empty one counts as not set."""
@@ -301,22 +279,35 @@ class Settings(BaseSettings):
         return variables
 
 
-def _check_file() -> None:
+def _of_file(file: Path) -> dict[str, str]:
+    """The settings in a `.env`. Raises SettingsError for what is wrong in it, OSError and UnicodeDecodeError."""
+    _check_file(file)
+    variables = dotenv_values(file)
+    _check_names(variables)
+    return _of_fields(variables)
+
+
+def _of_fields(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Those of the variables that are settings, by the field's name: case does not count, and empty is not set."""
+    return {name.lower(): value for name, value in variables.items() if value and name.lower() in Settings.model_fields}
+
+
+def _check_file(file: Path) -> None:
     """Raise SettingsError for a `.env` that is no file, and for lines that set nothing; without what is in them."""
     try:
-        mode = ENV_FILE.stat().st_mode
+        mode = file.stat().st_mode
     except FileNotFoundError:
-        if ENV_FILE.is_symlink():
-            raise _unreadable(f"it is a link to {ENV_FILE.readlink()}, and no file is there") from None
+        if file.is_symlink():
+            raise _unreadable(f"it is a link to {file.readlink()}, and no file is there") from None
         return
     if stat.S_ISDIR(mode):
         raise _unreadable("it is a folder")
     if not stat.S_ISREG(mode):
         return  # a pipe can be read only once
-    with ENV_FILE.open(encoding="utf-8") as file:
+    with file.open(encoding="utf-8") as lines:
         wrong = [
             f"line {line.original.line}: write NAME=value"
-            for line in parse_stream(file)
+            for line in parse_stream(lines)
             if line.error or (line.key is not None and line.value is None)
         ]
     if wrong:
@@ -342,15 +333,15 @@ def _check_names(names: Iterable[str]) -> None:
         raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(lines))
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Read and check all settings; overrides take the fields' names.
+def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+    """Read and check all settings: overrides, by the fields' names, before the environment, before the file.
 
     Raises SettingsError, one line per variable that has to be corrected.
     """
     # The parser would warn of the lines that we name.
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)
     try:
-        return Settings(**overrides)
+        return Settings(**{**(_of_file(env_file) if env_file else {}), **_of_fields(os.environ), **overrides})
     except OSError as error:
         raise _unreadable(str(error.strerror)) from None
     except UnicodeDecodeError:

@@ -82,7 +82,7 @@ class Postgres:
         """Make the template, if no other worker has."""
 
         def migrate(url: str) -> None:
-            with open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
+            with open_warehouse(load_settings(env_file=None, bl_database_url=url)):
                 pass
 
         self.make_template(TEMPLATE, "template1", migrate)
@@ -238,7 +238,7 @@ def sandbox_settings(server: SandboxServer, database_url: str, **overrides: Any)
     """Settings of a sandbox and a database, whatever the environment says."""
     fields = {name.lower(): value for name, value in server.environment().items()}
     return load_settings(
-        **{**fields, "_env_file": None, "bl_store": "main", "bl_database_url": database_url, **overrides}
+        **{**fields, "env_file": None, "bl_store": "main", "bl_database_url": database_url, **overrides}
     )
 
 

@@ -9,6 +9,7 @@ import threading
 import traceback
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -158,9 +159,11 @@ def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_settings()
     for name in (*CREDENTIAL_VARIABLES, "BL_DATABASE_URL", "BL_DAILY_CALL_LIMIT", "BL_STORE"):
         monkeypatch.setenv(name, "")
-    assert load_settings() == load_settings(_env_file=None)
+    Path(".env").write_text("BL_TIMEZONE=\n")
+    assert load_settings() == before
     assert load_settings().bl_daily_call_limit == 5000
 
 
@@ -317,7 +320,7 @@ def test_the_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_another_process_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a field that as_environment forgets."""
-    values = {name.lower(): f"{SECRET}-{name}" for name in CREDENTIAL_VARIABLES}
+    values: dict[str, Any] = {name.lower(): f"{SECRET}-{name}" for name in CREDENTIAL_VARIABLES}
     settings = load_settings(
         **values, bl_store="ours", bl_database_url="postgresql://a:b@c/d", bl_home="home", bl_daily_call_limit=9,
         bl_call_reserve=1, bl_request_timeout=1.5, bl_timezone="Europe/Berlin",

@@ -6,7 +6,6 @@ import logging
 import traceback
 from collections.abc import Iterable
 
-from bl_pipeline.home import describe_os_error
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import FailedOrder
 
@@ -24,7 +23,8 @@ def frames(error: BaseException) -> tuple[str, ...]:
 
 def foreseen(error: BaseException) -> str | None:
     """What a user reads of an error whose text is ours or has a known meaning; None if nobody foresaw it."""
-    # Imported only now: if nothing goes wrong, nobody waits for it.
+    # Imported only now: if nothing goes wrong, nobody waits for them.
+    from bl_pipeline.home import describe_os_error  # noqa: PLC0415
     from bl_pipeline.warehouse.refusals import read_refusal  # noqa: PLC0415
 
     if type(error).__module__.partition(".")[0] == "bl_pipeline":

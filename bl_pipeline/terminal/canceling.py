@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.reading import Json
 
 
 def cancel(as_json: Json = False) -> None:
     """Cancel the running sync of the store, and withdraw a full sync that is still open."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.sync.canceling import START_TIMEOUT, Cancellation, cancel_store
     from bl_pipeline.warehouse.database import NothingStored, open_warehouse, refuse_unmade

@@ -8,15 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import RenderableType
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from bl_pipeline.records import ExitCode, SyncResult
-from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, forget_impossible_width, print_json, show, stderr
 from bl_pipeline.terminal.conversation import feedback, messages
@@ -27,12 +25,22 @@ from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_num
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from bl_pipeline.settings import Settings
+
 _REPORTING = {"sync", "refresh", "retry", "update", "drive-thru"}
 """Commands whose --json is a SyncResult at every exit code."""
 
 
 class _Commands(TyperGroup):
     """The commands of `bl`; with --json, wrong usage is printed as a JSON result too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  (the names are typer's)
+        """List the commands; what each does is wrapped, and not cut off."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in self.commands.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Note what was written, for `invoke`."""
@@ -56,6 +64,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its imports would take longer than all the rest of --help
 )
 
 ResultJson = Annotated[
@@ -125,6 +134,8 @@ def _report(
     """Report what a run did, and exit with the result's code."""
     # Standard output may have no room for the result either.
     with explained():
+        from bl_pipeline.settings import load_settings
+
         try:
             result = run(load_settings())
         except (Exception, KeyboardInterrupt) as error:
@@ -274,12 +285,12 @@ def plan(
 ) -> None:
     """What a sync would fetch, and its cost in calls and days; it asks for the lists, which is two calls."""
     with explained():
-        settings = load_settings()
         from dataclasses import asdict
 
+        from bl_pipeline.settings import load_settings
         from bl_pipeline.terminal.planning import forecast_view, make_forecast
 
-        forecast = make_forecast(settings, full=full)
+        forecast = make_forecast(load_settings(), full=full)
         print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
 
 
@@ -293,12 +304,12 @@ for command in (
 def rebuild(as_json: Json = False) -> None:
     """Make the normalised tables again from the answers as received, with no call."""
     with explained():
-        settings = load_settings()
+        from bl_pipeline.settings import load_settings
         from bl_pipeline.terminal.planning import make_rebuild
         from bl_pipeline.terminal.progress import SyncProgress
 
         with SyncProgress("Reading what was received", "Rebuilding") as progress:
-            rebuilt = make_rebuild(settings, progress)
+            rebuilt = make_rebuild(load_settings(), progress)
         print_json(rebuilt.as_dict()) if as_json else show(rebuilt.message)
 
 

@@ -13,13 +13,14 @@ import typer
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.order_facts import RATED, RATINGS
-from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json, OrderId, no_such_order
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from bl_pipeline.settings import Settings
 
 FetchFirst = Annotated[bool, typer.Option("--fetch", help="Ask BrickLink first: two calls.")]
 
@@ -35,6 +36,8 @@ def feedback(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False
 
 
 def _show_part(kind: AnswerKind, order_id: str, *, fetch: bool, as_json: bool) -> None:
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.sales import PartOfOrder, read_part

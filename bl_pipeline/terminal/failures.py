@@ -11,9 +11,7 @@ from contextlib import contextmanager
 import typer
 from typer.exceptions import TyperException
 
-from bl_pipeline.home import describe_os_error
 from bl_pipeline.records import ExitCode
-from bl_pipeline.settings import SettingsError, load_settings
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.unforeseen import LOG, describe
 from bl_pipeline.terminal.console import clean, complain, stderr
@@ -29,11 +27,14 @@ class Refused(Exception):
 
 def explain(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the message of what can be expected to go wrong; None for anything else."""
-    if isinstance(error, SettingsError):
-        return ExitCode.USAGE, str(error)
     if isinstance(error, Refused):
         return error.exit_code, str(error)
     # Imported only now: if nothing goes wrong, nobody waits for them.
+    from bl_pipeline.settings import SettingsError, load_settings
+
+    if isinstance(error, SettingsError):
+        return ExitCode.USAGE, str(error)
+    from bl_pipeline.home import describe_os_error
     from bl_pipeline.postgres.cluster import EmbeddedPostgresError
     from bl_pipeline.sync.run_errors import RunError
     from bl_pipeline.terminal.demo_world import DemoError

@@ -14,7 +14,6 @@ from rich.text import Text
 from bl_pipeline.columns import OrderGroup
 from bl_pipeline.reports.labels import amount, plural
 from bl_pipeline.rules.statuses import WORDS
-from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.encoding import readable
@@ -60,6 +59,7 @@ def orders(
 ) -> None:
     """The orders, the latest first."""
     from bl_pipeline.reports.questions import QuestionError
+    from bl_pipeline.settings import load_settings
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.orders_list import OrderList, parse_filter, read_orders
     from bl_pipeline.warehouse.stores import stores_with_orders

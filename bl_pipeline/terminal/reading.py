@@ -6,20 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.terminal.console import print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
+
+if TYPE_CHECKING:
+    from bl_pipeline.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")]
 
 
 def status(as_json: Json = False) -> None:
     """The state of the warehouse: the indicator, orders, the last sync, API calls left."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.sync.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view
@@ -73,6 +77,8 @@ def no_orders(settings: Settings, others: Sequence[str]) -> str:
 
 def order(order_id: OrderId, as_json: Json = False) -> None:
     """One order in full: buyer, address, items, totals, history."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.terminal.views import order_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
@@ -92,6 +98,8 @@ def order(order_id: OrderId, as_json: Json = False) -> None:
 
 def errors(as_json: Json = False) -> None:
     """The orders that failed, and why."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.records import FailedOrder
     from bl_pipeline.terminal.views import errors_view

@@ -11,7 +11,6 @@ import typer
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
-from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.console import print_json, show, stderr
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
@@ -41,6 +40,7 @@ def report(
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
     from bl_pipeline.reports.files import read_reports
     from bl_pipeline.reports.questions import QuestionError
+    from bl_pipeline.settings import load_settings
     from bl_pipeline.terminal import reports
 
     if (csv_file is not None) + (png_file is not None) + as_json > 1:

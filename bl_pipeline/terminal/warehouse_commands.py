@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bl_pipeline.reports.labels import plural
-from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.console import money, show
 from bl_pipeline.terminal.failures import Refused
 
@@ -28,6 +27,8 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file, such
 
 def backup(file: BackupFile) -> None:
     """Write the whole warehouse into a file, also while syncs go on."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.warehouse.backup import back_up
     from bl_pipeline.warehouse.connections import open_engine
@@ -55,6 +56,8 @@ def restore(
     ] = False,
 ) -> None:
     """Replace the warehouse by a backup, and check its counts and sums."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.warehouse import backup
     from bl_pipeline.warehouse.connections import open_engine
@@ -108,6 +111,8 @@ def _contents(manifest: Manifest) -> str:
 
 def upgrade_postgres() -> None:
     """Bring the data of the embedded Postgres to the newest version of Postgres there is."""
+    from bl_pipeline.settings import load_settings
+
     settings = load_settings()
     from bl_pipeline.postgres.upgrade import upgrade_embedded
 
@@ -129,6 +134,8 @@ def rename_store(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name they get: the one in BL_STORE from now on.")],
 ) -> None:
     """Give a store another name, with all its orders and history."""
+    from bl_pipeline.settings import load_settings
+
     # As the setting has them: checked, and without blanks at the ends.
     settings, new = load_settings(bl_store=old), load_settings(bl_store=new).bl_store
     old = settings.bl_store

@@ -59,7 +59,7 @@ ONE_ORDER = ("/api/orders/BL-50000", "/orders/BL-50000", "/orders/50000/slip")
 def large(postgres: Postgres, open_desk: OpenDesk) -> Iterator[TestClient]:
     """The desk of a large store."""
     with postgres.database(TEMPLATE) as url:
-        settings = load_settings(_env_file=None, bl_database_url=url, bl_store="main")
+        settings = load_settings(env_file=None, bl_database_url=url, bl_store="main")
         with open_warehouse(settings) as warehouse:
             with warehouse.engine.begin() as connection:
                 fill(connection, ORDERS)

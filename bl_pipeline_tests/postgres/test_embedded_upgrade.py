@@ -34,7 +34,7 @@ def home() -> Iterator[Path]:
 def fill(home: Path, version: int) -> None:
     """A warehouse of that version, a role that reads it, and a schema of the user's own."""
     with acquire(home, binaries=VERSIONS[version]) as lease, psycopg.connect(lease.url) as connection:
-        with open_warehouse(load_settings(_env_file=None, bl_database_url=lease.url)):
+        with open_warehouse(load_settings(env_file=None, bl_database_url=lease.url)):
             pass
         connection.execute("CREATE SCHEMA mine")
         connection.execute("CREATE TABLE mine.notes AS SELECT n, 'Café 🧱' AS note FROM generate_series(1, 500) n")
@@ -56,7 +56,7 @@ def is_as_it_was(home: Path, version: int) -> None:
         as_analyst = psycopg.conninfo.make_conninfo(lease.url, user="analyst", password="reads")
         with psycopg.connect(as_analyst) as connection:
             assert connection.execute("SELECT count(*) FROM mine.notes").fetchone() == (500,)
-        with open_warehouse(load_settings(_env_file=None, bl_database_url=lease.url)):
+        with open_warehouse(load_settings(env_file=None, bl_database_url=lease.url)):
             pass
     wait_until(lambda: is_stopped(home))
 

@@ -103,7 +103,7 @@ def sync_answers(warehouse: Warehouse, mutations: list[Mutation | None]) -> Fuzz
     answers["/orders?direction=in&filed=false"] = envelope(rows)
     answers["/orders?direction=in&filed=true"] = envelope([])
     configured = load_settings(
-        **CREDENTIALS, _env_file=None, bl_daily_call_limit=10**6, bl_call_reserve=0, bl_max_parallel_requests=2
+        **CREDENTIALS, env_file=None, bl_daily_call_limit=10**6, bl_call_reserve=0, bl_max_parallel_requests=2
     )
     session = CannedSession(configured.store, warehouse, SyncLock(warehouse), clock=Clock(NOW))
     session.answers = answers
@@ -210,7 +210,7 @@ A_MUTATION = st.one_of(
 
 @pytest.fixture
 def empty_warehouse(database_url: str) -> Iterator[Warehouse]:
-    with open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse:
+    with open_warehouse(load_settings(env_file=None, bl_database_url=database_url)) as warehouse:
         yield warehouse
 
 
@@ -298,7 +298,7 @@ def test_a_number_beyond_all_bounds_ends_nothing(empty_warehouse: Warehouse, num
         detail = envelope({**WIRE.detail(order), "something_new": "HERE"} if order is bad else WIRE.detail(order))
         answers[f"/orders/{order.order_id}"] = detail.replace(b'"HERE"', number.encode())
         answers[f"/orders/{order.order_id}/items"] = envelope(WIRE.items(order))
-    configured = load_settings(**CREDENTIALS, _env_file=None)
+    configured = load_settings(**CREDENTIALS, env_file=None)
     session = CannedSession(configured.store, empty_warehouse, SyncLock(empty_warehouse), clock=Clock(NOW))
     session.answers = answers
     try:

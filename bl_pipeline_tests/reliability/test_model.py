@@ -352,7 +352,7 @@ def is_sound_items(batches: Any) -> bool:
 @pytest.fixture
 def stage(database_url: str) -> Iterator[tuple[Warehouse, str, Death]]:
     """One warehouse for all examples: each begins by emptying it."""
-    with open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse:
+    with open_warehouse(load_settings(env_file=None, bl_database_url=database_url)) as warehouse:
         death = Death(warehouse.engine)
         yield warehouse, database_url, death
         death.close()

@@ -109,7 +109,7 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
 
 @pytest.fixture
 def empty_warehouse(database_url: str) -> Iterator[tuple[Warehouse, str]]:
-    with open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse:
+    with open_warehouse(load_settings(env_file=None, bl_database_url=database_url)) as warehouse:
         yield warehouse, database_url
 
 

@@ -85,7 +85,7 @@ def _ask_for_feedback(sync: Sync, store: Store) -> SyncResult:
 
 
 def _settings(url: str, **fields: str) -> Any:
-    return load_settings(_env_file=None, bl_database_url=url, bl_store="main", bl_timezone="UTC", **fields)
+    return load_settings(env_file=None, bl_database_url=url, bl_store="main", bl_timezone="UTC", **fields)
 
 
 @pytest.fixture(params=ZONES)

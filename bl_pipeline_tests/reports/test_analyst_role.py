@@ -32,7 +32,7 @@ class Roles:
             connection.execute(f'GRANT CREATE ON DATABASE "{connection.info.dbname}" TO {self.seller}')
         head, _, tail = url.partition("://")
         self.settings: Settings = load_settings(
-            _env_file=None, bl_database_url=f"{head}://{self.seller}:sells@{tail.rpartition('@')[2]}"
+            env_file=None, bl_database_url=f"{head}://{self.seller}:sells@{tail.rpartition('@')[2]}"
         )
         with open_warehouse(self.settings):
             pass

@@ -35,7 +35,7 @@ def test_each_report_is_read_while_its_reader_waits(postgres: Postgres, capsys: 
     """Figures are printed."""
     with (
         postgres.database(TEMPLATE) as url,
-        open_warehouse(load_settings(_env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+        open_warehouse(load_settings(env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
     ):
         with warehouse.engine.begin() as connection:
             fill(connection, ORDERS)
@@ -57,7 +57,7 @@ def test_a_small_one_of_the_kind_adds_up(postgres: Postgres) -> None:
     """What the long test measures are real reports: a thousand orders of the same kind add up."""
     with (
         postgres.database(TEMPLATE) as url,
-        open_warehouse(load_settings(_env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+        open_warehouse(load_settings(env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
         warehouse.engine.begin() as connection,
     ):
         fill(connection, 1000)

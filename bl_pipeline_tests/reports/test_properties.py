@@ -72,7 +72,7 @@ def blank(postgres: Postgres) -> Iterator[Warehouse]:
     """A warehouse without orders."""
     with (
         postgres.database(TEMPLATE) as url,
-        open_warehouse(load_settings(_env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+        open_warehouse(load_settings(env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
     ):
         yield warehouse
 
@@ -138,7 +138,7 @@ def test_they_do_on_postgres_15(postgres_15: Postgres) -> None:
     orders = st.lists(sales, min_size=12, max_size=12)
     with (
         postgres_15.database() as url,
-        open_warehouse(load_settings(_env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+        open_warehouse(load_settings(env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
         warehouse.engine.connect() as connection,
     ):
         assert str(connection.scalar(text("SHOW server_version"))).startswith("15")

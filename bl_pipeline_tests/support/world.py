@@ -152,7 +152,7 @@ class World:
 def new_world(store: RememberingStore, database_url: str, **overrides: Any) -> Iterator[World]:
     """A world of this store, and a warehouse that has nothing of it yet; `overrides` are of its settings."""
     with (
-        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse,
+        open_warehouse(load_settings(env_file=None, bl_database_url=database_url)) as warehouse,
         SandboxServer(store, timestamp_lifetime=10**9) as server,
     ):
         yield World(store, server, warehouse, database_url, Clock(NOW), Death(warehouse.engine), overrides)

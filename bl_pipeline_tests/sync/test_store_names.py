@@ -76,7 +76,7 @@ def test_two_sets_of_credentials_for_one_store_go_on_under_its_name(
         assert synced(settings=other).api_calls == 2
     # Each key has a budget of its own.
     assert read_status(other.store, warehouse, synced.clock.now).calls.used == 2
-    without = load_settings(_env_file=None, bl_database_url=database_url)
+    without = load_settings(env_file=None, bl_database_url=database_url)
     assert read_status(without.store, warehouse, synced.clock.now).calls.used == 2
 
 

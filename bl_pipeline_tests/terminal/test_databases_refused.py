@@ -101,7 +101,7 @@ def test_read_only(synced_bl: Bl, refused: Any, database_url: str, whose: str) -
 def test_a_standby(bl: Bl, refused: Any) -> None:
     """A real one: a server in recovery, with the tables of the time before."""
     with external_postgres() as server:
-        with open_warehouse(load_settings(_env_file=None, bl_database_url=server.url)):
+        with open_warehouse(load_settings(env_file=None, bl_database_url=server.url)):
             pass
         server.stop()
         (server.folder / "data" / "standby.signal").touch()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from decimal import Decimal
 
 import psycopg
@@ -74,17 +72,6 @@ def test_a_filter_that_finds_nothing_is_no_empty_warehouse(synced_bl: Bl) -> Non
     assert expect(synced_bl("orders", "--status", "NPX"), 0).stderr == "No orders like that.\n"
     assert expect(synced_bl("errors"), 0).stderr == ""
     assert "are stored yet" not in expect(synced_bl("report", "revenue_by_month", "--to", "2001"), 0).stderr
-
-
-def test_status_is_quick_as_it_does_without_dagster() -> None:
-    script = (
-        "import sys\n"
-        "import bl_pipeline.terminal.cli, bl_pipeline.sync.status\n"
-        "import bl_pipeline.terminal.views, bl_pipeline.warehouse.database\n"
-        "print([name for name in ('dagster', 'pandas', 'pyarrow') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_the_orders_list(synced_bl: Bl, store: Store) -> None:

@@ -15,7 +15,7 @@ from bl_pipeline_tests.conftest import PASSWORD, as_user
 
 def why_not(url: str) -> str:
     """The message if a warehouse cannot be opened; the password is never in it."""
-    with pytest.raises(WarehouseError) as caught, open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
+    with pytest.raises(WarehouseError) as caught, open_warehouse(load_settings(env_file=None, bl_database_url=url)):
         pass
     message = str(caught.value)
     assert PASSWORD not in message
@@ -45,7 +45,7 @@ def test_reports_of_another_user_that_have_to_be_made_anew(database_url: str, we
             admin.execute(f"GRANT ALL ON SCHEMA {schema} TO {weak_user}")
             admin.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {weak_user}")
         url = as_user(database_url, weak_user)
-        with open_warehouse(load_settings(_env_file=None, bl_database_url=url)):
+        with open_warehouse(load_settings(env_file=None, bl_database_url=url)):
             pass
         admin.execute("UPDATE sync.report_views SET digest = 'old'")
         message = why_not(url)
@@ -84,7 +84,7 @@ def test_a_connection_that_fails_says_what_to_check(empty_database_url: str, spo
 )
 def test_a_value_in_the_url_that_no_connection_takes_is_a_wrong_setting(parameter: str, said: str) -> None:
     """Caught: it was a warehouse that cannot be reached (exit 6)."""
-    settings = load_settings(_env_file=None, bl_database_url=f"postgresql://me:{PASSWORD}@127.0.0.1:1/db?{parameter}")
+    settings = load_settings(env_file=None, bl_database_url=f"postgresql://me:{PASSWORD}@127.0.0.1:1/db?{parameter}")
     with pytest.raises(SettingsError) as caught, open_warehouse(settings):
         pass
     assert str(caught.value) == f"Settings to correct:\n  BL_DATABASE_URL: {said}"

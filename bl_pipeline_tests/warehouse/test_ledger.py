@@ -162,14 +162,14 @@ def test_the_ledger_knows_a_key_by_a_hash_that_only_this_warehouse_can_make(
         assert ledger_key(connection, settings.store) == hash_key(
             connection, settings.store.known_credentials().consumer_key
         )
-    other = load_settings(_env_file=None, bl_database_url=empty_database_url)
+    other = load_settings(env_file=None, bl_database_url=empty_database_url)
     with open_warehouse(other) as another, another.engine.connect() as connection:
         assert hash_key(connection, "one") not in (["one"], hashes[0])
 
 
 def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: Warehouse, database_url: str) -> None:
     """Planted: no usage shown."""
-    without = load_settings(_env_file=None, bl_database_url=database_url)
+    without = load_settings(env_file=None, bl_database_url=database_url)
     with warehouse.engine.connect() as connection:
         assert ledger_key(connection, without.store) == []
     for key in ("old", "new"):
@@ -256,7 +256,7 @@ def test_threads_race_at_any_default_isolation_level(database_url: str, level: s
     with psycopg.connect(database_url, autocommit=True) as admin:
         name = make_url(database_url).database
         admin.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'")
-    settings = load_settings(_env_file=None, bl_database_url=database_url, bl_max_parallel_requests=16)
+    settings = load_settings(env_file=None, bl_database_url=database_url, bl_max_parallel_requests=16)
     with open_warehouse(settings) as warehouse, ThreadPoolExecutor(16) as pool:
         calls = ledger(warehouse, limit=20)
 

@@ -139,7 +139,7 @@ def test_a_lock_whose_taking_is_interrupted_is_not_kept(
 def test_a_server_that_is_gone_is_not_waited_for(postgres: Postgres, database_url: str) -> None:
     """Planted: a release that fails with its server, or waits for it."""
     name = database_url.rpartition("/")[2]
-    with open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)) as warehouse:
+    with open_warehouse(load_settings(env_file=None, bl_database_url=database_url)) as warehouse:
         lock = SyncLock(warehouse)
         assert lock.try_acquire()
         with psycopg.connect(postgres.admin_url, autocommit=True) as admin:

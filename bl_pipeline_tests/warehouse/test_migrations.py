@@ -20,7 +20,7 @@ from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports.views import install_reports
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.database import Warehouse, known_revisions
 from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
 from bl_pipeline_tests.support.processes import run_steps
 from bl_pipeline_tests.support.sales_rows import dump
@@ -49,6 +49,11 @@ def migrate(connection: Connection, revision: str) -> None:
     """Apply one migration."""
     with Operations.context(MigrationContext.configure(connection)):
         scripts().get_revision(revision).module.upgrade()
+
+
+def test_the_names_of_the_files_are_the_revisions_in_their_order() -> None:
+    """Planted: a file that does not begin with its revision; two with the same number."""
+    assert known_revisions() == [script.revision for script in scripts().walk_revisions()][::-1]
 
 
 def test_items_are_fetched_again_only_if_the_date_of_their_order_has_moved_since(

@@ -73,7 +73,7 @@ def test_every_key_starts_with_the_store() -> None:
 
 
 def test_a_database_is_migrated_once(empty_database_url: str) -> None:
-    settings = load_settings(_env_file=None, bl_database_url=empty_database_url)
+    settings = load_settings(env_file=None, bl_database_url=empty_database_url)
     for _ in range(2):
         with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM sync.alembic_version")) == 1
@@ -103,7 +103,7 @@ def test_a_warehouse_of_a_newer_release_is_not_touched(warehouse: Warehouse, dat
 
     with (
         pytest.raises(WarehouseError, match=r"newer bl_pipeline \(revision 9999\)"),
-        open_warehouse(load_settings(_env_file=None, bl_database_url=database_url)),
+        open_warehouse(load_settings(env_file=None, bl_database_url=database_url)),
     ):
         pass
 
@@ -121,7 +121,7 @@ def test_an_unreachable_warehouse_says_where_and_not_the_password(
 
     with (
         pytest.raises(WarehouseError, match=reason) as caught,
-        open_warehouse(load_settings(_env_file=None, bl_database_url=url)),
+        open_warehouse(load_settings(env_file=None, bl_database_url=url)),
     ):
         pass
 
