@@ -41,7 +41,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 def settings(url: str, **more: Any) -> Settings:
     """Settings of this warehouse; `more` are others by the fields' names."""
-    return load_settings(_env_file=None, bl_database_url=url, bl_store=STORE, **more)
+    return load_settings(env_file=None, bl_database_url=url, bl_store=STORE, **more)
 
 
 @contextmanager
