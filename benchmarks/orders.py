@@ -32,6 +32,11 @@ class Line(NamedTuple):
     items: bytes
     row: bytes
 
+    @property
+    def order_id(self) -> str:
+        """BrickLink's number, which the order begins with."""
+        return self.order[len(b'{"order_id":') : self.order.index(b",")].decode()
+
 
 @dataclass(frozen=True, slots=True)
 class Sums:

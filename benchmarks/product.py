@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import psycopg
@@ -18,10 +20,14 @@ from sqlalchemy import Connection
 from benchmarks.orders import Line, Sums
 from benchmarks.processes import clean_environment
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import OrderState
+from bl_pipeline.records import OrderState, SyncRequest
 from bl_pipeline.rules.frames import frame
 from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.fetching import fetch_batch
+from bl_pipeline.sync.finishing import finish
+from bl_pipeline.sync.listing import list_orders
 from bl_pipeline.sync.loading import FetchedOrder, prepare
+from bl_pipeline.sync.planning import batch_numbers, plan_changes
 from bl_pipeline.sync.rebuild import ORDERS_AT_A_TIME
 from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
 from bl_pipeline.sync.session import open_session
@@ -69,7 +75,7 @@ def land(url: str, lines: Iterable[Line]) -> None:
         columns = "store, platform, platform_order_id, kind, body, fetched_at, run_id"
         with cursor.copy(f"COPY landing.documents ({columns}) FROM STDIN") as copy:
             for line in lines:
-                order_id = _order_id(line)
+                order_id = line.order_id
                 for kind, body in ((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)):
                     copy.write_row((STORE, "bricklink", order_id, kind, body.decode(), _FETCHED_AT, "landed"))
     with psycopg.connect(url, autocommit=True) as connection:
@@ -91,7 +97,7 @@ def normalise(lines: Sequence[Line], *, first_document_id: int = 1) -> Batch:
     prepared = []
     for number, line in enumerate(lines):
         documents = [
-            Document(first_document_id + 2 * number + place, _order_id(line), kind, body, None, None, _FETCHED_AT)
+            Document(first_document_id + 2 * number + place, line.order_id, kind, body, None, None, _FETCHED_AT)
             for place, (kind, body) in enumerate(((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)))
         ]
         orders = prepare(FetchedOrder(documents), None)
@@ -118,6 +124,30 @@ def merge(connection: Connection, warehouse: Warehouse, batch: Batch) -> tuple[i
     return len(written.created), len(written.updated)
 
 
+def api_settings(api: str, **more: Any) -> dict[str, Any]:
+    """The settings of a store at this address of the API, with a budget that is large enough; by the fields' names."""
+    credentials = dict.fromkeys(("consumer_key", "consumer_secret", "token_value", "token_secret"), "0" * 32)
+    return {
+        "bricklink_api_url": api,
+        "bl_daily_call_limit": 1_000_000,
+        **{f"bricklink_{name}": value for name, value in credentials.items()},
+        **more,
+    }
+
+
+def fetch_all(url: str, api: str, in_flight: int) -> dict[str, float]:
+    """A first sync, step by step: its calls, and the seconds of its fetch phase."""
+    with open_session(settings(url, **api_settings(api, bl_max_parallel_requests=in_flight))) as session:
+        session.begin(uuid4().hex, job="sync_orders")
+        list_orders(session, SyncRequest())
+        plan = plan_changes(session, SyncRequest())
+        started = time.perf_counter()
+        for number in batch_numbers(plan):
+            fetch_batch(session, number, include_items=True)
+        seconds = time.perf_counter() - started
+        return {"calls": finish(session).api_calls, "seconds": seconds}
+
+
 def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """As many orders at a time as `bl rebuild` takes."""
     rest = iter(lines)
@@ -137,7 +167,3 @@ def check_stored(what: str, url: str, sums: Sums) -> None:
         ).fetchone()
         assert found is not None
     sums.check(what, *found)
-
-
-def _order_id(line: Line) -> str:
-    return line.order[len(b'{"order_id":') : line.order.index(b",")].decode()
