@@ -49,11 +49,17 @@ _ALIASES = {
     "categoryID": "category_id",
 }
 _COST_ALIASES = {"salesTax_collected_by_BL": "salesTax", "salesTax_collected_by_bl": "salesTax"}
-_OLD_DISPLAY_COST = {
+OLD_DISPLAY_COST = {
     "disp_currency_code": "currency_code",
     "disp_subtotal": "subtotal",
     "disp_grand_total": "grand_total",
 }
+"""Fields of the cost in which some answers say what the buyer was shown, and those of `disp_cost`."""
+
+
+def aliases(kind: type[msgspec.Struct]) -> Mapping[str, str]:
+    """Other names that the API has for fields of a resource or of a part of one, and the names of the fields."""
+    return _COST_ALIASES if issubclass(kind, Amounts) else _ALIASES
 
 
 def read_order(raw: bytes | str) -> Order:
@@ -292,10 +298,9 @@ def _shape(kind: inspect.StructType, losses: Mapping[str, Loss] | None, above: s
         loss = losses[above + name] if losses else Loss.LOT if field.required else Loss.VALUE
         fields.append(_Field(name, above + name, read, loss, part))
     known = {field.name for field in fields}
-    aliases = _COST_ALIASES if issubclass(kind.cls, Amounts) else _ALIASES
     return _Shape(
         fields=tuple(fields),
-        aliases=tuple((old, new) for old, new in aliases.items() if new in known),
+        aliases=tuple((old, new) for old, new in aliases(kind.cls).items() if new in known),
         has_cost="disp_cost" in known,
     )
 
@@ -324,7 +329,7 @@ def _bring_to_form(value: dict[str, Any], shape: _Shape, where: str, unreadable:
             value[new] = value[old]
     cost = value.get("cost") if shape.has_cost else None
     if isinstance(cost, dict) and "disp_currency_code" in cost:
-        value["disp_cost"] = value.get("disp_cost") or {new: cost.get(old) for old, new in _OLD_DISPLAY_COST.items()}
+        value["disp_cost"] = value.get("disp_cost") or {new: cost.get(old) for old, new in OLD_DISPLAY_COST.items()}
     for field in shape.fields:
         found = value.pop(field.name, None)
         if found is None or (found == "" and field.kind is not _TEXT):

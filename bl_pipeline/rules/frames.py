@@ -42,4 +42,9 @@ def frame(kind: AnswerKind, rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
     schema = SCHEMAS[kind]
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
+    return as_frame(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """The same columns as a DataFrame on Arrow: nothing is copied or converted."""
+    return table.to_pandas(types_mapper=pd.ArrowDtype)

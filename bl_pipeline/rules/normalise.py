@@ -22,7 +22,23 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # With its semicolon: `&copy=1` in a link is no entity.
 _ENTITY = re.compile("&(?:#([0-9]{1,20}|[xX][0-9a-fA-F]{1,20})|[a-zA-Z][a-zA-Z0-9]{1,40});")
 _LARGEST_MONEY = Decimal(10) ** 15
-_COUNTRY = {"UK": "GB"}
+COUNTRIES = {"UK": "GB"}
+"""BrickLink's code of a country → that of ISO 3166-1, if they differ."""
+
+ADDRESS = {
+    "name": "name.full",
+    "first_name": "name.first",
+    "last_name": "name.last",
+    "full": "full",
+    "address1": "address1",
+    "address2": "address2",
+    "city": "city",
+    "state": "state",
+    "postal_code": "postal_code",
+    "country_code": "country_code",
+    "phone_number": "phone_number",
+}
+"""Field of sales.orders.shipping_address → field of the address in BrickLink's answer."""
 
 
 class NotNormalisable(ValueError):
@@ -44,7 +60,7 @@ def _money(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _plain(text: str | None) -> str | None:
+def plain(text: str | None) -> str | None:
     """Text without HTML entities. BrickLink escapes some of it twice; a third level was written by the author."""
     if text is None:
         return None
@@ -72,29 +88,23 @@ def _storable(text: str | None) -> str | None:
     return None if text is None else NO_TEXT.sub("\ufffd", text)
 
 
+def _value(resource: Any, path: str) -> Any:
+    """A field of a resource, such as `name.full`; None if a part that it is in is absent."""
+    for name in path.split("."):
+        resource = None if resource is None else getattr(resource, name)
+    return resource
+
+
 def _address(address: Address | None) -> str | None:
     if address is None:
         return None
-    name = address.name
-    fields = {
-        "name": name.full if name else None,
-        "first_name": name.first if name else None,
-        "last_name": name.last if name else None,
-        "full": address.full,
-        "address1": address.address1,
-        "address2": address.address2,
-        "city": address.city,
-        "state": address.state,
-        "postal_code": address.postal_code,
-        "country_code": address.country_code,
-        "phone_number": address.phone_number,
-    }
-    return json.dumps({key: _plain(value) for key, value in fields.items() if value is not None})
+    fields = {key: _value(address, path) for key, path in ADDRESS.items()}
+    return json.dumps({key: plain(value) for key, value in fields.items() if value is not None})
 
 
 _CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _storable,
-    Kind.HTML: _plain,
+    Kind.HTML: plain,
     Kind.MONEY: _money,
     Kind.WEIGHT: _money,
     Kind.RATE: _money,
@@ -153,7 +163,7 @@ def order_row(order: Order, *, status: str, fetched_at: datetime, **document_ids
             "display_id": f"BL-{order.order_id}",
             "status": status,
             "fees": fees,
-            "country_code": _COUNTRY.get(country, _storable(country)) if country else None,
+            "country_code": COUNTRIES.get(country, _storable(country)) if country else None,
             "shipping_address": _address(address),
             "unreadable_fields": sorted(order.unreadable_fields) or None,
             "fetched_at": fetched_at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -20,6 +20,7 @@ from bl_pipeline.rules.frames import frame
 from bl_pipeline.rules.kinds import is_purged, leaves_stored, read_rows
 from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint, order_row
 from bl_pipeline.rules.statuses import normalise_status
+from bl_pipeline.sync.replaying import Replay
 from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
@@ -318,6 +319,25 @@ def load_prepared(
             result.outcomes.update(alone.outcomes)
             result.failures.extend(alone.failures)
     return result
+
+
+def load_replays(connection: Connection, warehouse: Warehouse, batches: Iterable[Replay]) -> bool:
+    """Load batches whose states do not move, in the caller's transaction; False, and nothing, if Postgres refuses any
+    of their values."""
+    try:
+        with connection.begin_nested():
+            for batch in batches:
+                load(
+                    connection,
+                    warehouse,
+                    order_rows=batch.order_rows,
+                    part_rows=batch.part_rows,
+                    absent_kept=batch.absent_kept,
+                    states=(),
+                )
+    except _REFUSALS:
+        return False
+    return True
 
 
 def _load(connection: Connection, warehouse: Warehouse, prepared: Sequence[PreparedOrder]) -> Written:

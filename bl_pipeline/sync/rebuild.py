@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,16 +19,22 @@ from bl_pipeline.sync.loading import (
     PreparedOrder,
     failures_of_parts,
     load_prepared,
+    load_replays,
     prepare,
     read_landed_order,
 )
+from bl_pipeline.sync.replaying import Replay, replays
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, state
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import clear_sales
 
-ORDERS_AT_A_TIME = 500
+ORDERS_AT_A_TIME = 2000
+"""So many orders are in memory at a time, twice: while some are loaded, the next are read."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,12 +80,10 @@ def rebuild(session: SyncSession) -> RebuildResult:
     warehouse = session.warehouse
     result = RebuildResult()
     with warehouse.engine.connect() as connection, connection.begin() as transaction:
-        states = state.read_states(connection, warehouse)
         clear_sales(connection, warehouse)
-        landed = landing.landed_order_ids(connection, warehouse)
-        session.progress.planned(len(landed))
-        for order_ids in _chunks(landed):
-            _replay(connection, session, order_ids, states, result)
+        session.progress.planned(landing.count_landed_orders(connection, warehouse))
+        for ready in _ahead(_read_all(warehouse)):
+            _load(connection, session, ready, result)
         if result.lost:
             transaction.rollback()
             result.orders, result.undone = 0, True
@@ -86,15 +91,65 @@ def rebuild(session: SyncSession) -> RebuildResult:
     return result
 
 
+@dataclass
+class _Ready:
+    """What was read of some orders. `replays` are those whose answers are as usual, the `others` are still to be read.
+
+    `states` are of all of them. Both dicts are by order id.
+    """
+
+    states: dict[str, OrderState]
+    landed: dict[str, list[Document]]
+    replays: list[Replay]
+    usual: set[str]
+
+
+def _read_all(warehouse: Warehouse) -> Iterator[_Ready]:
+    """Every order of which anything has landed, some at a time; what is read does not change meanwhile."""
+    with warehouse.engine.connect() as connection:
+        last = ""
+        while order_ids := landing.landed_order_ids(connection, warehouse, after=last, limit=ORDERS_AT_A_TIME):
+            last = order_ids[-1]
+            states = state.read_states(connection, warehouse, order_ids)
+            landed = landing.all_landed(connection, warehouse, order_ids)
+            # The state of these was loaded, too: nothing of them is new, and nothing can be lacking.
+            loaded = {
+                order_id: documents
+                for order_id, documents in landed.items()
+                if (row := states.get(order_id)) and documents[-1].document_id <= row.loaded_document_id
+            }
+            yield _Ready(states, landed, *replays(loaded))
+
+
+def _ahead(chunks: Iterator[T]) -> Iterator[T]:
+    """The same, each made by another thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = thread.submit(next, chunks, None)
+        while (chunk := upcoming.result()) is not None:
+            upcoming = thread.submit(next, chunks, None)
+            yield chunk
+
+
+def _load(connection: Connection, session: SyncSession, ready: _Ready, result: RebuildResult) -> None:
+    loaded = load_replays(connection, session.warehouse, ready.replays)
+    usual = ready.usual if loaded else set()
+    others = {order_id: documents for order_id, documents in ready.landed.items() if order_id not in usual}
+    _replay(connection, session, others, ready.states, result)
+    for order_id in usual:
+        session.progress.done(order_id, Outcome.UPDATED)
+    result.orders += len(usual)
+
+
 def _replay(
     connection: Connection,
     session: SyncSession,
-    order_ids: Sequence[str],
-    states: dict[str, OrderState],
+    landed: Mapping[str, list[Document]],
+    states: Mapping[str, OrderState],
     result: RebuildResult,
 ) -> None:
+    """Read each of these orders for itself, and load them."""
     ready: list[list[PreparedOrder]] = []
-    for order_id, documents in landing.all_landed(connection, session.warehouse, order_ids).items():
+    for order_id, documents in landed.items():
         complete = _complete(documents, states.get(order_id))
         if not complete:
             continue
@@ -148,8 +203,3 @@ def _complete(documents: list[Document], row: OrderState | None) -> list[Documen
     landed = [document.kind for document in documents if document.document_id > order.document_id]
     lacking = not set(due) <= set(landed)
     return [document for document in documents if document.document_id < order.document_id] if lacking else documents
-
-
-def _chunks(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(order_ids), ORDERS_AT_A_TIME):
-        yield order_ids[start : start + ORDERS_AT_A_TIME]

@@ -139,19 +139,27 @@ def all_landed(connection: Connection, warehouse: Warehouse, order_ids: Collecti
     return _by_order(rows)
 
 
-def landed_order_ids(connection: Connection, warehouse: Warehouse) -> list[str]:
-    """The orders of which anything has landed."""
+def landed_order_ids(connection: Connection, warehouse: Warehouse, *, after: str, limit: int) -> list[str]:
+    """The next orders of which anything has landed, in the order of their ids; `after` is "" at first."""
     return list(
         connection.scalars(
             text(
                 """
                 SELECT DISTINCT platform_order_id FROM landing.documents
-                WHERE store = :store AND platform = :platform ORDER BY 1
+                WHERE store = :store AND platform = :platform AND platform_order_id > :after ORDER BY 1 LIMIT :limit
                 """
             ),
-            {"store": warehouse.store, "platform": PLATFORM},
+            {"store": warehouse.store, "platform": PLATFORM, "after": after, "limit": limit},
         )
     )
+
+
+def count_landed_orders(connection: Connection, warehouse: Warehouse) -> int:
+    """The number of orders of which anything has landed."""
+    counted = text(
+        "SELECT count(DISTINCT platform_order_id) FROM landing.documents WHERE store = :store AND platform = :platform"
+    )
+    return connection.scalar(counted, {"store": warehouse.store, "platform": PLATFORM}) or 0
 
 
 def read_document(connection: Connection, document_id: int | None) -> Document:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, text
 
 from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.records import OrderState
+from bl_pipeline.warehouse.copying import copy_rows
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.state import save_loaded
 from bl_pipeline.warehouse.tables import order_status_history, orders, parts
@@ -25,6 +26,9 @@ _TRACKED = (
     "platform_status", "payment_status", "order_date", "paid_at", "shipped_at", "total", "final_total", "credit",
     "coupon", "currency", "is_filed",
 )  # fmt: skip
+_SALES = (orders, *parts.values(), order_status_history)
+_HISTORY = {"document_id": "order_document_id", "observed_at": "fetched_at"}
+"""Column of the history → column of the order that it comes from, if their names differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,14 @@ def load(
 
     `order_rows` are the orders, `part_rows` the parts that are replaced; all frames have the columns of their `sales`
     table except the store and the platform. What is absent of an order in `absent_kept` keeps its stored value.
-    `states` are those of all orders of the batch, as they will be.
+    `states` are those of the orders of the batch whose state moves, as they will be.
     A row that is stored as it should be is not written.
     """
+    order_ids: list[str] = order_rows["platform_order_id"].tolist()
+    if _are_new(connection, warehouse, order_ids):
+        _add(connection, warehouse, order_rows, part_rows)
+        save_loaded(connection, warehouse, states)
+        return Written(set(order_ids))
     differing = {kind: _merge_part(connection, warehouse, parts[kind], part) for kind, part in part_rows.items()}
     _stage(connection, warehouse, "staged_orders", orders, order_rows)
     if absent_kept:
@@ -70,9 +79,37 @@ def load(
     return Written(created, updated - created)
 
 
+def _are_new(connection: Connection, warehouse: Warehouse, order_ids: Sequence[str]) -> bool:
+    """Whether nothing is stored of these orders: no row, no part, no history, as of an order that was never loaded."""
+    stored = " UNION ALL ".join(
+        f"""
+        SELECT FROM {table.fullname}
+        WHERE store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)
+        """
+        for table in _SALES
+    )
+    values = {"store": warehouse.store, "platform": PLATFORM, "order_ids": order_ids}
+    return not connection.scalar(text(f"SELECT EXISTS ({stored})"), values)
+
+
+def _add(
+    connection: Connection,
+    warehouse: Warehouse,
+    order_rows: pd.DataFrame,
+    part_rows: Mapping[AnswerKind, PartOfBatch],
+) -> None:
+    """Add orders of which nothing is stored: there is nothing to compare and to merge."""
+    copy_rows(connection, warehouse, orders.fullname, order_rows)
+    for kind, part in part_rows.items():
+        copy_rows(connection, warehouse, parts[kind].fullname, part.rows)
+    history = order_rows.rename(columns={source: name for name, source in _HISTORY.items()})
+    names = [column.name for column in order_status_history.columns if column.name in history.columns]
+    copy_rows(connection, warehouse, order_status_history.fullname, history[names])
+
+
 def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
     """Empty the store's `sales` tables, in the caller's transaction."""
-    for table in (orders, *parts.values(), order_status_history):
+    for table in _SALES:
         connection.execute(table.delete().where(table.c.store == warehouse.store))
 
 
@@ -168,12 +205,11 @@ def _merge_orders(connection: Connection, differing: Mapping[AnswerKind, set[str
 def _add_history(connection: Connection) -> set[str]:
     """Add to the history the staged orders whose state differs from the last one; returns their ids."""
     names = [column.name for column in order_status_history.columns]
-    values = {"document_id": "stored.order_document_id", "observed_at": "stored.fetched_at"}
     written = connection.scalars(
         text(
             f"""
             INSERT INTO sales.order_status_history ({", ".join(names)})
-            SELECT {", ".join(values.get(name, f"stored.{name}") for name in names)}
+            SELECT {_listed((_HISTORY.get(name, name) for name in names), "stored")}
             FROM staged_orders JOIN sales.orders stored USING (store, platform, platform_order_id)
             LEFT JOIN LATERAL (
                 SELECT true AS seen, {", ".join(_TRACKED)} FROM sales.order_status_history h
@@ -213,17 +249,4 @@ _FIRST_ORDER_DATE = """
 def _stage(connection: Connection, warehouse: Warehouse, staged: str, table: Table, rows: pd.DataFrame) -> None:
     """Copy the rows into a new temporary table that is like `table`."""
     connection.execute(text(f"CREATE TEMP TABLE {staged} (LIKE {table.fullname} INCLUDING DEFAULTS) ON COMMIT DROP"))
-    names = [name for name in (column.name for column in table.columns) if name in rows.columns]
-    columns: list[list[Any]] = [_values(rows[name]) for name in names]
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    statement = f"COPY {staged} (store, platform, {', '.join(names)}) FROM STDIN"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in zip(*columns, strict=True):
-            copy.write_row((warehouse.store, PLATFORM, *row))
-
-
-def _values(column: pd.Series[Any]) -> list[Any]:
-    # Through Arrow: decimals stay Decimal, times stay aware, and what is absent is None, not NaN.
-    values: list[Any] = column.array.__arrow_array__().to_pylist()
-    return values
+    copy_rows(connection, warehouse, staged, rows)
