@@ -19,7 +19,7 @@ from benchmarks.orders import WrongResult
 from benchmarks.processes import ProcessFailed
 from benchmarks.server import serve
 
-TOPICS = ("load", "calls")
+TOPICS = ("load", "calls", "start", "growth", "memory")
 """Each is a module of this package."""
 
 

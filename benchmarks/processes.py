@@ -99,15 +99,15 @@ class _Peaks:
 
     def _watch(self) -> None:
         while True:
-            for pid in _family(self._pid):
+            for pid in family(self._pid):
                 if peak := _peak_kib(pid):
                     self._peaks[pid] = peak
             if self._ended.wait(_SAMPLE_SECONDS):
                 return
 
 
-def _family(pid: int) -> Iterator[int]:
-    """A process and its descendants."""
+def family(pid: int) -> Iterator[int]:
+    """A process and its descendants, those that are there now."""
     yield pid
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -115,7 +115,7 @@ def _family(pid: int) -> Iterator[int]:
         except OSError:
             continue
         for child in children:
-            yield from _family(int(child))
+            yield from family(int(child))
 
 
 def _peak_kib(pid: int) -> int:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pandas as pd
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from benchmarks.orders import Line, Sums
 from benchmarks.processes import clean_environment
@@ -30,10 +30,12 @@ from bl_pipeline.sync.loading import FetchedOrder, prepare
 from bl_pipeline.sync.planning import batch_numbers, plan_changes
 from bl_pipeline.sync.rebuild import ORDERS_AT_A_TIME
 from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
+from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import PartOfBatch, load
+from bl_pipeline_tests.support import many_orders
 
 BL = Path(sys.executable).with_name("bl")
 STORE = "main"
@@ -135,6 +137,11 @@ def api_settings(api: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def api_environment(api: str) -> dict[str, str]:
+    """The same as variables of the environment, for a command `bl`; without re-checks, which no list asks for."""
+    return {name.upper(): str(value) for name, value in api_settings(api, bl_rechecks_per_day=0).items()}
+
+
 def fetch_all(url: str, api: str, in_flight: int) -> dict[str, float]:
     """A first sync, step by step: its calls, and the seconds of its fetch phase."""
     with open_session(settings(url, **api_settings(api, bl_max_parallel_requests=in_flight))) as session:
@@ -146,6 +153,24 @@ def fetch_all(url: str, api: str, in_flight: int) -> dict[str, float]:
             fetch_batch(session, number, include_items=True)
         seconds = time.perf_counter() - started
         return {"calls": finish(session).api_calls, "seconds": seconds}
+
+
+def fill(url: str, orders: int) -> None:
+    """A large synced store, made by Postgres itself: orders 1, 2, ... with five lots each, their history and states."""
+    with warehouse_at(url) as warehouse:
+        with warehouse.engine.begin() as connection:
+            many_orders.fill(connection, orders)
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM (ANALYZE)"))
+
+
+def refresh(url: str, api: str, order_ids: Sequence[str]) -> dict[str, float]:
+    """A run that fetches and loads these orders: how many were updated, its calls, and its seconds."""
+    with open_session(settings(url, **api_settings(api))) as session:
+        started = time.perf_counter()
+        result = run_sync(session, SyncRequest(order_ids=tuple(order_ids)), run_id=uuid4().hex, job="refresh_order")
+        seconds = time.perf_counter() - started
+    return {"updated": result.orders_updated, "calls": result.api_calls, "seconds": seconds}
 
 
 def batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
