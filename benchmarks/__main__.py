@@ -8,6 +8,7 @@ make bench BENCH="load start --rounds 5 --write" # and keep the result: docs/per
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ TOPICS = ("load", "calls", "start", "growth", "memory")
 def main() -> int:
     """Returns the exit code: 1 if a result is wrong, whatever its time; a goal that is not met is no error."""
     arguments = _parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that server and folder are gone at the end
     measured: dict[str, page.Measured] = {}
     failures = []
     with serve() as server:

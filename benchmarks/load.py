@@ -156,7 +156,7 @@ class _Store:
 
     def merge(self) -> Figures:
         """The product's loader with frames that are ready."""
-        with self._server.database(self._tables) as url:
+        with self._server.database(self._landed) as url:
             figures, _ = call(merge_from_memory, url, self._path)
             product.check_stored("merge", url, self._sums)
             with psycopg.connect(url) as connection:

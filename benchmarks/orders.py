@@ -53,7 +53,7 @@ class Sums:
         orders, items, *amounts = found
         check(
             what,
-            (int(orders), int(items), *map(Decimal, amounts)),
+            (int(orders), int(items), *(Decimal(amount or 0) for amount in amounts)),
             (self.orders, self.items, self.total, self.final_total, self.items_total),
         )
 

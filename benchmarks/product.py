@@ -17,24 +17,26 @@ import pandas as pd
 import psycopg
 from sqlalchemy import Connection, text
 
-from benchmarks.orders import Line, Sums
+from benchmarks.orders import Line, Sums, check
 from benchmarks.processes import clean_environment
+from bl_pipeline.bricklink import read_order, read_summaries
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import OrderState, SyncRequest
-from bl_pipeline.rules.frames import frame
+from bl_pipeline.records import ListedOrder, SyncRequest
+from bl_pipeline.rules.normalise import order_fingerprint
+from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import list_orders
-from bl_pipeline.sync.loading import FetchedOrder, prepare
 from bl_pipeline.sync.planning import batch_numbers, plan_changes
 from bl_pipeline.sync.rebuild import ORDERS_AT_A_TIME
 from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
+from bl_pipeline.sync.replaying import Replay, replays
 from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import open_session
-from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.database import PLATFORM, Warehouse, open_warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import PartOfBatch, load
+from bl_pipeline.warehouse.load import load
 from bl_pipeline_tests.support import many_orders
 
 BL = Path(sys.executable).with_name("bl")
@@ -72,45 +74,87 @@ def make_tables(url: str) -> None:
 
 
 def land(url: str, lines: Iterable[Line]) -> None:
-    """Answers as if a sync had just fetched them and had not loaded them yet: two documents an order."""
+    """The answers and states of a store that has been synced; its `sales` tables stay empty, as if they were lost."""
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        columns = "store, platform, platform_order_id, kind, body, fetched_at, run_id"
-        with cursor.copy(f"COPY landing.documents ({columns}) FROM STDIN") as copy:
-            for line in lines:
-                order_id = line.order_id
+        document_id = 0
+        for batch in batches(lines):
+            documents, states = [], []
+            of_lists = _listed(batch)
+            for line in batch:
+                listed = of_lists[line.order_id]
+                fingerprint = order_fingerprint(read_order(line.order))
                 for kind, body in ((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)):
-                    copy.write_row((STORE, "bricklink", order_id, kind, body.decode(), _FETCHED_AT, "landed"))
+                    document_id += 1
+                    documents.append(
+                        (
+                            document_id, STORE, PLATFORM, line.order_id, kind, body.decode(), listed.fingerprint,
+                            listed.status_changed_at, _FETCHED_AT, "landed",
+                        )
+                    )  # fmt: skip
+                states.append(
+                    (
+                        STORE, PLATFORM, line.order_id, listed.order_date, listed.fingerprint, listed.status,
+                        listed.status_changed_at, listed.is_filed, _FETCHED_AT, listed.fingerprint,
+                        listed.status_changed_at, document_id - 1, fingerprint, _FETCHED_AT, document_id, _FETCHED_AT,
+                        fingerprint,
+                    )
+                )  # fmt: skip
+            for table, rows in ((_DOCUMENTS, documents), (_STATES, states)):
+                with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                    for row in rows:
+                        copy.write_row(row)
+        cursor.execute("SELECT setval(pg_get_serial_sequence('landing.documents', 'document_id'), %s)", [document_id])
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM (ANALYZE) landing.documents")
+        connection.execute("VACUUM (ANALYZE) landing.documents, sync.order_state")
+
+
+_DOCUMENTS = """landing.documents (
+    document_id, store, platform, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at,
+    fetched_at, run_id
+)"""
+_STATES = """sync.order_state (
+    store, platform, platform_order_id, order_date, listed_fingerprint, listed_status, listed_status_changed_at,
+    listed_filed, first_listed_at, stored_fingerprint, stored_status_changed_at, order_document_id, order_fingerprint,
+    order_fetched_at, items_document_id, items_fetched_at, items_fingerprint
+)"""
+
+
+def _listed(lines: Sequence[Line]) -> dict[str, ListedOrder]:
+    """What the lists say of these orders, by order id."""
+    summaries, unreadable = read_summaries(b"[" + b",".join(line.row for line in lines) + b"]")
+    assert not unreadable
+    return merge_lists([row for row in summaries if not row.is_filed], [row for row in summaries if row.is_filed])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loader gets: a DataFrame of orders, one of items, and the new states."""
+    """What the loader gets."""
 
-    orders: pd.DataFrame
-    items: pd.DataFrame
-    order_ids: Sequence[str]
-    states: Sequence[OrderState]
+    replay: Replay
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """Rows of sales.orders."""
+        return self.replay.order_rows
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """Rows of sales.order_items."""
+        return self.replay.part_rows[AnswerKind.ITEMS].rows
 
 
 def normalise(lines: Sequence[Line], *, first_document_id: int = 1) -> Batch:
     """JSON to DataFrames, all in memory."""
-    prepared = []
-    for number, line in enumerate(lines):
-        documents = [
+    landed = {
+        line.order_id: [
             Document(first_document_id + 2 * number + place, line.order_id, kind, body, None, None, _FETCHED_AT)
             for place, (kind, body) in enumerate(((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)))
         ]
-        orders = prepare(FetchedOrder(documents), None)
-        assert isinstance(orders, list)
-        prepared += orders
-    return Batch(
-        frame(AnswerKind.ORDER, (order.order_row for order in prepared)),
-        frame(AnswerKind.ITEMS, (row for order in prepared for row in order.parts[AnswerKind.ITEMS].rows or ())),
-        [order.state.order_id for order in prepared],
-        [order.state for order in prepared],
-    )
+        for number, line in enumerate(lines)
+    }
+    (replay,), usual = replays(landed)
+    check("orders normalised", len(usual), len(landed))
+    return Batch(replay)
 
 
 def merge(connection: Connection, warehouse: Warehouse, batch: Batch) -> tuple[int, int]:
@@ -118,10 +162,10 @@ def merge(connection: Connection, warehouse: Warehouse, batch: Batch) -> tuple[i
     written = load(
         connection,
         warehouse,
-        order_rows=batch.orders,
-        part_rows={AnswerKind.ITEMS: PartOfBatch(batch.order_ids, batch.items)},
-        absent_kept=[],
-        states=batch.states,
+        order_rows=batch.replay.order_rows,
+        part_rows=batch.replay.part_rows,
+        absent_kept=batch.replay.absent_kept,
+        states=(),
     )
     return len(written.created), len(written.updated)
 
