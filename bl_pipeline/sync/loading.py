@@ -24,7 +24,7 @@ from bl_pipeline.sync.replaying import Replay
 from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import PartOfBatch, Written, load
+from bl_pipeline.warehouse.load import PartOfBatch, Written, add, load
 
 # COPY uses psycopg itself, so its errors are not SQLAlchemy's. The others are of values that Arrow or the driver cannot
 # convert to the column's type: ArrowInvalid and UnicodeEncodeError are ValueErrors.
@@ -322,19 +322,24 @@ def load_prepared(
 
 
 def load_replays(connection: Connection, warehouse: Warehouse, batches: Iterable[Replay]) -> bool:
-    """Load batches whose states do not move, in the caller's transaction; False, and nothing, if Postgres refuses any
-    of their values."""
+    """Load the states of orders of which nothing is stored, in the caller's transaction; sync.order_state stays.
+
+    False, and nothing is loaded, if Postgres refuses any value.
+    """
     try:
         with connection.begin_nested():
-            for batch in batches:
-                load(
-                    connection,
-                    warehouse,
-                    order_rows=batch.order_rows,
-                    part_rows=batch.part_rows,
-                    absent_kept=batch.absent_kept,
-                    states=(),
-                )
+            for nth, batch in enumerate(batches):
+                if nth == 0:
+                    add(connection, warehouse, order_rows=batch.order_rows, part_rows=batch.part_rows)
+                else:
+                    load(
+                        connection,
+                        warehouse,
+                        order_rows=batch.order_rows,
+                        part_rows=batch.part_rows,
+                        absent_kept=batch.absent_kept,
+                        states=(),
+                    )
     except _REFUSALS:
         return False
     return True

@@ -93,12 +93,11 @@ def rebuild(session: SyncSession) -> RebuildResult:
 
 @dataclass
 class _Ready:
-    """What was read of some orders. `replays` are those whose answers are as usual, the `others` are still to be read.
+    """What was read of some orders. `usual` are those of the replays; the others are still to be read, one by one.
 
-    `states` are of all of them. Both dicts are by order id.
+    `landed` is by order id.
     """
 
-    states: dict[str, OrderState]
     landed: dict[str, list[Document]]
     replays: list[Replay]
     usual: set[str]
@@ -110,15 +109,15 @@ def _read_all(warehouse: Warehouse) -> Iterator[_Ready]:
         last = ""
         while order_ids := landing.landed_order_ids(connection, warehouse, after=last, limit=ORDERS_AT_A_TIME):
             last = order_ids[-1]
-            states = state.read_states(connection, warehouse, order_ids)
             landed = landing.all_landed(connection, warehouse, order_ids)
-            # The state of these was loaded, too: nothing of them is new, and nothing can be lacking.
+            newest = state.read_loaded(connection, warehouse, order_ids)
+            # Of an order that is loaded to its end nothing is new, and nothing can be lacking.
             loaded = {
                 order_id: documents
                 for order_id, documents in landed.items()
-                if (row := states.get(order_id)) and documents[-1].document_id <= row.loaded_document_id
+                if documents[-1].document_id <= newest.get(order_id, 0)
             }
-            yield _Ready(states, landed, *replays(loaded))
+            yield _Ready(landed, *replays(loaded))
 
 
 def _ahead(chunks: Iterator[T]) -> Iterator[T]:
@@ -134,7 +133,8 @@ def _load(connection: Connection, session: SyncSession, ready: _Ready, result: R
     loaded = load_replays(connection, session.warehouse, ready.replays)
     usual = ready.usual if loaded else set()
     others = {order_id: documents for order_id, documents in ready.landed.items() if order_id not in usual}
-    _replay(connection, session, others, ready.states, result)
+    if others:
+        _replay(connection, session, others, result)
     for order_id in usual:
         session.progress.done(order_id, Outcome.UPDATED)
     result.orders += len(usual)
@@ -144,10 +144,10 @@ def _replay(
     connection: Connection,
     session: SyncSession,
     landed: Mapping[str, list[Document]],
-    states: Mapping[str, OrderState],
     result: RebuildResult,
 ) -> None:
     """Read each of these orders for itself, and load them."""
+    states = state.read_states(connection, session.warehouse, landed)
     ready: list[list[PreparedOrder]] = []
     for order_id, documents in landed.items():
         complete = _complete(documents, states.get(order_id))

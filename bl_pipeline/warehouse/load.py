@@ -65,7 +65,7 @@ def load(
     """
     order_ids: list[str] = order_rows["platform_order_id"].tolist()
     if _are_new(connection, warehouse, order_ids):
-        _add(connection, warehouse, order_rows, part_rows)
+        add(connection, warehouse, order_rows=order_rows, part_rows=part_rows)
         save_loaded(connection, warehouse, states)
         return Written(set(order_ids))
     differing = {kind: _merge_part(connection, warehouse, parts[kind], part) for kind, part in part_rows.items()}
@@ -92,13 +92,17 @@ def _are_new(connection: Connection, warehouse: Warehouse, order_ids: Sequence[s
     return not connection.scalar(text(f"SELECT EXISTS ({stored})"), values)
 
 
-def _add(
+def add(
     connection: Connection,
     warehouse: Warehouse,
+    *,
     order_rows: pd.DataFrame,
     part_rows: Mapping[AnswerKind, PartOfBatch],
 ) -> None:
-    """Add orders of which nothing is stored: there is nothing to compare and to merge."""
+    """As `load`, for orders of which nothing is stored: there is nothing to compare and to merge.
+
+    Raises psycopg.IntegrityError if something of one is stored.
+    """
     copy_rows(connection, warehouse, orders.fullname, order_rows)
     for kind, part in part_rows.items():
         copy_rows(connection, warehouse, parts[kind].fullname, part.rows)

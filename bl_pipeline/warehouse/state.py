@@ -65,6 +65,21 @@ def read_states(
     }
 
 
+def read_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, int]:
+    """The newest document that was loaded of each of these orders or of its parts, by order id; 0 if none was."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT s.platform_order_id, coalesce({newest_loaded("s")}, 0) AS newest
+            FROM sync.order_state s
+            WHERE s.store = :store AND s.platform = :platform AND s.platform_order_id = ANY(:order_ids)
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(order_ids)},
+    )
+    return {row.platform_order_id: row.newest for row in rows}
+
+
 def _part_values(state: OrderState) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for kind in PARTS:
