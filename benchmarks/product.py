@@ -27,7 +27,7 @@ from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.finishing import finish
-from bl_pipeline.sync.listing import list_orders
+from bl_pipeline.sync.listing import ask_lists, list_orders
 from bl_pipeline.sync.planning import batch_numbers, plan_changes
 from bl_pipeline.sync.rebuild import ORDERS_AT_A_TIME
 from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
@@ -206,6 +206,31 @@ def fill(url: str, orders: int) -> None:
             many_orders.fill(connection, orders)
         with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
+
+
+def sync(url: str, api: str) -> dict[str, float]:
+    """A sync without Dagster: its calls, the orders that it skipped, and its seconds."""
+    with open_session(settings(url, **api_settings(api, bl_rechecks_per_day=0))) as session:
+        started = time.perf_counter()
+        result = run_sync(session, SyncRequest(), run_id=uuid4().hex)
+        seconds = time.perf_counter() - started
+    return {"calls": result.api_calls, "skipped": result.orders_skipped, "seconds": seconds}
+
+
+def list_and_plan(url: str, api: str) -> dict[str, float]:
+    """The first two steps of a sync: how many orders are to be fetched, the seconds to ask the lists, and those of the
+    rest: to compare them with what is stored, and to plan."""
+    with open_session(settings(url, **api_settings(api, bl_rechecks_per_day=0))) as session:
+        session.begin(uuid4().hex, job="sync_orders")
+        started = time.perf_counter()
+        ask_lists(session, session.run_id, include_filed=True)
+        asked = time.perf_counter() - started
+        list_orders(session, SyncRequest())
+        plan = plan_changes(session, SyncRequest())
+        both = time.perf_counter() - started
+        finish(session)
+    assert plan is not None
+    return {"to_fetch": len(plan.fetches), "asked": asked, "compared": both - 2 * asked}
 
 
 def refresh(url: str, api: str, order_ids: Sequence[str]) -> dict[str, float]:
