@@ -20,7 +20,7 @@ from benchmarks.orders import WrongResult
 from benchmarks.processes import ProcessFailed
 from benchmarks.server import serve
 
-TOPICS = ("load", "calls", "unchanged", "start", "growth", "memory")
+TOPICS = ("load", "calls", "unchanged", "start", "memory", "growth", "reports")
 """Each is a module of this package."""
 
 

@@ -33,14 +33,12 @@ def measure(bench: Bench) -> Result:
     rounds = {size: count() for size in sizes}
     for size in sizes:
         bench.say(f"making a warehouse of {size:,} orders")
-        bench.server.template(f"filled_{size}", partial(_fill, size), of=tables)
+        bench.server.template(f"filled_{size}", partial(product.fill, orders=size), of=tables)
 
     def change(size: int) -> Figures:
         # Others each time: an order that is stored already as it is would cost one call, and no load.
-        lines = _moved(path, size, next(rounds[size]))
         changed = bench.server.folder / "changed.tsv"
-        changed.write_bytes(b"".join(b"\t".join(line) + b"\n" for line in lines))
-        order_ids = [line.order_id for line in lines]
+        order_ids = moved(path, changed, size, next(rounds[size]), CHANGED)
         with bench.server.database(f"filled_{size}") as url, api.serve(changed) as bricklink:
             bench.server.settle()
             found, ended = call(product.refresh, url, bricklink, order_ids)
@@ -71,22 +69,18 @@ def measure(bench: Bench) -> Result:
     )  # fmt: skip
 
 
-def _fill(size: int, url: str) -> None:
-    product.fill(url, size)
+def moved(path: Path, to: Path, size: int, number: int, changed: int) -> list[str]:
+    """Write the orders of a file as if they were stored ones, all over a store of this size; their ids.
 
-
-def _moved(path: Path, size: int, number: int) -> list[Line]:
-    """The lines as if they were of stored orders, all over the store; others for each number."""
-    step = size // CHANGED
-    return [
-        Line(
-            *(
-                re.sub(rb'^\{"order_id":\d+', b'{"order_id":%d' % (1 + place * step + number % step), part)
-                for part in line
-            )
-        )
-        for place, line in enumerate(read(path))
-    ]
+    They are others for each number.
+    """
+    step = size // changed
+    lines = []
+    for place, line in enumerate(read(path)):
+        order_id = b'{"order_id":%d' % (1 + place * step + number % step)
+        lines.append(Line(*(re.sub(rb'^\{"order_id":\d+', order_id, part) for part in line)))
+    to.write_bytes(b"".join(b"\t".join(line) + b"\n" for line in lines))
+    return [line.order_id for line in lines]
 
 
 def _check_stored(url: str, order_ids: list[str], sums: Sums) -> None:

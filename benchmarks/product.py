@@ -22,6 +22,8 @@ from benchmarks.processes import clean_environment
 from bl_pipeline.bricklink import read_order, read_summaries
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ListedOrder, SyncRequest
+from bl_pipeline.reports.files import read_reports
+from bl_pipeline.reports.reading import BASES, ReportQuestion, read_report
 from bl_pipeline.rules.normalise import order_fingerprint
 from bl_pipeline.rules.summaries import merge_lists
 from bl_pipeline.settings import Settings, load_settings
@@ -34,6 +36,7 @@ from bl_pipeline.sync.rebuild import rebuild as rebuild_landed
 from bl_pipeline.sync.replaying import Replay, replays
 from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import open_session
+from bl_pipeline.terminal.reports import LATEST_ROWS
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse, open_warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import load
@@ -206,6 +209,7 @@ def fill(url: str, orders: int) -> None:
             many_orders.fill(connection, orders)
         with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
+    make_tables(url)  # what the product prepares when it opens a warehouse
 
 
 def sync(url: str, api: str) -> dict[str, float]:
@@ -231,6 +235,46 @@ def list_and_plan(url: str, api: str) -> dict[str, float]:
         finish(session)
     assert plan is not None
     return {"to_fetch": len(plan.fetches), "asked": asked, "compared": both - 2 * asked}
+
+
+def refresh_and_read(url: str, api: str, order_ids: Sequence[str]) -> dict[str, float]:
+    """The same as `refresh`, and the seconds from its end until a report shows what it has loaded."""
+    found = refresh(url, api, order_ids)
+    started = time.perf_counter()
+    with warehouse_at(url) as warehouse, warehouse.engine.connect() as connection:
+        shown = connection.scalar(text("SELECT sum(revenue) FROM reports.revenue_by_month WHERE basis = 'order_date'"))
+        seconds = time.perf_counter() - started
+        loaded = connection.scalar(
+            text("SELECT sum(final_total) FROM sales.orders WHERE status NOT IN ('cancelled', 'problem')")
+        )
+    check("revenue by month", shown, loaded)
+    return {**found, "current": seconds}
+
+
+def read_all_reports(url: str) -> dict[str, float]:
+    """The seconds to read each report as `bl report` shows it."""
+    seconds = {}
+    with warehouse_at(url) as warehouse, warehouse.engine.connect() as connection:
+        for report in read_reports():
+            basis = BASES[0] if report.has("basis") else None
+            asked = ReportQuestion(basis=basis, total=True, limit=None if report.chart else LATEST_ROWS)
+            started = time.perf_counter()
+            read_report(connection, warehouse.store, report, asked)
+            seconds[report.name] = time.perf_counter() - started
+    return seconds
+
+
+def outdated_reports(url: str) -> dict[str, int]:
+    """The reports whose rows are not those of their SELECT, with how many differ."""
+    outdated = {}
+    with psycopg.connect(url) as connection:
+        for report in read_reports():
+            shown = f"TABLE reports.{report.name}"
+            difference = f"({shown} EXCEPT ALL ({report.sql})) UNION ALL (({report.sql}) EXCEPT ALL {shown})"
+            row = connection.execute(f"SELECT count(*) FROM ({difference}) AS difference".encode()).fetchone()
+            if row != (0,):
+                outdated[report.name] = row[0] if row else -1
+    return outdated
 
 
 def refresh(url: str, api: str, order_ids: Sequence[str]) -> dict[str, float]:

@@ -67,3 +67,19 @@ def test_a_wrong_result_is_an_error(database_url: str, tmp_path: Path, damage: s
         connection.execute(damage.encode())
     with pytest.raises(WrongResult):
         product.check_stored("rebuild", database_url, sums)
+
+
+def test_an_outdated_report_is_found(database_url: str, tmp_path: Path) -> None:
+    make(tmp_path / "orders", 20)
+    product.land(database_url, read(tmp_path / "orders"))
+    product.rebuild(database_url)
+    product.make_tables(database_url)
+    assert product.outdated_reports(database_url) == {}
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT pg_get_viewdef('reports.revenue_by_country')").fetchone()
+        assert row is not None
+        old = row[0].rstrip(";")
+        connection.execute(
+            f"CREATE OR REPLACE VIEW reports.revenue_by_country AS SELECT * FROM ({old}) v OFFSET 1".encode()
+        )
+    assert product.outdated_reports(database_url) == {"revenue_by_country": 1}
