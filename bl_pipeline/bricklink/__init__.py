@@ -36,7 +36,7 @@ from bl_pipeline.bricklink.resources import (
 )
 from bl_pipeline.bricklink.retry import RetryPolicy
 from bl_pipeline.bricklink.tolerance import ITEM_FIELDS, NEEDED, NO_TEXT, ORDER_FIELDS, Loss
-from bl_pipeline.bricklink.transport import Request, RequestsTransport, Response, Transport
+from bl_pipeline.bricklink.transport import HttpTransport, Request, Response, Transport
 from bl_pipeline.bricklink.updates import (
     CostUpdate,
     OrderProblem,
@@ -69,6 +69,7 @@ __all__ = [
     "Credentials",
     "CredentialsRefused",
     "DisplayCost",
+    "HttpTransport",
     "InvalidAnswer",
     "InvalidResource",
     "Loss",
@@ -92,7 +93,6 @@ __all__ = [
     "RateLimited",
     "Request",
     "RequestRefused",
-    "RequestsTransport",
     "ResourceNotFound",
     "Response",
     "RetryPolicy",

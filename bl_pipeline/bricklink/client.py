@@ -28,7 +28,7 @@ from bl_pipeline.bricklink.oauth import authorization, new_nonce
 from bl_pipeline.bricklink.reading import Batches, L, Lots, Summaries, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import Order, OrderFeedback, OrderItem, OrderMessage
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
-from bl_pipeline.bricklink.transport import Method, Request, RequestsTransport, Transport
+from bl_pipeline.bricklink.transport import HttpTransport, Method, Request, Transport
 from bl_pipeline.bricklink.updates import OrderStatus, OrderUpdate, PaymentStatus
 from bl_pipeline.records import Credentials
 
@@ -107,7 +107,7 @@ class BrickLinkClient:
         self._nonce = nonce
         self._breaker = Breaker(retry.max_failures_in_a_row)
         self._owned = ExitStack()
-        self._transport = transport or self._owned.enter_context(closing(RequestsTransport(timeout)))
+        self._transport = transport or self._owned.enter_context(closing(HttpTransport(timeout)))
 
     def orders(self, *, filed: bool) -> Answer[Summaries]:
         """The sales that are filed, or those that are not; the whole history is both lists together."""

@@ -10,14 +10,12 @@ client = BrickLinkClient(credentials, call_log, transport=NoNetwork())
 from __future__ import annotations
 
 import importlib.metadata
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-import requests
+import certifi
 import urllib3
 
 from bl_pipeline.bricklink.errors import Unreachable
@@ -25,6 +23,8 @@ from bl_pipeline.bricklink.errors import Unreachable
 Method = Literal["GET", "PUT", "POST"]
 
 _CONNECT_TIMEOUT = 10.0
+_MOST_CONNECTIONS = 32
+"""Connections that are kept open; if more requests are under way, theirs are closed after use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +53,34 @@ class Transport(Protocol):
         """The answer to the request, of any status. Raises Unreachable if none came, or not the whole of it."""
 
 
-class RequestsTransport:
-    """HTTP by the library requests: a pool of sessions, one for each request that is under way.
+class HttpTransport:
+    """HTTP by the library urllib3: a connection for each request that is under way, kept open for the next one.
 
-    `timeout` is the wait in seconds for the next bytes of an answer. It follows no redirect and repeats nothing.
-    Close it after use.
+    `timeout` is the wait in seconds for the next bytes of an answer. It follows no redirect and repeats nothing, and a
+    proxy or .netrc of the machine gets no signed request. Close it after use.
     """
 
     def __init__(self, timeout: float) -> None:
-        self._timeout = (min(_CONNECT_TIMEOUT, timeout), timeout)
-        self._user_agent = _user_agent()
-        self._idle: deque[requests.Session] = deque()
-        self._closed = False
+        self._pools = urllib3.PoolManager(
+            maxsize=_MOST_CONNECTIONS,
+            timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, timeout), read=timeout),
+            retries=False,
+            ca_certs=certifi.where(),
+        )
+        self._headers = {"User-Agent": _user_agent(), "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
     def send(self, request: Request) -> Response:
         """Send it once, over an open connection if there is one. Raises Unreachable."""
         try:
-            with self._session() as session:
-                answer = session.request(
-                    request.method,
-                    request.url,
-                    headers=dict(request.headers),
-                    data=request.body,
-                    auth=_signed_already,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                )
-            return Response(answer.status_code, answer.headers, answer.content)
-        except (OSError, urllib3.exceptions.HTTPError) as error:  # every RequestException is an OSError
+            answer = self._pools.urlopen(
+                request.method,
+                request.url,
+                redirect=False,
+                body=request.body,
+                headers={**self._headers, **request.headers},
+            )
+            return Response(answer.status, answer.headers, answer.data)
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             fault = network_fault(error)
         # Outside of the except clause: the original error has the signed request in it, and must not be chained.
         unreachable = Unreachable(f"Cannot reach {urlsplit(request.url).hostname} ({fault.word}).", outcome=fault.word)
@@ -89,34 +89,8 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close all connections, those in use as soon as they are not."""
-        self._closed = True
-        # Not by checking its length: another thread may do the same.
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
-
-    @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
-        """A session that no other thread uses meanwhile, with its open connection if there is one."""
-        try:
-            session = self._idle.pop()
-        except IndexError:
-            session = requests.Session()
-            session.trust_env = False  # a proxy or .netrc of the machine must not get at the signed requests
-            session.headers["User-Agent"] = self._user_agent
-        try:
-            yield session
-        except BaseException:
-            session.close()
-            raise
-        self._idle.append(session)
-        if self._closed:
-            self.close()
-
-
-def _signed_already(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps the signature: without it, requests would take a user and a password from the URL in its place."""
-    return request
+        for key in self._pools.pools.keys():  # noqa: SIM118  (it is no dict)
+            self._pools.pools[key].close()
 
 
 def _user_agent() -> str:
@@ -134,18 +108,18 @@ class NetworkFault(NamedTuple):
 
 
 def network_fault(error: BaseException) -> NetworkFault:
-    """What an error of requests, or one that it carries, says of the network."""
+    """What an error of urllib3, or one that it carries, says of the network."""
     found: list[object] = [error]
     for each in found:
         if isinstance(each, urllib3.exceptions.NameResolutionError):
             return NetworkFault("dns", may_have_arrived=False)
         if isinstance(each, urllib3.exceptions.NewConnectionError):  # a TimeoutError by inheritance only
             return NetworkFault("connection", may_have_arrived=False)
-        if isinstance(each, requests.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
+        if isinstance(each, urllib3.exceptions.ConnectTimeoutError):
             return NetworkFault("timeout", may_have_arrived=False)
-        if isinstance(each, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+        if isinstance(each, urllib3.exceptions.SSLError):
             return NetworkFault("tls", may_have_arrived=True)
-        if isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+        if isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError):
             return NetworkFault("timeout", may_have_arrived=True)
         if isinstance(each, BaseException):
             # An error may carry one that carries it again.

@@ -1,4 +1,4 @@
-"""HTTP as requests speaks it: connections, faults of the network, and what of a machine is not used."""
+"""HTTP as urllib3 speaks it: connections, faults of the network, and what of a machine is not used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
+import urllib3
 
 from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy, Unreachable
 from bl_pipeline.bricklink.transport import network_fault
@@ -84,7 +84,7 @@ def test_the_machines_proxy_and_netrc_are_not_used(
 
 
 def test_a_password_in_the_url_does_not_replace_the_signature(api: Api, connect: Connect) -> None:
-    """Caught: requests makes an `Authorization: Basic` of it."""
+    """Caught: a library makes an `Authorization: Basic` of it."""
     api.replies = [envelope([])]
     connect(base_url=api.url.replace("http://", "http://user:password@")).orders(filed=False)
     assert api.requests[0].headers["Authorization"].startswith("OAuth ")
@@ -93,7 +93,7 @@ def test_a_password_in_the_url_does_not_replace_the_signature(api: Api, connect:
 @pytest.mark.timeout(10)
 def test_errors_that_carry_one_another_are_one_fault() -> None:
     """Planted: a walk over what errors carry that meets the same one again and again."""
-    error = requests.ConnectionError()
+    error = urllib3.exceptions.HTTPError()
     error.args = (error,)
     assert network_fault(error) == ("connection", True)
 
