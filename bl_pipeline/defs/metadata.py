@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from bl_pipeline.rules.changes import Plan
     from bl_pipeline.sync.rebuild import RebuildResult
-    from bl_pipeline.warehouse.ledger import Usage
     from bl_pipeline.warehouse.runs import Run
+    from bl_pipeline.warehouse.usage import Usage
     from bl_pipeline.warehouse.writes import Write
 
 ERRORS_SHOWN = 50

@@ -14,7 +14,7 @@ from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.status import standing_after_runs
 from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse import run_orders, runs, trends
-from bl_pipeline.warehouse.ledger import ledger_key, read_usage
+from bl_pipeline.warehouse.usage import ledger_key, read_usage
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession

@@ -1,11 +1,12 @@
-"""One batch of the fan-out: fetch its orders on a few threads, land each answer, then load them all at once."""
+"""One batch of the fan-out: fetch its orders on a few threads, land each answer, and load what has come meanwhile."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 from threading import Event
 
 from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
@@ -27,10 +28,15 @@ from bl_pipeline.sync.loading import (
 )
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
-from bl_pipeline.sync.threads import as_they_come, in_threads
+from bl_pipeline.sync.threads import Together, as_they_come, in_threads
 from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, run_orders, runs, state
-from bl_pipeline.warehouse.landing import Document, UnstorableAnswer
+from bl_pipeline.warehouse.database import WarehouseError
+from bl_pipeline.warehouse.landing import Document, Received, UnstorableAnswer
+from bl_pipeline.warehouse.ledger import CallLedger
+
+LOADED_TOGETHER = 50
+"""Orders fetched, at least, before they are loaded: few enough that little is fetched again if the process dies."""
 
 
 def fetch_batch(session: SyncSession, batch_number: int, *, include_items: bool) -> Counter[Outcome]:
@@ -72,66 +78,107 @@ def _fetch_and_load(session: SyncSession, planned: list[Fetch], wanted: Collecti
             return Counter()
         states = state.read_states(connection, session.warehouse, order_ids)
         landed = landing.not_loaded(connection, session.warehouse, order_ids)
-    fetched, failures = _fetch_all(session, planned, states, landed, wanted)
-    return _load(session, fetched, failures, states)
-
-
-def _fetch_all(
-    session: SyncSession,
-    planned: list[Fetch],
-    states: Mapping[str, OrderState],
-    landed: Mapping[str, list[Document]],
-    wanted: Collection[AnswerKind],
-) -> tuple[list[FetchedOrder], list[FailedOrder]]:
-    """Fetch the planned orders on a few threads: what is to be loaded, and the orders that failed.
-
-    `states` and `landed` (documents not loaded yet, oldest first) are by order id, `wanted` are the parts that are
-    fetched if they are due. What stops the run is noted with it, and the orders that were not fetched are in neither
-    list. Raises Interrupted if the run was canceled.
-    """
-    fetched: list[FetchedOrder] = []
-    failures: list[FailedOrder] = []
-    stopped = Event()
     try:
-        client = session.client(session.run_id)
+        with session.calling(session.run_id) as (client, ledger):
+            return _Batch(session, client, ledger, states, landed, wanted).fetch_and_load(planned)
     except SettingsError as error:
         session.stop(stop_for(error, session.clock()))
-        return [], []
-    with client:
+        return Counter()
 
-        def fetch(order: Fetch) -> FetchedOrder | None:
-            # Once one order has shown that no call will succeed, the others make none.
-            if stopped.is_set() or session.canceled.is_set():
-                return None
-            fetcher = _Fetcher(session, client, order, states[order.order_id], landed.get(order.order_id, []))
-            try:
-                return fetcher.fetch(wanted)
-            except STOPS:
-                stopped.set()
-                raise
 
-        futures = in_threads(session.store.parallel_requests, fetch, planned)
+class _Batch:
+    """Orders that are fetched on a few threads, and loaded meanwhile, some at a time.
+
+    `states` and `landed` (documents not loaded yet, oldest first) are by order id, `wanted` are the parts that are
+    fetched if they are due.
+    """
+
+    def __init__(
+        self,
+        session: SyncSession,
+        client: BrickLinkClient,
+        ledger: CallLedger,
+        states: Mapping[str, OrderState],
+        landed: Mapping[str, list[Document]],
+        wanted: Collection[AnswerKind],
+    ) -> None:
+        self._session = session
+        self._client = client
+        self._states = states
+        self._landed = landed
+        self._wanted = wanted
+        self._answers = Together(partial(_land, session, ledger))
+        self._stopped = Event()
+        self._fetched: list[FetchedOrder] = []
+        self._failures: list[FailedOrder] = []
+
+    def fetch_and_load(self, planned: list[Fetch]) -> Counter[Outcome]:
+        """Fetch the planned orders and load what was fetched; returns orders by outcome.
+
+        What stops the run is noted with it. Raises Interrupted if the run was canceled, and WarehouseError if the
+        store's lock was lost.
+        """
+        session, outcomes = self._session, Counter[Outcome]()
+        futures = in_threads(session.store.parallel_requests, self._fetch, planned)
         try:
-            for future in as_they_come(session, futures):
-                try:
-                    answers = future.result()
-                except STOPS as error:
-                    session.stop(stop_for(error, session.clock()))
-                except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
-                    failures.append(failure(futures[future].order_id, error))
-                else:
-                    if answers is not None:
-                        fetched.append(answers)
-                        session.progress.fetched(futures[future].order_id)
+            for done in as_they_come(session, futures):
+                for future in done:
+                    self._take(futures[future].order_id, future)
+                if len(self._fetched) + len(self._failures) >= LOADED_TOGETHER:
+                    outcomes += self._load()
+            outcomes += self._load()
         except BaseException as error:
-            if interruption_behind(error) is None:
+            if interruption_behind(error) is None and not isinstance(error, WarehouseError):
                 # An error of our own: no further order, but the calls under way are spent, and their answers land.
-                stopped.set()
+                self._stopped.set()
                 wait(futures)
-            # If the run is being canceled, nothing waits for slow answers.
+            # If the run is being canceled, or has lost its lock, nothing waits for slow answers, and none lands.
             session.canceled.set()
             raise
-    return fetched, failures
+        return outcomes
+
+    def _fetch(self, order: Fetch) -> FetchedOrder | None:
+        # Once one order has shown that no call will succeed, the others make none.
+        if self._stopped.is_set() or self._session.canceled.is_set():
+            return None
+        state, landed = self._states[order.order_id], self._landed.get(order.order_id, [])
+        try:
+            return _Fetcher(self._session, self._client, self._answers, order, state, landed).fetch(self._wanted)
+        except STOPS:
+            self._stopped.set()
+            raise
+
+    def _take(self, order_id: str, future: Future[FetchedOrder | None]) -> None:
+        """Take what was fetched of an order, or note why it was not."""
+        try:
+            answers = future.result()
+        except STOPS as error:
+            self._session.stop(stop_for(error, self._session.clock()))
+        except (BrickLinkError, NotNormalisable, UnstorableAnswer) as error:
+            self._failures.append(failure(order_id, error))
+        else:
+            if answers is not None:
+                self._fetched.append(answers)
+                self._session.progress.fetched(order_id)
+
+    def _load(self) -> Counter[Outcome]:
+        """Load what was fetched since the last load. Raises WarehouseError, and loads nothing, without the lock."""
+        fetched, failures = self._fetched, self._failures
+        self._fetched, self._failures = [], []
+        return _load(self._session, fetched, failures, self._states)
+
+
+def _land(session: SyncSession, ledger: CallLedger, answers: list[Received]) -> list[Document | UnstorableAnswer]:
+    """Commit answers of several threads, and with them how their calls ended; an answer may be refused."""
+    try:
+        with ledger.transaction() as connection:
+            documents = landing.land(connection, session.warehouse, session.run_id, answers)
+            session.look_for_cancel(connection)
+            return [*documents]
+    except UnstorableAnswer as error:
+        if len(answers) == 1:
+            return [error]
+    return [found for answer in answers for found in _land(session, ledger, [answer])]
 
 
 class _Fetcher:
@@ -141,12 +188,14 @@ class _Fetcher:
         self,
         session: SyncSession,
         client: BrickLinkClient,
+        answers: Together[Received, Document | UnstorableAnswer],
         planned: Fetch,
         state: OrderState,
         landed: list[Document],
     ) -> None:
         self._session = session
         self._client = client
+        self._answers = answers
         self._planned = planned
         self._state = state
         self._documents = landed
@@ -217,16 +266,15 @@ class _Fetcher:
         if self._session.canceled.is_set():
             # By now another sync may have the lock, and have fetched and loaded a later state of the order.
             raise Interrupted
-        document = landing.land(
-            self._session.warehouse,
-            run_id=self._session.run_id,
-            order_id=self._state.order_id,
-            kind=kind,
-            body=body,
-            listed_fingerprint=self._state.listed_fingerprint,
-            listed_status_changed_at=self._state.listed_status_changed_at,
-            fetched_at=self._session.clock(),
-        )
+        state = self._state
+        document = self._answers.do(
+            Received(
+                state.order_id, kind, body, state.listed_fingerprint, state.listed_status_changed_at,
+                self._session.clock(),
+            )
+        )  # fmt: skip
+        if isinstance(document, UnstorableAnswer):
+            raise document
         self._documents.append(document)
         return document
 

@@ -14,7 +14,8 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls, ledger_key, read_usage
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.usage import count_run_calls, ledger_key, read_usage
 
 
 def finish(session: SyncSession, errors_of_writes: Sequence[dict[str, str]] = ()) -> SyncResult:

@@ -81,7 +81,7 @@ def ask_lists(session: SyncSession, run_id: str, *, include_filed: bool) -> dict
     usage = session.usage()
     if usage.left < (CALLS_TO_LIST if include_filed else 1):
         raise BudgetExhausted(usage.next_reset_at)
-    with session.client(run_id) as client:
+    with session.calling(run_id) as (client, _):
         listed = in_a_thread(session, lambda: _read_lists(client, include_filed=include_filed))
     session.check_store(listed)
     return listed

@@ -14,13 +14,13 @@ from bl_pipeline.rules.kinds import asked_parts
 from bl_pipeline.sync.listing import CALLS_TO_LIST, ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
-from bl_pipeline.warehouse.ledger import WINDOW, count_run_calls
+from bl_pipeline.warehouse.usage import WINDOW, count_run_calls
 
 _FORECAST = "plan"
 """In the ledger, the run of all forecasts."""
 
-BATCH_SIZE = 50
-"""Orders per batch: enough to keep its threads busy, few enough for one transaction."""
+BATCH_SIZE = 1000
+"""Orders per batch: at its end threads are idle, and each is a step of Dagster. It is loaded in smaller portions."""
 
 
 def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:

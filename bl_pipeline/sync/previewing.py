@@ -15,7 +15,8 @@ from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.sync.writing import CALLS_TO_REFRESH, plan_order
 from bl_pipeline.warehouse import runs, state, writes
-from bl_pipeline.warehouse.ledger import BudgetExhausted, count_run_calls
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.usage import count_run_calls
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def preview_write(session: SyncSession, asked: WriteOrder, *, run_id: str) -> Pr
     stop: Stop | None = None
     before: list[Fields] = []
     try:
-        with session.client(run_id) as client:
+        with session.calling(run_id) as (client, _):
             order = in_a_thread(session, lambda: client.order(asked.order_id).read())
         plan = plan_order(session, asked, order)
         before = [before_of(request, order) for request in plan.requests]

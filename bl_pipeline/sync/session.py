@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from threading import Event
 from typing import Protocol
 
@@ -24,20 +25,15 @@ from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
-from bl_pipeline.warehouse.ledger import (
-    CallLedger,
-    KeyHashes,
-    Usage,
-    count_run_calls,
-    hash_key,
-    ledger_key,
-    read_usage,
-)
+from bl_pipeline.warehouse.ledger import CallLedger
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.sales import count_rows
+from bl_pipeline.warehouse.usage import KeyHashes, Usage, count_run_calls, hash_key, ledger_key, read_usage
 
 CANCEL_SEEN_WITHIN = 1
 """Seconds until a run that waits sees that `bl cancel` was asked for."""
+_TIMEOUT_OF_A_LOOK = 0.1
+"""The same for a run that is about to make a call."""
 
 
 class Progress(Protocol):
@@ -91,6 +87,7 @@ class SyncSession:
     canceled: Event = field(default_factory=Event)
     cancel_requested: bool = False
     timezone_before: str | None = None
+    _asked_at_seconds: float = field(default=-inf, init=False)
 
     def usage(self) -> Usage:
         """How much of the call budget is used."""
@@ -110,30 +107,47 @@ class SyncSession:
         if other is not None:
             raise SettingsError(stores.same_store_message(store, other))
 
-    def client(self, run_id: str) -> BrickLinkClient:
-        """A client whose every attempt is counted in the ledger. Raises SettingsError without credentials."""
+    @contextmanager
+    def calling(self, run_id: str) -> Iterator[tuple[BrickLinkClient, CallLedger]]:
+        """A client, and the ledger that counts its every attempt; `run_id` is the run that the ledger notes.
+
+        Raises SettingsError without credentials.
+        """
         credentials = self.store.known_credentials()
         with self.warehouse.engine.connect() as connection:
             key = hash_key(connection, credentials.consumer_key)
-        return BrickLinkClient(
-            credentials,
-            _Calls(self, key=key, run_id=run_id),
-            base_url=self.store.api_url,
-            timeout=self.store.request_timeout,
-            retry=self.retry,
-            clock=self.clock,
-            sleep=self.wait,
-        )
+        with (
+            _Calls(self, key=key, run_id=run_id) as ledger,
+            BrickLinkClient(
+                credentials,
+                ledger,
+                base_url=self.store.api_url,
+                timeout=self.store.request_timeout,
+                retry=self.retry,
+                clock=self.clock,
+                sleep=self.wait,
+            ) as client,
+        ):
+            yield client, ledger
 
-    def check_canceled(self) -> None:
-        """Raise Interrupted if the run was canceled: in this process, or by `bl cancel` in whatever process."""
-        if not self.canceled.is_set():
+    def check_canceled(self, *, unless_within_seconds: float = 0) -> None:
+        """Raise Interrupted if the run was canceled: in this process, or by `bl cancel` in whatever process.
+
+        The database is not asked if it was in the last `unless_within_seconds`.
+        """
+        if not self.canceled.is_set() and time.monotonic() - self._asked_at_seconds >= unless_within_seconds:
             with self.warehouse.engine.connect() as connection:
-                if not is_cancel_requested(connection, self.run_id):
-                    return
+                self.look_for_cancel(connection)
+        if self.canceled.is_set():
+            raise Interrupted
+
+    def look_for_cancel(self, connection: Connection) -> None:
+        """Set `canceled` if `bl cancel` was asked for; in the caller's transaction."""
+        asked_at = time.monotonic()
+        if is_cancel_requested(connection, self.run_id):
             self.cancel_requested = True
             self.canceled.set()
-        raise Interrupted
+        self._asked_at_seconds = asked_at
 
     def wait(self, seconds: float) -> None:
         """Wait; raises Interrupted if the run is canceled meanwhile."""
@@ -265,8 +279,11 @@ class _Calls(CallLedger):
         self._session = session
 
     def begin(self, method: str, path: str, now: datetime) -> int:
-        self._session.check_canceled()
-        if method != "GET":
+        if method == "GET":
+            # It was asked a moment ago, when the thread's last answer was stored.
+            self._session.check_canceled(unless_within_seconds=_TIMEOUT_OF_A_LOOK)
+        else:
+            self._session.check_canceled()
             # A process that has slept may have lost it, and another run may have sent the same.
             self._session.lock.check()
         return super().begin(method, path, now)

@@ -16,7 +16,7 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import LOG
 from bl_pipeline.warehouse import landing, writes
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.ledger import last_write_at
+from bl_pipeline.warehouse.usage import last_write_at
 from bl_pipeline.warehouse.writes import ACCEPTED, Write
 
 NAMES = {

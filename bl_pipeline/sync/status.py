@@ -13,9 +13,9 @@ from bl_pipeline.rules.indicator import IN_A_TERMINAL, Facts, Indicator, LastRun
 from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import Usage, ledger_key, read_usage
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
+from bl_pipeline.warehouse.usage import Usage, ledger_key, read_usage
 
 
 @dataclass(frozen=True)

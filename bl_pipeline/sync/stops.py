@@ -19,7 +19,8 @@ from bl_pipeline.bricklink import (
 )
 from bl_pipeline.records import Stop, StopReason
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.warehouse.ledger import WINDOW, BudgetExhausted
+from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.warehouse.usage import WINDOW
 
 
 def _rate_limit_message(error: RateLimited, now: datetime) -> str:

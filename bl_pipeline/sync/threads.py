@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from threading import Thread
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Generic, TypeVar
 
 from bl_pipeline.sync.session import CANCEL_SEEN_WITHIN, SyncSession
 
@@ -41,13 +43,25 @@ def in_threads(count: int, work: Callable[[T], R], tasks: Iterable[T]) -> dict[F
     return futures
 
 
-def as_they_come(session: SyncSession, futures: Iterable[Future[R]]) -> Iterator[Future[R]]:
-    """The futures as they are done. Raises Interrupted as soon as the run was canceled, whatever is under way."""
-    left = set(futures)
+def as_they_come(session: SyncSession, futures: Collection[Future[R]]) -> Iterator[list[Future[R]]]:
+    """The futures as they are done: all that are, one at least, each time.
+
+    Raises Interrupted as soon as the run was canceled, whatever is under way.
+    """
+    done: SimpleQueue[Future[R]] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
+    left = len(futures)
     while left:
-        done, left = wait(left, timeout=CANCEL_SEEN_WITHIN, return_when=FIRST_COMPLETED)
-        session.check_canceled()
-        yield from done
+        new: list[Future[R]] = []
+        with suppress(Empty):
+            new.append(done.get(timeout=CANCEL_SEEN_WITHIN))
+            while True:
+                new.append(done.get_nowait())
+        session.check_canceled(unless_within_seconds=CANCEL_SEEN_WITHIN)
+        if new:
+            left -= len(new)
+            yield new
 
 
 def in_a_thread(session: SyncSession, work: Callable[[], R]) -> R:
@@ -57,8 +71,43 @@ def in_a_thread(session: SyncSession, work: Callable[[], R]) -> R:
     """
     futures = in_threads(1, lambda _: work(), [None])
     try:
-        (done,) = as_they_come(session, futures)
+        [[done]] = as_they_come(session, futures)
     except BaseException:
         session.canceled.set()
         raise
     return done.result()
+
+
+class Together(Generic[T, R]):
+    """Work that is cheaper for many tasks at once: a thread whose turn it is does what others wait for, too.
+
+    `work` gets the tasks, and returns their results in the same order; no two threads are in it at a time.
+    """
+
+    def __init__(self, work: Callable[[list[T]], list[R]]) -> None:
+        self._work = work
+        self._working = Lock()
+        self._lock = Lock()
+        self._waiting: list[tuple[T, Future[R]]] = []
+
+    def do(self, task: T) -> R:
+        """The result of the task, or what the work raised; returns when it is done, by this thread or by another."""
+        result: Future[R] = Future()
+        with self._lock:
+            self._waiting.append((task, result))
+        with self._working:
+            if not result.done():
+                self._do_what_waits()
+        return result.result()
+
+    def _do_what_waits(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        try:
+            results = self._work([task for task, _ in waiting])
+        except BaseException as error:  # raised again by `result`, in each thread
+            for _, result in waiting:
+                result.set_exception(error)
+        else:
+            for (_, result), found in zip(waiting, results, strict=True):
+                result.set_result(found)

@@ -202,7 +202,7 @@ class _Writer:
         if not plan.requests or not self._has_calls(len(plan.requests) + CALLS_TO_REFRESH):
             return plan.already
         waiting, planned, already = list(plan.requests), order, list(plan.already)
-        with self._session.client(self._session.run_id) as client:
+        with self._session.calling(self._session.run_id) as (client, _):
             while waiting:
                 request = waiting.pop(0)
                 # If an answer was lost, that has taken time, and the order was read since.

@@ -35,8 +35,9 @@ from bl_pipeline.warehouse.database import (
     WarehouseError,
     open_warehouse,
 )
-from bl_pipeline.warehouse.ledger import BudgetExhausted, hash_key
+from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.preconditions import Problem, look
+from bl_pipeline.warehouse.usage import hash_key
 
 _PYTHON = ((3, 11), (3, 14))
 

@@ -18,8 +18,8 @@ from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.tables import Column, FittedTable
-from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.runs import Run
+from bl_pipeline.warehouse.usage import Usage
 
 _ERRORS_SHOWN = 10
 _INDICATOR_STYLES = {

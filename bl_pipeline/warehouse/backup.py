@@ -28,7 +28,7 @@ from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import conninfo_of, open_connection, session_statement
 from bl_pipeline.warehouse.database import NothingStored, known_revisions
-from bl_pipeline.warehouse.ledger import WINDOW
+from bl_pipeline.warehouse.kept_calls import KeptCalls
 from bl_pipeline.warehouse.new_file import new_file
 
 SCHEMAS = (*tables.SCHEMAS, "dagster")
@@ -37,7 +37,6 @@ SCHEMAS = (*tables.SCHEMAS, "dagster")
 _MANIFEST, _DUMP = "manifest.json", "warehouse.dump"
 _FORMAT = 1
 _CHUNK = 1 << 20
-_KEY = "key_hash"
 _LOCK_TIMEOUT = timedelta(minutes=1)
 
 
@@ -245,7 +244,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     folder, _ = _programs(binaries, at_least=major(manifest.dumped_with))
     conninfo, environment = access(conninfo_of(url))
     with open_connection(url) as connection:
-        kept = _kept_columns({*_tables(connection)}, {*manifest.rows})
+        kept = KeptCalls({*_tables(connection)}, {*manifest.rows})
         set_up = session_statement(connection.info.server_version)
     with ExitStack() as stack:
         archive = stack.enter_context(zipfile.ZipFile(file))
@@ -283,56 +282,24 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
     return manifest
 
 
-def _kept_columns(there: set[str], restored: set[str]) -> str:
-    """The columns of the calls that stay, by the tables that are there and those of the backup; empty if none stays.
-
-    Before the ledger knew the API key of a call, calls had no key: then they count for every key.
-    """
-    if "sync.api_calls" not in there & restored:
-        return ""
-    columns = "store, run_id, started_at, finished_at, method, path, outcome"
-    return f"{columns}, {_KEY}, counted_at" if "sync.api_key_salt" in there & restored else columns
-
-
-def _before(kept: str) -> str:
-    calls = f"""
-        CREATE TEMPORARY TABLE kept_calls ON COMMIT DROP AS SELECT {kept} FROM sync.api_calls
-        WHERE started_at > now() - interval '{WINDOW.total_seconds():.0f} seconds';
-    """
-    salts = "CREATE TEMPORARY TABLE kept_salts ON COMMIT DROP AS SELECT salt FROM sync.api_key_salt;"
+def _before(kept: KeptCalls) -> str:
     return f"""
         BEGIN;
         SET LOCAL lock_timeout = '{_LOCK_TIMEOUT.total_seconds():.0f}s';
-        {calls if kept else ""}
-        {salts if _KEY in kept else ""}
+        {kept.keep}
         DROP SCHEMA IF EXISTS {", ".join(SCHEMAS)} CASCADE;
     """
 
 
-def _after(manifest: Manifest, kept: str) -> str:
+def _after(manifest: Manifest, kept: KeptCalls) -> str:
     expected = sql.Literal(json.dumps(manifest.contents)).as_string()
-    calls = f"""
-        INSERT INTO sync.api_calls ({kept})
-        SELECT {kept} FROM pg_temp.kept_calls k WHERE NOT EXISTS (
-            SELECT FROM sync.api_calls c
-            WHERE (c.store, c.run_id, c.started_at, c.path) = (k.store, k.run_id, k.started_at, k.path)
-        );
-    """
-    # Hashed with the salts that were there before: the ledger knows a key with each salt that it has.
-    salts = """
-        UPDATE sync.api_key_salt s SET salt = concat_ws(' ', s.salt, (
-            SELECT string_agg(old, ' ') FROM pg_temp.kept_salts k, string_to_table(k.salt, ' ') old
-            WHERE old <> ALL (string_to_array(s.salt, ' '))
-        ));
-    """
     return f"""
         DO $check$ BEGIN
             IF ({_contents(manifest.rows)}) <> {expected}::jsonb THEN
                 RAISE EXCEPTION 'counts or sums differ from those of the backup';
             END IF;
         END $check$;
-        {calls if kept else ""}
-        {salts if _KEY in kept else ""}
+        {kept.bring_back}
         COMMIT;
     """
 

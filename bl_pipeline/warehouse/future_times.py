@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import CLOCKS_DIFFER, KeyHashes, correct_future_calls
+from bl_pipeline.warehouse.usage import CLOCKS_DIFFER, KeyHashes, correct_future_calls
 
 _FETCHED_AT = [f"{kind}_fetched_at" for kind in (AnswerKind.ORDER, *PARTS)]
 _CORRECTIONS = (

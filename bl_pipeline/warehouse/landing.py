@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -45,54 +45,60 @@ class UnstorableAnswer(Exception):
     """Postgres does not take the answer: it is no JSON in UTF-8, or a constraint of the seller's refuses it."""
 
 
-def land(
-    warehouse: Warehouse,
-    *,
-    run_id: str,
-    order_id: str,
-    kind: AnswerKind,
-    body: bytes,
-    listed_fingerprint: str | None,
-    listed_status_changed_at: datetime | None,
-    fetched_at: datetime,
-) -> Document:
-    """Commit one answer.
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An answer as it came, not stored yet: as a `Document`, without an id."""
 
-    Raises UnstorableAnswer if Postgres refuses it.
+    order_id: str
+    kind: AnswerKind
+    body: bytes
+    listed_fingerprint: str | None
+    listed_status_changed_at: datetime | None
+    fetched_at: datetime
+
+
+_RECEIVED = [field.name for field in fields(Received)]
+_LAND = text("""
+    INSERT INTO landing.documents (
+        store, platform, run_id, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at
+    ) SELECT CAST(:store AS text), CAST(:platform AS text), CAST(:run_id AS text), order_id, kind, CAST(body AS json),
+        listed_fingerprint, listed_status_changed_at, fetched_at
+    FROM unnest(
+        CAST(:order_id AS text[]), CAST(:kind AS text[]), CAST(:body AS text[]), CAST(:listed_fingerprint AS text[]),
+        CAST(:listed_status_changed_at AS timestamptz[]), CAST(:fetched_at AS timestamptz[])
+    ) AS answer (order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at)
+    RETURNING platform_order_id, kind, document_id
+""")
+
+
+def land(connection: Connection, warehouse: Warehouse, run_id: str, answers: Sequence[Received]) -> list[Document]:
+    """Store answers in the caller's transaction, each about another order or of another kind; in the same order.
+
+    Raises UnstorableAnswer if Postgres refuses one of them: then the transaction cannot go on.
     """
     try:
-        with warehouse.engine.begin() as connection:
-            document_id = connection.scalar(
-                text(
-                    """
-                    INSERT INTO landing.documents (
-                        store, platform, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at,
-                        fetched_at, run_id
-                    ) VALUES (
-                        :store, :platform, :order_id, :kind, CAST(CAST(:body AS text) AS json), :listed_fingerprint,
-                        :listed_status_changed_at, :fetched_at, :run_id
-                    ) RETURNING document_id
-                    """
-                ),
-                {
-                    "store": warehouse.store,
-                    "platform": PLATFORM,
-                    "order_id": order_id,
-                    "kind": kind,
-                    "body": body.decode(),
-                    "listed_fingerprint": listed_fingerprint,
-                    "listed_status_changed_at": listed_status_changed_at,
-                    "fetched_at": fetched_at,
-                    "run_id": run_id,
-                },
+        values: dict[str, object] = {
+            name: [getattr(answer, name) for answer in answers] for name in _RECEIVED if name != "body"
+        }
+        values["body"] = [answer.body.decode() for answer in answers]
+        ids = {
+            (row.platform_order_id, row.kind): row.document_id
+            for row in connection.execute(
+                _LAND, {**values, "store": warehouse.store, "platform": PLATFORM, "run_id": run_id}
             )
+        }
     except IntegrityError:
         raise UnstorableAnswer("A constraint on landing.documents refuses the answer.") from None
     except (UnicodeDecodeError, DataError):
         # None of these errors is chained: each would show the answer, and with it the buyer's address.
         raise UnstorableAnswer("The answer is no JSON in UTF-8 that Postgres can store.") from None
-    assert document_id is not None
-    return Document(document_id, order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at)
+    return [
+        Document(
+            ids[answer.order_id, answer.kind], answer.order_id, answer.kind, answer.body, answer.listed_fingerprint,
+            answer.listed_status_changed_at, answer.fetched_at,
+        )
+        for answer in answers
+    ]  # fmt: skip
 
 
 def not_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collection[str]) -> dict[str, list[Document]]:

@@ -1,35 +1,39 @@
-"""The call ledger: every attempt counted before it is sent, over the rolling 24 hours, by all processes.
+"""The call ledger: every attempt counted before it is sent, by all processes that use the API key.
 
-The budget is that of the API key, whatever the stores are called that use it. The key itself is never stored: the
-ledger knows it by a hash with a salt of the warehouse. A call whose key is not known counts for every key. A warehouse
-that was restored over another one has the salts of both, with a blank between: it knows the calls of both.
+Calls are reserved in small blocks, which count as made from the commit that reserves them: a row of
+sync.call_reservations for each run that makes calls. Each attempt that has ended becomes a row of sync.api_calls, in
+the transaction that stores its answer, and leaves the reservation. At the end of a run what was not used is given back.
+A reservation that stays is that of a process that died: whatever it has sent, and nobody knows of, is in its count.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import Lock
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.records import Budget
-from bl_pipeline.settings import Store
+from bl_pipeline.warehouse.usage import KeyHashes, read_usage
 
-WINDOW = timedelta(hours=24)
-"""BrickLink does not say when its day begins. A limit for any 24 hours keeps the limit of every day."""
+BLOCK = 25
+"""Calls reserved at a time: half a percent of a usual budget, which is what a process that dies may cost."""
 
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""The clocks of two machines may differ by this much. A time further in the future is of a clock that was ahead."""
+_SHARE = 8
+"""Nobody reserves more than this part of the calls that are left, so that others can use the end of the budget too."""
 
-_CORRECTION_HOLDS = timedelta(days=30)
+USABLE = timedelta(seconds=10)
+"""A reserved call is sent within this time, or reserved anew. So 24 hours later it is not in any window any more."""
 
-CALLS_WORTH_STARTING = 4
-"""Two lists, an order and its items: with fewer calls left a sync gets nothing done."""
-
-
-KeyHashes = list[str]
-"""An API key as the ledger knows it: its hash with each salt, the warehouse's own first; empty if it is not known."""
+_CLOSE_TIMEOUT = 2.0
+"""Seconds that `close` waits for a thread that is in the middle of a transaction."""
 
 
 class BudgetExhausted(Exception):
@@ -40,43 +44,20 @@ class BudgetExhausted(Exception):
         super().__init__("the call budget of the last 24 hours is used up")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How much of the budget is used. `next_reset_at` (UTC) is when enough calls for a sync are free, None if now."""
+@dataclass(slots=True)
+class _Call:
+    """An attempt of this process; `call_id` is that of its row once it has one, `outcome` None until it is known."""
 
-    used: int
-    left: int
-    limit: int
-    reserve: int
-    next_reset_at: datetime | None
-    dated_ahead: int = 0
-    """Of the calls used those that are dated in the future: the clock was ahead when they were made."""
-
-
-def hash_key(connection: Connection, consumer_key: str) -> KeyHashes:
-    """An API key as the ledger knows it."""
-    salts = str(connection.scalar(text("SELECT salt FROM sync.api_key_salt"))).split()
-    return [hashlib.blake2b(consumer_key.encode(), key=salt.encode(), digest_size=16).hexdigest() for salt in salts]
-
-
-def ledger_key(connection: Connection, store: Store) -> KeyHashes:
-    """The store's API key; without credentials, the key of its last call."""
-    if store.credentials is not None:
-        return hash_key(connection, store.credentials.consumer_key)
-    last = connection.scalars(
-        text(
-            """
-            SELECT key_hash FROM sync.api_calls WHERE store = :store AND key_hash IS NOT NULL
-            ORDER BY call_id DESC LIMIT 1
-            """
-        ),
-        {"store": store.key},
-    )
-    return list(last)
+    method: str
+    path: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: str | None = None
+    call_id: int | None = None
 
 
 class CallLedger:
-    """The ledger of one API key, written for one run of a store."""
+    """The ledger of one API key, written for one run of a store by any number of threads. Close it after use."""
 
     def __init__(self, engine: Engine, *, key: KeyHashes, store: str, run_id: str, budget: Budget) -> None:
         self._engine = engine
@@ -84,115 +65,185 @@ class CallLedger:
         self._store = store
         self._run_id = run_id
         self._budget = budget
+        self._lock = Lock()
+        """Guards what has begun and ended; never kept while Postgres is asked."""
+        self._numbers = count(1)
+        self._open: dict[int, _Call] = {}
+        self._ended: list[_Call] = []
+        self._reserving = Lock()
+        """Guards the reservation."""
+        self._reservation_id: int | None = None
+        self._free = 0
+        """Calls reserved and not begun; they may begin from `_reserved_at` until `_usable_until`."""
+        self._reserved_at = self._usable_until = datetime.min.replace(tzinfo=UTC)
+        self._committing = Lock()
+        """One transaction at a time notes what has ended, so that each call is noted once."""
+        self._closed = False
 
     def begin(self, method: str, path: str, now: datetime) -> int:
-        """Count an attempt that is about to be sent, and return its call id.
+        """Count an attempt that is about to be sent; `end` gets the number that is returned.
 
-        Raises BudgetExhausted, and counts nothing, if no call is left.
+        A write has its own row, with its time, before it is sent. Raises BudgetExhausted, and counts nothing, if no
+        call is left.
         """
+        with self._reserving:
+            assert not self._closed, "no call is made after the end of a run"
+            if not (self._free and self._reserved_at <= now <= self._usable_until):
+                self._reserve(now, at_most=BLOCK if method == "GET" else 1)
+            self._free -= 1
+            with self._lock:
+                number = next(self._numbers)
+                call = self._open[number] = _Call(method, path, now)
+        if method != "GET":
+            with self._engine.begin() as connection:
+                [call.call_id] = self._note(connection, [call])
+        return number
+
+    def end(self, number: int, outcome: str, now: datetime) -> None:
+        """Take note of how the attempt ended; `transaction` stores it, of a write it is stored at once."""
+        with self._lock:
+            call = self._open.pop(number, None)
+            if call is None:
+                return  # the ledger was closed before: nobody waited for this answer
+            call.finished_at, call.outcome = now, outcome
+            if call.call_id is None:
+                self._ended.append(call)
+        if call.call_id is not None:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    text("UPDATE sync.api_calls SET finished_at = :now, outcome = :outcome WHERE call_id = :call_id"),
+                    {"now": now, "outcome": outcome, "call_id": call.call_id},
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction for what has been answered: it notes the calls that have ended, too.
+
+        One thread has it at a time. If it is not committed, the next one notes the calls.
+        """
+        with self._committing:
+            with self._lock:
+                ended, self._ended = self._ended, []
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+                    self._note(connection, ended)
+            except BaseException:
+                with self._lock:
+                    self._ended = ended + self._ended
+                raise
+
+    def close(self) -> None:
+        """Note the calls that are not noted yet, those under way without an outcome, and give back what was not used.
+
+        If a thread is in the middle of a transaction that does not end, the reservation stays: it counts as spent.
+        """
+        if not self._reserving.acquire(timeout=_CLOSE_TIMEOUT):
+            return
+        try:
+            if self._closed or not self._committing.acquire(timeout=_CLOSE_TIMEOUT):
+                return
+            try:
+                self._closed = True
+                if self._reservation_id is not None:
+                    self._give_back()
+            finally:
+                self._committing.release()
+        finally:
+            self._reserving.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # If the warehouse is gone, what is raised already says so; and what is reserved stays spent.
+        with suppress(*[DBAPIError] if error is not None else []):
+            self.close()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            left = [*self._ended, *(call for call in self._open.values() if call.call_id is None)]
+            self._ended, self._open = [], {}
+        with self._engine.begin() as connection:
+            self._note(connection, left)
+            connection.execute(
+                text("DELETE FROM sync.call_reservations WHERE reservation_id = :id"), {"id": self._reservation_id}
+            )
+
+    def _reserve(self, now: datetime, *, at_most: int) -> None:
+        """Reserve a block of calls in place of the free ones, which are too old if there are any.
+
+        Raises BudgetExhausted if no call is left.
+        """
+        unused, self._free = self._free, 0
+        reservation_id = self._reservation_id
         with self._engine.begin() as connection:
             # Counting and adding must be one step for all processes: else two could use the same last call.
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :own, 0))"),
                 {"own": self._key[0]},
             )
-            call_id = connection.scalar(
-                text(
-                    f"""
-                    INSERT INTO sync.api_calls (key_hash, store, run_id, started_at, method, path)
-                    SELECT :own, :store, :run_id, :now, :method, :path
-                    WHERE (SELECT count(*) FROM ({_COUNTED}) counted) < :allowed
-                    RETURNING call_id
-                    """
-                ),
-                {
-                    **_counted(self._key, now),
-                    "own": self._key[0],
-                    "store": self._store,
-                    "run_id": self._run_id,
-                    "method": method,
-                    "path": path,
-                    "allowed": self._budget.allowed,
-                },
-            )
-            if call_id is None:
-                raise BudgetExhausted(read_usage(connection, self._key, self._budget, now).next_reset_at)
-            return int(call_id)
+            if unused:
+                connection.execute(text(_LESS), {"id": self._reservation_id, "calls": unused})
+            usage = read_usage(connection, self._key, self._budget, now)
+            block = min(at_most, max(usage.left // _SHARE, 1), usage.left)
+            values = {
+                "id": self._reservation_id,
+                "own": self._key[0],
+                "store": self._store,
+                "run_id": self._run_id,
+                "calls": block,
+                "until": now + USABLE,
+            }
+            if block and self._reservation_id is not None:
+                connection.execute(_MORE, values)
+            elif block:
+                reservation_id = connection.scalar(_RESERVE, values)
+        if not block:
+            raise BudgetExhausted(usage.next_reset_at)
+        self._reservation_id = reservation_id
+        self._free, self._reserved_at, self._usable_until = block, now, now + USABLE
 
-    def end(self, call_id: int, outcome: str, now: datetime) -> None:
-        """Store how the attempt ended."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                text("UPDATE sync.api_calls SET finished_at = :now, outcome = :outcome WHERE call_id = :call_id"),
-                {"now": now, "outcome": outcome, "call_id": call_id},
-            )
-
-
-# A call dated in the future counts as made when a run first saw it, so for a day from then. That correction is ignored
-# if the run's own clock was far behind when it made the correction: then the call has the right date.
-_COUNTED = """
-    SELECT started_at, counts_from FROM sync.api_calls CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN counted_at IS NULL OR (started_at <= :now AND counted_at <= :too_long_ago) THEN least(started_at, :now)
-            ELSE counted_at
-        END AS counts_from
-    ) corrected
-    WHERE (key_hash = ANY(CAST(:key AS text[])) OR key_hash IS NULL) AND started_at > :since AND counts_from > :since
-"""
+    def _note(self, connection: Connection, calls: Sequence[_Call]) -> list[int]:
+        """Make reserved calls rows of sync.api_calls; returns their call ids, in no certain order."""
+        if not calls:
+            return []
+        values = {
+            "id": self._reservation_id,
+            "own": self._key[0],
+            "store": self._store,
+            "run_id": self._run_id,
+            "calls": len(calls),
+            "started_at": [call.started_at for call in calls],
+            "finished_at": [call.finished_at for call in calls],
+            "method": [call.method for call in calls],
+            "path": [call.path for call in calls],
+            "outcome": [call.outcome for call in calls],
+        }
+        return list(connection.scalars(_NOTE, values))
 
 
-def _counted(key: KeyHashes, now: datetime) -> dict[str, object]:
-    return {"key": key, "now": now, "since": now - WINDOW, "too_long_ago": now - _CORRECTION_HOLDS}
-
-
-def read_usage(connection: Connection, key: KeyHashes, budget: Budget, now: datetime) -> Usage:
-    """The calls of the API key in the last 24 hours, how many are left, and when enough are free.
-
-    Without a key only the calls count whose key is not known.
-    """
-    values = _counted(key, now)
-    used, ahead = connection.execute(
-        text(f"SELECT count(*), count(*) FILTER (WHERE started_at > :latest) FROM ({_COUNTED}) counted"),
-        {**values, "latest": now + CLOCKS_DIFFER},
-    ).one()
-    left = max(budget.allowed - used, 0)
-    needed = min(CALLS_WORTH_STARTING, budget.allowed)
-    next_reset_at: datetime | None = None
-    if left < needed:
-        # Enough calls are free when the last of the oldest ones that must expire is 24 hours old.
-        oldest = connection.scalar(
-            text(f"SELECT counts_from FROM ({_COUNTED}) counted ORDER BY 1 OFFSET :offset LIMIT 1"),
-            {**values, "offset": used - budget.allowed + needed - 1},
+_RESERVE = text("""
+    INSERT INTO sync.call_reservations (key_hash, store, run_id, calls, usable_until)
+    VALUES (:own, :store, :run_id, :calls, :until) RETURNING reservation_id
+""")
+_MORE = text("""
+    UPDATE sync.call_reservations SET calls = calls + :calls, usable_until = :until, counted_at = NULL
+    WHERE reservation_id = :id
+""")
+_LESS = "UPDATE sync.call_reservations SET calls = calls - :calls WHERE reservation_id = :id"
+_NOTE = text(f"""
+    WITH noted AS (
+        INSERT INTO sync.api_calls (key_hash, store, run_id, started_at, finished_at, method, path, outcome)
+        SELECT CAST(:own AS text), CAST(:store AS text), CAST(:run_id AS text), * FROM unnest(
+            CAST(:started_at AS timestamptz[]), CAST(:finished_at AS timestamptz[]), CAST(:method AS text[]),
+            CAST(:path AS text[]), CAST(:outcome AS text[])
         )
-        next_reset_at = oldest + WINDOW if oldest is not None else None
-    return Usage(used, left, budget.limit, budget.reserve, next_reset_at, ahead)
-
-
-def correct_future_calls(connection: Connection, key: KeyHashes, now: datetime) -> None:
-    """Let calls that are dated in the future, by a clock that was ahead, count from now: for a day, not for longer."""
-    connection.execute(
-        text(
-            """
-            UPDATE sync.api_calls SET counted_at = :now
-            WHERE (key_hash = ANY(CAST(:key AS text[])) OR key_hash IS NULL) AND started_at > :latest
-              AND coalesce(counted_at, started_at) > :latest
-            """
-        ),
-        {"key": key, "now": now, "latest": now + CLOCKS_DIFFER},
+        RETURNING call_id
+    ), used AS (
+        {_LESS}
     )
-
-
-def count_run_calls(connection: Connection, run_id: str) -> int:
-    """Calls made by one run, failed ones included."""
-    return (
-        connection.scalar(text("SELECT count(*) FROM sync.api_calls WHERE run_id = :run_id"), {"run_id": run_id}) or 0
-    )
-
-
-def last_write_at(connection: Connection, run_id: str) -> datetime | None:
-    """When a run sent a request that changes something, the last time; None if it sent none."""
-    sent_at: datetime | None = connection.scalar(
-        text("SELECT max(started_at) FROM sync.api_calls WHERE run_id = :run_id AND method <> 'GET'"),
-        {"run_id": run_id},
-    )
-    return sent_at
+    SELECT call_id FROM noted
+""")

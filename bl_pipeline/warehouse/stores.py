@@ -8,7 +8,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import PLATFORM
-from bl_pipeline.warehouse.ledger import KeyHashes
+from bl_pipeline.warehouse.usage import KeyHashes
 
 
 def stores_with_orders(connection: Connection) -> list[str]:

@@ -281,17 +281,31 @@ api_calls = Table(
     Column("call_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each attempt"),
     _text("store", "Key of the store", null=False),
     _text("run_id", "The run that made the call", null=False),
-    _time("started_at", "Written before the call was sent", null=False),
-    _time("finished_at", "When it ended; null if the process died before"),
+    _time("started_at", "When the call was sent, or was about to be", null=False),
+    _time("finished_at", "When it ended; null if nobody waited for that"),
     _text("method", "HTTP method", null=False),
     _text("path", "Path below the API's base URL", null=False),
-    _text("outcome", "ok, or the kind of failure; null counts as spent"),
+    _text("outcome", "ok, or the kind of failure; null is not known, and counts as spent"),
     _text("key_hash", "Hash of the API key, with the warehouse's salt; null is not known, and counts for every key"),
     _time("counted_at", "From when the call counts, if started_at was in the future when the next call was counted"),
     Index("ix_api_calls_store_started_at", "store", "started_at"),
     Index("ix_api_calls_key_hash_started_at", "key_hash", "started_at"),
     schema="sync",
-    comment="The call ledger: every attempt, counted before it was sent",
+    comment="The call ledger: every attempt, noted with its answer; until then it is in call_reservations",
+)
+
+call_reservations = Table(
+    "call_reservations",
+    metadata,
+    Column("reservation_id", BigInteger, Identity(always=True), primary_key=True, comment="Grows with each run"),
+    _text("store", "Key of the store", null=False),
+    _text("run_id", "The run that makes the calls", null=False),
+    _text("key_hash", "Hash of the API key, as in api_calls", null=False),
+    _count("calls", "Calls that may be made, or are made and not noted in api_calls yet", null=False),
+    _time("usable_until", "None of them is sent later. They count as made at this time, for 24 hours", null=False),
+    _time("counted_at", "From when they count, if usable_until was in the future when the next call was counted"),
+    schema="sync",
+    comment="Calls counted before they are sent, a row a run; what stays is spent: its process died, and nobody knows",
 )
 
 writes = Table(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import KeyHashes
+from bl_pipeline.warehouse.usage import KeyHashes
 
 
 def calls_by_hour(connection: Connection, key: KeyHashes, now: datetime, *, hours: int = 24) -> list[int]:

@@ -19,8 +19,8 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.sync.status import read_status, standing_after_runs
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.ledger import Usage
 from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.usage import Usage
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 
 SYNCED, STALE, ERROR, SYNCING = Indicator.SYNCED, Indicator.STALE, Indicator.ERROR, Indicator.SYNCING

@@ -19,7 +19,8 @@ from bl_pipeline.records import Budget, ExitCode, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger, read_usage
+from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger
+from bl_pipeline.warehouse.usage import read_usage
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
 from bl_pipeline_tests.support.processes import barrier, contents, run_steps, start
 from bl_pipeline_tests.support.sales_rows import stored_orders
@@ -208,12 +209,12 @@ def _spend(settings: Settings, budget: Budget, together: Barrier) -> None:
     with open_warehouse(settings) as warehouse, ThreadPoolExecutor(3) as pool:
 
         def spend(key: str) -> None:
-            ledger = CallLedger(warehouse.engine, key=[key], store="main", run_id="r", budget=budget)
-            for _ in range(20):
-                try:
-                    ledger.end(ledger.begin("GET", "/orders", NOW), "ok", NOW)
-                except BudgetExhausted:
-                    return
+            with CallLedger(warehouse.engine, key=[key], store="main", run_id="r", budget=budget) as ledger:
+                for _ in range(20):
+                    try:
+                        ledger.end(ledger.begin("GET", "/orders", NOW), "ok", NOW)
+                    except BudgetExhausted:
+                        return
 
         for key in KEYS:
             together.wait(PATIENCE)

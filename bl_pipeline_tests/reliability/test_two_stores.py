@@ -58,6 +58,7 @@ from bl_pipeline_tests.support.world import RememberingStore, World, new_world, 
 NEVER_BY_STORE = {
     "landing.documents": {"document_id"},
     "sync.api_calls": {"call_id"},
+    "sync.call_reservations": {"reservation_id"},
     "sync.full_syncs": {"full_sync_id"},
     "sync.writes": {"write_id"},
 }

@@ -30,7 +30,7 @@ $$ BEGIN PERFORM pg_advisory_xact_lock_shared({gate}); RETURN NEW; END $$;
 CREATE TRIGGER gate BEFORE {when} EXECUTE FUNCTION planted.wait();
 """
 STAGES = {
-    "lists": "INSERT ON sync.api_calls FOR EACH ROW",
+    "lists": "INSERT ON sync.call_reservations FOR EACH ROW",
     "plan": "INSERT ON sync.run_orders FOR EACH ROW",
     "write": "INSERT ON sync.writes FOR EACH ROW",
     "fetch": "INSERT ON landing.documents FOR EACH ROW",

@@ -215,7 +215,16 @@ def fits(stored: Row, order: SandboxOrder) -> bool:
 def check_ledger(world: World, *, allowed: int) -> int:
     """Every request is in the ledger, and no 24 hours have more than the budget; returns the calls."""
     with world.warehouse.engine.connect() as connection:
-        times = list(connection.scalars(text("SELECT started_at FROM sync.api_calls ORDER BY started_at")))
+        times = list(
+            connection.scalars(
+                text(
+                    """
+                    SELECT started_at FROM sync.api_calls
+                    UNION ALL SELECT usable_until FROM sync.call_reservations, generate_series(1, calls) ORDER BY 1
+                    """
+                )
+            )
+        )
     assert len(times) >= len(world.server.requests), "a request was sent that is not in the ledger"
     for position, time in enumerate(times):
         in_window = bisect_right(times, time) - bisect_right(times, time - DAY)

@@ -76,7 +76,8 @@ def test_a_backup_is_the_whole_warehouse(synced_bl: Bl, database_url: str, other
 
 
 def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: str, file: Path) -> None:
-    """Planted: no look at what is there; the calls made since the backup forgotten, and so free again."""
+    """Planted: no look at what is there; calls made, or reserved by a process that died, since
+    the backup forgotten, and so free again."""
     before = everything(database_url, but="sync.api_calls")
     expect(synced_bl("backup", str(file)), 0)
     with psycopg.connect(database_url) as connection:
@@ -86,12 +87,24 @@ def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: s
             "INSERT INTO sync.api_calls (store, run_id, started_at, method, path) "
             "VALUES ('main', 'since', now(), 'GET', '/orders')"
         )
+        for run_id, ago in (("killed", 0), ("killed long ago", 25)):
+            connection.execute(
+                "INSERT INTO sync.call_reservations (store, run_id, key_hash, calls, usable_until) "
+                "SELECT 'main', %s, key_hash, 7, now() - interval '1 second' - make_interval(hours => %s) "
+                "FROM sync.api_calls WHERE key_hash IS NOT NULL LIMIT 1",
+                [run_id, ago],
+            )
     changed = everything(database_url)
     calls = json_of(expect(synced_bl("status", "--json"), 0))["calls"]
 
     refused = " ".join(expect(synced_bl("restore", str(file)), 2).stderr.split())
     assert "has orders of: main. Nothing was changed." in refused
     assert f"bl restore --replace {file}" in refused
+    assert everything(database_url) == changed
+
+    # A backup that knows all of it: nothing counts twice.
+    expect(synced_bl("backup", f"{file}.2"), 0)
+    expect(synced_bl("restore", "--replace", f"{file}.2"), 0)
     assert everything(database_url) == changed
 
     expect(synced_bl("restore", "--replace", str(file)), 0)

@@ -10,16 +10,15 @@ from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.landing import Document, UnstorableAnswer, land, not_loaded, read_document
+from bl_pipeline.warehouse.landing import Document, Received, UnstorableAnswer, land, not_loaded, read_document
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
 def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: AnswerKind = AnswerKind.ORDER) -> Document:
-    return land(
-        warehouse, run_id="run", order_id=order_id, kind=kind, body=body, listed_fingerprint="h",
-        listed_status_changed_at=None, fetched_at=NOW,
-    )  # fmt: skip
+    with warehouse.engine.begin() as connection:
+        [document] = land(connection, warehouse, "run", [Received(order_id, kind, body, "h", None, NOW)])
+    return document
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 
 import psycopg
@@ -17,16 +18,8 @@ from sqlalchemy.engine import make_url
 from bl_pipeline.records import Budget
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.ledger import (
-    BudgetExhausted,
-    CallLedger,
-    Usage,
-    correct_future_calls,
-    count_run_calls,
-    hash_key,
-    ledger_key,
-    read_usage,
-)
+from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger
+from bl_pipeline.warehouse.usage import Usage, correct_future_calls, hash_key, ledger_key, read_usage
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
@@ -42,38 +35,21 @@ def usage(warehouse: Warehouse, now: datetime, *, key: str | None = "key", limit
         return read_usage(connection, [key] if key else [], Budget(limit, reserve), now)
 
 
-def test_a_call_is_counted_before_it_is_sent(warehouse: Warehouse) -> None:
-    """What was begun and never ended may have been sent: it stays spent."""
-    calls = ledger(warehouse)
-
-    first = calls.begin("GET", "/orders?filed=false", NOON)
-    assert usage(warehouse, NOON).used == 1
-    second = calls.begin("GET", "/orders/1", NOON)
-    calls.end(second, "http_503", NOON + timedelta(seconds=2))
-
-    with warehouse.engine.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT call_id, store, run_id, started_at, finished_at, method, path, outcome FROM sync.api_calls "
-                "ORDER BY call_id"
-            )
-        )
-        assert [tuple(row) for row in rows] == [
-            (first, "main", "run", NOON, None, "GET", "/orders?filed=false", None),
-            (second, "main", "run", NOON, NOON + timedelta(seconds=2), "GET", "/orders/1", "http_503"),
-        ]
-        assert count_run_calls(connection, "run") == 2
-        assert count_run_calls(connection, "another") == 0
-    assert usage(warehouse, NOON) == Usage(used=2, left=8, limit=10, reserve=0, next_reset_at=None)
+def spend(
+    warehouse: Warehouse, now: datetime, *, key: str = "key", limit: int = 10, reserve: int = 0, run_id: str = "run"
+) -> None:
+    """A call of a run that has ended since, in good order, and did not wait for the answer."""
+    with ledger(warehouse, key=key, limit=limit, reserve=reserve, run_id=run_id) as calls:
+        calls.begin("GET", "/", now)
 
 
 def test_no_call_beyond_the_budget(warehouse: Warehouse) -> None:
-    calls = ledger(warehouse, limit=5, reserve=2)
+    calls = partial(spend, warehouse, limit=5, reserve=2)
     for minute in range(3):
-        calls.begin("GET", "/", NOON + timedelta(minutes=minute))
+        calls(NOON + timedelta(minutes=minute))
 
     with pytest.raises(BudgetExhausted) as stopped:
-        calls.begin("GET", "/", NOON + timedelta(minutes=5))
+        calls(NOON + timedelta(minutes=5))
 
     # A sync is worth starting when all three of its calls are free again.
     assert stopped.value.next_reset_at == NOON + timedelta(hours=24, minutes=2)
@@ -84,10 +60,10 @@ def test_no_call_beyond_the_budget(warehouse: Warehouse) -> None:
 
 def test_the_24_hours_roll(warehouse: Warehouse) -> None:
     """Catches a count by calendar day: 23:59 and 00:01 are one budget."""
-    calls = ledger(warehouse, limit=6)
+    calls = partial(spend, warehouse, limit=6)
     late = datetime(2026, 3, 28, 23, 59, tzinfo=UTC)
     for _ in range(6):
-        calls.begin("GET", "/", late)
+        calls(late)
 
     for allowed, now in [
         (False, late + timedelta(minutes=2)),
@@ -97,10 +73,10 @@ def test_the_24_hours_roll(warehouse: Warehouse) -> None:
         left = usage(warehouse, now, limit=6).left
         assert (left > 0) is allowed
         if allowed:
-            calls.begin("GET", "/", now)
+            calls(now)
         else:
             with pytest.raises(BudgetExhausted):
-                calls.begin("GET", "/", now)
+                calls(now)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +88,9 @@ def test_the_next_reset_is_when_enough_calls_have_aged_out(
     spent: int, reset_after_call: int | None, warehouse: Warehouse
 ) -> None:
     """Four free calls are enough: catches the reset of the oldest or of the newest call instead."""
-    calls = ledger(warehouse, limit=10)
+    calls = partial(spend, warehouse, limit=10)
     for minute in range(1, spent + 1):
-        calls.begin("GET", "/", NOON + timedelta(minutes=minute))
+        calls(NOON + timedelta(minutes=minute))
     now = NOON + timedelta(hours=1)
 
     reset = usage(warehouse, now).next_reset_at
@@ -129,26 +105,26 @@ def test_the_budget_is_that_of_the_key_whatever_the_store_is_called(warehouse: W
     """Planted: calls counted by the store."""
     other = Warehouse(warehouse.engine, "other")
     for store in (warehouse, other, other):
-        ledger(store, limit=3).begin("GET", "/", NOON)
+        spend(store, NOON, limit=3)
 
     for store in (warehouse, other):
         with pytest.raises(BudgetExhausted):
-            ledger(store, limit=3).begin("GET", "/", NOON)
+            spend(store, NOON, limit=3)
     assert usage(warehouse, NOON, limit=3).left == 0
     assert usage(warehouse, NOON, key="another", limit=3).left == 3
-    ledger(warehouse, key="another", limit=3).begin("GET", "/", NOON)
+    spend(warehouse, NOON, key="another", limit=3)
 
 
 def test_calls_whose_key_is_not_known_count_for_every_key(warehouse: Warehouse) -> None:
     """Made before the ledger knew keys. Planted: only the key's own calls counted."""
-    calls = ledger(warehouse, limit=3)
-    calls.begin("GET", "/", NOON)
+    calls = partial(spend, warehouse, limit=3)
+    calls(NOON)
     with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.api_calls SET key_hash = NULL"))
 
     for key in ("key", "another", None):
         assert usage(warehouse, NOON, key=key, limit=3).left == 2
-    ledger(warehouse, key="another", limit=3).begin("GET", "/", NOON)
+    spend(warehouse, NOON, key="another", limit=3)
     assert [usage(warehouse, NOON, key=key, limit=3).left for key in ("key", "another", None)] == [2, 1, 2]
 
 
@@ -173,8 +149,8 @@ def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: W
     with warehouse.engine.connect() as connection:
         assert ledger_key(connection, without.store) == []
     for key in ("old", "new"):
-        ledger(warehouse, key=key).begin("GET", "/", NOON)
-    ledger(Warehouse(warehouse.engine, "other"), key="others").begin("GET", "/", NOON)
+        spend(warehouse, NOON, key=key)
+    spend(Warehouse(warehouse.engine, "other"), NOON, key="others")
     with warehouse.engine.connect() as connection:
         assert ledger_key(connection, without.store) == ["new"]
 
@@ -182,40 +158,40 @@ def test_without_credentials_the_usage_is_that_of_the_key_last_used(warehouse: W
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=10), timedelta(days=400)], ids=str)
 def test_calls_dated_in_the_future_count_for_a_day_and_are_named(ahead: timedelta, warehouse: Warehouse) -> None:
     """The clock was ahead, then corrected. Planted: no upper end of the 24 hours; the calls not counted at all."""
-    calls = ledger(warehouse, limit=6)
+    calls = partial(spend, warehouse, limit=6)
     for _ in range(6):
-        calls.begin("GET", "/", NOON + ahead)
+        calls(NOON + ahead)
 
     # While no run has seen them they count from now, whenever that is: reading changes nothing.
     assert usage(warehouse, NOON, limit=6) == Usage(6, 0, 6, 0, NOON + timedelta(days=1), dated_ahead=6)
     first = NOON + timedelta(minutes=5)
     correct(warehouse, first)
     with pytest.raises(BudgetExhausted) as stopped:
-        calls.begin("GET", "/", first)
+        calls(first)
     assert stopped.value.next_reset_at == first + timedelta(days=1)
     soon = first + timedelta(minutes=30)
     correct(warehouse, soon)
     assert usage(warehouse, soon, limit=6) == Usage(6, 0, 6, 0, first + timedelta(days=1), dated_ahead=6)
     with pytest.raises(BudgetExhausted):
-        calls.begin("GET", "/", first + timedelta(days=1) - timedelta(microseconds=1))
+        calls(first + timedelta(days=1) - timedelta(microseconds=1))
     free = first + timedelta(days=1)
     assert usage(warehouse, free, limit=6) == Usage(0, 6, 6, 0, None)
     for _ in range(6):
-        calls.begin("GET", "/", free)
+        calls(free)
     with pytest.raises(BudgetExhausted):
-        calls.begin("GET", "/", free + timedelta(hours=23))
+        calls(free + timedelta(hours=23))
 
 
 def test_a_clock_that_was_far_behind_frees_no_call(warehouse: Warehouse) -> None:
     """As after an empty battery: to that clock the calls of today are in the future. Planted: the correction kept."""
-    calls = ledger(warehouse, limit=3)
+    calls = partial(spend, warehouse, limit=3)
     for _ in range(3):
-        calls.begin("GET", "/", NOON)
+        calls(NOON)
     behind = datetime(2020, 1, 1, tzinfo=UTC)
     for moment in (behind, NOON + timedelta(hours=1), NOON + timedelta(hours=23)):
         correct(warehouse, moment)
         with pytest.raises(BudgetExhausted):
-            calls.begin("GET", "/", moment)
+            calls(moment)
     assert usage(warehouse, NOON + timedelta(days=1), limit=3).used == 0
 
 
@@ -226,7 +202,7 @@ def correct(warehouse: Warehouse, now: datetime) -> None:
 
 def test_a_budget_of_nothing_never_resets(warehouse: Warehouse) -> None:
     with pytest.raises(BudgetExhausted) as stopped:
-        ledger(warehouse, limit=5, reserve=9).begin("GET", "/", NOON)
+        spend(warehouse, NOON, limit=5, reserve=9)
     assert stopped.value.next_reset_at is None
 
 
@@ -235,7 +211,7 @@ def test_threads_that_race_for_the_last_calls_get_each_one_once(warehouse: Wareh
 
     def race(number: int) -> str:
         try:
-            ledger(warehouse, limit=5, run_id=f"run {number}").begin("GET", "/", NOON)
+            spend(warehouse, NOON, limit=5, run_id=f"run {number}")
         except BudgetExhausted:
             return "none left"
         return "called"
@@ -258,11 +234,11 @@ def test_threads_race_at_any_default_isolation_level(database_url: str, level: s
         admin.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{level}'")
     settings = load_settings(env_file=None, bl_database_url=database_url, bl_max_parallel_requests=16)
     with open_warehouse(settings) as warehouse, ThreadPoolExecutor(16) as pool:
-        calls = ledger(warehouse, limit=20)
+        calls = partial(spend, warehouse, limit=20)
 
         def race(_number: int) -> str:
             try:
-                calls.begin("GET", "/", NOON)
+                calls(NOON)
             except BudgetExhausted:
                 return "none left"
             return "called"
@@ -286,6 +262,7 @@ for _ in range(40):
         called += 1
     except BudgetExhausted:
         pass
+ledger.close()
 print(called)
 """
 
@@ -313,9 +290,7 @@ def test_the_next_reset_is_the_moment_a_sync_can_go_on(seed: int, warehouse: War
     rng = Random(seed)
     budget = Budget(limit=rng.randrange(6, 20), reserve=rng.randrange(0, 3))
     for moment in sorted(NOON + timedelta(seconds=rng.randrange(0, 80_000)) for _ in range(budget.allowed)):
-        CallLedger(warehouse.engine, key=["key"], store="main", run_id="r", budget=budget).begin(
-            "GET", "/orders", moment
-        )
+        spend(warehouse, moment, limit=budget.limit, reserve=budget.reserve)
     now = NOON + timedelta(seconds=80_000)
 
     with warehouse.engine.connect() as connection:
