@@ -14,6 +14,9 @@ from bl_pipeline.home import open_folder
 from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings
 
+_MORE_CONNECTIONS = 8
+"""Beside the one that is kept, as many as Dagster uses at a time, and then closes."""
+
 
 def dagster_home(settings: Settings) -> Path:
     """The folder of Dagster's logs and settings, DAGSTER_HOME if that is set.
@@ -39,5 +42,13 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             }
         },
     )
+    # Imported only here: the definitions are loaded without it.
+    from bl_pipeline.defs.storage import close_connections  # noqa: PLC0415
+
     with dg.DagsterInstance.from_ref(ref) as instance:
-        yield instance
+        # Keep a connection, as Dagster's webserver does: else every event of a run opens several, one after the other.
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=-1, max_overflow=_MORE_CONNECTIONS)
+        try:
+            yield instance
+        finally:
+            close_connections()

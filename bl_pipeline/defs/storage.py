@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import Any, Self
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
@@ -22,9 +22,15 @@ from bl_pipeline.warehouse.preconditions import DAGSTER_SCHEMA
 
 _PLUGIN = "bl_pipeline_dagster"
 
+_engines: WeakSet[Engine] = WeakSet()
+
 
 class DagsterSessions(CreateEnginePlugin):
     """Sets up the sessions of the engines that Dagster makes of our URL."""
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:  # noqa: ARG002  (the names are SQLAlchemy's)
+        """Let a connection that is kept, but whose session has ended, be replaced."""
+        kwargs["pool_pre_ping"] = True
 
     def update_url(self, url: URL) -> URL:
         """The URL as it is."""
@@ -34,9 +40,16 @@ class DagsterSessions(CreateEnginePlugin):
         """Let each new session begin in Dagster's schema, with our settings, and errors show no parameters."""
         engine.hide_parameters = True
         pin_sessions(engine, DAGSTER_SCHEMA)
+        _engines.add(engine)
 
 
 plugins.register(_PLUGIN, __name__, DagsterSessions.__name__)
+
+
+def close_connections() -> None:
+    """Close the connections that Dagster keeps in this process and does not use now."""
+    for engine in list(_engines):
+        engine.dispose()
 
 
 class WarehouseStorage(DagsterPostgresStorage):

@@ -72,10 +72,10 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, session: "SyncS
     A run re-executed from the failure has no such step. The missing steps are done here: the answers and the plan of
     the failed run are outdated.
     """
-    from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
-
     if session.run_id or session.attach(context.run_id):
         return
+    from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
+
     request = config.request(context)
     _begin(context, session, request)
     with run_step(context, session):

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from bl_pipeline.bricklink import Order, read_order
 from bl_pipeline.rules.writes import LATE, WriteKind, WriteOutcome, fields_of, settle
-from bl_pipeline.sync.fetching import fetch_again, order_documents
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.unforeseen import LOG
 from bl_pipeline.warehouse import landing, writes
@@ -35,6 +34,11 @@ def settle_writes(session: SyncSession) -> None:
     """
     with session.warehouse.engine.connect() as connection:
         left = writes.unsettled(connection, session.warehouse)
+    if not left:
+        return
+    # What loads an order takes half a second to import: a sync without changes does not wait for it.
+    from bl_pipeline.sync.fetching import fetch_again  # noqa: PLC0415
+
     left = [write for write in left if not _settle_by_what_is_stored(session, write)]
     if not left:
         return
@@ -53,6 +57,8 @@ def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
     An answer from before the write never shows what was asked for: what the order had already is not sent. The
     answer that showed it first is the one that the status history has.
     """
+    from bl_pipeline.sync.fetching import order_documents  # noqa: PLC0415
+
     document_id = order_documents(session, [write.order_id]).get(write.order_id)
     if document_id is None:
         return False
