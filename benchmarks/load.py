@@ -48,7 +48,8 @@ def measure(bench: Bench) -> Result:
         }
     )
     competed = competitors.measure(bench, max(size // COMPETED, 1))
-    limit = found["limit: COPY into bare tables"]["seconds"]
+    of_limit_alone = found["limit: COPY into bare tables"]
+    limit = of_limit_alone["seconds"]
     command, rebuilt, merged = found["`bl rebuild`"], found["rebuild"], found["merge from memory"]
     ways = {
         "limit: text COPY into bare tables": (limit, None),
@@ -89,6 +90,16 @@ def measure(bench: Bench) -> Result:
                 ],
             ),
             Table(
+                "Where the time of `bl rebuild` goes: the whole process, and how long each had a processor",
+                ("", "seconds"),
+                [
+                    ("from start to end", spread(command["seconds"])),
+                    ("Python", spread(command["python"])),
+                    ("Postgres", spread(command["postgres"])),
+                    ("beside it, Postgres for the COPY of the limit", spread(of_limit_alone["postgres"])),
+                ],
+            ),
+            Table(
                 "JSON to DataFrames",
                 ("way", "orders/s", "beside `pandas.json_normalize`"),
                 [
@@ -117,10 +128,14 @@ class _Store:
     def command(self) -> Figures:
         """The whole process of the command, from what has landed into empty tables."""
         with self._server.database(self._landed) as url:
+            before = self._server.cpu_seconds()
             ended = run([product.BL, "rebuild"], product.environment(url))
+            of_postgres = self._server.cpu_seconds() - before
             product.check_stored("bl rebuild", url, self._sums)
             self._export(url)
-        return {"seconds": ended.seconds, "mib": ended.peak_mib}
+        return {
+            "seconds": ended.seconds, "mib": ended.peak_mib, "python": ended.cpu_seconds, "postgres": of_postgres
+        }  # fmt: skip
 
     def rebuild(self) -> Figures:
         """The same without start-up, and once more over full tables."""
@@ -134,6 +149,7 @@ class _Store:
         with self._server.database(self._tables) as url, psycopg.connect(url) as connection:
             connection.execute(_BARE)
             connection.commit()  # in the transaction that made the tables, COPY would not write a log
+            before = self._server.cpu_seconds()
             with timed() as seconds:
                 for bare in _TABLES:
                     with (
@@ -143,6 +159,7 @@ class _Store:
                         while block := file.read(1 << 18):
                             copy.write(block)
                 connection.commit()
+            of_postgres = self._server.cpu_seconds() - before
             sums = connection.execute(
                 """
                 SELECT count(*), (SELECT count(*) FROM bare_items), sum(total), sum(final_total),
@@ -152,7 +169,7 @@ class _Store:
             ).fetchone()
         assert sums is not None
         self._sums.check("COPY", *sums)
-        return {"seconds": seconds[0]}
+        return {"seconds": seconds[0], "postgres": of_postgres}
 
     def merge(self) -> Figures:
         """The product's loader with frames that are ready."""

@@ -32,9 +32,11 @@ class ProcessFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that has ended well: its wall-clock time, its peak memory (RSS), and what it wrote to stdout."""
+    """A process that has ended well: its wall-clock time, the time that it and its children had a processor, its peak
+    memory (RSS), and what it wrote to stdout."""
 
     seconds: float
+    cpu_seconds: float
     peak_mib: float
     output: str
 
@@ -58,15 +60,16 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], *, exit_c
             list(map(str, command)), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         peaks = _Peaks(process.pid)
-        process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         peak = peaks.stop()
         output.seek(0)
         text = output.read().decode()
+        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != exit_code:
             errors.seek(0)
             raise ProcessFailed(f"{' '.join(map(str, command))}\n{text}\n{errors.read().decode()}")
-    return Ended(seconds, peak, text)
+    return Ended(seconds, usage.ru_utime + usage.ru_stime, peak, text)
 
 
 def call(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from benchmarks.processes import family
 from bl_pipeline.postgres import embedded
 
 
@@ -47,6 +49,17 @@ class Server:
     def settle(self) -> None:
         """Write out what earlier steps have left in memory, so that the next one does not pay for it."""
         self._execute("CHECKPOINT")
+
+    def cpu_seconds(self) -> float:
+        """The time that all its processes have had a processor, also those that have ended."""
+        server = int((self.folder / "home" / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+        ticks = 0
+        for pid in family(server):
+            with suppress(OSError):
+                used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+                # Of a process that has ended, the server itself has it.
+                ticks += sum(map(int, used if pid == server else used[:2]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def ask(self, question: LiteralString) -> Any:
         """One value of the server, such as a setting."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -14,6 +17,7 @@ from benchmarks.orders import WrongResult, make, read
 from benchmarks.page import BEGIN, PAGE
 from benchmarks.page import generated as written
 from benchmarks.page import read as kept
+from benchmarks.processes import ProcessFailed, call, clean_environment, run
 from bl_pipeline_tests.test_project import PROJECT, PYPROJECT, locked
 
 FOLDER = PROJECT / "benchmarks"
@@ -35,6 +39,29 @@ def test_files_are_of_a_length_to_read() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in FOLDER.glob("*.py")}
     assert len(lengths) > 10
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def allocate(mib: int) -> int:
+    """Have so much memory for a moment, in this process and in a child."""
+    code = f"import time; memory = bytearray({mib} << 20); time.sleep(0.3)"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    memory = bytearray(mib << 20)
+    time.sleep(0.3)
+    del memory
+    return child.wait()
+
+
+def test_the_peak_is_that_of_a_process_and_its_children() -> None:
+    """Also if the memory was given back. Planted: only the process itself; only what it has at the end."""
+    exit_code, ended = call(allocate, 300)
+    assert exit_code == 0
+    assert ended.seconds > 0.3
+    assert 600 < ended.peak_mib < 1200
+
+
+def test_a_process_that_fails_is_an_error() -> None:
+    with pytest.raises(ProcessFailed, match="ZeroDivisionError"):
+        run([sys.executable, "-c", "1 / 0"], clean_environment())
 
 
 def test_the_competitors_have_a_lock_of_their_own() -> None:
