@@ -25,6 +25,10 @@ PAGE = DOCS / "performance.md"
 BEGIN = '<!-- From here on written by make bench BENCH="--write": change nothing by hand. -->'
 
 
+_QUIET = 1.0
+"""The load average of a machine on which nothing else runs."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What one topic has found, and when, where and of what.
@@ -64,6 +68,7 @@ def show(measured: Mapping[str, Measured]) -> None:
 
 def write(measured: Mapping[str, Measured]) -> None:
     """Keep the results, and write plots and page from them."""
+    measured = {topic: measured[topic] for topic in dict.fromkeys(goal.topic for goal in GOALS) if topic in measured}
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
     for topic in measured.values():
         for plot in _plots(topic):
@@ -100,10 +105,10 @@ def _row(goal: Goal, value: float) -> tuple[str, str, str, str]:
 
 def _origin(topic: Measured) -> str:
     size = "" if topic.most_orders is None else f", stores of {topic.most_orders:,} orders at most"
-    return (
-        f"Measured on {topic.date} at {topic.revision}, {topic.rounds} rounds{size}, in {topic.seconds:,} s; load "
-        f"average of the machine before it {topic.load_before}."
-    )
+    busy = f"Processes that ran or waited on the machine before it: {topic.load_before}."
+    if topic.load_before > _QUIET:
+        busy += " **It was busy: times are longer than on a quiet one, and ratios less certain.**"
+    return f"Measured on {topic.date} at {topic.revision}, rounds: {topic.rounds}{size}, in {topic.seconds:,} s. {busy}"
 
 
 def _origins(measured: Mapping[str, Measured]) -> list[str]:

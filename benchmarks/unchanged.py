@@ -21,7 +21,7 @@ ORDERS = 100_000
 CHANGED = 100
 """One order in so many."""
 
-_RUN = ("sync.runs", "sync.api_calls")
+_RUN = ("sync.runs", "sync.api_calls", "sync.call_reservations")
 """Where a run notes itself and its calls."""
 
 
