@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bl_pipeline.columns import AnswerKind, OrderGroup
 
@@ -173,9 +173,10 @@ class SyncRequest:
         return self.order_ids is None and not self.only_failed and self.dates == EVERY_DATE
 
 
-@dataclass(frozen=True, slots=True)
-class ListedOrder:
+class ListedOrder(NamedTuple):
     """One sale as BrickLink's lists show it; `status_changed_at` is None if the list has none.
+
+    It is compared as a whole with what the lists said before. A tuple: there is one for each order of the store.
 
     `fingerprint` is of all that the row says, except `status_changed_at`: see rules/summaries.py.
     """
@@ -259,17 +260,6 @@ class OrderState:
     def loaded_document_id(self) -> int:
         """The newest document that was loaded of the order or its parts; 0 if none was."""
         return max(self.order_document_id or 0, *(part.document_id or 0 for part in self.parts.values()), 0)
-
-    def listed_as(self, listed: ListedOrder) -> bool:
-        """Whether the list still says what it said before."""
-        return (
-            self.is_listed
-            and self.listed_fingerprint == listed.fingerprint
-            and self.listed_status_changed_at == listed.status_changed_at
-            and self.listed_status == listed.status
-            and self.listed_filed == listed.is_filed
-            and self.order_date == listed.order_date
-        )
 
 
 @dataclass(frozen=True, slots=True)

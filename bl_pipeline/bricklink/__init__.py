@@ -16,6 +16,7 @@ from bl_pipeline.bricklink.errors import (
     TransientError,
     Unreachable,
 )
+from bl_pipeline.bricklink.list_reading import ListRow, each_summary
 from bl_pipeline.bricklink.reading import Batches, Lots, read_items, read_order, read_part, read_summaries
 from bl_pipeline.bricklink.resources import (
     Address,
@@ -72,6 +73,7 @@ __all__ = [
     "HttpTransport",
     "InvalidAnswer",
     "InvalidResource",
+    "ListRow",
     "Loss",
     "Lots",
     "Order",
@@ -105,6 +107,7 @@ __all__ = [
     "Unreachable",
     "UnreadableLot",
     "UnreadableSummary",
+    "each_summary",
     "is_paid",
     "read_items",
     "read_order",

@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -104,14 +105,27 @@ _ESCAPES = re.compile(
 )
 
 
+_PIECE = 2**20
+
+
 def _repaired(body: bytes) -> bytes:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
+    if not body.isascii() and not _is_utf8(body):
         body = body.decode(errors="replace").encode()
     if rb"\u0000" not in body and rb"\ud" not in body and rb"\uD" not in body:
         return body
     return _ESCAPES.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], body)
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Piece by piece: the text of a long list would take several times the memory of its bytes."""
+    decoder, whole = codecs.getincrementaldecoder("utf-8")(), memoryview(body)
+    try:
+        for start in range(0, len(body), _PIECE):
+            decoder.decode(whole[start : start + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_envelope(status: int, body: bytes) -> BrickLinkError:

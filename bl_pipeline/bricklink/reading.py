@@ -98,8 +98,10 @@ def _line(value: Any, kind: type[L], where: str) -> L | UnreadableLot:
         return UnreadableLot(error=error.message)
 
 
-def read_summaries(raw: bytes | str) -> Summaries:
+def read_summaries(raw: bytes | str, *, first: int = 0) -> Summaries:
     """The rows of a list of orders, and those rows of which no more than the order's id can be read.
+
+    `first` is the number of the first row, in messages.
 
     Raises InvalidAnswer if the list itself cannot be read or a row has not even an id: without that row an
     order could be lost.
@@ -112,7 +114,7 @@ def read_summaries(raw: bytes | str) -> Summaries:
         raise InvalidAnswer("The list of orders cannot be read: Expected `array` - at `$`")
     summaries: list[OrderSummary] = []
     unreadable: list[UnreadableSummary] = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         try:
             summaries.append(_resource(row, OrderSummary, f"[{number}]"))
         except InvalidResource as error:
@@ -226,7 +228,8 @@ def _flag(value: Any) -> bool:
     return flag
 
 
-def _time(value: Any) -> datetime:
+def read_time(value: Any) -> datetime:
+    """A time as the API writes it, in UTC. Raises ValueError if it cannot be read, or is not plausible."""
     try:
         time = utc(_text(value))
     except OverflowError:
@@ -253,7 +256,7 @@ class _Kind:
 _TEXT = _Kind("text", _text)
 _PART = _Kind("object", _part)
 _KINDS = {
-    inspect.DateTimeType: _Kind("datetime", _time),
+    inspect.DateTimeType: _Kind("datetime", read_time),
     inspect.IntType: _Kind("integer", _integer),
     inspect.BoolType: _Kind("flag", _flag),
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError
-from bl_pipeline.records import EVERY_DATE, ListedOrder, OrderState, Stop, StopReason, SyncRequest
-from bl_pipeline.rules.summaries import merge_lists
+from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, each_summary
+from bl_pipeline.records import EVERY_DATE, ListedOrder, Stop, StopReason, SyncRequest
+from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.settling import settle_writes
@@ -30,43 +30,43 @@ def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     First of all, what a run that has died has written to orders is settled: see `settle_writes`.
     """
     settle_writes(session)
-    with session.warehouse.engine.connect() as connection:
-        known = state.read_states(connection, session.warehouse)
-        listed_at = runs.last_listed_at(connection, session.warehouse)
-        stopped = runs.read_stop(connection, session.run_id)
-    if stopped or not _needs_lists(request, known, listed_at, session.clock()):
+    if session.is_stopped() or not _needs_lists(session, request):
         return None
     try:
         listed = ask_lists(session, session.run_id, include_filed=request.include_filed)
     except (BrickLinkError, BudgetExhausted, SettingsError) as error:
         session.stop(stop_for(error, session.clock(), listing=True))
         return None
-    if not listed and request.include_filed and any(known_order.is_listed for known_order in known.values()):
-        message = (
-            f"BrickLink lists no orders at all, but the warehouse has {len(known)}. Nothing was changed. Check that "
-            "the credentials are those of this store (BL_STORE), and try again later."
-        )
-        session.stop(Stop(StopReason.ERROR, message))
-        return None
-    _save_lists(session, known, listed, include_filed=request.include_filed, of_all=request.of_all_orders)
+    if not listed and request.include_filed:
+        with session.warehouse.engine.connect() as connection:
+            known = state.count_orders(connection, session.warehouse)
+        if known.listed:
+            message = (
+                f"BrickLink lists no orders at all, but the warehouse has {known.all}. Nothing was changed. Check that "
+                "the credentials are those of this store (BL_STORE), and try again later."
+            )
+            session.stop(Stop(StopReason.ERROR, message))
+            return None
+    _save_lists(session, listed, include_filed=request.include_filed, of_all=request.of_all_orders)
     return len(listed)
 
 
-def _needs_lists(
-    request: SyncRequest, known: Mapping[str, OrderState], listed_at: datetime | None, now: datetime
-) -> bool:
+def _needs_lists(session: SyncSession, request: SyncRequest) -> bool:
     """Whether the run must ask BrickLink's lists (two calls), or the stored states are enough.
 
     Not for orders that failed, nor for requested orders that are all known. For part of the dates only if the lists
-    were last asked (`listed_at`, None if never) more than LISTS_FRESH_FOR ago. `known` is by order id.
+    were last asked more than LISTS_FRESH_FOR ago.
     """
     if request.only_failed:
         return False
-    if request.order_ids is not None:
-        return any(order_id not in known for order_id in request.order_ids)
-    if request.dates != EVERY_DATE:
-        # If the lists were asked in the future, the clock was set back since.
-        return listed_at is None or not timedelta(0) <= now - listed_at <= LISTS_FRESH_FOR
+    with session.warehouse.engine.connect() as connection:
+        if request.order_ids is not None:
+            known = state.read_states(connection, session.warehouse, request.order_ids)
+            return any(order_id not in known for order_id in request.order_ids)
+        if request.dates != EVERY_DATE:
+            listed_at = runs.last_listed_at(connection, session.warehouse)
+            # If the lists were asked in the future, the clock was set back since.
+            return listed_at is None or not timedelta(0) <= session.clock() - listed_at <= LISTS_FRESH_FOR
     return True
 
 
@@ -89,16 +89,21 @@ def ask_lists(session: SyncSession, run_id: str, *, include_filed: bool) -> dict
 
 def _read_lists(client: BrickLinkClient, *, include_filed: bool) -> dict[str, ListedOrder]:
     # One after the other: if the first is refused, the second call is saved.
-    unfiled, unreadable = client.orders(filed=False).read()
-    if not include_filed:
-        return merge_lists([*unfiled, *unreadable], [])
-    filed, unreadable_filed = client.orders(filed=True).read()
-    return merge_lists([*unfiled, *unreadable], [*filed, *unreadable_filed])
+    unfiled = _listed(client, filed=False)
+    return unfiled | _listed(client, filed=True) if include_filed else unfiled
+
+
+def _listed(client: BrickLinkClient, *, filed: bool) -> dict[str, ListedOrder]:
+    answer = client.orders(filed=filed)
+    try:
+        return listed_orders(each_summary(answer.raw), filed=filed)
+    except BrickLinkError as error:
+        error.method, error.path = answer.method, answer.path
+        raise
 
 
 def _save_lists(
     session: SyncSession,
-    known: Mapping[str, OrderState],
     listed: Mapping[str, ListedOrder],
     *,
     include_filed: bool,
@@ -106,21 +111,22 @@ def _save_lists(
 ) -> None:
     """Store in one transaction what the lists say, and note with the run how many sales they have.
 
-    `known` and `listed` are by order id. Only orders of which the lists say something new are written. Orders that
+    `listed` is by order id. Only orders of which the lists say something new are written. Orders that
     are in no list any more are marked as not listed, if both lists were asked (`include_filed`); what is stored of
     them stays. `of_all`: the run is about all orders, else it does not note the number.
     """
     now = session.clock()
-    moved = [
-        order for order in listed.values() if order.order_id not in known or not known[order.order_id].listed_as(order)
-    ]
-    # Without the filed list, an order gone from the other may just have been filed.
-    gone = [
-        order.order_id for order in known.values() if include_filed and order.is_listed and order.order_id not in listed
-    ]
+    moved, gone = dict(listed), []
     with session.warehouse.engine.begin() as connection:
-        state.save_listed(connection, session.warehouse, moved, now)
-        if gone:
+        for stored in state.read_listed(connection, session.warehouse):
+            order = listed.get(stored.order_id)
+            if order is None:
+                gone.append(stored.order_id)
+            elif order == stored:
+                del moved[stored.order_id]
+        state.save_listed(connection, session.warehouse, moved.values(), now)
+        # Without the filed list, an order gone from the other may just have been filed.
+        if gone and include_filed:
             state.save_unlisted(connection, session.warehouse, gone)
         runs.save_orders_listed(
             connection, session.run_id, len(listed) if of_all else None, listed_at=now if include_filed else None

@@ -7,10 +7,11 @@ from dataclasses import replace
 from math import ceil
 
 from bl_pipeline.records import Fetch, FullSync, OrderState, Reason, Stop, StopReason, SyncRequest
-from bl_pipeline.rules.changes import Plan, as_listed
+from bl_pipeline.rules.changes import RECHECK_AFTER, RECHECK_OPEN_AFTER, Plan, as_listed
 from bl_pipeline.rules.changes import plan as plan_fetches
 from bl_pipeline.rules.forecast import Forecast, forecast
-from bl_pipeline.rules.kinds import asked_parts
+from bl_pipeline.rules.kinds import asked_parts, wanted_parts
+from bl_pipeline.rules.statuses import OPEN, PURGED
 from bl_pipeline.sync.listing import CALLS_TO_LIST, ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
@@ -55,19 +56,20 @@ def plan_changes(session: SyncSession, request: SyncRequest, *, batch_size: int 
             )
         if stopped:
             return None
-        known = state.read_states(connection, session.warehouse)
         run = runs.read_run(connection, session.run_id)
     if request.order_ids == ():
         session.stop(Stop(StopReason.ERROR, "Which orders? Give at least one number in order_ids, such as 15646315."))
         return None
+    request = complete_request(session, request)
+    known = states_to_plan(session, request)
     unknown = [order_id for order_id in request.order_ids or () if order_id not in known]
     request = replace(request, order_ids=_known(request.order_ids, known))
     if request.order_ids == ():
         plan = Plan([], [])
     else:
-        plan = plan_fetches(known, complete_request(session, request), session.usage().left, session.clock())
+        plan = plan_fetches(known, request, session.usage().left, session.clock())
     asked = run is not None and run.orders_listed is not None
-    skipped = _count_unchanged(known, plan, request) if asked else 0
+    skipped = count_skipped(session, known, plan, request) if asked else 0
     _save_plan(session, plan, unknown=unknown, skipped=skipped, batch_size=batch_size)
     session.progress.planned(len(plan.fetches))
     return plan
@@ -83,15 +85,39 @@ def _known(order_ids: tuple[str, ...] | None, known: Mapping[str, OrderState]) -
     return None if order_ids is None else tuple(order_id for order_id in order_ids if order_id in known)
 
 
-def _count_unchanged(known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
-    to_fetch = {fetch.order_id for fetch in [*plan.fetches, *plan.deferred]}
-    return sum(
+def states_to_plan(session: SyncSession, request: SyncRequest) -> dict[str, OrderState]:
+    """The states that the plan of a complete request needs, by order id; not the many that it would leave out."""
+    now = session.clock()
+    with session.warehouse.engine.connect() as connection:
+        if request.order_ids is not None or request.full_syncs:
+            return state.read_states(connection, session.warehouse, request.order_ids)
+        optional = request.optional_parts
+        wanted = state.Wanted(
+            parts=wanted_parts(include_items=request.include_items),
+            purged=PURGED,
+            open_statuses=OPEN,
+            open_before=now - RECHECK_OPEN_AFTER,
+            others_before=now - RECHECK_AFTER,
+            rechecks=request.rechecks,
+            optional_statuses=[status for part in optional for status in part.statuses],
+            optional_since=now - max(part.max_age for part in optional) if optional else None,
+        )
+        return state.read_states_to_plan(connection, session.warehouse, wanted)
+
+
+def count_skipped(session: SyncSession, known: Mapping[str, OrderState], plan: Plan, request: SyncRequest) -> int:
+    """How many orders the run was about and did not need to fetch; `known` has all that are in the plan."""
+    planned = (known[fetch.order_id] for fetch in [*plan.fetches, *plan.deferred])
+    with session.warehouse.engine.connect() as connection:
+        all_of_them = state.count_sound(
+            connection, session.warehouse, request.dates, include_filed=request.include_filed
+        )
+    return all_of_them - sum(
         order.is_listed
         and not order.failed
-        and order.order_id not in to_fetch
         and order.order_date in request.dates
         and (request.include_filed or not order.listed_filed)
-        for order in known.values()
+        for order in planned
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.columns import PARTS, AnswerKind
-from bl_pipeline.records import FailedOrder, ListedOrder, OrderState, PartState
+from bl_pipeline.records import FailedOrder, ListedOrder, OrderDates, OrderState, PartState
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 _ORDER = (
@@ -17,6 +18,9 @@ _ORDER = (
     "stored_fingerprint", "stored_status_changed_at", "order_document_id", "order_fingerprint", "order_fetched_at",
     "failed_at", "attempts",
 )  # fmt: skip
+
+
+_ROWS_AT_A_TIME = 5_000
 
 
 def _of_part(kind: AnswerKind) -> tuple[str, str, str]:
@@ -36,20 +40,91 @@ def read_states(
     connection: Connection, warehouse: Warehouse, order_ids: Collection[str] | None = None
 ) -> dict[str, OrderState]:
     """The state of these orders, or of all, by order id."""
+    return _read(
+        connection,
+        warehouse,
+        "CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids)",
+        {"order_ids": None if order_ids is None else list(order_ids)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which states a plan has to look at; what a reason to fetch an order is, rules/changes.py decides.
+
+    `parts` are missing if they were never fetched, or are of an earlier content. Of the `open_statuses`, orders are
+    re-checked that were last fetched up to `open_before`, of others those up to `others_before`: of each the first
+    `rechecks`. `optional_statuses` and `optional_since`: orders of these statuses and not older, whatever their state.
+    """
+
+    parts: Collection[AnswerKind]
+    purged: str
+    open_statuses: Collection[str]
+    open_before: datetime
+    others_before: datetime
+    rechecks: int
+    optional_statuses: Collection[str] = ()
+    optional_since: datetime | None = None
+
+
+def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wanted) -> dict[str, OrderState]:
+    """The states of the orders that may have to be fetched, by order id: at most a few of those that have not changed.
+
+    Every order for which rules/changes.py has a reason is among them, unless only an open full sync wants it.
+    """
+    missing = "".join(
+        f" OR s.{fetched_at} IS NULL OR s.{fingerprint} IS DISTINCT FROM s.order_fingerprint"
+        for _, fetched_at, fingerprint in map(_of_part, wanted.parts)
+    )
+    changed = f"""(
+        s.failed_at IS NOT NULL OR s.stored_fingerprint IS NULL OR s.stored_fingerprint <> s.listed_fingerprint
+        OR s.stored_status_changed_at IS DISTINCT FROM s.listed_status_changed_at
+        OR (s.listed_status <> :purged AND (false{missing}))
+        OR coalesce(o.status = ANY(:optional_statuses) AND s.order_date >= :optional_since, false)
+    )"""
+    return _read(
+        connection,
+        warehouse,
+        f"""
+        {changed} OR s.platform_order_id IN (
+            SELECT platform_order_id FROM (
+                SELECT s.platform_order_id, row_number() OVER (
+                    PARTITION BY is_open ORDER BY s.order_fetched_at, s.platform_order_id COLLATE "C"
+                ) AS place
+                FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
+                CROSS JOIN LATERAL (SELECT coalesce(o.status = ANY(:open_statuses), false) AS is_open) split
+                WHERE s.store = :store AND s.platform = :platform AND NOT {changed}
+                  AND s.is_listed AND s.listed_status <> :purged
+                  AND s.order_fetched_at <= CASE WHEN is_open THEN :open_before ELSE :others_before END
+            ) due
+            WHERE place <= :rechecks
+        )
+        """,
+        {
+            "purged": wanted.purged,
+            "open_statuses": list(wanted.open_statuses),
+            "open_before": wanted.open_before,
+            "others_before": wanted.others_before,
+            "rechecks": wanted.rechecks,
+            "optional_statuses": list(wanted.optional_statuses),
+            "optional_since": wanted.optional_since,
+        },
+    )
+
+
+def _read(
+    connection: Connection, warehouse: Warehouse, where: str, bound: Mapping[str, object]
+) -> dict[str, OrderState]:
+    """The states that a condition on sync.order_state as s and sales.orders as o names."""
     rows = connection.execute(
         text(
             f"""
             SELECT s.platform_order_id, o.status, {", ".join(f"s.{name}" for name in (*_ORDER, *_PARTS))}
             FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
-            WHERE s.store = :store AND s.platform = :platform
-              AND (CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids))
+            WHERE s.store = :store AND s.platform = :platform AND ({where})
             """
         ),
-        {
-            "store": warehouse.store,
-            "platform": PLATFORM,
-            "order_ids": None if order_ids is None else list(order_ids),
-        },
+        {**bound, "store": warehouse.store, "platform": PLATFORM},
     )
     first = 2 + len(_ORDER)
     parts = [(kind, slice(first + 3 * place, first + 3 * place + 3)) for place, kind in enumerate(PARTS)]
@@ -78,6 +153,68 @@ def read_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collect
         {"store": warehouse.store, "platform": PLATFORM, "order_ids": list(order_ids)},
     )
     return {row.platform_order_id: row.newest for row in rows}
+
+
+def read_listed(connection: Connection, warehouse: Warehouse) -> Iterator[ListedOrder]:
+    """What the lists said the last time of each order that was in them, a few thousand at a time."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT platform_order_id, order_date, listed_status, listed_status_changed_at, listed_filed,
+                listed_fingerprint
+            FROM sync.order_state WHERE store = :store AND platform = :platform AND is_listed
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM},
+        execution_options={"yield_per": _ROWS_AT_A_TIME},
+    )
+    return (ListedOrder(*row) for row in rows)
+
+
+def count_sound(connection: Connection, warehouse: Warehouse, dates: OrderDates, *, include_filed: bool) -> int:
+    """Listed orders of these dates that have not failed; with `include_filed` also those that are filed."""
+    return (
+        connection.scalar(
+            text(
+                """
+                SELECT count(*) FROM sync.order_state
+                WHERE store = :store AND platform = :platform AND is_listed AND failed_at IS NULL
+                  AND (:include_filed OR listed_filed IS NOT TRUE)
+                  AND (CAST(:start AS timestamptz) IS NULL OR order_date >= :start)
+                  AND (CAST(:before AS timestamptz) IS NULL OR order_date < :before)
+                """
+            ),
+            {
+                "store": warehouse.store,
+                "platform": PLATFORM,
+                "include_filed": include_filed,
+                "start": dates.start,
+                "before": dates.before,
+            },
+        )
+        or 0
+    )
+
+
+class OrderCounts(NamedTuple):
+    """How many orders are known, and how many of these are in the lists."""
+
+    all: int
+    listed: int
+
+
+def count_orders(connection: Connection, warehouse: Warehouse) -> OrderCounts:
+    """The known orders of the store."""
+    row = connection.execute(
+        text(
+            """
+            SELECT count(*), count(*) FILTER (WHERE is_listed) FROM sync.order_state
+            WHERE store = :store AND platform = :platform
+            """
+        ),
+        {"store": warehouse.store, "platform": PLATFORM},
+    ).one()
+    return OrderCounts(*row)
 
 
 def _part_values(state: OrderState) -> dict[str, Any]:

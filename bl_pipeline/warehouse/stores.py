@@ -39,12 +39,13 @@ def other_name_of_orders(connection: Connection, store: str, order_ids: Collecti
 
     An order id of BrickLink is of one store only.
     """
+    if connection.scalar(text("SELECT EXISTS (SELECT FROM sync.order_state WHERE store = :store)"), {"store": store}):
+        return None  # without handing over the ids of a large store
     other: str | None = connection.scalar(
         text(
             """
             SELECT store FROM sync.order_state
             WHERE store <> :store AND platform = :platform AND platform_order_id = ANY(:order_ids)
-              AND NOT EXISTS (SELECT FROM sync.order_state WHERE store = :store)
             ORDER BY 1 LIMIT 1
             """
         ),

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from bl_pipeline.bricklink import read_summaries
-from bl_pipeline.rules.summaries import merge_lists
+from bl_pipeline.bricklink import each_summary
+from bl_pipeline.records import ListedOrder
+from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxOrder, Store, Wire, move_on
 from bl_pipeline.sandbox.api import as_bytes
 from bl_pipeline_tests.conftest import NOW
@@ -205,15 +206,18 @@ def test_the_order_of_the_lists_says_nothing(
     """Caught: a list taken to be sorted."""
     in_file = {row["order_id"] for row, is_filed in zip(ROWS, filed, strict=True) if is_filed}
 
+    def listed(rows: list[dict[str, object]], *, filed: bool) -> dict[str, ListedOrder]:
+        return listed_orders(each_summary(as_bytes(rows)), filed=filed)  # type: ignore[arg-type]
+
     def merged(rows: list[dict[str, object]]) -> object:
         lists = [
-            read_summaries(as_bytes([row for row in rows if (row["order_id"] in in_file) is wanted]))[0]  # type: ignore[arg-type]
+            listed([row for row in rows if (row["order_id"] in in_file) is wanted], filed=wanted)
             for wanted in (False, True)
         ]
-        return merge_lists(*lists)
+        return lists[0] | lists[1]
 
     assert merged(one) == merged(other)
-    assert len(merge_lists(read_summaries(as_bytes(one))[0], read_summaries(as_bytes(other))[0])) == len(ROWS)  # type: ignore[arg-type]
+    assert len(listed(one, filed=False) | listed(other, filed=True)) == len(ROWS)
 
 
 def _between_the_lists(world: World, change: str, order_id: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bl_pipeline.bricklink import OrderSummary, UnreadableSummary, read_summaries
 from bl_pipeline.records import ListedOrder
-from bl_pipeline.rules.summaries import fingerprint, merge_lists
+from bl_pipeline.rules.summaries import fingerprint, listed_orders
 
 ANSWERS = Path(__file__).parent / "answers"
 
@@ -53,7 +53,7 @@ def rows_of(name: str) -> tuple[list[OrderSummary], list[UnreadableSummary]]:
 def test_each_row_is_an_order(name: str) -> None:
     rows, unreadable = rows_of(name)
 
-    listed = merge_lists(rows, [])
+    listed = listed_orders(rows, filed=False)
 
     assert unreadable == []
     assert [without_hash(order) for order in listed.values()] == [without_hash(order) for order in LISTED[name]]
@@ -104,7 +104,7 @@ def test_the_filed_list_is_right_about_an_order_in_both() -> None:
     (unfiled,), _ = read_summaries(json.dumps([row]))
     (filed,), _ = read_summaries(json.dumps([{**row, "is_filed": True, "status": "RECEIVED"}]))
 
-    merged = merge_lists([unfiled], [filed])
+    merged = listed_orders([unfiled], filed=False) | listed_orders([filed], filed=True)
 
     assert [(order.is_filed, order.status) for order in merged.values()] == [(True, "RECEIVED")]
 
@@ -112,8 +112,9 @@ def test_the_filed_list_is_right_about_an_order_in_both() -> None:
 def test_the_list_an_old_row_stands_in_says_whether_it_is_filed() -> None:
     rows, _ = rows_of("list_2014")
     assert rows[0].is_filed is None
-    assert [order.is_filed for order in merge_lists([], rows).values()] == [True]
-    assert merge_lists(rows, [])["2201001"].fingerprint != merge_lists([], rows)["2201001"].fingerprint
+    assert [order.is_filed for order in listed_orders(rows, filed=True).values()] == [True]
+    unfiled, filed = listed_orders(rows, filed=False)["2201001"], listed_orders(rows, filed=True)["2201001"]
+    assert unfiled.fingerprint != filed.fingerprint
 
 
 def test_a_row_of_which_only_the_id_can_be_read_is_an_order_all_the_same() -> None:
@@ -121,7 +122,7 @@ def test_a_row_of_which_only_the_id_can_be_read_is_an_order_all_the_same() -> No
     bad["cost"]["grand_total"] = "5,83"
     rows, unreadable = read_summaries(json.dumps([good, bad]))
 
-    merged = merge_lists([*rows, *unreadable], [])
+    merged = listed_orders([*rows, *unreadable], filed=False)
 
     assert set(merged) == {"2600601", "2600602"}
     assert merged["2600602"].status == ""
