@@ -25,7 +25,7 @@ from bl_pipeline.records import ListedOrder, SyncRequest
 from bl_pipeline.reports.files import read_reports
 from bl_pipeline.reports.reading import BASES, ReportQuestion, read_report
 from bl_pipeline.rules.normalise import order_fingerprint
-from bl_pipeline.rules.summaries import merge_lists
+from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.finishing import finish
@@ -126,7 +126,7 @@ def _listed(lines: Sequence[Line]) -> dict[str, ListedOrder]:
     """What the lists say of these orders, by order id."""
     summaries, unreadable = read_summaries(b"[" + b",".join(line.row for line in lines) + b"]")
     assert not unreadable
-    return merge_lists([row for row in summaries if not row.is_filed], [row for row in summaries if row.is_filed])
+    return listed_orders(summaries, filed=False)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ PATHS = [
     "cost.salesTax_collected_by_bl", "cost.vat_rate", "cost.disp_currency_code", "disp_cost", "disp_cost.subtotal",
     "something_new", "unreadable_fields",
 ]  # fmt: skip
-VALUES = [
+VALUES: list[Any] = [
     None, "", " ", "7.4500", "7.45000", "7,45", "-7.4500", "1e3", 7, 0, -1, True, False, "true", "1", [], {}, [1],
     "2021-11-08T22:38:43.650Z", "2021-11-08T22:38:43.6505679Z", "2021-11-08T22:38:43+02:00", "2021-11-08T22:38:43",
     "2021-11-08", "1990-01-01T00:00:00.000Z", "2150-01-01T00:00:00.000Z", "0000-00-00T00:00:00.000Z", "SHIPPED", "EUR",
@@ -41,7 +41,7 @@ CHANGES = st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(VALUES), st
 
 def changed(changes: list[tuple[str, Any, bool]], order_id: int) -> dict[str, Any]:
     """The recorded row with other values at these paths, or without them."""
-    row = deepcopy(ROW) | {"order_id": order_id}
+    row: dict[str, Any] = deepcopy(ROW) | {"order_id": order_id}
     for path, value, is_absent in changes:
         *above, name = path.split(".")
         holder = row
