@@ -44,7 +44,7 @@ def changed(changes: list[tuple[str, Any, bool]], order_id: int) -> dict[str, An
     row: dict[str, Any] = deepcopy(ROW) | {"order_id": order_id}
     for path, value, is_absent in changes:
         *above, name = path.split(".")
-        holder = row
+        holder: Any = row
         for part in above:
             holder = holder.get(part)
             if not isinstance(holder, dict):
