@@ -111,7 +111,8 @@ _PIECE = 2**20
 def _repaired(body: bytes) -> bytes:
     if not body.isascii() and not _is_utf8(body):
         body = body.decode(errors="replace").encode()
-    if rb"\u0000" not in body and rb"\ud" not in body and rb"\uD" not in body:
+    # A single character is found ten times as fast, and most lists have no escapes at all.
+    if b"\\" not in body or not any(start in body for start in (rb"\u0000", rb"\ud", rb"\uD")):
         return body
     return _ESCAPES.sub(lambda found: rb"\ufffd" if found["bad"] else found[0], body)
 

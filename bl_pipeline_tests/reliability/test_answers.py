@@ -95,3 +95,14 @@ def test_an_answer_nested_without_end_is_one_orders_error(depth: int) -> None:
     for value in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
         take_apart(200, {}, b'{"meta":{"code":200},"data":%s}' % value)
         take_apart(200, {}, b'{"meta":{"code":200},"data":{"order_id":1,"x":%s}}' % value)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_long_list_is_text_wherever_its_characters_lie(shift: int) -> None:
+    """Planted: faults looked for in the first piece only."""
+    names = "a" * shift + "\U0001f600" * 600_000
+    data = f'["{names}"]'.encode()
+    body = b'{"meta":{"code":200},"data":' + data + b"}"
+    assert open_answer(200, {}, body, ORDERS, NOW) == data
+    cut = body[:-5] + b'\xf0"]}'
+    assert open_answer(200, {}, cut, ORDERS, NOW).endswith('\ufffd"]'.encode())
