@@ -23,7 +23,10 @@ def draw(plot: Bars | Lines, path: Path) -> None:
         names = [name.replace("`", "") for name in plot.values]
         bars = axes.barh(names, list(plot.values.values()), color=_COLOUR)
         axes.invert_yaxis()
-        axes.bar_label(bars, fmt="{:,.2f}", padding=4)
+        axes.bar_label(
+            bars, [f"{value:,.0f}" if value >= 10 else f"{value:.2f}" for value in plot.values.values()], padding=4
+        )
+        axes.margins(x=0.1)
         axes.set_xlabel(plot.unit)
     else:
         for name, points in plot.points.items():

@@ -64,10 +64,12 @@ def warehouse_at(url: str) -> Iterator[Warehouse]:
         yield opened
 
 
-def rebuild(url: str) -> int:
-    """What `bl rebuild` does, in this process; orders rebuilt."""
+def rebuild(url: str) -> tuple[int, float]:
+    """What `bl rebuild` does, in this process; the orders rebuilt, and the seconds once the warehouse is open."""
     with open_session(settings(url)) as session:
-        return rebuild_landed(session).orders
+        started = time.perf_counter()
+        rebuilt = rebuild_landed(session)
+        return rebuilt.orders, time.perf_counter() - started
 
 
 def make_tables(url: str) -> None:

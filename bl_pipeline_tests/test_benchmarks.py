@@ -88,7 +88,7 @@ def test_a_wrong_result_is_an_error(database_url: str, tmp_path: Path, damage: s
     """Whatever way has loaded it: a lot too few, a ten-thousandth too much, a state that is not there."""
     sums = make(tmp_path / "orders", 20)
     product.land(database_url, read(tmp_path / "orders"))
-    assert product.rebuild(database_url) == 20
+    assert product.rebuild(database_url)[0] == 20
     product.check_stored("rebuild", database_url, sums)
     with psycopg.connect(database_url) as connection:
         connection.execute(damage.encode())
