@@ -271,9 +271,14 @@ def outdated_reports(url: str) -> dict[str, int]:
     outdated = {}
     with psycopg.connect(url) as connection:
         for report in read_reports():
-            shown = f"TABLE reports.{report.name}"
-            difference = f"({shown} EXCEPT ALL ({report.sql})) UNION ALL (({report.sql}) EXCEPT ALL {shown})"
-            row = connection.execute(f"SELECT count(*) FROM ({difference}) AS difference".encode()).fetchone()
+            row = connection.execute(
+                f"""
+                WITH shown AS MATERIALIZED (TABLE reports.{report.name}), said AS MATERIALIZED ({report.sql})
+                SELECT count(*) FROM (
+                    (TABLE shown EXCEPT ALL TABLE said) UNION ALL (TABLE said EXCEPT ALL TABLE shown)
+                ) AS difference
+                """.encode()
+            ).fetchone()
             if row != (0,):
                 outdated[report.name] = row[0] if row else -1
     return outdated
