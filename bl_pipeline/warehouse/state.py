@@ -29,6 +29,8 @@ def _of_part(kind: AnswerKind) -> tuple[str, str, str]:
 
 
 _PARTS = tuple(name for kind in PARTS for name in _of_part(kind))
+_NAMES = ", ".join(("platform_order_id", "status", *_ORDER, *_PARTS))
+_COLUMNS = ", ".join(("s.platform_order_id", "o.status", *(f"s.{name}" for name in (*_ORDER, *_PARTS))))
 
 
 def newest_loaded(table: str) -> str:
@@ -42,9 +44,17 @@ def read_states(
     """The state of these orders, or of all, by order id."""
     return _read(
         connection,
-        warehouse,
-        "CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids)",
-        {"order_ids": None if order_ids is None else list(order_ids)},
+        f"""
+        SELECT {_COLUMNS}
+        FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
+        WHERE s.store = :store AND s.platform = :platform
+          AND (CAST(:order_ids AS text[]) IS NULL OR s.platform_order_id = ANY(:order_ids))
+        """,
+        {
+            "store": warehouse.store,
+            "platform": PLATFORM,
+            "order_ids": None if order_ids is None else list(order_ids),
+        },
     )
 
 
@@ -82,25 +92,30 @@ def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wa
         OR (s.listed_status <> :purged AND (false{missing}))
         OR coalesce(o.status = ANY(:optional_statuses) AND s.order_date >= :optional_since, false)
     )"""
+    due = """(
+        s.is_listed AND s.listed_status <> :purged
+        AND s.order_fetched_at <= CASE WHEN is_open THEN :open_before ELSE :others_before END
+    )"""
+    # One pass: two, joined, would look each order up in an index.
     return _read(
         connection,
-        warehouse,
         f"""
-        {changed} OR s.platform_order_id IN (
-            SELECT platform_order_id FROM (
-                SELECT s.platform_order_id, row_number() OVER (
-                    PARTITION BY is_open ORDER BY s.order_fetched_at, s.platform_order_id COLLATE "C"
-                ) AS place
+        SELECT {_NAMES} FROM (
+            SELECT *, row_number() OVER (
+                PARTITION BY is_changed, is_open ORDER BY order_fetched_at, platform_order_id COLLATE "C"
+            ) AS place
+            FROM (
+                SELECT {_COLUMNS}, {changed} AS is_changed, is_open
                 FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
                 CROSS JOIN LATERAL (SELECT coalesce(o.status = ANY(:open_statuses), false) AS is_open) split
-                WHERE s.store = :store AND s.platform = :platform AND NOT {changed}
-                  AND s.is_listed AND s.listed_status <> :purged
-                  AND s.order_fetched_at <= CASE WHEN is_open THEN :open_before ELSE :others_before END
-            ) due
-            WHERE place <= :rechecks
-        )
+                WHERE s.store = :store AND s.platform = :platform AND ({changed} OR {due})
+            ) wanted
+        ) placed
+        WHERE is_changed OR place <= :rechecks
         """,
         {
+            "store": warehouse.store,
+            "platform": PLATFORM,
             "purged": wanted.purged,
             "open_statuses": list(wanted.open_statuses),
             "open_before": wanted.open_before,
@@ -112,20 +127,9 @@ def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wa
     )
 
 
-def _read(
-    connection: Connection, warehouse: Warehouse, where: str, bound: Mapping[str, object]
-) -> dict[str, OrderState]:
-    """The states that a condition on sync.order_state as s and sales.orders as o names."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT s.platform_order_id, o.status, {", ".join(f"s.{name}" for name in (*_ORDER, *_PARTS))}
-            FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
-            WHERE s.store = :store AND s.platform = :platform AND ({where})
-            """
-        ),
-        {**bound, "store": warehouse.store, "platform": PLATFORM},
-    )
+def _read(connection: Connection, statement: str, bound: Mapping[str, object]) -> dict[str, OrderState]:
+    """The states that a statement selects: its columns are those of _NAMES."""
+    rows = connection.execute(text(statement), bound)
     first = 2 + len(_ORDER)
     parts = [(kind, slice(first + 3 * place, first + 3 * place + 3)) for place, kind in enumerate(PARTS)]
     return {
