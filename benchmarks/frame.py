@@ -44,7 +44,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A plot of values over a size, on logarithmic axes: points by the name of their line."""
+    """A plot of values over a size, on a logarithmic axis: what was measured, then what is fitted to it."""
 
     name: str
     title: str

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from benchmarks.frame import Bars, Lines
 
 _COLOUR = "#1f6feb"
+_STYLES = ("o", "--")
+"""What was measured, and what is fitted to it."""
 
 
 def draw(plot: Bars | Lines, path: Path) -> None:
@@ -29,8 +31,9 @@ def draw(plot: Bars | Lines, path: Path) -> None:
         axes.margins(x=0.1)
         axes.set_xlabel(plot.unit)
     else:
-        for name, points in plot.points.items():
-            axes.plot(*zip(*points, strict=True), marker="o", label=name)
-        axes.set(xscale="log", yscale="log", xlabel=plot.x, ylabel=plot.y)
+        for style, (name, points) in zip(_STYLES, plot.points.items(), strict=False):
+            axes.plot(*zip(*points, strict=True), style, color=_COLOUR, label=name)
+        axes.set(xscale="log", xlabel=plot.x, ylabel=plot.y)
+        axes.set_ylim(bottom=0)
         axes.legend()
     figure.savefig(path, dpi=100, metadata={"Software": None})
