@@ -84,15 +84,21 @@ class Bench:
             self._stores[size] = (path, orders.make(path, size))
         return self._stores[size]
 
-    def compare(self, ways: Mapping[str, Callable[[], Figures]]) -> dict[str, dict[str, list[float]]]:
-        """Run all ways so many rounds; by way, the values of each of its figures, one a round."""
+    def compare(
+        self, ways: Mapping[str, Callable[[], Figures]], *, times: int = 1
+    ) -> dict[str, dict[str, list[float]]]:
+        """Run all ways so many rounds; by way, the values of each of its figures, one a round.
+
+        `times` as many rounds if the ways are short: a single run then says little.
+        """
         found: dict[str, dict[str, list[float]]] = {name: {} for name in ways}
-        for number in range(1, self.rounds + 1):
+        rounds = times * self.rounds
+        for number in range(1, rounds + 1):
             for name, way in ways.items():
                 self.server.settle()
                 started = time.perf_counter()
                 figures = way()
-                self.say(f"round {number} of {self.rounds}: {name}, {time.perf_counter() - started:,.1f} s")
+                self.say(f"round {number} of {rounds}: {name}, {time.perf_counter() - started:,.1f} s")
                 for figure, value in figures.items():
                     found[name].setdefault(figure, []).append(value)
         return found

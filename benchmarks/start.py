@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,7 +21,6 @@ from benchmarks.processes import clean_environment, run
 
 ORDERS = 50
 REPEATS = 3
-"""In each round: these processes are short, so a single one says little."""
 
 _EMPTY_JOB = '''
 import dagster as dg
@@ -75,14 +73,15 @@ def measure(bench: Bench) -> Result:
 
         found = bench.compare(
             {
-                "an empty Dagster job": partial(_repeat, empty_job),
-                "`bl sync`, nothing has changed": partial(_repeat, sync),
-                "`bl status`": partial(_repeat, partial(command, product.BL, "status")),
-                "`bl --help`": partial(_repeat, partial(command, product.BL, "--help")),
+                "an empty Dagster job": empty_job,
+                "`bl sync`, nothing has changed": sync,
+                "`bl status`": partial(command, product.BL, "status"),
+                "`bl --help`": partial(command, product.BL, "--help"),
                 "`import dagster` alone": partial(
-                    _repeat, partial(command, sys.executable, "-c", "import dagster; print(dagster.__version__)")
+                    command, sys.executable, "-c", "import dagster; print(dagster.__version__)"
                 ),
-            }
+            },
+            times=REPEATS,
         )
         events = _event_rows(url)
     empty = found["an empty Dagster job"]["seconds"]
@@ -104,12 +103,6 @@ def measure(bench: Bench) -> Result:
             )
         ],
     )
-
-
-def _repeat(way: Callable[[], Figures]) -> Figures:
-    """The medians of some runs."""
-    runs = [way() for _ in range(REPEATS)]
-    return {name: median(figures[name] for figures in runs) for name in runs[0]}
 
 
 def _event_rows(url: str) -> int:
