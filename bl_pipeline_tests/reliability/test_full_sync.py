@@ -102,7 +102,7 @@ def test_a_full_sync_survives_budget_stops_kills_and_days(
             task = Task(
                 make_settings(bl_daily_call_limit=calls, bl_call_reserve=0, bl_max_parallel_requests=1), clock.now
             )
-            kills += run_and_kill(task, 17, after=True)
+            kills += run_and_kill(task, 13, after=True)
         result = run_once(request, calls=calls)
         request = SYNC
         today = asked(server)
@@ -216,8 +216,9 @@ def test_a_month_goes_on_after_a_kill_and_a_budget_stop(
 
     request = SyncRequest(full_sync=True, dates=dates)
     task = Task(make_settings(bl_max_parallel_requests=1, bl_daily_call_limit=1000), clock.now, request)
-    assert run_and_kill(task, 9, after=True)
+    assert run_and_kill(task, 7, after=True)
     everything = asked(server)
+    assert len(everything) in (1, 2)
     clock.advance(hours=25)
     results = []
     for _ in range(10):
