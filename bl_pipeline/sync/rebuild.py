@@ -29,7 +29,7 @@ from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.load import clear_sales
+from bl_pipeline.warehouse.load import analyze_sales, clear_sales
 
 ORDERS_AT_A_TIME = 2000
 """So many orders are in memory at a time, twice: while some are loaded, the next are read."""
@@ -87,6 +87,8 @@ def rebuild(session: SyncSession) -> RebuildResult:
         if result.lost:
             transaction.rollback()
             result.orders, result.undone = 0, True
+        else:
+            analyze_sales(connection)
     log_unforeseen(result.failures)
     return result
 

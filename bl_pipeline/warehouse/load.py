@@ -16,7 +16,7 @@ from bl_pipeline.records import OrderState
 from bl_pipeline.warehouse.copying import copy_rows
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.state import save_loaded
-from bl_pipeline.warehouse.tables import order_status_history, orders, parts
+from bl_pipeline.warehouse.tables import order_search, order_status_history, orders, parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +115,14 @@ def clear_sales(connection: Connection, warehouse: Warehouse) -> None:
     """Empty the store's `sales` tables, in the caller's transaction."""
     for table in _SALES:
         connection.execute(table.delete().where(table.c.store == warehouse.store))
+
+
+def analyze_sales(connection: Connection) -> None:
+    """Let Postgres look at the `sales` tables, after many rows have changed.
+
+    It does so by itself about a minute later; until then it may plan a query so badly that it takes minutes.
+    """
+    connection.execute(text(f"ANALYZE {', '.join(table.fullname for table in (*_SALES, order_search))}"))
 
 
 def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part: PartOfBatch) -> set[str]:
