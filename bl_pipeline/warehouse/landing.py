@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from bl_pipeline.columns import AnswerKind
@@ -57,18 +58,28 @@ class Received:
     fetched_at: datetime
 
 
-_RECEIVED = [field.name for field in fields(Received)]
-_LAND = text("""
-    INSERT INTO landing.documents (
-        store, platform, run_id, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at
-    ) SELECT CAST(:store AS text), CAST(:platform AS text), CAST(:run_id AS text), order_id, kind, CAST(body AS json),
-        listed_fingerprint, listed_status_changed_at, fetched_at
-    FROM unnest(
-        CAST(:order_id AS text[]), CAST(:kind AS text[]), CAST(:body AS text[]), CAST(:listed_fingerprint AS text[]),
-        CAST(:listed_status_changed_at AS timestamptz[]), CAST(:fetched_at AS timestamptz[])
-    ) AS answer (order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at)
-    RETURNING platform_order_id, kind, document_id
-""")
+_IN_ARRAYS = [field.name for field in fields(Received) if field.name != "body"]
+
+
+@cache
+def _landing(count: int) -> TextClause:
+    """The statement that stores so many answers."""
+    # Each as a parameter of its own: within an array the driver looks through all of it for what has to be escaped.
+    bodies = ", ".join(f"CAST(:body_{number} AS text)" for number in range(count))
+    return text(
+        f"""
+        INSERT INTO landing.documents (
+            store, platform, run_id, platform_order_id, kind, body, listed_fingerprint, listed_status_changed_at,
+            fetched_at
+        ) SELECT CAST(:store AS text), CAST(:platform AS text), CAST(:run_id AS text), order_id, kind,
+            CAST(body AS json), listed_fingerprint, listed_status_changed_at, fetched_at
+        FROM unnest(
+            CAST(:order_id AS text[]), CAST(:kind AS text[]), ARRAY[{bodies}], CAST(:listed_fingerprint AS text[]),
+            CAST(:listed_status_changed_at AS timestamptz[]), CAST(:fetched_at AS timestamptz[])
+        ) AS answer (order_id, kind, body, listed_fingerprint, listed_status_changed_at, fetched_at)
+        RETURNING platform_order_id, kind, document_id
+        """
+    )
 
 
 def land(connection: Connection, warehouse: Warehouse, run_id: str, answers: Sequence[Received]) -> list[Document]:
@@ -77,16 +88,15 @@ def land(connection: Connection, warehouse: Warehouse, run_id: str, answers: Seq
     Raises UnstorableAnswer if Postgres refuses one of them: then the transaction cannot go on.
     """
     try:
-        values: dict[str, object] = {
-            name: [getattr(answer, name) for answer in answers] for name in _RECEIVED if name != "body"
+        values = {
+            "store": warehouse.store,
+            "platform": PLATFORM,
+            "run_id": run_id,
+            **{name: [getattr(answer, name) for answer in answers] for name in _IN_ARRAYS},
+            **{f"body_{number}": answer.body.decode() for number, answer in enumerate(answers)},
         }
-        values["body"] = [answer.body.decode() for answer in answers]
-        ids = {
-            (row.platform_order_id, row.kind): row.document_id
-            for row in connection.execute(
-                _LAND, {**values, "store": warehouse.store, "platform": PLATFORM, "run_id": run_id}
-            )
-        }
+        rows = connection.execute(_landing(len(answers)), values)
+        ids = {(row.platform_order_id, row.kind): row.document_id for row in rows}
     except IntegrityError:
         raise UnstorableAnswer("A constraint on landing.documents refuses the answer.") from None
     except (UnicodeDecodeError, DataError):

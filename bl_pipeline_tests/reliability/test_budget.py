@@ -108,7 +108,9 @@ def run_to_the_end(run_once: RunOnce, calls: int, clock: Clock, sent: list[datet
 def test_first_sync_with_the_budget_ending_at_every_call(
     calls: int, run_once: RunOnce, clock: Clock, sent: list[datetime], server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    """Planted: <= for < in the ledger; the reserve not kept; what has landed fetched again; deferred not counted."""
+    """Planted: a call reserved although none is left; the reserve not kept; what has landed fetched again; deferred
+    not counted.
+    """
     results = run_to_the_end(run_once, calls, clock, sent)
 
     stored = 0
@@ -140,7 +142,9 @@ def test_a_budget_without_a_call_for_an_order(
 def test_incremental_sync_with_the_budget_ending_at_every_call(
     calls: int, run_once: RunOnce, clock: Clock, sent: list[datetime], server: SandboxServer, warehouse: Warehouse
 ) -> None:
-    """Planted: an order stored as up to date though its items did not fit any more; <= for < in the ledger."""
+    """Planted: an order stored as up to date though its items did not fit any more; a call reserved although none is
+    left.
+    """
     store = server.store
     assert run_once(FIRST_SYNC).success
     clock.advance(hours=24)

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC
 from random import Random
@@ -61,18 +62,23 @@ class CannedSession(SyncSession):
 
     answers: dict[str, bytes]
 
-    def client(self, run_id: str) -> BrickLinkClient:
-        return BrickLinkClient(
-            Credentials("key", "secret", "token", "token secret"),
+    @contextmanager
+    def calling(self, run_id: str) -> Iterator[tuple[BrickLinkClient, CallLedger]]:
+        with (
             CallLedger(
                 self.warehouse.engine, key=["key"], store=self.warehouse.store, run_id=run_id, budget=self.store.budget
-            ),
-            base_url=API_URL,
-            retry=RetryPolicy(jitter=Random(1), max_failures_in_a_row=10**6),
-            clock=self.clock,
-            sleep=lambda _seconds: None,
-            transport=Canned(self.answers),
-        )
+            ) as ledger,
+            BrickLinkClient(
+                Credentials("key", "secret", "token", "token secret"),
+                ledger,
+                base_url=API_URL,
+                retry=RetryPolicy(jitter=Random(1), max_failures_in_a_row=10**6),
+                clock=self.clock,
+                sleep=lambda _seconds: None,
+                transport=Canned(self.answers),
+            ) as client,
+        ):
+            yield client, ledger
 
 
 def envelope(data: Any) -> bytes:

@@ -41,7 +41,7 @@ def assert_rebuilt_alike(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "die_at"), [(False, 20), (False, 26), (False, 32), (True, 12), (True, 17), (True, 21), (True, 24)]
+    ("stored", "die_at"), [(False, 9), (False, 13), (False, 18), (True, 7), (True, 9), (True, 11), (True, 12)]
 )
 def test_killed_before_the_load_and_purged_before_the_next_run(world: World, stored: bool, die_at: int) -> None:
     """With the orders themselves stored before, or new as their items are.
