@@ -339,6 +339,28 @@ def test_a_value_that_postgres_refuses_fails_its_order_and_no_other(world: World
     assert_in_step(world.warehouse, world.store, without=refused)
 
 
+def test_an_answer_that_is_refused_fails_its_order_and_no_other(world: World) -> None:
+    """A constraint of the seller's own on what has landed; answers of several orders are committed together.
+
+    Planted: what was refused for one taken for refused for all of its commit.
+    """
+    refused = {order_id for order_id in with_items(world) if order_id % 3 == 0}
+    assert refused
+    with world.warehouse.engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE landing.documents ADD CHECK (platform_order_id::bigint % 3 > 0) NOT VALID")
+        )
+    world.server.latency = 0.05  # so that answers come together
+    world.overrides = {"bl_max_parallel_requests": 16}
+
+    result = sync(world)
+
+    unstored = {order_id for order_id in world.store.sales if order_id % 3 == 0}
+    assert {error["order_id"] for error in result.errors} == {str(order_id) for order_id in unstored}
+    assert {order.error_class for order in failed(world).values()} == {"UnstorableAnswer"}
+    assert_in_step(world.warehouse, world.store, without=unstored)
+
+
 def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

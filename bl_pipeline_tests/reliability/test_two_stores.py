@@ -170,6 +170,8 @@ def everything_read(world: World) -> dict[str, Any]:
             ],
             "unsettled": writes.unsettled(connection, warehouse),
             "rows": sales.count_rows(connection, warehouse),
+            "known": state.count_orders(connection, warehouse),
+            "asked": runs.last_listed_at(connection, warehouse),
             "todo": fulfilment.read_todo(connection, warehouse, limit=100),
             "undecided": fulfilment.count_undecided(connection, warehouse),
             "chosen": fulfilment.read_chosen(connection, warehouse, ids),

@@ -76,8 +76,10 @@ def test_a_backup_is_the_whole_warehouse(synced_bl: Bl, database_url: str, other
 
 
 def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: str, file: Path) -> None:
-    """Planted: no look at what is there; calls made, or reserved by a process that died, since
-    the backup forgotten, and so free again."""
+    """Planted: no look at what is there; calls made, or reserved by a process that died, since the backup forgotten,
+    and so free again.
+    """
+    expect(synced_bl("doctor"), 0)
     before = everything(database_url, but="sync.api_calls")
     expect(synced_bl("backup", str(file)), 0)
     with psycopg.connect(database_url) as connection:
@@ -91,7 +93,7 @@ def test_orders_are_replaced_only_if_that_is_said(synced_bl: Bl, database_url: s
             connection.execute(
                 "INSERT INTO sync.call_reservations (store, run_id, key_hash, calls, usable_until) "
                 "SELECT 'main', %s, key_hash, 7, now() - interval '1 second' - make_interval(hours => %s) "
-                "FROM sync.api_calls WHERE key_hash IS NOT NULL LIMIT 1",
+                "FROM sync.api_calls WHERE key_hash IS NOT NULL ORDER BY call_id DESC LIMIT 1",
                 [run_id, ago],
             )
     changed = everything(database_url)
