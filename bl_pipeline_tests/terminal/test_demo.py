@@ -176,7 +176,7 @@ def test_up_shows_the_demo_store_and_stops_all_it_started(start: Start, seller: 
     assert not variables.exists()
     assert stdout.endswith("Stopped.\n")
     # A line a batch of orders; all that Dagster notes of a run is for the UI.
-    assert stderr.count(" - 50 created\n") == 6
+    assert stderr.count(" - 300 created\n") == 1
     assert " - DEBUG - " not in stderr
     assert processes_of(home) == []
     assert databases(home) == []
