@@ -1,4 +1,4 @@
-"""The goals: what the table shows first, and against which each run is held."""
+"""The goals: what the table shows first, and with which each run is compared."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _QUIET = 1.0
 class Measured:
     """What one topic has found, and when, where and of what.
 
-    `most_orders` is the size that the stores were held to, None if they had the sizes of the goals. `load_before` is
+    `most_orders` is the limit of the stores' sizes, None if they had the sizes of the goals. `load_before` is
     the load average of the machine before it.
     """
 

@@ -152,7 +152,7 @@ def normalise(lines: Sequence[Line], *, first_document_id: int = 1) -> Batch:
     """JSON to DataFrames, all in memory."""
     landed = {
         line.order_id: [
-            Document(first_document_id + 2 * number + place, line.order_id, kind, body, None, None, _FETCHED_AT)
+            Document(line.order_id, kind, body, None, None, _FETCHED_AT, first_document_id + 2 * number + place)
             for place, (kind, body) in enumerate(((AnswerKind.ORDER, line.order), (AnswerKind.ITEMS, line.items)))
         ]
         for number, line in enumerate(lines)

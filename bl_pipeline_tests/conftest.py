@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -207,6 +208,20 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Note the wait instead of waiting."""
         self.slept.append(seconds)
+
+
+class TickingClock(Clock):
+    """A clock that moves on by a step each time it is looked at, in whatever thread."""
+
+    def __init__(self, now: datetime, step: timedelta) -> None:
+        super().__init__(now)
+        self._step = step
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        with self._lock:
+            self.now += self._step
+            return self.now
 
 
 @pytest.fixture

@@ -17,16 +17,22 @@ from bl_pipeline.warehouse.state import newest_loaded
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Received:
     """One answer: the JSON of an order or of a part of it, and what the list said when it was fetched."""
 
-    document_id: int
     order_id: str
     kind: AnswerKind
     body: bytes
     listed_fingerprint: str | None
     listed_status_changed_at: datetime | None
     fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Received):
+    """An answer that is stored."""
+
+    document_id: int
 
 
 _COLUMNS = """
@@ -37,25 +43,13 @@ _COLUMNS = """
 
 def _document(row: Row[Any]) -> Document:
     return Document(
-        row.document_id, row.order_id, AnswerKind(row.kind), row.body.encode(), row.listed_fingerprint,
-        row.listed_status_changed_at, row.fetched_at,
+        row.order_id, AnswerKind(row.kind), row.body.encode(), row.listed_fingerprint, row.listed_status_changed_at,
+        row.fetched_at, row.document_id,
     )  # fmt: skip
 
 
 class UnstorableAnswer(Exception):
     """Postgres does not take the answer: it is no JSON in UTF-8, or a constraint of the seller's refuses it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An answer as it came, not stored yet: as a `Document`, without an id."""
-
-    order_id: str
-    kind: AnswerKind
-    body: bytes
-    listed_fingerprint: str | None
-    listed_status_changed_at: datetime | None
-    fetched_at: datetime
 
 
 _IN_ARRAYS = [field.name for field in fields(Received) if field.name != "body"]
@@ -104,8 +98,8 @@ def land(connection: Connection, warehouse: Warehouse, run_id: str, answers: Seq
         raise UnstorableAnswer("The answer is no JSON in UTF-8 that Postgres can store.") from None
     return [
         Document(
-            ids[answer.order_id, answer.kind], answer.order_id, answer.kind, answer.body, answer.listed_fingerprint,
-            answer.listed_status_changed_at, answer.fetched_at,
+            answer.order_id, answer.kind, answer.body, answer.listed_fingerprint, answer.listed_status_changed_at,
+            answer.fetched_at, ids[answer.order_id, answer.kind],
         )
         for answer in answers
     ]  # fmt: skip

@@ -21,7 +21,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.ledger import BudgetExhausted, CallLedger
 from bl_pipeline.warehouse.usage import read_usage
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, TickingClock
 from bl_pipeline_tests.support.processes import barrier, contents, run_steps, start
 from bl_pipeline_tests.support.sales_rows import stored_orders
 from bl_pipeline_tests.support.sessions import session_at
@@ -171,26 +171,13 @@ def test_incremental_sync_with_the_budget_ending_at_every_call(
     }
 
 
-class TickingClock(Clock):
-    """A clock that moves on each time it is looked at."""
-
-    def __init__(self, now: datetime) -> None:
-        super().__init__(now)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> datetime:
-        with self._lock:
-            self.now += timedelta(seconds=97)
-            return self.now
-
-
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full)])
 def test_no_24_hours_have_more_than_the_budget(seed: int, make_settings: MakeSettings, server: SandboxServer) -> None:
     """Runs at any hour over a week, in a store that never rests: the sandbox's own count of any 24 hours.
 
     Planted: calls counted from midnight UTC on; the window an hour shorter.
     """
-    rng, clock, allowed = Random(seed), TickingClock(NOW), 17
+    rng, clock, allowed = Random(seed), TickingClock(NOW, timedelta(seconds=97)), 17
     settings = make_settings(bl_daily_call_limit=allowed, bl_call_reserve=0, bl_max_parallel_requests=2)
     server.faults.at_random(0.2, seed=seed)
     stops = 0

@@ -20,7 +20,7 @@ from bl_pipeline.records import ExitCode
 from bl_pipeline.sandbox import Fault, SandboxServer, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import NOW, Clock
+from bl_pipeline_tests.conftest import NOW, Clock, TickingClock
 from bl_pipeline_tests.support.processes import EVERYTHING
 from bl_pipeline_tests.support.sales_rows import (
     as_read,
@@ -138,19 +138,6 @@ def test_nothing_is_lost_over_five_thousand_answers(empty_warehouse: tuple[Wareh
     assert 800 <= sum(soaked.faults.values()) <= 1200
 
 
-class TickingClock(Clock):
-    """A clock that moves on a little each time it is looked at, in whatever thread."""
-
-    def __init__(self, now: datetime) -> None:
-        super().__init__(now)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> datetime:
-        with self._lock:
-            self.now += timedelta(milliseconds=100)
-            return self.now
-
-
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 def test_fifty_thousand_calls_never_spend_one_too_many(empty_warehouse: tuple[Warehouse, str]) -> None:
@@ -160,7 +147,7 @@ def test_fifty_thousand_calls_never_spend_one_too_many(empty_warehouse: tuple[Wa
     what is left; what a dead process has reserved given back by the next run.
     """
     warehouse, database_url = empty_warehouse
-    rng, allowed, clock = Random(3), 1900, TickingClock(NOW)
+    rng, allowed, clock = Random(3), 1900, TickingClock(NOW, timedelta(milliseconds=100))
     store = RememberingStore.of(orders=1200, seed=4, now=NOW, filed=300)
     times: list[datetime] = []
     lock, exits, deaths = threading.Lock(), Counter[int](), 0

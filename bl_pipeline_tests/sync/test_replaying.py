@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -189,14 +190,6 @@ def test_an_answer_that_is_something_else_is_left_out(kind: AnswerKind, body: by
     (order,) = store.sales.values()
     documents = landed(str(order.order_id), answers_of(Wire(), order))[str(order.order_id)]
     place = 0 if kind is AnswerKind.ORDER else 1
-    odd = Document(
-        documents[place].document_id,
-        documents[place].order_id,
-        kind,
-        body,
-        "fingerprint",
-        NOW,
-        documents[place].fetched_at,
-    )
+    odd = replace(documents[place], body=body)
     documents[place] = odd
     assert replays({str(order.order_id): documents}) == ([], set())
