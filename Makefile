@@ -73,5 +73,7 @@ format: setup
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra dev \
 		pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra k8s --constraint requirements.lock \
+		pyproject.toml --output-file deploy/requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		benchmarks/requirements.in --output-file benchmarks/requirements.lock

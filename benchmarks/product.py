@@ -23,7 +23,7 @@ from bl_pipeline.bricklink import read_order, read_summaries
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ListedOrder, SyncRequest
 from bl_pipeline.reports.files import read_reports
-from bl_pipeline.reports.reading import BASES, ReportQuestion, read_report
+from bl_pipeline.reports.reading import ReportQuestion, read_report
 from bl_pipeline.rules.normalise import order_fingerprint
 from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.settings import Settings, load_settings
@@ -258,8 +258,7 @@ def read_all_reports(url: str) -> dict[str, float]:
     seconds = {}
     with warehouse_at(url) as warehouse, warehouse.engine.connect() as connection:
         for report in read_reports():
-            basis = BASES[0] if report.has("basis") else None
-            asked = ReportQuestion(basis=basis, total=True, limit=None if report.chart else LATEST_ROWS)
+            asked = ReportQuestion(basis=report.basis, total=True, limit=None if report.chart else LATEST_ROWS)
             started = time.perf_counter()
             read_report(connection, warehouse.store, report, asked)
             seconds[report.name] = time.perf_counter() - started

@@ -125,7 +125,7 @@ def _written(url: str) -> dict[str, int]:
         rows = connection.execute(
             """
             SELECT schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables
-            WHERE schemaname IN ('landing', 'sales', 'sync', 'reports')
+            WHERE schemaname IN ('landing', 'sales', 'sync', 'books', 'reports')
             """
         ).fetchall()
     return {str(table): int(count) for table, count in rows}

@@ -122,6 +122,8 @@ ORDERS = (
     Column("shipped_at", Kind.TIME, "shipping.date_shipped", "shipping.date_shipped"),
     Column("country_code", Kind.TEXT, "Country of the address, ISO 3166-1 alpha-2 (GB, where BrickLink says UK)"),
     Column("shipping_address", Kind.JSON, "The address: name, lines, city, state, postal code, country, phone"),
+    Column("address_state", Kind.HTML, "State or region of the address, as the buyer has written it", "shipping.address.state"),
+    Column("postal_code", Kind.HTML, "Postal code of the address", "shipping.address.postal_code"),
     Column("total_count", Kind.COUNT, "Pieces in the order", "total_count"),
     Column("unique_count", Kind.COUNT, "Lots in the order", "unique_count"),
     Column("total_weight", Kind.WEIGHT, "Weight of the items in grams", "total_weight"),

@@ -1,29 +1,12 @@
-"""The Dagster code location `bl_pipeline`."""
+"""The Dagster code location `bl_pipeline`: the definitions for the stores of the settings."""
 
 from __future__ import annotations
 
-import dagster as dg
+from bl_pipeline.defs.executors import executor_of
+from bl_pipeline.defs.installation import of_stores
+from bl_pipeline.settings import load_stores
 
-from bl_pipeline.defs import checks, jobs, report_assets, retention, sensors, write_jobs
-from bl_pipeline.defs.resources import SyncSessionResource
-
-defs = dg.Definitions(
-    assets=[jobs.sales, *report_assets.report_assets()],
-    asset_checks=[checks.sales_checks],
-    jobs=[
-        jobs.sync_orders,
-        jobs.full_sync,
-        jobs.refresh_order,
-        jobs.retry_failed_orders,
-        jobs.rebuild,
-        jobs.cancel_full_sync,
-        write_jobs.update_order,
-        write_jobs.send_drive_thru,
-        retention.delete_old_runs,
-    ],
-    schedules=[jobs.sync_orders_schedule, retention.delete_old_runs_schedule],
-    sensors=[sensors.run_failed, sensors.sync_incomplete, sensors.runs_cut_short, sensors.automation],
-    resources={"sync": SyncSessionResource()},
-    # The fan-out's threads are inside its ops: a process for each step would only add a second to it.
-    executor=dg.in_process_executor,
-)
+# Many processes load it: from the settings alone, without the warehouse. If they are wrong, their message is shown.
+_stores = load_stores()
+# The executor is a setting of the installation, and so the same with each store.
+defs = of_stores([settings.store for settings in _stores], executor_of(_stores[0]))

@@ -17,6 +17,7 @@ from typing import Any
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _SEPARATE = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?P<port>:[0-9]{1,5})?")
+_FOR_PROGRAMS = re.compile(r"(/stores/[^/]+)?/(api/|metrics\Z)")
 _LONGEST_SHOWN = 80  # characters of a header's value in an answer
 
 PROBLEM = "application/problem+json"
@@ -88,6 +89,11 @@ def _shown(value: str) -> str:
     return text or "(none)"
 
 
+def is_for_programs(path: str) -> bool:
+    """Whether programs ask at this address, and not people: what is wrong is said as problem details."""
+    return _FOR_PROGRAMS.match(path) is not None
+
+
 def problem_details(status: int, title: str, detail: str, kind: str = "") -> dict[str, Any]:
     """What happened and what to do, for programs. `kind` is a name on the page /problems."""
     type_ = f"/problems#{kind}" if kind else "about:blank"
@@ -141,7 +147,7 @@ async def _refuse(scope: Message, send: Send, reason: str) -> None:
         await send({"type": "websocket.close"})  # before it was accepted: the server answers 403, without a body
         return
     media_type, body = b"text/plain; charset=utf-8", f"{reason}\n".encode()
-    if scope.get("path", "").startswith("/api/"):
+    if is_for_programs(scope.get("path", "")):
         media_type = PROBLEM.encode()
         body = json.dumps(problem_details(403, "This request is refused", reason)).encode()
     headers = [

@@ -66,24 +66,27 @@ def run_job(
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any], run_id: str) -> None:
     import dagster as dg  # noqa: PLC0415
 
-    from bl_pipeline.definitions import defs  # noqa: PLC0415
+    from bl_pipeline.dagster_names import names_of  # noqa: PLC0415
+    from bl_pipeline.defs.installation import of_store  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
     from bl_pipeline.defs.resources import OpenedSession  # noqa: PLC0415
     from bl_pipeline.defs.step_errors import StepFailed  # noqa: PLC0415
     from bl_pipeline.defs.store_state import show_end_outside_of_a_run  # noqa: PLC0415
 
     asked = {"config": dict(config)} if config else {}
-    definition = defs.resolve_job_def(job)
+    names = names_of(session.store)
+    # Of the store of these settings, which need not be those of the environment.
+    definition = of_store(session.store).resolve_job_def(names.of(job))
     with open_instance(settings) as instance:
         try:
             definition.execute_in_process(
                 # In the asset job the graph is one of the ops, the other jobs are the graph.
                 run_config={
-                    **({"ops": {"sync": asked} if job == "sync_orders" else asked} if asked else {}),
+                    **({"ops": {names.graph: asked} if job == "sync_orders" else asked} if asked else {}),
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 instance=instance,
-                resources={"sync": OpenedSession(session)},
+                resources={names.resource: OpenedSession(session)},
                 # With it the UI shows the run under its job.
                 tags={".dagster/repository": "__repository__@bl_pipeline"},
                 run_id=run_id,

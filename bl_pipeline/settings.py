@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
-from bl_pipeline.columns import AnswerKind, OrderGroup
-from bl_pipeline.guard import host_name
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.env_file import ENV_FILE, EnvFileError, check_names, read_env_file
 from bl_pipeline.postgres_url import parse_postgres_url
 from bl_pipeline.records import Budget, Credentials, OptionalPart
+from bl_pipeline.setting_values import (
+    absolute,
+    database_url,
+    groups,
+    host_names,
+    http_url,
+    long_enough,
+    month_and_day,
+    no_placeholder,
+    order_groups,
+    store_key,
+    tax_file,
+    timezone,
+)
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES, StoresFile, field_of, read_stores_file
+from bl_pipeline.tax_settings import TaxFile, TaxSettings
+from bl_pipeline.toml_file import to_correct
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -30,23 +51,26 @@ BRICKLINK_API_URL = "https://api.bricklink.com/api/store/v1"
 CONSUMER_PAGE = "BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page)"
 """The page with the credentials, by the name that every message uses."""
 
-CREDENTIAL_VARIABLES = (
-    "BRICKLINK_CONSUMER_KEY",
-    "BRICKLINK_CONSUMER_SECRET",
-    "BRICKLINK_TOKEN_VALUE",
-    "BRICKLINK_TOKEN_SECRET",
-)
-
 MOST_CALLS = 1_000_000
 """More API calls a day than BrickLink could answer: a larger number is a typing error."""
 
 MOST_DAYS = 36_500
 
-SHORTEST_TOKEN = 16
-"""Characters of a token that nobody guesses."""
 
-ENV_FILE = Path(".env")
-"""In the working directory."""
+class Executor(StrEnum):
+    """Where the steps of a run of Dagster are done."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+    CELERY = "celery"
+    K8S = "k8s"
+
+
+class LogFormat(StrEnum):
+    """How what is logged looks."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class SettingsError(Exception):
@@ -64,97 +88,13 @@ def default_home() -> Path:
         raise SettingsError("BL_HOME: this account has no home folder; set it to a folder for the data") from None
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// URL")
-    if parts.port == 0:  # one that is no number, or too large, raises the ValueError itself
-        raise ValueError("Port out of range 1-65535")
-    if not value.isascii() or set(value) & set(" ?#"):
-        # It would be signed in another form than it is sent.
-        raise ValueError("must be a URL of ASCII characters, without spaces and without a query")
-    return value.rstrip("/")
-
-
-def _postgres_url(value: SecretStr) -> SecretStr:
-    parse_postgres_url(value.get_secret_value())
-    return value
-
-
-def _no_placeholder(value: SecretStr | None) -> SecretStr | None:
-    # The placeholder that our own instructions show instead of a value.
-    return None if value is None or set(value.get_secret_value()) <= set(".\u2026") else value
-
-
-def _long_enough(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and len(value.get_secret_value()) < SHORTEST_TOKEN:
-        raise ValueError(f"must have at least {SHORTEST_TOKEN} characters, such as: openssl rand -hex 20")
-    return value
-
-
-def _store_key(value: str) -> str:
-    if any(char < " " or char == "\x7f" for char in value):
-        raise ValueError("must have no control characters")
-    return value
-
-
-def _absolute(value: Path) -> Path:
-    try:
-        return value.expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("begins with the home folder of an account that is not there") from None
-
-
-def _host_names(value: str) -> str:
-    for name in value.split():
-        if host_name(name) is None:
-            raise ValueError(
-                f"must be names as the browser's address bar shows them, with spaces between, such as "
-                f"dagster.example.org or nas:8443; without http:// and without a path: {name!r} is none"
-            )
-    return value
-
-
-def _groups(value: str) -> frozenset[OrderGroup]:
-    words = value.lower().split()
-    return frozenset(OrderGroup) if words == ["all"] else frozenset(map(OrderGroup, words))
-
-
-def _order_groups(value: str) -> str:
-    try:
-        _groups(value)
-    except ValueError:
-        raise ValueError(f"must be all, or groups of orders with spaces between, of: {', '.join(OrderGroup)}") from None
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (LookupError, ValueError, OSError):
-        raise ValueError("must be a time zone such as Europe/Berlin, America/New_York or UTC") from None
-    return value
-
-
-NO_CREDENTIALS = (
-    f"The store's API credentials are not set: {', '.join(CREDENTIAL_VARIABLES)}.\n"
-    f"Get them from {CONSUMER_PAGE}, and put them "
-    "in the environment or in a file .env in this folder. To try without a store: bl demo"
-)
-
-
-_CONNECT = (
-    "The store is not connected: its API credentials are not set.\n"
-    "Put the four BRICKLINK_ values into .env, then: bl doctor. To try without a store: bl demo"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Store:
     """What the settings say of one store; the rest of them is of the installation.
 
-    `key` is the store in every table, `timezone` that of its days, `credentials` None if they are not set.
-    `request_timeout` is in seconds.
+    `key` is the store in every table, `timezone` that of its days, `credentials` and `taxes` None if they are not set.
+    `request_timeout` is in seconds, `credential_variables` are the names of the variables that have the credentials.
+    `place`, from 0, is its place among the `stores` of the installation.
     """
 
     key: str
@@ -166,68 +106,114 @@ class Store:
     parallel_requests: int
     request_timeout: float
     api_url: str
+    taxes: TaxSettings | None
+    credential_variables: tuple[str, ...] = CREDENTIAL_VARIABLES
+    place: int = 0
+    stores: int = 1
 
     def known_credentials(self) -> Credentials:
         """The credentials. Raises SettingsError, which says what to do, if they are not set."""
         if self.credentials is None:
-            raise SettingsError(NO_CREDENTIALS)
+            raise SettingsError(self.no_credentials)
         return self.credentials
+
+    @property
+    def no_credentials(self) -> str:
+        """What a user reads if the credentials are not set."""
+        return (
+            f"The store's API credentials are not set: {', '.join(self.credential_variables)}.\n"
+            f"Get them from {CONSUMER_PAGE}, and put them "
+            "in the environment or in a file .env in this folder. To try without a store: bl demo"
+        )
 
     @property
     def first_step(self) -> str:
         """What a user reads of what to do if nothing of the store is stored yet."""
-        return _CONNECT if self.credentials is None else "Fetch your sales with: bl sync"
+        if self.credentials is not None:
+            return f"Fetch your sales with: bl sync{f' --store {self.key}' if self.stores > 1 else ''}"
+        prefix = self.credential_variables[0].removesuffix("CONSUMER_KEY")
+        return (
+            "The store is not connected: its API credentials are not set.\n"
+            f"Put the four {prefix} values into .env, then: bl doctor. To try without a store: bl demo"
+        )
 
 
 class Settings(BaseModel):
-    """All settings, checked. Field names are the variables' names in lower case.
+    """All settings, checked: those of the installation, and those of one of its stores.
 
-    Times are in seconds, limits in API calls per rolling 24 hours.
+    Field names are the variables' names in lower case. Times are in seconds, limits in API calls per rolling 24 hours.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
 
-    bricklink_consumer_key: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
-    bricklink_consumer_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
-    bricklink_token_value: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
-    bricklink_token_secret: Annotated[SecretStr | None, AfterValidator(_no_placeholder)] = None
-    bricklink_api_url: Annotated[str, AfterValidator(_http_url)] = BRICKLINK_API_URL
+    bricklink_consumer_key: Annotated[SecretStr | None, AfterValidator(no_placeholder)] = None
+    bricklink_consumer_secret: Annotated[SecretStr | None, AfterValidator(no_placeholder)] = None
+    bricklink_token_value: Annotated[SecretStr | None, AfterValidator(no_placeholder)] = None
+    bricklink_token_secret: Annotated[SecretStr | None, AfterValidator(no_placeholder)] = None
+    bricklink_api_url: Annotated[str, AfterValidator(http_url)] = BRICKLINK_API_URL
 
-    bl_store: Annotated[str, AfterValidator(_store_key)] = Field(default="main", min_length=1, max_length=100)
-    bl_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    bl_database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
-    bl_home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_home)
+    bl_stores_file: StoresFile | None = None
+    bl_store: Annotated[str, AfterValidator(store_key)] = Field(default="main", min_length=1, max_length=100)
+    bl_timezone: Annotated[str, AfterValidator(timezone)] = "UTC"
+    bl_tax_file: Annotated[TaxFile | None, BeforeValidator(tax_file)] = None
+    bl_database_url: Annotated[SecretStr, AfterValidator(database_url)] | None = None
+    bl_home: Annotated[Path, AfterValidator(absolute)] = Field(default_factory=default_home)
     bl_postgres_bin: Path | None = None
 
-    bl_ui_hosts: Annotated[str, AfterValidator(_host_names)] = ""
-    bl_desk_token: Annotated[SecretStr | None, AfterValidator(_long_enough)] = None
+    bl_executor: Executor = Executor.IN_PROCESS
+    bl_celery_broker: SecretStr | None = None
+    bl_run_history_days: int = Field(default=30, ge=1, le=MOST_DAYS)
+
+    bl_ui_hosts: Annotated[str, AfterValidator(host_names)] = ""
+    bl_desk_token: Annotated[SecretStr | None, AfterValidator(long_enough)] = None
     bl_desk_read_only: bool = False
 
+    bl_datev_consultant: int | None = Field(default=None, ge=1001, le=9_999_999)
+    bl_datev_client: int | None = Field(default=None, ge=1, le=99_999)
+    bl_datev_year_start: Annotated[str, AfterValidator(month_and_day)] = "01-01"
+    bl_datev_account_length: int = Field(default=4, ge=4, le=8)
+
     bl_notify_urls: SecretStr | None = None
+    bl_log_format: LogFormat = LogFormat.TEXT
 
     bl_daily_call_limit: int = Field(default=5000, ge=0, le=MOST_CALLS)
     bl_call_reserve: int = Field(default=250, ge=0, le=MOST_CALLS)
     bl_rechecks_per_day: int = Field(default=240, ge=0, le=MOST_CALLS)
-    bl_messages: Annotated[str, AfterValidator(_order_groups)] = ""
+    bl_messages: Annotated[str, AfterValidator(order_groups)] = ""
     bl_messages_days: int = Field(default=60, ge=1, le=MOST_DAYS)
-    bl_feedback: Annotated[str, AfterValidator(_order_groups)] = ""
+    bl_feedback: Annotated[str, AfterValidator(order_groups)] = ""
     bl_feedback_days: int = Field(default=180, ge=1, le=MOST_DAYS)
     bl_max_parallel_requests: int = Field(default=4, ge=1, le=32)
     bl_request_timeout: float = Field(default=90, gt=0, le=3600, allow_inf_nan=False)
+
+    _installation: Self | None = PrivateAttr(None)
+    _credentials_of_stores: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.bl_call_reserve > self.bl_daily_call_limit:
             raise ValueError("BL_CALL_RESERVE must not be larger than BL_DAILY_CALL_LIMIT")
-        missing = [name for name in CREDENTIAL_VARIABLES if getattr(self, name.lower()) is None]
-        if missing and len(missing) < len(CREDENTIAL_VARIABLES):
-            raise ValueError(f"of the four BRICKLINK_ credentials these are not set: {', '.join(missing)}")
+        if self.bl_executor is Executor.CELERY and self.bl_celery_broker is None:
+            raise ValueError("BL_EXECUTOR=celery needs BL_CELERY_BROKER, such as redis://localhost:6379/0")
+        values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
+        missing = [name for name, value in zip(self.credential_variables, values, strict=True) if value is None]
+        if missing and len(missing) < len(values):
+            prefix = self.credential_variables[0].removesuffix("CONSUMER_KEY")
+            raise ValueError(f"of the four {prefix} credentials these are not set: {', '.join(missing)}")
         return self
+
+    @property
+    def credential_variables(self) -> tuple[str, ...]:
+        """The names of the variables that have the store's four credentials."""
+        if self.bl_stores_file and self.bl_store in self.bl_stores_file.tables:
+            return self.bl_stores_file.credential_variables(self.bl_store)
+        return CREDENTIAL_VARIABLES
 
     @property
     def store(self) -> Store:
         """The store of these settings."""
         values = [getattr(self, name.lower()) for name in CREDENTIAL_VARIABLES]
+        stores = list(self.bl_stores_file.tables) if self.bl_stores_file else [self.bl_store]
         return Store(
             key=self.bl_store,
             timezone=self.bl_timezone,
@@ -235,17 +221,26 @@ class Settings(BaseModel):
             budget=Budget(self.bl_daily_call_limit, self.bl_call_reserve),
             rechecks_per_day=self.bl_rechecks_per_day,
             optional_parts=tuple(
-                OptionalPart(kind, groups, timedelta(days=days))
+                OptionalPart(kind, about, timedelta(days=days))
                 for kind, words, days in (
                     (AnswerKind.MESSAGES, self.bl_messages, self.bl_messages_days),
                     (AnswerKind.FEEDBACK, self.bl_feedback, self.bl_feedback_days),
                 )
-                if (groups := _groups(words))
+                if (about := groups(words))
             ),
             parallel_requests=self.bl_max_parallel_requests,
             request_timeout=self.bl_request_timeout,
             api_url=self.bricklink_api_url,
+            taxes=self.bl_tax_file.settings if self.bl_tax_file else None,
+            credential_variables=self.credential_variables,
+            place=stores.index(self.bl_store) if self.bl_store in stores else 0,
+            stores=len(stores),
         )
+
+    @property
+    def only_store(self) -> str | None:
+        """The key of the store, if the installation has only one."""
+        return None if self.bl_stores_file else self.bl_store
 
     @property
     def notify_urls(self) -> list[str]:
@@ -262,94 +257,137 @@ class Settings(BaseModel):
         """The warehouse's URL if one is set, else None for the embedded Postgres."""
         return parse_postgres_url(self.bl_database_url.get_secret_value()) if self.bl_database_url else None
 
+    @property
+    def secrets(self) -> list[SecretStr]:
+        """Every secret in them, the credentials of all stores too."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        return [value for value in (*values, *self._credentials_of_stores.values()) if isinstance(value, SecretStr)]
+
     def secrets_in_env_file(self) -> list[str]:
         """Names of the variables that `.env` sets and whose values are secrets."""
-        names = _of_fields(dotenv_values(ENV_FILE))
-        return [name.upper() for name in names if isinstance(getattr(self, name), SecretStr)]
+        names = {name.upper() for name, value in read_env_file(ENV_FILE).items() if value}
+        secrets = [name.upper() for name in type(self).model_fields if isinstance(getattr(self, name), SecretStr)]
+        return [name for name in (*secrets, *self._credentials_of_stores) if name in names]
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give a process in another folder these settings; an empty one counts as not set."""
         variables = {}
+        # What the table of a store says is no setting of the other stores.
+        given = self._installation or self
         for name in type(self).model_fields:
-            value = getattr(self, name)
+            value = getattr(given, name)
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
-            is_set = value is not None and name in self.model_fields_set
+            is_set = value is not None and name in given.model_fields_set
             variables[name.upper()] = str(value) if is_set else ""
-        return variables
+        variables |= {name: value.get_secret_value() for name, value in self._credentials_of_stores.items()}
+        return variables if given is self else {**variables, "BL_STORE": self.bl_store}
 
 
-def _of_file(file: Path) -> dict[str, str]:
-    """The settings in a `.env`. Raises SettingsError for what is wrong in it, OSError and UnicodeDecodeError."""
-    _check_file(file)
-    variables = dotenv_values(file)
-    _check_names(variables)
-    return _of_fields(variables)
+def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+    """The settings of one store, checked: overrides, by the fields' names, before the environment, before the file.
+
+    With several stores, BL_STORE says which. Raises SettingsError, one line per variable that has to be corrected.
+    """
+    installation, stores = _load(env_file, overrides)
+    if not stores:
+        return installation
+    key = installation.bl_store if "bl_store" in installation.model_fields_set else None
+    if key is None and len(stores) == 1:
+        return stores[0]
+    for settings in stores:
+        if settings.bl_store == key:
+            return settings
+    names = ", ".join(settings.bl_store for settings in stores)
+    if key is None:
+        raise SettingsError(
+            f"This installation has several stores: {names}.\n"
+            f"Say which one, such as: --store {stores[0].bl_store}; or set BL_STORE."
+        )
+    raise SettingsError(f"There is no store {key} in {installation.bl_stores_file}. Its stores are: {names}.")
 
 
-def _of_fields(variables: Mapping[str, str | None]) -> dict[str, str]:
+def load_stores(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> list[Settings]:
+    """The settings of each store, one or several. Raises SettingsError."""
+    installation, stores = _load(env_file, overrides)
+    return stores or [installation]
+
+
+def load_installation(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+    """The settings for what is about no store, such as a backup of all; `bl_store` is any. Raises SettingsError."""
+    return _load(env_file, overrides)[0]
+
+
+def _load(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings, list[Settings]]:
+    """The settings of the installation, and with BL_STORES_FILE those of each store in it."""
+    try:
+        written = read_env_file(env_file) if env_file else {}
+        variables = {name: value for name, value in {**written, **os.environ}.items() if value}
+        values = {**_of_fields(written), **_of_fields(os.environ), **overrides}
+        file = _read_stores_file(values.get("bl_stores_file"))
+        names = [name for store in file.tables for name in file.credential_variables(store)] if file else []
+        check_names(written, {*names, *(name.upper() for name in Settings.model_fields)})
+    except EnvFileError as error:
+        raise SettingsError(str(error)) from None
+    values["bl_stores_file"] = file
+    try:
+        installation = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("Settings to correct:\n  " + "\n  ".join(_lines(error, {}))) from None
+    installation._credentials_of_stores = {name: SecretStr(variables[name]) for name in names if name in variables}
+    return installation, _stores(installation, values, overrides) if file else []
+
+
+def _stores(installation: Settings, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Settings]:
+    file = installation.bl_stores_file
+    assert file is not None
+    stores, wrong = [], []
+    of_key: dict[str, str] = {}
+    for store in file.tables:
+        of_table, variables = file.fields(store), file.credential_variables(store)
+        secrets = {
+            field.lower(): installation._credentials_of_stores.get(name)
+            for field, name in zip(CREDENTIAL_VARIABLES, variables, strict=True)
+        }
+        try:
+            settings = Settings(
+                **{**values, **secrets, **of_table, **overrides, "bl_store": store, "bl_stores_file": file}
+            )
+        except ValidationError as error:
+            written = {field_of(key): key for key in file.tables[store]} | dict(zip(secrets, variables, strict=True))
+            wrong += [f"[{store}] {line}" for line in _lines(error, written)]
+            continue
+        settings._installation = installation
+        settings._credentials_of_stores = installation._credentials_of_stores
+        stores.append(settings)
+        if known := settings.store.credentials:
+            other = of_key.setdefault(known.consumer_key, store)
+            if other != store:
+                wrong.append(
+                    f"[{store}] {variables[0]}: it is the key of [{other}]; every store has credentials of its own"
+                )
+    if wrong:
+        raise SettingsError(f"Settings to correct:\n  BL_STORES_FILE: {to_correct(file.path, wrong)}")
+    return stores
+
+
+def _read_stores_file(path: str | None) -> StoresFile | None:
+    try:
+        return read_stores_file(absolute(Path(path.strip()))) if path else None
+    except ValueError as error:
+        raise SettingsError(f"Settings to correct:\n  BL_STORES_FILE: {error}") from None
+
+
+def _of_fields(variables: Mapping[str, str | None]) -> dict[str, Any]:
     """Those of the variables that are settings, by the field's name: case does not count, and empty is not set."""
     return {name.lower(): value for name, value in variables.items() if value and name.lower() in Settings.model_fields}
 
 
-def _check_file(file: Path) -> None:
-    """Raise SettingsError for a `.env` that is no file, and for lines that set nothing; without what is in them."""
-    try:
-        mode = file.stat().st_mode
-    except FileNotFoundError:
-        if file.is_symlink():
-            raise _unreadable(f"it is a link to {file.readlink()}, and no file is there") from None
-        return
-    if stat.S_ISDIR(mode):
-        raise _unreadable("it is a folder")
-    if not stat.S_ISREG(mode):
-        return  # a pipe can be read only once
-    with file.open(encoding="utf-8") as lines:
-        wrong = [
-            f"line {line.original.line}: write NAME=value"
-            for line in parse_stream(lines)
-            if line.error or (line.key is not None and line.value is None)
-        ]
-    if wrong:
-        raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(wrong))
-
-
-def _unreadable(reason: str) -> SettingsError:
-    return SettingsError(
-        f"The file .env in this folder cannot be read: {reason}. Nothing was done.\n"
-        "Make it a text file with lines NAME=value that this account can read, or move it away."
-    )
-
-
-def _check_names(names: Iterable[str]) -> None:
-    # In the environment such names may be another program's; in our .env they are typing errors.
-    known = {name.upper() for name in Settings.model_fields}
+def _lines(error: ValidationError, written: Mapping[str, str]) -> list[str]:
+    """A line for each thing to correct; `written` is how the user has named a field, if not as the variable."""
     lines = []
-    for name in (name.upper() for name in names):
-        if name.startswith(("BL_", "BRICKLINK_")) and name not in known:
-            nearest = get_close_matches(name, known, n=1)
-            lines.append(f"{name}: there is no such setting" + (f"; perhaps {nearest[0]}" if nearest else ""))
-    if lines:
-        raise SettingsError("Settings to correct in .env:\n  " + "\n  ".join(lines))
-
-
-def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
-    """Read and check all settings: overrides, by the fields' names, before the environment, before the file.
-
-    Raises SettingsError, one line per variable that has to be corrected.
-    """
-    # The parser would warn of the lines that we name.
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)
-    try:
-        return Settings(**{**(_of_file(env_file) if env_file else {}), **_of_fields(os.environ), **overrides})
-    except OSError as error:
-        raise _unreadable(str(error.strerror)) from None
-    except UnicodeDecodeError:
-        raise _unreadable("it is not text in UTF-8") from None
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_input=False, include_url=False):
-            reason = str(problem["msg"]).removeprefix("Value error, ")
-            variable = ".".join(str(part).upper() for part in problem["loc"])
-            lines.append(f"{variable}: {reason}" if variable else reason)
-        raise SettingsError("Settings to correct:\n  " + "\n  ".join(lines)) from None
+    for problem in error.errors(include_input=False, include_url=False):
+        reason = str(problem["msg"]).removeprefix("Value error, ")
+        field = ".".join(map(str, problem["loc"]))
+        lines.append(f"{written.get(field, field.upper())}: {reason}" if field else reason)
+    return lines

@@ -51,6 +51,7 @@ def allocate(mib: int) -> int:
     return child.wait()
 
 
+@pytest.mark.slow
 def test_the_peak_is_that_of_a_process_and_its_children() -> None:
     """Also if the memory was given back. Planted: only the process itself; only what it has at the end."""
     exit_code, ended = call(allocate, 300)
@@ -96,6 +97,7 @@ def test_a_wrong_result_is_an_error(database_url: str, tmp_path: Path, damage: s
         product.check_stored("rebuild", database_url, sums)
 
 
+@pytest.mark.slow
 def test_an_outdated_report_is_found(database_url: str, tmp_path: Path) -> None:
     make(tmp_path / "orders", 20)
     product.land(database_url, read(tmp_path / "orders"))

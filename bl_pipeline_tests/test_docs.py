@@ -30,7 +30,7 @@ WITHOUT_COMMAND = {option for parameter in get_command(app).params for option in
 TEST_VARIABLES = {"BRICKLINK_", "BRICKLINK_TOKEN_", "BL_TEST_POSTGRES_15", "BL_TEST_EXAMPLES"}
 """Of the tests alone, and beginnings of names."""
 
-EVERY_COMMAND = {"--help", "--json"}
+EVERY_COMMAND = {"--help", "--json", "--store"}
 """Described once for all commands."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bl_pipeline.records import RunStatus, StopReason, SyncResult
-from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, standing
+from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, in_a_terminal, standing
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ERRORS = [{"order_id": "1", "error": "x"}]
@@ -60,7 +60,11 @@ OLD = {"last_synced_at": NOW - timedelta(hours=24, microseconds=1)}
     ("facts", "word", "reason"),
     [
         ({}, Indicator.STALE, "No sync of this store was complete yet"),
-        ({"connected": False}, Indicator.NOT_CONNECTED, "Put the four BRICKLINK_ values into .env, then: bl doctor"),
+        (
+            {"connected": False},
+            Indicator.NOT_CONNECTED,
+            "Put the store's four API credentials into .env, then: bl doctor",
+        ),
         (FRESH, Indicator.SYNCED, "as of 2026-06-14 12:00 UTC"),
         (OLD, Indicator.STALE, "No sync was complete for 24 hours; the last one ended 2026-06-14 11:59 UTC"),
         # Who only reads needs no credentials: what counts is whether somebody syncs.
@@ -80,7 +84,26 @@ OLD = {"last_synced_at": NOW - timedelta(hours=24, microseconds=1)}
     ],
 )
 def test_one_word_and_its_reason(facts: dict[str, Any], word: Indicator, reason: str) -> None:
-    stands = standing(Facts(now=NOW, **facts))
+    stands = standing(Facts(now=NOW, **facts), in_a_terminal())
 
     assert stands.indicator == word
     assert reason in stands.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "exit_code"),
+    [
+        (FRESH, 0),
+        ({"connected": False}, 2),
+        ({**FRESH, "judged_by": UNSET}, 2),
+        ({**FRESH, "failed_orders": 1}, 3),
+        ({**FRESH, "judged_by": DEFERRED}, 4),
+        ({**FRESH, "judged_by": replace(FAILED, stop_reason=StopReason.CREDENTIALS), "failed_orders": 1}, 5),
+        ({**FRESH, "judged_by": replace(FAILED, stop_reason=StopReason.UNREACHABLE)}, 6),
+        ({**FRESH, "judged_by": FAILED}, 1),
+        ({}, 1),
+        (OLD, 1),
+    ],
+)
+def test_the_check_has_the_exit_code_of_a_sync_with_the_same_cause(facts: dict[str, Any], exit_code: int) -> None:
+    assert standing(Facts(now=NOW, **facts), in_a_terminal()).exit_code == exit_code

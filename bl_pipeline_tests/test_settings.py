@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from bl_pipeline.settings import CREDENTIAL_VARIABLES, SettingsError, default_home, load_settings
+from bl_pipeline.settings import SettingsError, default_home, load_settings
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 
 SECRET = "hunter2-do-not-show"
 
@@ -30,10 +31,14 @@ def test_defaults() -> None:
     assert settings.model_dump(exclude={"bl_home"}) == {
         "bricklink_consumer_key": None, "bricklink_consumer_secret": None, "bricklink_token_value": None,
         "bricklink_token_secret": None, "bricklink_api_url": "https://api.bricklink.com/api/store/v1",
-        "bl_store": "main", "bl_timezone": "UTC", "bl_database_url": None, "bl_postgres_bin": None,
-        "bl_notify_urls": None, "bl_daily_call_limit": 5000, "bl_call_reserve": 250, "bl_rechecks_per_day": 240,
+        "bl_stores_file": None, "bl_store": "main", "bl_timezone": "UTC",
+        "bl_tax_file": None, "bl_database_url": None, "bl_postgres_bin": None,
+        "bl_datev_consultant": None, "bl_datev_client": None, "bl_datev_year_start": "01-01",
+        "bl_datev_account_length": 4, "bl_notify_urls": None, "bl_log_format": "text",
+        "bl_daily_call_limit": 5000, "bl_call_reserve": 250, "bl_rechecks_per_day": 240,
         "bl_messages": "", "bl_messages_days": 60, "bl_feedback": "", "bl_feedback_days": 180,
         "bl_max_parallel_requests": 4, "bl_request_timeout": 90, "bl_ui_hosts": "",
+        "bl_executor": "in_process", "bl_celery_broker": None, "bl_run_history_days": 30,
         "bl_desk_token": None, "bl_desk_read_only": False,
     }  # fmt: skip
     assert settings.postgres_url is None
@@ -96,6 +101,8 @@ def test_home() -> None:
         ("BL_CALL_RESERVE", "5001", "must not be larger than BL_DAILY_CALL_LIMIT"),
         ("BL_RECHECKS_PER_DAY", "-1", "greater than or equal to 0"),
         ("BL_RECHECKS_PER_DAY", "1000001", "less than or equal to 1000000"),
+        ("BL_EXECUTOR", "dask", "should be 'in_process', 'multiprocess', 'celery' or 'k8s'"),
+        ("BL_EXECUTOR", "celery", "needs BL_CELERY_BROKER, such as redis://"),
         ("BL_MAX_PARALLEL_REQUESTS", "0", "greater than or equal to 1"),
         ("BL_MAX_PARALLEL_REQUESTS", "33", "less than or equal to 32"),
         ("BL_REQUEST_TIMEOUT", "0", "greater than 0"),
@@ -105,6 +112,14 @@ def test_home() -> None:
         ("BL_REQUEST_TIMEOUT", "inf", "finite number"),
         ("BL_REQUEST_TIMEOUT", "soon", "valid number"),
         ("BL_TIMEZONE", "Mars/Olympus", "time zone"),
+        ("BL_DATEV_CONSULTANT", "1000", "greater than or equal to 1001"),
+        ("BL_DATEV_CONSULTANT", "10000000", "less than or equal to 9999999"),
+        ("BL_DATEV_CLIENT", "0", "greater than or equal to 1"),
+        ("BL_DATEV_CLIENT", "100000", "less than or equal to 99999"),
+        ("BL_DATEV_YEAR_START", "1.7.", "the month and the day"),
+        ("BL_DATEV_YEAR_START", "02-29", "the month and the day"),
+        ("BL_DATEV_ACCOUNT_LENGTH", "3", "greater than or equal to 4"),
+        ("BL_DATEV_ACCOUNT_LENGTH", "9", "less than or equal to 8"),
     ],
 )
 def test_a_bad_value_names_its_variable(

@@ -1,6 +1,6 @@
 """Sync through the GraphQL API of the Dagster UI, from any machine that reaches it: launch, watch, read the report.
 
-    python examples/graphql_sync.py [--url http://127.0.0.1:3000] [--full] [ORDER_ID ...]
+    python examples/graphql_sync.py [--url http://127.0.0.1:3000] [--store KEY] [--full] [ORDER_ID ...]
 
 Prints the SyncResult as JSON. Exit code 0 when everything was done, 3 when some orders failed, 4 when the call
 budget ended first, 1 when the run failed or was canceled. Needs nothing but Python.
@@ -79,15 +79,16 @@ def ask(url: str, query: str, variables: dict[str, Any]) -> Any:
     return answered["data"]
 
 
-def launch(url: str, config: dict[str, Any]) -> str:
-    """Launch sync_orders with this config, and return the run's id."""
+def launch(url: str, config: dict[str, Any], store: str | None) -> str:
+    """Launch the store's sync_orders with this config, and return the run's id."""
+    suffix, graph = (f"_{store}", f"sync_sales_{store}") if store else ("", "sync")
     params = {
         "selector": {
             "repositoryLocationName": "bl_pipeline",
             "repositoryName": "__repository__",
-            "jobName": "sync_orders",
+            "jobName": f"sync_orders{suffix}",
         },
-        "runConfigData": {"ops": {"sync": {"config": config}}},
+        "runConfigData": {"ops": {graph: {"config": config}}},
     }
     launched = ask(url, LAUNCH, {"params": params})["launchRun"]
     if launched["__typename"] != "LaunchRunSuccess":
@@ -131,16 +132,18 @@ def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description="Sync through the GraphQL API of the Dagster UI.")
     parser.add_argument("--url", default="http://127.0.0.1:3000", help="address of the UI")
+    parser.add_argument("--store", metavar="KEY", help="the store, if there are several")
     parser.add_argument("--full", action="store_true", help="fetch every order again")
     parser.add_argument("order_ids", nargs="*", metavar="ORDER_ID", help="fetch just these orders")
     asked = parser.parse_args()
 
-    run_id = launch(asked.url, {"full_sync": asked.full, "order_ids": asked.order_ids})
+    run_id = launch(asked.url, {"full_sync": asked.full, "order_ids": asked.order_ids}, asked.store)
     status, events = watch(asked.url, run_id)
 
     report: dict[str, Any] = {}
+    orders = [asked.store, "orders"] if asked.store else ["orders"]
     for event in events:
-        if (event.get("assetKey") or {}).get("path") == ["orders"]:
+        if (event.get("assetKey") or {}).get("path") == orders:
             report = values(event["metadataEntries"])
         elif failure := event.get("failureMetadata"):
             print(failure["description"], file=sys.stderr)

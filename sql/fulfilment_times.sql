@@ -27,7 +27,7 @@ WITH moments AS (
         r.shipped_at AS shipped,
         (
             SELECT min(least(h.status_changed_at, h.observed_at))
-            FROM sales.order_status_history h
+            FROM sales.known_states h
             WHERE h.store = r.store
               AND h.platform = r.platform
               AND h.platform_order_id = r.platform_order_id

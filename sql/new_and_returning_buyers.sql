@@ -11,10 +11,11 @@
 --   buyers [buyers]: different buyers; of kind unknown, orders
 --   orders [orders]: how many
 --   revenue [currency]: what the seller gets
+--   turnover [currency]: what the seller earns before costs: revenue less the VAT and the sales tax that the seller pays
 -- Caveats:
 --   A buyer is a BrickLink username: one who changes it counts as new. A buyer in two currencies counts in both rows.
 --   First means the first order in this warehouse that counts as revenue.
---   buyers do not add up over months, or over currencies; orders and revenue do.
+--   buyers do not add up over months, or over currencies; orders, revenue and turnover do.
 -- Period: month, adds up
 -- Chart: revenue over month split buyer_kind
 WITH bought AS (
@@ -23,9 +24,10 @@ WITH bought AS (
         date_trunc('month', r.order_date AT TIME ZONE r.timezone)::date AS month,
         r.currency,
         r.revenue,
+        r.turnover,
         o.buyer_username
     FROM reports.revenue_orders r
-    JOIN sales.orders o USING (store, platform, platform_order_id)
+    JOIN sales.known_orders o USING (store, platform, platform_order_id)
 ),
 known AS (
     SELECT bought.*, min(month) OVER (PARTITION BY store, buyer_username) AS first_month
@@ -48,6 +50,7 @@ SELECT
     currency,
     CASE WHEN buyer_kind = 'unknown' THEN count(*) ELSE count(DISTINCT buyer_username) END AS buyers,
     count(*) AS orders,
-    sum(revenue) AS revenue
+    sum(revenue) AS revenue,
+    sum(turnover) AS turnover
 FROM labelled
 GROUP BY store, month, buyer_kind, currency

@@ -11,8 +11,11 @@
 --   orders [orders]: orders with such an item
 --   lots [lots]: rows of orders, each of one item
 --   quantity [pieces]: how many pieces
---   items_total [currency]: what the items cost, without shipping, fees and tax added to the order
+--   items_total [currency]: what the items cost, without shipping, charges and tax added to the order; VAT that is in
+--     the prices is in it
+--   items_net [currency]: items_total without the VAT that the seller pays
 -- Caveats:
+--   Credits and coupons are not shared out to items, so items_total is more than the items' part of revenue.
 --   An order with several kinds of items counts in several rows: orders do not add up over kinds, amounts do.
 --   The row without an item has what is not known: items purged by BrickLink before they were fetched (see missing),
 --     and the difference if rounded lots of an order do not add up to its total.
@@ -26,9 +29,11 @@ WITH per_order AS (
         currency,
         count(line_number) AS lots,
         sum(quantity) AS quantity,
-        sum(items_total) AS items_total
+        sum(items_total) AS items_total,
+        sum(items_net) AS items_net
     FROM reports.revenue_items
-    GROUP BY store, platform, platform_order_id, month, item_type, currency
+    -- What differs most is first: sorting compares it first.
+    GROUP BY platform_order_id, platform, store, month, item_type, currency
 )
 SELECT
     store,
@@ -38,6 +43,7 @@ SELECT
     count(*) AS orders,
     sum(lots)::bigint AS lots,
     sum(quantity)::bigint AS quantity,
-    sum(items_total) AS items_total
+    sum(items_total) AS items_total,
+    sum(items_net) AS items_net
 FROM per_order
 GROUP BY store, month, item_type, currency

@@ -1,19 +1,26 @@
 -- Revenue by month
 --
--- Question: What did the store earn each month?
+-- Question: What did the seller get each month, and what of it is turnover?
 -- Group: Revenue over time
 -- Grain: store, basis, month, currency
 -- Columns:
 --   store: key of the store, from BL_STORE
---   basis: which date counts: order_date, paid_date or shipped_date
+--   basis: which date counts: order_date, paid_date, shipped_date or tax_point
 --   month [date]: first day of the month, in the store's time zone (BL_TIMEZONE)
 --   currency: ISO 4217 code of the amounts
 --   orders [orders]: how many
 --   items_total [currency]: what the items cost
 --   shipping [currency]: shipping charged
---   fees [currency]: everything in the total that is neither items nor shipping; less credit and coupon
+--   fees [currency]: deprecated: charges - discounts + all sales tax. No fee that the seller pays
 --   tax_collected_by_bricklink [currency]: tax that BrickLink keeps for the tax office; not the seller's
---   revenue [currency]: what the seller gets: items_total + shipping + fees - tax_collected_by_bricklink
+--   revenue [currency]: what the seller gets: items_total + shipping + charges - discounts + sales_tax_by_seller
+--     + sales_tax_by_bricklink - tax_collected_by_bricklink
+--   charges [currency]: insurance and additional charges
+--   discounts [currency]: credit and coupon, which are taken off
+--   sales_tax_by_seller [currency]: sales tax that the seller pays to the tax office
+--   sales_tax_by_bricklink [currency]: sales tax that BrickLink pays to the tax office
+--   vat_by_seller [currency]: VAT that the seller pays to the tax office; it is in the prices
+--   turnover [currency]: what the seller earns before costs: revenue - vat_by_seller - sales_tax_by_seller
 -- Caveats:
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 --   Without a row there was no order: months without orders are left out.
@@ -29,6 +36,12 @@ SELECT
     sum(shipping) AS shipping,
     sum(fees) AS fees,
     sum(tax_collected_by_bricklink) AS tax_collected_by_bricklink,
-    sum(revenue) AS revenue
+    sum(revenue) AS revenue,
+    sum(charges) AS charges,
+    sum(discounts) AS discounts,
+    coalesce(sum(sales_tax_by_seller), 0) AS sales_tax_by_seller,
+    coalesce(sum(sales_tax_by_bricklink), 0) AS sales_tax_by_bricklink,
+    coalesce(sum(vat_by_seller), 0) AS vat_by_seller,
+    sum(turnover) AS turnover
 FROM reports.revenue_dates
 GROUP BY store, basis, month, currency

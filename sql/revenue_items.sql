@@ -25,15 +25,21 @@
 --   condition: N new or U used; null if the item is not known
 --   currency: ISO 4217 code of the amount
 --   quantity [pieces]: how many pieces
---   items_total [currency]: final unit price x quantity
+--   items_total [currency]: final unit price x quantity; VAT that is in the price is in it
+--   items_net [currency]: items_total without the VAT that the seller pays, at the order's rate, to 4 decimals
+--   order_cost [currency]: cost of one piece as the seller has entered it at BrickLink, 0 if nothing was entered; null if
+--     BrickLink has not sent it, or the item is not known
 -- Caveats:
---   Shipping, fees and tax belong to whole orders and are not shared out to items.
+--   Shipping, charges, credits, coupons and sales tax belong to whole orders and are not shared out to items.
+--   BrickLink shows prices with VAT to some buyers and without it to others: compare items_net, not items_total. It is
+--     equal to items_total if the seller pays no VAT on the order, also if BrickLink collects it, or gives no rate.
 --   Lots in another currency than their order, fetched before it changed, are not known until they are fetched again.
 --   Items are on the order date only. A batch added to an order resets that date for all its items.
 -- Period: day
 WITH ordered AS NOT MATERIALIZED (
     SELECT
         *,
+        CASE WHEN vat_by_seller <> 0 AND vat_rate > 0 THEN 1 + vat_rate / 100 ELSE 1 END AS with_vat,
         (order_date AT TIME ZONE timezone)::date AS day,
         date_trunc('month', order_date AT TIME ZONE timezone)::date AS month
     FROM reports.revenue_orders
@@ -56,8 +62,10 @@ SELECT
     i.condition,
     r.currency,
     i.quantity,
-    i.total_price AS items_total
-FROM sales.order_items i
+    i.total_price AS items_total,
+    round(i.total_price / r.with_vat, 4) AS items_net,
+    i.order_cost
+FROM sales.known_items i
 JOIN ordered r USING (store, platform, platform_order_id)
 WHERE coalesce(i.currency, r.currency) = r.currency
 UNION ALL
@@ -66,11 +74,13 @@ SELECT
     NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     r.currency,
     r.total_count - lines.quantity,
-    r.items_total - lines.items_total
+    r.items_total - lines.items_total,
+    round((r.items_total - lines.items_total) / r.with_vat, 4),
+    NULL
 FROM ordered r
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(i.quantity), 0)::bigint AS quantity, coalesce(sum(i.total_price), 0) AS items_total
-    FROM sales.order_items i
+    FROM sales.known_items i
     WHERE i.store = r.store AND i.platform = r.platform AND i.platform_order_id = r.platform_order_id
       AND coalesce(i.currency, r.currency) = r.currency
 ) lines

@@ -26,8 +26,8 @@
 --   currency: ISO 4217 code of the amounts
 --   items_total [currency]: what the items cost
 --   shipping [currency]: shipping charged
---   fees [currency]: everything in the total that is neither items nor shipping; less credit and coupon
---   total [currency]: what the buyer pays: items_total + shipping + fees
+--   fees [currency]: deprecated: charges - discounts + all sales tax. No fee that the seller pays
+--   total [currency]: what the buyer pays: items_total + shipping + charges - discounts + all sales tax
 --   tax_collected_by_bricklink [currency]: tax in the total that BrickLink keeps for the tax office
 --   revenue [currency]: what the seller gets: total - tax_collected_by_bricklink
 --   vat_rate [%]: VAT rate
@@ -35,9 +35,18 @@
 --   vat_by_bricklink [currency]: VAT in the total that BrickLink collects and pays
 --   sales_tax_by_seller [currency]: sales tax in the total that the seller pays to the tax office
 --   sales_tax_by_bricklink [currency]: sales tax in the total that BrickLink collects and pays
+--   payment_status: payment status in BrickLink's words
+--   counted_paid_at [UTC]: paid_at; null while the payment is clearing, and if it was returned or has bounced
+--   shipped_at_is: exact: BrickLink's shipping date; status: BrickLink's date of the status SHIPPED; at_latest: the
+--     order was shipped then or before, because it was first seen in a later status; null if shipped_at is
+--   charges [currency]: insurance and additional charges: what the total has besides items, shipping and sales tax
+--   discounts [currency]: credit and coupon, which are taken off
+--   turnover [currency]: revenue - vat_by_seller - sales_tax_by_seller: what the seller earns before costs
+--   first_seen_purged: BrickLink had purged the order before it was first seen: nobody knows how it ended
 -- Caveats:
---   If BrickLink gives no shipping date, shipped_at is the first time the status history saw the order shipped, by
---     BrickLink's date of that status if it gives one. An order that was first seen long after may be dated too late.
+--   If BrickLink gives no shipping date, shipped_at comes from the status history. shipped_at_is says how certain it is.
+--   Of an order that was first seen PURGED nobody knows how it ended: paid or not, it may have been cancelled. Its
+--     shipped_at, if BrickLink gives none, is only its last change of status. unknown_statuses has their sum.
 --   A batch added to an order resets its order date, and takes the payment date away until it is paid again.
 --   Currencies are never added together.
 --   Partial refunds are not taken off: BrickLink's API does not show them, a seller sees them only on the order's page.
@@ -50,25 +59,24 @@ SELECT
     coalesce(s.timezone, 'UTC') AS timezone,
     o.order_date,
     o.paid_at,
-    coalesce(
-        o.shipped_at,
-        (
+    -- Postgres computes a subquery only for who asks for its column, and a join for everybody.
+    CASE
+        WHEN o.shipped_at IS NOT NULL THEN o.shipped_at
+        ELSE (
             SELECT min(least(h.status_changed_at, h.observed_at))
-            FROM sales.order_status_history h
+            FROM sales.known_states h
             WHERE h.store = o.store
               AND h.platform = o.platform
               AND h.platform_order_id = o.platform_order_id
               AND h.status IN ('shipped', 'completed')
         )
-    ) AS shipped_at,
+    END AS shipped_at,
     o.status,
     o.platform_status,
-    left(
-        encode(
-            sha256(convert_to(k.salt || encode(sha256(convert_to(k.salt || o.buyer_username, 'UTF8')), 'hex'), 'UTF8')),
-            'hex'
-        ),
-        20
+    (
+        SELECT left(encode(sha256(convert_to(k.salt || encode(once, 'hex'), 'UTF8')), 'hex'), 20)
+        FROM sync.buyer_salt k
+        CROSS JOIN LATERAL sha256(convert_to(k.salt || o.buyer_username, 'UTF8')) once
     ) AS buyer_key,
     o.country_code,
     o.payment_method,
@@ -84,8 +92,45 @@ SELECT
     CASE WHEN o.vat_collected_by_bricklink THEN 0 ELSE o.vat_amount END AS vat_by_seller,
     CASE WHEN o.vat_collected_by_bricklink THEN o.vat_amount ELSE 0 END AS vat_by_bricklink,
     CASE WHEN o.sales_tax_collected_by_bricklink THEN 0 ELSE o.tax END AS sales_tax_by_seller,
-    CASE WHEN o.sales_tax_collected_by_bricklink THEN o.tax ELSE 0 END AS sales_tax_by_bricklink
-FROM sales.orders o
+    CASE WHEN o.sales_tax_collected_by_bricklink THEN o.tax ELSE 0 END AS sales_tax_by_bricklink,
+    o.payment_status,
+    CASE
+        WHEN o.payment_status IN ('Clearing', 'Returned', 'Bounced') THEN NULL
+        ELSE o.paid_at
+    END AS counted_paid_at,
+    CASE
+        WHEN o.shipped_at IS NOT NULL THEN 'exact'
+        ELSE (
+            SELECT
+                CASE
+                    WHEN h.platform_status = 'SHIPPED' AND h.status_changed_at <= h.observed_at THEN 'status'
+                    ELSE 'at_latest'
+                END
+            FROM sales.known_states h
+            WHERE h.store = o.store
+              AND h.platform = o.platform
+              AND h.platform_order_id = o.platform_order_id
+              AND h.status IN ('shipped', 'completed')
+            ORDER BY least(h.status_changed_at, h.observed_at), h.document_id
+            LIMIT 1
+        )
+    END AS shipped_at_is,
+    o.total - o.subtotal - coalesce(o.shipping, 0)
+        + coalesce(o.credit, 0) + coalesce(o.coupon, 0) - coalesce(o.tax, 0) AS charges,
+    coalesce(o.credit, 0) + coalesce(o.coupon, 0) AS discounts,
+    coalesce(o.final_total, o.total)
+        - CASE WHEN o.vat_collected_by_bricklink THEN 0 ELSE coalesce(o.vat_amount, 0) END
+        - CASE WHEN o.sales_tax_collected_by_bricklink THEN 0 ELSE coalesce(o.tax, 0) END AS turnover,
+    CASE
+        WHEN o.platform_status = 'PURGED' THEN NOT EXISTS (
+            SELECT FROM sales.known_states h
+            WHERE h.store = o.store
+              AND h.platform = o.platform
+              AND h.platform_order_id = o.platform_order_id
+              AND h.platform_status <> 'PURGED'
+        )
+        ELSE false
+    END AS first_seen_purged
+FROM sales.known_orders o
 LEFT JOIN sync.stores s ON s.store = o.store
-LEFT JOIN sync.buyer_salt k ON true
 WHERE o.status NOT IN ('cancelled', 'problem')

@@ -29,6 +29,22 @@
 --   not_before [UTC]: the change happened after this: when the state before was seen; null for the first state
 --   observed_at [UTC]: when the pipeline first saw this state
 --   is_ours: bl update made the change: sync.writes has a request for it, and the order showed it right after
+--   paid_at [UTC]: the payment date
+--   shipped_at [UTC]: BrickLink's shipping date
+--   payment_method: payment method in BrickLink's words
+--   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address
+--   total_count [pieces]: how many pieces
+--   items_total [currency]: what the items cost
+--   shipping [currency]: shipping charged
+--   insurance [currency]: insurance charged
+--   etc1 [currency]: additional charge 1
+--   etc2 [currency]: additional charge 2
+--   sales_tax [currency]: sales tax on top of the prices
+--   vat_rate [%]: VAT rate
+--   vat_amount [currency]: VAT in the total
+--   sales_tax_collected_by_bricklink: BrickLink collects and pays the sales tax
+--   vat_collected_by_bricklink: BrickLink collects and pays the VAT
+--   counts_as_revenue: an order in this status counts as revenue, as in revenue_orders
 -- Caveats:
 --   States between two fetches are never seen: between observed_at and valid_to the order may have been in others.
 --   Changes without a date of their own, such as payment status, amounts and filing, are dated when they were seen.
@@ -38,7 +54,7 @@ WITH seen AS (
         h.*,
         row_number() OVER states AS state_number,
         lag(h.observed_at) OVER states AS not_before
-    FROM sales.order_status_history h
+    FROM sales.known_states h
     WINDOW states AS (PARTITION BY h.store, h.platform, h.platform_order_id ORDER BY h.document_id)
 ),
 dated AS (
@@ -79,6 +95,22 @@ SELECT
             AND w.asked ?| ARRAY[
                 'status', 'payment_status', 'is_filed', 'date_shipped', 'shipping', 'insurance', 'credit', 'etc1', 'etc2'
             ]
-    ) AS is_ours
+    ) AS is_ours,
+    paid_at,
+    shipped_at,
+    payment_method,
+    country_code,
+    total_count,
+    subtotal AS items_total,
+    shipping,
+    insurance,
+    etc1,
+    etc2,
+    tax AS sales_tax,
+    trim_scale(vat_rate) AS vat_rate,
+    vat_amount,
+    sales_tax_collected_by_bricklink,
+    vat_collected_by_bricklink,
+    status NOT IN ('cancelled', 'problem') AS counts_as_revenue
 FROM timed
 WINDOW states AS (PARTITION BY store, platform, platform_order_id ORDER BY state_number)

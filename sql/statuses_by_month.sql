@@ -1,6 +1,6 @@
 -- Orders by status at the end of the month
 --
--- Question: How many orders were in each status at the end of each month, and what were they worth?
+-- Question: How many orders were in each status at the end of each month, and what did their totals come to?
 -- Group: Work on orders
 -- Grain: store, month, status, currency
 -- Columns:
@@ -9,14 +9,16 @@
 --   status: normalised status; not_seen: placed by then, but its status at that time was never seen
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: how many
---   revenue [currency]: their final_total (total if it is absent) at that time
+--   revenue [currency]: deprecated: amount. No revenue: cancelled orders and problems have it too
+--   amount [currency]: their final_total (total if it is absent) at that time
 -- Caveats:
+--   amount is no revenue: cancelled orders and problems have one too.
 --   An order is counted in every month from that in which it was placed. The current month is as of now.
 --   From the status history, which is sampled: before the first sync of an order only its then last change is known.
 -- Period: month
 -- Chart: orders over month split status without completed, cancelled
 WITH moves AS (
-    SELECT h.store, h.currency, move.status, move.at, move.orders, move.orders * move.revenue AS revenue
+    SELECT h.store, h.currency, move.status, move.at, move.orders, move.orders * move.amount AS amount
     FROM reports.status_history h
     CROSS JOIN LATERAL (
         SELECT h.status, h.valid_from, 1, coalesce(h.final_total, h.total)
@@ -29,7 +31,7 @@ WITH moves AS (
         UNION ALL
         SELECT 'not_seen', h.valid_from, -1, coalesce(h.final_total, h.total)
         WHERE h.state_number = 1
-    ) AS move (status, at, orders, revenue)
+    ) AS move (status, at, orders, amount)
 ),
 monthly AS (
     SELECT
@@ -38,7 +40,7 @@ monthly AS (
         m.status,
         date_trunc('month', m.at AT TIME ZONE coalesce(s.timezone, 'UTC')) AS month,
         sum(m.orders) AS orders,
-        sum(m.revenue) AS revenue
+        sum(m.amount) AS amount
     FROM moves m
     LEFT JOIN sync.stores s ON s.store = m.store
     GROUP BY m.store, m.currency, m.status, 4
@@ -48,7 +50,7 @@ calendar AS (
     FROM (SELECT store, currency, status, min(month) AS first_month FROM monthly GROUP BY 1, 2, 3) kinds
     LEFT JOIN sync.stores s ON s.store = kinds.store
     CROSS JOIN LATERAL generate_series(
-        kinds.first_month, date_trunc('month', now() AT TIME ZONE coalesce(s.timezone, 'UTC')), interval '1 month'
+        kinds.first_month, date_trunc('month', least(sales.as_of(), now()) AT TIME ZONE coalesce(s.timezone, 'UTC')), interval '1 month'
     ) AS month
 ),
 stock AS (
@@ -58,11 +60,11 @@ stock AS (
         status,
         currency,
         sum(monthly.orders) OVER earlier AS orders,
-        sum(monthly.revenue) OVER earlier AS revenue
+        sum(monthly.amount) OVER earlier AS amount
     FROM calendar
     LEFT JOIN monthly USING (store, currency, status, month)
     WINDOW earlier AS (PARTITION BY store, currency, status ORDER BY month)
 )
-SELECT store, month, status, currency, orders::bigint AS orders, revenue
+SELECT store, month, status, currency, orders::bigint AS orders, amount AS revenue, amount
 FROM stock
 WHERE orders > 0

@@ -1,10 +1,13 @@
 """What the asset checks check, and their results, with the orders that break a check as metadata."""
 
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from bl_pipeline.dagster_names import Names
+from bl_pipeline.defs.of_a_store import asset_key
 from bl_pipeline.rules.indicator import Indicator
 
 if TYPE_CHECKING:
@@ -20,6 +23,11 @@ _CHECKS = {
     "items_are_stored": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
     "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total."),
     "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
+    "collected_tax_is_explained": (
+        "orders",
+        ERROR,
+        "total - final_total is the tax that BrickLink says it collects, to 0.01: sales tax, or sales tax and VAT.",
+    ),
     "listed_orders_are_stored": ("orders", WARN, "Every order in BrickLink's lists is in the warehouse."),
     "loaded_orders_are_stored": ("orders", ERROR, "No order that was loaded is gone; `bl rebuild` brings it back."),
     _READABLE: ("orders", WARN, "Every field of every order and lot is as expected; others are null, or text."),
@@ -32,16 +40,17 @@ _OTHERS = {
     _IN_STEP: "The indicator of `bl status` is synced: not stale, and the last run ended without an error.",
 }
 
-SPECS = [
-    dg.AssetCheckSpec(name, asset=asset, description=description, automation_condition=dg.AutomationCondition.eager())
-    for name, asset, description in [
-        *((name, asset, description) for name, (asset, _, description) in _CHECKS.items()),
-        *((name, "orders", description) for name, description in _OTHERS.items()),
+
+@cache
+def check_specs(names: Names) -> list[dg.AssetCheckSpec]:
+    """The checks of the store's assets."""
+    return [
+        dg.AssetCheckSpec(name, asset=asset_key(names, asset), description=description)
+        for name, asset, description in [
+            *((name, asset, description) for name, (asset, _, description) in _CHECKS.items()),
+            *((name, "orders", description) for name, description in _OTHERS.items()),
+        ]
     ]
-]
-
-
-CHECK_KEYS = [spec.key for spec in SPECS]
 
 
 def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:

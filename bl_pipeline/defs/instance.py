@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from bl_pipeline.dagster_names import Names
 from bl_pipeline.home import open_folder
 from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import Settings
@@ -52,3 +53,12 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             yield instance
         finally:
             close_connections()
+
+
+def limit_pools(instance: dg.DagsterInstance, stores: Iterable[Names]) -> None:
+    """Let each of these stores have one run at a time.
+
+    The default limit of dagster.yaml is not there yet when the first two runs of a new instance start.
+    """
+    for names in stores:
+        instance.event_log_storage.set_concurrency_slots(names.pool, 1)

@@ -1,17 +1,19 @@
-"""The sync's assets and jobs: one graph, asked in different ways."""
+"""The assets and jobs of a store's sync: one graph, asked in different ways."""
 
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
+from bl_pipeline.dagster_names import Names, names_of
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
-from bl_pipeline.defs.resources import SyncSessionResource
+from bl_pipeline.defs.of_a_store import asset_key, job_of, session_of, settings_of
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import ASSETS, PART_ASSETS, RequestConfig, op_config, sync_graph
-from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER, SYNC_EVERY
-from bl_pipeline.settings import NO_CREDENTIALS, load_settings
+from bl_pipeline.rules.indicator import FRESH_FOR, STALE_AFTER, SYNC_EVERY, sync_offset
+from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import tables
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, timezone="UTC")
@@ -20,6 +22,8 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date="2000-01-01", end_offset=1, t
 They begin with BrickLink, not with the store's first order: the definitions are loaded by many processes, without the
 warehouse and at different times, and all must agree on the months.
 """
+
+_MINUTE = timedelta(minutes=1)
 
 
 class SyncConfig(dg.Config):
@@ -88,101 +92,140 @@ _TABLES = {
     "orders": tables.orders,
     **{name: tables.parts[kind] for name, kind in PART_ASSETS.items()},
 }
-_key = dg.AssetKey
-
 _FRESH = dg.FreshnessPolicy.time_window(warn_window=FRESH_FOR, fail_window=STALE_AFTER)
 
-sales = dg.AssetsDefinition.from_graph(
-    sync_graph("sync", sync_config, "Brings new and changed sales into the warehouse."),
-    keys_by_output_name={name: _key(name) for name in ASSETS},
-    internal_asset_deps={
-        "order_summaries": set(),
-        "order_changes": {_key("order_summaries")},
-        **{name: {_key("order_changes")} for name in ("orders", *PART_ASSETS)},
-    },
-    group_name="sales",
-    descriptions_by_output_name=_DESCRIPTIONS,
-    metadata_by_output_name={name: table_metadata(table) for name, table in _TABLES.items()},
-    tags_by_output_name={name: {"dagster/kind/bricklink": "", "dagster/kind/postgres": ""} for name in ASSETS},
-).map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, _FRESH) if spec.key == _key("orders") else spec)
 
-sync_orders = dg.define_asset_job(
-    "sync_orders",
-    selection=dg.AssetSelection.assets(sales),
-    description="Brings new and changed sales into the warehouse.",
-)
-full_sync = sync_graph(
-    "full_sync",
-    full_sync_config,
-    "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated run "
-    "leaves, the next syncs fetch: cancel_full_sync withdraws it.",
-    # The half-hourly sync runs between the months of a long backfill.
-).to_job(partitions_def=MONTHS, tags={"dagster/priority": "-1"})
-refresh_order = sync_graph("refresh_order", refresh_config, "Fetches the given orders again.").to_job()
-retry_failed_orders = sync_graph(
-    "retry_failed_orders", retry_config, "Tries again the orders that failed before, and only these."
-).to_job()
+def sales_assets(names: Names) -> dg.AssetsDefinition:
+    """The assets of the store's sync."""
+    keys = {name: asset_key(names, name) for name in ASSETS}
+    return dg.AssetsDefinition.from_graph(
+        sync_graph(names, names.graph, sync_config, "Brings new and changed sales into the warehouse."),
+        keys_by_output_name=keys,
+        internal_asset_deps={
+            "order_summaries": set(),
+            "order_changes": {keys["order_summaries"]},
+            **{name: {keys["order_changes"]} for name in ("orders", *PART_ASSETS)},
+        },
+        group_name=names.of("sales"),
+        descriptions_by_output_name=_DESCRIPTIONS,
+        metadata_by_output_name={name: table_metadata(table) for name, table in _TABLES.items()},
+        tags_by_output_name={name: {"dagster/kind/bricklink": "", "dagster/kind/postgres": ""} for name in ASSETS},
+    ).map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, _FRESH) if spec.key == keys["orders"] else spec)
 
 
-@dg.op(
-    description="Makes the tables of `sales` again from the answers as they were received, with no call.",
-)
-@explained
-def rebuild_sales(context: dg.OpExecutionContext, sync: SyncSessionResource) -> None:
-    from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
-    from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
-
-    sync.session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
-    result = step(sync.session)
-    context.add_output_metadata(rebuild_metadata(result))
-    # What it repaired is no fault of the store any more.
-    show_standing(context.log_event, sync.session)
-    if result.undone:
-        raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
+def sync_orders(names: Names, sales: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
+    """The ordinary sync: it materializes the assets."""
+    return dg.define_asset_job(
+        names.of("sync_orders"),
+        selection=dg.AssetSelection.assets(sales),
+        description="Brings new and changed sales into the warehouse.",
+    )
 
 
-@dg.job(description="Makes `sales` again from `landing`, with no call to BrickLink.")
-def rebuild() -> None:
-    rebuild_sales()
+def other_jobs(names: Names) -> list[dg.JobDefinition]:
+    """The store's jobs beside it that write nothing at BrickLink."""
+    full_sync = sync_graph(
+        names,
+        names.of("full_sync"),
+        full_sync_config,
+        "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated "
+        f"run leaves, the next syncs fetch: {names.of('cancel_full_sync')} withdraws it.",
+    )
+    refresh_order = sync_graph(names, names.of("refresh_order"), refresh_config, "Fetches the given orders again.")
+    retry_failed_orders = sync_graph(
+        names,
+        names.of("retry_failed_orders"),
+        retry_config,
+        "Tries again the orders that failed before, and only these.",
+    )
+    return [
+        # The half-hourly sync runs between the months of a long backfill.
+        full_sync.to_job(partitions_def=MONTHS, tags={"dagster/priority": "-1"}),
+        refresh_order.to_job(),
+        retry_failed_orders.to_job(),
+        _rebuild(names),
+        _cancel_full_sync(names),
+    ]
 
 
-@dg.op(
-    description="Withdraws the full syncs that are not complete: no later sync goes on with them.",
-)
-@explained
-def withdraw_full_syncs(context: dg.OpExecutionContext, sync: SyncSessionResource) -> None:
-    from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
-    from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
+def _rebuild(names: Names) -> dg.JobDefinition:
+    @dg.op(
+        name=names.of("replay_answers"),
+        required_resource_keys={names.resource},
+        description="Makes the tables of `sales` again from the answers as they were received, with no call.",
+    )
+    @explained
+    def rebuild_sales(context: dg.OpExecutionContext) -> None:
+        from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
+        from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
-    session = sync.session
-    with session.warehouse.engine.begin() as connection:
-        withdrawn = full_syncs.withdraw_full_syncs(connection, session.warehouse, session.clock())
-    context.add_output_metadata({"full_syncs_withdrawn": len(withdrawn)})
-    show_standing(context.log_event, session)
+        session = session_of(context, names)
+        session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
+        result = step(session)
+        context.add_output_metadata(rebuild_metadata(result))
+        # What it repaired is no fault of the store any more.
+        show_standing(context.log_event, session)
+        if result.undone:
+            raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
+
+    return job_of(
+        rebuild_sales,
+        name=names.of("rebuild"),
+        step="rebuild_sales",
+        description="Makes `sales` again from `landing`, with no call to BrickLink.",
+    )
 
 
-@dg.job(
-    description="Withdraws a full sync that is still open, as bl cancel does. A run that is going on is not touched: "
-    "terminate it under Runs."
-)
-def cancel_full_sync() -> None:
-    withdraw_full_syncs()
+def _cancel_full_sync(names: Names) -> dg.JobDefinition:
+    @dg.op(
+        name=names.of("withdraw_full_syncs"),
+        required_resource_keys={names.resource},
+        description="Withdraws the full syncs that are not complete: no later sync goes on with them.",
+    )
+    @explained
+    def withdraw_full_syncs(context: dg.OpExecutionContext) -> None:
+        from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
+        from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
+
+        session = session_of(context, names)
+        with session.warehouse.engine.begin() as connection:
+            withdrawn = full_syncs.withdraw_full_syncs(connection, session.warehouse, session.clock())
+        context.add_output_metadata({"full_syncs_withdrawn": len(withdrawn)})
+        show_standing(context.log_event, session)
+
+    return job_of(
+        withdraw_full_syncs,
+        name=names.of("cancel_full_sync"),
+        step="withdraw_full_syncs",
+        description="Withdraws a full sync that is still open, as bl cancel does. A run that is going on is not "
+        "touched: terminate it under Runs.",
+    )
 
 
-@dg.schedule(
-    job=sync_orders,
-    cron_schedule=f"*/{SYNC_EVERY // timedelta(minutes=1)} * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every half hour: two calls, and those for what has changed.",
-)
-@explained
-def sync_orders_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """A run, unless one is waiting already, for example for a long first sync: one more would find nothing to do."""
-    if load_settings().store.credentials is None:
-        # Rather than a red run every half hour until the store is connected.
-        return dg.SkipReason(NO_CREDENTIALS)
-    waiting = dg.RunsFilter(job_name=sync_orders.name, statuses=[dg.DagsterRunStatus.QUEUED])
-    if context.instance.get_run_records(waiting, limit=1):
-        return dg.SkipReason("A sync is waiting for its turn already.")
-    return dg.RunRequest()
+def sync_schedule(store: Store, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """The schedule of the store's syncs: with several stores at minutes of its own, so that not all are at once."""
+    names = names_of(store)
+    every, after = SYNC_EVERY // _MINUTE, sync_offset(store.place, store.stores) // _MINUTE
+    minutes = ",".join(map(str, range(after, 60, every))) if after else f"*/{every}"
+
+    @dg.schedule(
+        name=names.schedule,
+        job=job,
+        cron_schedule=f"{minutes} * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every half hour: two calls, and those for what has changed.",
+    )
+    @explained
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """A run, unless one is waiting already, such as for a long first sync: one more would find nothing to do."""
+        now = settings_of(names).store
+        if now.credentials is None:
+            # Rather than a red run every half hour until the store is connected.
+            return dg.SkipReason(now.no_credentials)
+        waiting = dg.RunsFilter(job_name=job.name, statuses=[dg.DagsterRunStatus.QUEUED])
+        if context.instance.get_run_records(waiting, limit=1):
+            return dg.SkipReason("A sync is waiting for its turn already.")
+        return dg.RunRequest()
+
+    return schedule

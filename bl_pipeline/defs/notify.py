@@ -3,8 +3,6 @@
 import logging
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
-
 from bl_pipeline.settings import Settings, SettingsError
 
 _SHORTEST = 6
@@ -37,13 +35,11 @@ def notify(settings: Settings, *, title: str, message: str, log: logging.Logger)
 def without_secrets(settings: Settings, text: str) -> str:
     """The text with every secret of the settings removed: errors of libraries may quote their arguments."""
     secrets: set[str] = set()
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            for part in value.get_secret_value().split():
-                password = urlsplit(part).password if "://" in part else None
-                secrets |= {part, *((password, unquote(password)) if password else ())}
+    for secret in settings.secrets:
+        for part in secret.get_secret_value().split():
+            password = urlsplit(part).password if "://" in part else None
+            secrets |= {part, *((password, unquote(password)) if password else ())}
     # The longest first: a URL as a whole, before the password in it. What is too short is no secret, but part of words.
-    for secret in sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True):
-        text = text.replace(secret, "***")
+    for part in sorted((part for part in secrets if len(part) >= _SHORTEST), key=len, reverse=True):
+        text = text.replace(part, "***")
     return text

@@ -1,11 +1,12 @@
-"""Old runs deleted from Dagster's history, with their events and logs."""
+"""Old runs deleted from Dagster's history, with their events, logs and results of checks."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
     AssetEventTagsTable,
     ConcurrencySlotsTable,
     PendingStepsTable,
@@ -13,14 +14,14 @@ from dagster._core.storage.event_log.schema import (
 )
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 _AT_A_TIME = 500
 """Runs a transaction: Dagster's own way takes some connections and statements for each run."""
 
 
 def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Delete the runs that ended and were created before then, with events and logs; returns how many.
+    """Delete the runs that ended and were created before then, with all that is stored of them; returns how many.
 
     Some hundred at a time: an interruption leaves the others as they are, and the next call goes on with them.
     """
@@ -30,6 +31,7 @@ def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
     old = [run_id for run_id in reversed(run_ids) if run_id not in kept]  # the oldest first
     for start in range(0, len(old), _AT_A_TIME):
         _delete(instance, old[start : start + _AT_A_TIME])
+    _delete_check_results(instance, before)
     return len(old)
 
 
@@ -54,6 +56,18 @@ def _delete(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
         instance.compute_log_manager.delete_logs(prefix=[run_id])
     with runs.connect() as connection:
         connection.execute(delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
+
+
+def _delete_check_results(instance: dg.DagsterInstance, before: datetime) -> None:
+    """Those of before then but the last one of each check: Dagster leaves them when it deletes their run."""
+    events = instance.event_log_storage
+    assert isinstance(events, SqlEventLogStorage)
+    results = AssetCheckExecutionsTable.c
+    last = select(func.max(results.id)).group_by(results.asset_key, results.check_name)
+    # The column has no time zone; it is in UTC.
+    is_old = results.create_timestamp < before.astimezone(UTC).replace(tzinfo=None)
+    with events.index_connection() as connection:
+        connection.execute(delete(AssetCheckExecutionsTable).where(is_old, results.id.not_in(last)))
 
 
 def _runs_last_seen(instance: dg.DagsterInstance) -> set[str]:

@@ -3,13 +3,14 @@
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from bl_pipeline.defs.step_errors import explaining
-from bl_pipeline.settings import SettingsError, load_settings
+from bl_pipeline.settings import Executor, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession
@@ -33,6 +34,7 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
         from bl_pipeline.defs.store_state import show_end_outside_of_a_run  # noqa: PLC0415
         from bl_pipeline.sync.session import open_session  # noqa: PLC0415
         from bl_pipeline.warehouse.database import WarehouseError  # noqa: PLC0415
+        from bl_pipeline.warehouse.lease import LeaseTimes  # noqa: PLC0415
 
         with ExitStack() as stack:
             with explaining():
@@ -43,6 +45,9 @@ class SyncSessionResource(dg.ConfigurableResource["SyncSessionResource"]):
                     raise dg.Failure(str(error), allow_retries=False) from None
             try:
                 self._session = session
+                if settings.bl_executor is not Executor.IN_PROCESS:
+                    session.lease = LeaseTimes()
+                session.is_terminated = partial(_is_canceling, context)
                 yield self
             finally:
                 # Terminated between two steps, so no step could note it.
@@ -58,5 +63,6 @@ class OpenedSession:
 
 
 def _is_canceling(context: dg.InitResourceContext) -> bool:
+    """Whether the run is being terminated, or was: what terminates it does not reach a step on another machine."""
     run = context.instance.get_run_by_id(context.run.run_id) if context.instance and context.run else None
-    return run is not None and run.status is dg.DagsterRunStatus.CANCELING
+    return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)

@@ -6,16 +6,18 @@ import dagster as dg
 from pydantic import Field
 
 from bl_pipeline.defs.step_errors import explained
+from bl_pipeline.settings import load_installation
 
 
 class RetentionConfig(dg.Config):
     """Which runs to delete."""
 
-    days: int = Field(
-        default=30,
+    days: int | None = Field(
+        default=None,
         ge=1,
-        description="Runs that were created longer ago are deleted with their events and logs. The sales and the "
-        "pipeline's own records, sync.runs among them, stay.",
+        description="Runs that were created longer ago are deleted with their events, logs and results of checks; if "
+        "not set, those older than BL_RUN_HISTORY_DAYS. The sales and the pipeline's own records, sync.runs among "
+        "them, stay.",
     )
 
 
@@ -25,7 +27,8 @@ def delete_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None
     # Dagster's storage takes a third of a second to import: only a run of this job waits for it.
     from bl_pipeline.defs.old_runs import delete_runs_before  # noqa: PLC0415
 
-    deleted = delete_runs_before(context.instance, datetime.now(UTC) - timedelta(days=config.days))
+    days = config.days or load_installation().bl_run_history_days
+    deleted = delete_runs_before(context.instance, datetime.now(UTC) - timedelta(days=days))
     context.log.info(f"{deleted} runs deleted")
     context.add_output_metadata({"runs_deleted": deleted})
 

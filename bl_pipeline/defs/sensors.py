@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from bl_pipeline.defs.dead_runs import end_dead_runs
+from bl_pipeline.dagster_names import JOBS, Names, names_of
+from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_of
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
-from bl_pipeline.defs.sync_graph import ASSETS
-from bl_pipeline.rules.indicator import STALE_AFTER
-from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.rules.indicator import STALE_AFTER, Indicator
+from bl_pipeline.settings import Settings, load_installation, load_stores
 
 EVERY_FIVE_MINUTES = 300
-SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
-
 _TITLES = {
     "not_connected": "the store is not connected",
     "stale": "the warehouse is stale",
@@ -35,17 +33,19 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
     steps = [event.step_failure_data for event in context.get_step_failure_events()]
     texts = [data.user_failure_data.description for data in steps if data.user_failure_data]
     message = next((text for text in texts if text), context.failure_event.message or "Its log in Dagster says why.")
-    settings = load_settings()
+    for settings in load_stores():
+        names = names_of(settings.store)
+        if context.dagster_run.job_name in map(names.of, JOBS) or is_sync_of(names, context.dagster_run):
+            break
+    else:
+        # Of no store, such as delete_old_runs.
+        settings, names = load_installation(), Names()
     if _reported_before(settings, context.dagster_run.run_id):
         # Refused credentials would be reported 48 times a day.
         context.log.info("As the run before: %s", without_secrets(settings, message))
         return
-    notify(
-        settings,
-        title=f"bl_pipeline: {context.dagster_run.job_name} failed",
-        message=message,
-        log=context.log,
-    )
+    job = names.job(context.dagster_run.job_name)
+    notify(settings, title=f"{_sender(names)}: {job} failed", message=message, log=context.log)
 
 
 @dg.sensor(
@@ -56,37 +56,55 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 )
 @explained
 def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason]:
-    """One message each time the state becomes one to report; asks the warehouse, not BrickLink."""
+    """One message each time the state of a store becomes one to report; asks the warehouse, not BrickLink."""
+    before = json.loads(context.cursor) if context.cursor else {}
+    states, reported = {}, {}
+    for settings in load_stores():
+        store = settings.bl_store
+        # Before there could be several stores, the cursor was the list of the only one.
+        of_store = before.get(store, []) if isinstance(before, dict) else before
+        states[store], reported[store] = _report_state(context, settings, of_store)
+    context.update_cursor(json.dumps(reported))
+    yield dg.SkipReason("; ".join(f"{store} is {state}" for store, state in states.items()))
+
+
+def _report_state(
+    context: dg.SensorEvaluationContext, settings: Settings, reported: list[str]
+) -> tuple[Indicator, list[str]]:
+    """Report what is new since these kinds of messages were sent; returns the state, and the kinds that are known."""
     from bl_pipeline.defs.store_state import newest_event, show_standing  # noqa: PLC0415
     from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.sync.status import read_status  # noqa: PLC0415
 
-    settings = load_settings()
+    names = names_of(settings.store)
     with open_session(settings) as session:
         state = read_status(session.store, session.warehouse)
         if state.indicator == "syncing":
-            yield dg.SkipReason("A sync is running.")
-            return
-        if (newest_event(context.instance) or {}).get("indicator") != state.indicator:
+            return state.indicator, reported
+        if (newest_event(context.instance, names) or {}).get("indicator") != state.indicator:
             # Time makes stale, and a process that was killed could show nothing itself.
             show_standing(context.instance.report_runless_asset_event, session)
-    reported = json.loads(context.cursor) if context.cursor else []
     messages = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
     if state.indicator == "not_connected" or (state.indicator == "stale" and state.last_run and overdue):
         messages[state.indicator.value] = state.reason
     if state.failed_orders:
-        messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `bl errors` says why."
+        errors = f"bl errors --store {names.store}" if names.store else "bl errors"
+        messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `{errors}` says why."
     if state.last_run and state.last_run.status == "stopped_at_budget":
         messages["deferred"] = state.last_run.message or "The call budget is used up."
     # Half-hourly runs would report the same 48 times a day: report it once, until it has passed.
-    known = [
+    return state.indicator, [
         kind
         for kind, message in messages.items()
-        if kind in reported or notify(settings, title=f"bl_pipeline: {_TITLES[kind]}", message=message, log=context.log)
+        if kind in reported
+        or notify(settings, title=f"{_sender(names)}: {_TITLES[kind]}", message=message, log=context.log)
     ]
-    context.update_cursor(json.dumps(known))
-    yield dg.SkipReason(f"The warehouse is {state.indicator}.")
+
+
+def _sender(names: Names) -> str:
+    """What titles of messages begin with: with several stores the store too."""
+    return f"bl_pipeline: {names.store}" if names.store else "bl_pipeline"
 
 
 @dg.sensor(
@@ -97,19 +115,25 @@ def sync_incomplete(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReas
 )
 @explained
 def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Looks for started runs without a process, if no process has the store's lock."""
+    """Looks for started runs without a process, of the stores whose lock no process has."""
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
+    from bl_pipeline.warehouse.lease import leased_run  # noqa: PLC0415
     from bl_pipeline.warehouse.lock import is_syncing  # noqa: PLC0415
 
-    settings = load_settings()
-    with open_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+    stores = load_stores()
+    quiet = {settings.bl_store: names_of(settings.store) for settings in stores}
+    with open_warehouse(load_installation()) as warehouse, warehouse.engine.connect() as connection:
+        for settings in stores:
+            if run_id := leased_run(connection, settings.bl_store):
+                end_given_up_run(context.instance, settings, run_id)
         # Twice: a run that waits for the lock takes it a second after it was released.
         for wait in (3, 0):
-            if is_syncing(connection, warehouse.store):
+            quiet = {store: names for store, names in quiet.items() if not is_syncing(connection, store)}
+            if not quiet:
                 return dg.SkipReason("A sync is running.")
             connection.rollback()
             time.sleep(wait)
-    dead = end_dead_runs(context.instance, SYNC_JOBS, ASSETS, datetime.now(UTC))
+    dead = end_dead_runs(context.instance, quiet.values(), datetime.now(UTC))
     return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has lost its process.")
 
 
@@ -124,11 +148,3 @@ def _reported_before(settings: Settings, run_id: str) -> bool:
         return False
     ends = {(run.status, run.message) for run in latest}
     return len(latest) == 2 and latest[0].run_id == run_id and len(ends) == 1
-
-
-automation = dg.AutomationConditionSensorDefinition(
-    "automation",
-    target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Runs reports and checks after the orders they are about.",
-)

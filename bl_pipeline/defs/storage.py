@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import load_installation
 from bl_pipeline.warehouse.connections import open_engine, pin_sessions, with_driver
 from bl_pipeline.warehouse.database import WarehouseError, check_preconditions, postgres_url, unreachable
 from bl_pipeline.warehouse.preconditions import DAGSTER_SCHEMA
@@ -76,7 +76,7 @@ class WarehouseStorage(DagsterPostgresStorage):
         Raises SettingsError or WarehouseError if it cannot be used.
         """
         with ExitStack() as stack:
-            url = stack.enter_context(postgres_url(load_settings()))
+            url = stack.enter_context(postgres_url(load_installation()))
             try:
                 _prepare(url)
             except DBAPIError as error:

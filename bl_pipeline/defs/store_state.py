@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.dagster_names import Names, names_of
 from bl_pipeline.defs import metadata
-from bl_pipeline.defs.check_results import CHECK_KEYS, evaluate
+from bl_pipeline.defs.check_results import check_specs, evaluate
+from bl_pipeline.defs.of_a_store import asset_key
 from bl_pipeline.records import Outcome, SyncResult
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.status import standing_after_runs
@@ -18,8 +20,6 @@ from bl_pipeline.warehouse.usage import ledger_key, read_usage
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.session import SyncSession
-
-ORDERS = dg.AssetKey("orders")
 
 
 def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _show_noted(log: Callable[[Any], None], session: SyncSession) -> None:
 
 def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, Any]) -> None:
     """Log an observation of `orders` with these values, and the result of every check."""
-    log(dg.AssetObservation(ORDERS, metadata=values))
+    log(dg.AssetObservation(asset_key(names_of(session.store), "orders"), metadata=values))
     log_checks(log, session)
 
 
@@ -84,7 +84,8 @@ def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
 
 def log_checks(log: Callable[[Any], None], session: SyncSession) -> None:
     """Log the result of every check."""
-    for result in evaluate(session, CHECK_KEYS):
+    keys = [spec.key for spec in check_specs(names_of(session.store))]
+    for result in evaluate(session, keys):
         assert result.asset_key is not None
         assert result.check_name is not None
         log(
@@ -98,11 +99,12 @@ def log_checks(log: Callable[[Any], None], session: SyncSession) -> None:
         )
 
 
-def newest_event(instance: dg.DagsterInstance) -> dict[str, Any] | None:
-    """The metadata of the newest event of `orders`, a materialization or an observation; None if there is none."""
+def newest_event(instance: dg.DagsterInstance, names: Names) -> dict[str, Any] | None:
+    """The metadata of the newest event of the store's `orders`, a materialization or an observation, if any."""
+    orders = asset_key(names, "orders")
     records = [
-        *instance.fetch_materializations(ORDERS, limit=1).records,
-        *instance.fetch_observations(ORDERS, limit=1).records,
+        *instance.fetch_materializations(orders, limit=1).records,
+        *instance.fetch_observations(orders, limit=1).records,
     ]
     if not records:
         return None

@@ -3,15 +3,18 @@
 Ops pass data to each other only through the database: between them is Dagster's Nothing, so any executor can run them.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
 from bl_pipeline.columns import OPTIONAL_PARTS, PARTS, TABLES, AnswerKind
+from bl_pipeline.dagster_names import Names, names_of
 from bl_pipeline.defs import metadata
-from bl_pipeline.defs.resources import SyncSessionResource
+from bl_pipeline.defs.of_a_store import asset_key, session_of
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus, SyncRequest
 from bl_pipeline.reports.questions import parse_order_number
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 
 PART_ASSETS = {TABLES[kind].name: kind for kind in PARTS}
 ASSETS = ("order_summaries", "order_changes", "orders", *PART_ASSETS)
-API_POOL = "bricklink_api"
 
 
 class RequestConfig(dg.Config):
@@ -58,12 +60,36 @@ class RequestConfig(dg.Config):
 
 
 def _begin(context: dg.OpExecutionContext, session: "SyncSession", request: SyncRequest) -> None:
-    session.begin(
-        context.run_id,
-        job=context.job_name,
-        of_all_orders=request.of_all_orders,
-        waiting=lambda: context.log.info("Another sync of this store is running; waiting for it to end."),
-    )
+    names = names_of(session.store)
+    _refuse_other_stores(context, names)
+    run_id, job, of_all_orders = context.run_id, names.job(context.job_name), request.of_all_orders
+
+    def waiting() -> None:
+        context.log.info("Another sync of this store is running; waiting for it to end.")
+
+    if session.lease is None:
+        session.begin(run_id, job=job, of_all_orders=of_all_orders, waiting=waiting)
+    elif not session.try_begin_spread(run_id, job=job, of_all_orders=of_all_orders):
+        waiting()
+        while not session.try_begin_spread(run_id, job=job, of_all_orders=of_all_orders):
+            time.sleep(1.0)
+            if session.is_terminated():
+                raise dg.DagsterExecutionInterruptedError
+
+
+def _refuse_other_stores(context: dg.OpExecutionContext, names: Names) -> None:
+    """Raise dg.Failure if the run is to sync other stores too: what is noted of a run is of one store.
+
+    Only who materializes assets of several stores at once can ask for it.
+    """
+    stores = {key.path[0] for key in context.job_def.asset_layer.executable_asset_keys if key.path[1:] == ["orders"]}
+    if names.store and len(stores) > 1:
+        raise dg.Failure(
+            f"This run has assets of several stores: {', '.join(sorted(stores))}. A run syncs one store, so that none "
+            "waits for another, and nothing was fetched.\nMaterialize the assets of one store at a time, such as those "
+            f"of the group {names.of('sales')}, or launch {names.of('sync_orders')}.",
+            allow_retries=False,
+        )
 
 
 def _join(context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession", *, planned: bool) -> None:
@@ -72,7 +98,7 @@ def _join(context: dg.OpExecutionContext, config: RequestConfig, session: "SyncS
     A run re-executed from the failure has no such step. The missing steps are done here: the answers and the plan of
     the failed run are outdated.
     """
-    if session.run_id or session.attach(context.run_id):
+    if session.run_id or (session.lease and session.attach(context.run_id)):
         return
     from bl_pipeline.sync.run import catch_up  # noqa: PLC0415
 
@@ -98,7 +124,7 @@ def run_step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator
             raise
         # By `bl cancel`. Dagster gets the same as from its own Terminate.
         run = context.instance.get_run_by_id(context.run_id)
-        if run is not None and not run.is_finished:
+        if run is not None and not run.is_finished and run.status is not dg.DagsterRunStatus.CANCELING:
             context.instance.report_run_canceling(run, message="Canceled by bl cancel.")
         raise dg.DagsterExecutionInterruptedError from None
 
@@ -123,110 +149,167 @@ def _end_if_failed(context: dg.OpExecutionContext, session: "SyncSession") -> No
         _end(context, session)
 
 
-@dg.op(
-    out=dg.Out(dg.Nothing),
-    pool=API_POOL,
-    description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each order.",
-)
-@explained
-def list_orders(
-    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
+def _made(
+    context: dg.OpExecutionContext,
+    session: "SyncSession",
+    asset: str,
+    values: Mapping[str, Any],
+    output_name: str | None = None,
+) -> dg.Output[None]:
+    """The output of a step that makes an asset, whose materialization shows these values.
+
+    Given to the output itself, Dagster would store them a second time, with the event of the output.
+    """
+    if not context.has_assets_def:
+        return dg.Output(None, output_name or asset, metadata=values)
+    key = asset_key(names_of(session.store), asset)
+    context.get_step_execution_context().add_asset_metadata(values, asset_key=key)
+    return dg.Output(None, output_name or asset)
+
+
+def _list_orders(
+    context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession"
 ) -> Iterator[dg.Output[None]]:
     from bl_pipeline.sync import listing  # noqa: PLC0415
 
     request = config.request(context)
-    _begin(context, sync.session, request)
-    with run_step(context, sync.session):
-        listed = listing.list_orders(sync.session, request)
-    _end_if_failed(context, sync.session)
-    yield dg.Output(
-        None,
-        metadata={
-            **({} if listed is None else {"orders_listed": listed, "dagster/row_count": listed}),
-            **metadata.usage_metadata(sync.session.usage()),
-        },
-    )
+    _begin(context, session, request)
+    with run_step(context, session):
+        listed = listing.list_orders(session, request)
+    _end_if_failed(context, session)
+    counts = {} if listed is None else {"orders_listed": listed, "dagster/row_count": listed}
+    report = counts | metadata.usage_metadata(session.usage())
+    yield _made(context, session, "order_summaries", report, output_name="result")
 
 
-@dg.op(
-    ins={"listed": dg.In(dg.Nothing)},
-    out={"order_changes": dg.Out(dg.Nothing), "batches": dg.DynamicOut(dg.Nothing)},
-    description="Finds new and changed orders, and plans what to fetch within the call budget.",
-)
-@explained
-def plan_changes(
-    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
+def _plan_changes(
+    context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession"
 ) -> Iterator[dg.Output[None] | dg.DynamicOutput[None]]:
     from bl_pipeline.sync import planning  # noqa: PLC0415
 
-    _join(context, config, sync.session, planned=False)
-    with run_step(context, sync.session):
-        plan = planning.plan_changes(sync.session, config.request(context))
-    _end_if_failed(context, sync.session)
+    _join(context, config, session, planned=False)
+    with run_step(context, session):
+        plan = planning.plan_changes(session, config.request(context))
+    _end_if_failed(context, session)
     for number in planning.batch_numbers(plan):
         yield dg.DynamicOutput(None, mapping_key=f"batch_{number:04}", output_name="batches")
-    yield dg.Output(None, "order_changes", metadata=metadata.plan_metadata(plan) if plan else {})
+    yield _made(context, session, "order_changes", metadata.plan_metadata(plan) if plan else {})
 
 
-@dg.op(
-    ins={"batch": dg.In(dg.Nothing)},
-    out=dg.Out(dg.Nothing),
-    pool=API_POOL,
-    description="Fetches one batch of orders and their items, lands the answers and loads them.",
-)
-@explained
-def fetch_orders(context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource) -> None:
+def _fetch_orders(
+    context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession"
+) -> Iterator[dg.Output[None]]:
     from bl_pipeline.sync.fetching import fetch_batch  # noqa: PLC0415
 
     key = context.get_mapping_key()
     assert key is not None
-    _join(context, config, sync.session, planned=True)
-    with run_step(context, sync.session):
-        counts = fetch_batch(sync.session, int(key.removeprefix("batch_")), include_items=config.include_items)
+    _join(context, config, session, planned=True)
+    with run_step(context, session):
+        counts = fetch_batch(session, int(key.removeprefix("batch_")), include_items=config.include_items)
     context.log.info(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing done")
+    yield dg.Output(None)
 
 
-@dg.op(
-    ins={"fetched": dg.In(dg.Nothing)},
-    out={
-        "orders": dg.Out(dg.Nothing),
-        **{
-            # An asset that no run asks for is not materialized: it would look as if it were up to date.
-            name: dg.Out(dg.Nothing, is_required=kind not in OPTIONAL_PARTS)
-            for name, kind in PART_ASSETS.items()
-        },
-    },
-    description="Notes the end of the run and reports its SyncResult.",
-)
-@explained
-def finish_sync(
-    context: dg.OpExecutionContext, config: RequestConfig, sync: SyncSessionResource
+def _finish_sync(
+    context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession"
 ) -> Iterator[dg.Output[None]]:
     from bl_pipeline.defs.store_state import log_checks  # noqa: PLC0415
 
-    _join(context, config, sync.session, planned=True)
-    report = _end(context, sync.session)
-    asked = config.request(context).also | {part.kind for part in sync.session.store.optional_parts}
-    names = {name: kind for name, kind in PART_ASSETS.items() if kind in asked or kind not in OPTIONAL_PARTS}
-    orders, *counts = sync.session.count_rows([AnswerKind.ORDER, *names.values()])
+    _join(context, config, session, planned=True)
+    report = _end(context, session)
+    asked = config.request(context).also | {part.kind for part in session.store.optional_parts}
+    parts = {name: kind for name, kind in PART_ASSETS.items() if kind in asked or kind not in OPTIONAL_PARTS}
+    orders, *counts = session.count_rows([AnswerKind.ORDER, *parts.values()])
     reports = {"orders": {**report, "dagster/row_count": orders}}
-    reports |= {name: {"dagster/row_count": count} for name, count in zip(names, counts, strict=True)}
+    reports |= {name: {"dagster/row_count": count} for name, count in zip(parts, counts, strict=True)}
+    names = names_of(session.store)
     for name, values in reports.items():
         if context.has_assets_def:
-            yield dg.Output(None, name, metadata=values)
+            yield _made(context, session, name, values)
         else:
             # A run about some orders is in the assets' history too. One that changed nothing makes nothing fresh.
             changed = report["orders_created"] or report["orders_updated"]
             event = dg.AssetMaterialization if changed else dg.AssetObservation
-            context.log_event(event(name, metadata=values))
+            context.log_event(event(asset_key(names, name), metadata=values))
             yield dg.Output(None, name)
     if not context.has_assets_def:
         # The job of the assets has a step for them.
-        log_checks(context.log_event, sync.session)
+        log_checks(context.log_event, session)
 
 
-def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:
-    """The sync with its own way of being asked."""
+class SyncOps(NamedTuple):
+    """One op for each step. In a graph they have the names of these fields, whatever the store."""
+
+    list_orders: dg.OpDefinition
+    plan_changes: dg.OpDefinition
+    fetch_orders: dg.OpDefinition
+    finish_sync: dg.OpDefinition
+
+
+@cache
+def sync_ops(names: Names) -> SyncOps:
+    """The steps of the store's syncs."""
+    nothing = dg.Out(dg.Nothing)
+    return SyncOps(
+        list_orders=_op(
+            names,
+            _list_orders,
+            out=nothing,
+            pool=names.pool,
+            description="Asks BrickLink's two lists of sales, unfiled and filed, and stores what they say of each "
+            "order.",
+        ),
+        plan_changes=_op(
+            names,
+            _plan_changes,
+            ins={"listed": dg.In(dg.Nothing)},
+            out={"order_changes": nothing, "batches": dg.DynamicOut(dg.Nothing)},
+            description="Finds new and changed orders, and plans what to fetch within the call budget.",
+        ),
+        fetch_orders=_op(
+            names,
+            _fetch_orders,
+            ins={"batch": dg.In(dg.Nothing)},
+            out=nothing,
+            pool=names.pool,
+            description="Fetches one batch of orders and their items, lands the answers and loads them.",
+        ),
+        finish_sync=_op(
+            names,
+            _finish_sync,
+            ins={"fetched": dg.In(dg.Nothing)},
+            out={
+                "orders": nothing,
+                **{
+                    # An asset that no run asks for is not materialized: it would look as if it were up to date.
+                    name: dg.Out(dg.Nothing, is_required=kind not in OPTIONAL_PARTS)
+                    for name, kind in PART_ASSETS.items()
+                },
+            },
+            description="Notes the end of the run and reports its SyncResult.",
+        ),
+    )
+
+
+def _op(
+    names: Names,
+    step: Callable[[dg.OpExecutionContext, RequestConfig, "SyncSession"], Iterator[Any]],
+    **definition: Any,
+) -> dg.OpDefinition:
+    @explained
+    def compute(context: dg.OpExecutionContext, config: RequestConfig) -> Iterator[Any]:
+        yield from step(context, config, session_of(context, names))
+
+    name = names.of(step.__name__.removeprefix("_"))
+    return dg.op(name=name, required_resource_keys={names.resource}, **definition)(compute)
+
+
+def sync_graph(names: Names, name: str, config: dg.ConfigMapping, description: str) -> dg.GraphDefinition:
+    """The store's sync with its own way of being asked."""
+    ops = sync_ops(names)
+    list_orders, plan_changes, fetch_orders, finish_sync = (
+        op.alias(step) for step, op in zip(SyncOps._fields, ops, strict=True)
+    )
 
     @dg.graph(
         name=name,
@@ -247,4 +330,4 @@ def sync_graph(name: str, config: dg.ConfigMapping, description: str) -> dg.Grap
 def op_config(config: RequestConfig) -> dict[str, Any]:
     """The same request for every op that needs it."""
     values = {"config": config.model_dump()}
-    return dict.fromkeys(("list_orders", "plan_changes", "fetch_orders", "finish_sync"), values)
+    return dict.fromkeys(SyncOps._fields, values)

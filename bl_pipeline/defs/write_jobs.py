@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from bl_pipeline.dagster_names import Names, names_of
 from bl_pipeline.defs import metadata
-from bl_pipeline.defs.resources import SyncSessionResource
+from bl_pipeline.defs.of_a_store import job_of, session_of
 from bl_pipeline.defs.step_errors import explained
-from bl_pipeline.defs.sync_graph import API_POOL, run_step
+from bl_pipeline.defs.sync_graph import run_step
 from bl_pipeline.records import RunStatus
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _write(
     asked = ask(session.store, order_id, given, now=session.clock(), **how)
     session.take_lock(lambda: context.log.info("A sync of this store is running; waiting for it to end."))
     with run_step(context, session):
-        result = run_write(session, asked, run_id=context.run_id, job=context.job_name)
+        result = run_write(session, asked, run_id=context.run_id, job=names_of(session.store).job(context.job_name))
     # What was written comes first: the UI folds a long list.
     report = {**metadata.writes_metadata(result.writes, result.already), **sync_report(session, result)}
     context.add_output_metadata(report)
@@ -73,28 +74,44 @@ def _write(
         raise dg.Failure(result.message, metadata=report, allow_retries=False)
 
 
-@dg.op(pool=API_POOL, description="Changes one order at BrickLink, then fetches and loads it.")
-@explained
-def write_to_order(context: dg.OpExecutionContext, config: UpdateConfig, sync: SyncSessionResource) -> None:
-    given = config.model_dump()
-    order_id, since = given.pop("order_id"), given.pop("if_unchanged_since")
-    _write(context, sync.session, order_id, given, unchanged_since=since)
+def write_jobs(names: Names) -> list[dg.JobDefinition]:
+    """The jobs that write to an order of the store."""
 
+    @dg.op(
+        name=names.of("write_to_order"),
+        pool=names.pool,
+        required_resource_keys={names.resource},
+        description="Changes one order at BrickLink, then fetches and loads it.",
+    )
+    @explained
+    def write_to_order(context: dg.OpExecutionContext, config: UpdateConfig) -> None:
+        given = config.model_dump()
+        order_id, since = given.pop("order_id"), given.pop("if_unchanged_since")
+        _write(context, session_of(context, names), order_id, given, unchanged_since=since)
 
-@dg.op(pool=API_POOL, description='Sends "Thank You, Drive Thru!" to the buyer of an order, if it was never sent.')
-@explained
-def write_drive_thru(context: dg.OpExecutionContext, config: DriveThruConfig, sync: SyncSessionResource) -> None:
-    _write(context, sync.session, config.order_id, {"drive_thru": True}, mail_me=config.mail_me)
+    @dg.op(
+        name=names.of("write_drive_thru"),
+        pool=names.pool,
+        required_resource_keys={names.resource},
+        description='Sends "Thank You, Drive Thru!" to the buyer of an order, if it was never sent.',
+    )
+    @explained
+    def write_drive_thru(context: dg.OpExecutionContext, config: DriveThruConfig) -> None:
+        session = session_of(context, names)
+        _write(context, session, config.order_id, {"drive_thru": True}, mail_me=config.mail_me)
 
-
-@dg.job(
-    description="Changes one order at BrickLink, for real: costs before the payment status, tracking before SHIPPED. "
-    "Then fetches it."
-)
-def update_order() -> None:
-    write_to_order()
-
-
-@dg.job(description='Sends "Thank You, Drive Thru!" to the buyer of an order, for real: once, never a second time.')
-def send_drive_thru() -> None:
-    write_drive_thru()
+    return [
+        job_of(
+            write_to_order,
+            name=names.of("update_order"),
+            step="write_to_order",
+            description="Changes one order at BrickLink, for real: costs before the payment status, tracking before "
+            "SHIPPED. Then fetches it.",
+        ),
+        job_of(
+            write_drive_thru,
+            name=names.of("send_drive_thru"),
+            step="write_drive_thru",
+            description='Sends "Thank You, Drive Thru!" to the buyer of an order, for real: once, never a second time.',
+        ),
+    ]

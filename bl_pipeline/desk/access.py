@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from bl_pipeline.guard import LOOPBACK, PROBLEM, App, Message, Receive, Send, problem_details
+from bl_pipeline.guard import LOOPBACK, PROBLEM, App, Message, Receive, Send, is_for_programs, problem_details
 from bl_pipeline.settings import Settings, SettingsError
 
 LONGEST_BODY = 1 << 20  # bytes of a request; the longest form of the desk has some thousand order numbers
@@ -95,7 +95,7 @@ class TokenGate:
         return cookie is not None and _is_same(cookie.value, self._cookie)
 
     async def _ask(self, request: Request) -> Response:
-        if request.url.path.startswith("/api/"):
+        if is_for_programs(request.url.path):
             detail = "Send the token of BL_DESK_TOKEN: Authorization: Bearer ..."
             problem = problem_details(401, "A token is needed", detail, "token-needed")
             return JSONResponse(problem, 401, {"WWW-Authenticate": "Bearer"}, media_type=PROBLEM)

@@ -98,8 +98,8 @@ class Result(Answer):
     message: str | None = Field(description="What a stop means and what to do; null if nothing stopped it")
 
 
-class SyncStatus(Answer):
-    """How the store stands."""
+class Standing(Answer):
+    """How a store stands."""
 
     store: str = Field(description="Key of the store, BL_STORE")
     indicator: Indicator = Field(description="The state in one word, the same as everywhere else")
@@ -110,8 +110,25 @@ class SyncStatus(Answer):
     last_synced_at: datetime | None = Field(description="When the warehouse was last brought up to date with BrickLink's lists; null if never")
     next_sync_at: datetime | None = Field(description="When Dagster's schedule syncs next; null if no sync is planned, or if it is not known")
     calls: Calls = Field(description="The call budget")
+
+
+class SyncStatus(Standing):
+    """How the store stands, and its runs."""
+
     run: Progress | None = Field(description="The run that is going on; null if none is")
     last_result: Result | None = Field(description="How the last run ended; null if none has")
+
+
+class ListedStore(Standing):
+    """One of the stores, and how it stands."""
+
+    api_url: str = Field(description="The address of its endpoints, relative to that of the desk: /stores/KEY/api, or /api if it is the only store")
+
+
+class StoreList(Answer):
+    """The stores of this installation."""
+
+    stores: list[ListedStore] = Field(description="The stores, in the order of their file")
 
 
 class ListedOrder(Answer):
@@ -135,6 +152,7 @@ class ListedOrder(Answer):
     currency: str = Field(description="ISO 4217 code of the amounts")
     tracking_number: str | None = Field(description="Tracking number; null if there is none")
     shipped_at: datetime | None = Field(description="When it was shipped; null if it was not")
+    store: str = Field(description="Key of the store")
 
 
 class OrderPage(Answer):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
 
@@ -14,7 +15,7 @@ from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.next_sync import next_sync
 from bl_pipeline.desk.overview import current_run, launch, require_changes
 from bl_pipeline.desk.progress import RunState, read_run_state
-from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.desk.state import Desk, DeskOf, desks_of, view_of
 from bl_pipeline.guard import PROBLEM
 from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.statuses import WORDS
@@ -34,7 +35,7 @@ _PROBLEMS = {
     400: "The request cannot be read",
     401: "BL_DESK_TOKEN is set, and the request does not have it",
     403: "This desk is read-only (BL_DESK_READ_ONLY), or the request comes from a page of another site",
-    404: "There is no such order, or no such run",
+    404: "There is no such order, or no such run; or the address names none of several stores",
     409: "A sync is running already, or the store is not connected",
     422: "A value is not one that can be asked for",
     429: "The call budget is used up",
@@ -130,20 +131,21 @@ class OrderQuery(BaseModel):
         description="-total is the other way round than total: largest first",
         json_schema_extra={"enum": _SORTS},
     )
+    store: str | None = Field(default=None, description="Only this store: its key")
     limit: int = Field(default=20, ge=1, le=_MOST, description="At most this number of orders")
     offset: int = Field(default=0, ge=0, le=_LARGEST, description="Leave out this number at the beginning")
 
 
-def _launched(run_id: str, response: Response) -> answers.Launched:
-    url = f"{_STATUS}?runId={run_id}"
+def _launched(desk: Desk, run_id: str, response: Response) -> answers.Launched:
+    url = f"{desk.root}{_STATUS}?runId={run_id}"
     response.headers["Location"] = url
     return answers.Launched(run_id=run_id, status_url=url)
 
 
-@router.post("/integrations/bricklink/sync", status_code=202, responses=_LAUNCHED | _problems(409, 429))
+@router.post("/integrations/bricklink/sync", status_code=202, responses=_LAUNCHED | _problems(404, 409, 429))
 def sync(desk: DeskOf, response: Response, options: SyncOptions | None = None) -> answers.Launched:
     """Start a sync; without a body one of new and changed orders."""
-    return _launched(launch(desk, "sync_orders", (options or SyncOptions()).model_dump()), response)
+    return _launched(desk, launch(desk, "sync_orders", (options or SyncOptions()).model_dump()), response)
 
 
 @router.get("/integrations/bricklink/status", responses=_problems(404))
@@ -158,18 +160,36 @@ def status(
     now = desk.status()
     running, ended = _runs(desk, now, run_id)
     return answers.SyncStatus(
-        store=now.store,
-        indicator=now.indicator,
-        reason=now.reason,
-        connected=desk.settings.store.credentials is not None,
-        orders_synced=now.orders,
-        orders_failed=now.failed_orders,
-        last_synced_at=now.last_synced_at,
-        next_sync_at=next_sync(desk).at,
-        calls=answers.Calls.model_validate(now.calls),
+        **_standing(desk, now),
         run=None if running is None else _progress(running),
         last_result=None if ended is None else _result(ended, now),
     )
+
+
+@router.get("/stores", responses=_problems())
+def stores(request: Request) -> answers.StoreList:
+    """The stores of this installation, and how each stands."""
+    return answers.StoreList(
+        stores=[
+            answers.ListedStore(**_standing(desk, desk.status()), api_url=f"{desk.root}/api")
+            for desk in desks_of(request).all
+        ]
+    )
+
+
+def _standing(desk: Desk, now: Status) -> dict[str, Any]:
+    """What answers.Standing has."""
+    return {
+        "store": now.store,
+        "indicator": now.indicator,
+        "reason": now.reason,
+        "connected": desk.settings.store.credentials is not None,
+        "orders_synced": now.orders,
+        "orders_failed": now.failed_orders,
+        "last_synced_at": now.last_synced_at,
+        "next_sync_at": next_sync(desk).at,
+        "calls": answers.Calls.model_validate(now.calls),
+    }
 
 
 def _runs(desk: Desk, now: Status, run_id: str | None) -> tuple[RunState | None, RunState | None]:
@@ -228,10 +248,11 @@ def _result(run: RunState, now: Status) -> answers.Result:
 
 
 @router.get("/orders", responses=_problems())
-def orders(desk: DeskOf, query: Annotated[OrderQuery, Query()]) -> answers.OrderPage:
-    """The stored orders, the latest first, in pages."""
-    wanted = parse_filter(statuses=WORDS, **query.model_dump())
-    with desk.source.reading() as (connection, warehouse):
+def orders(request: Request, query: Annotated[OrderQuery, Query()]) -> answers.OrderPage:
+    """The stored orders, the latest first, in pages: of one store, or of all if the address names none."""
+    view = view_of(request, query.store)
+    wanted = replace(parse_filter(statuses=WORDS, **query.model_dump(exclude={"store"})), stores=view.stores)
+    with view.source.reading() as (connection, warehouse):
         found = read_orders(connection, warehouse, wanted, WORDS)
     return answers.OrderPage(
         orders=[answers.ListedOrder.model_validate(row) for row in found.rows],
@@ -277,4 +298,4 @@ def refresh(desk: DeskOf, response: Response, id: OrderNumber) -> answers.Launch
     with desk.source.reading() as (connection, warehouse):
         if not read_states(connection, warehouse, [number]):
             raise _no_such_order(number)
-    return _launched(launch(desk, "refresh_order", {"order_ids": [number]}), response)
+    return _launched(desk, launch(desk, "refresh_order", {"order_ids": [number]}), response)

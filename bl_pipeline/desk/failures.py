@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 
 from bl_pipeline.desk.access import LONGEST_BODY
 from bl_pipeline.desk.pages import page
-from bl_pipeline.guard import PROBLEM, problem_details
+from bl_pipeline.desk.state import NoStore, desks_of, path_of
+from bl_pipeline.guard import PROBLEM, is_for_programs, problem_details
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.asking import NotAsked
@@ -29,6 +30,7 @@ KINDS = {
     "read-only": "BL_DESK_READ_ONLY is set, so nothing can be started or changed at this desk.",
     "token-needed": "BL_DESK_TOKEN is set, and the request does not have it: send Authorization: Bearer ...",
     "no-such-order": "The warehouse has no order of this number. If it is new at BrickLink, the next sync stores it.",
+    "no-such-store": "There are several stores, and the address names none of them: the detail has their addresses.",
     "no-such-run": "No run of this id is known in this warehouse and store.",
     "sync-running": "A sync of the store is running, and only one can run. Wait until it has ended, or cancel it.",
     "not-connected": "The API credentials of the store are not set: nothing can be asked of BrickLink.",
@@ -102,7 +104,7 @@ def _of_the_framework(error: HTTPException) -> _Failure:
 
 
 def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Response:
-    if request.url.path.startswith("/api/"):
+    if is_for_programs(request.url.path):
         problem = {**problem_details(failure.status, failure.title, failure.detail, failure.kind), **failure.members}
         return JSONResponse(problem, failure.status, headers, media_type=PROBLEM)
     address = request.url
@@ -121,6 +123,23 @@ def _answer(request: Request, failure: _Failure, headers: dict[str, str]) -> Res
     return answer
 
 
+def _answer_no_store(request: Request) -> Response:
+    """Which stores there are, and the same address in each of them."""
+    desks = desks_of(request)
+    path, unknown = path_of(request), ""
+    if path.startswith("/stores/"):
+        unknown, _, rest = path.removeprefix("/stores/").partition("/")
+        path = f"/{rest}"
+    title = f"There is no store {unknown}" if unknown else "Which store?"
+    if is_for_programs(path):
+        addresses = ", ".join(f"{desk.root}{path}" for desk in desks.all)
+        detail = f"There are several stores. Ask one of them: {addresses}"
+        return _answer(request, _Failure(404, title, detail, "no-such-store"), {})
+    # What changes something is asked for again by a button, and not by a link.
+    same = path if request.method == "GET" else "/"
+    return page(request, "no_store", status=404, title=title, same=same)
+
+
 def answer_failure(request: Request, error: Exception, opened: int) -> Response:
     """The answer to an error that no handler knows; nothing of its own text is logged.
 
@@ -129,7 +148,7 @@ def answer_failure(request: Request, error: Exception, opened: int) -> Response:
     failure = _failure(error)
     if failure.status == 503:
         # An embedded Postgres that was killed is started by the next request.
-        request.app.state.desk.source.close(opened)
+        desks_of(request).source.close(opened)
     return _answer(request, failure, {})
 
 
@@ -153,6 +172,10 @@ def install_failures(app: FastAPI) -> None:
         return _answer(
             request, _Failure(error.status, error.title, error.detail, error.kind, error.members), error.headers
         )
+
+    @app.exception_handler(NoStore)
+    def no_store(request: Request, _error: NoStore) -> Response:
+        return _answer_no_store(request)
 
     @app.exception_handler(HTTPException)
     def of_the_framework(request: Request, error: HTTPException) -> Response:

@@ -57,15 +57,15 @@ def todo(request: Request, desk: DeskOf, choose: str = "") -> HTMLResponse:
 
 
 @router.post("/picklist")
-def to_pick_list(fields: Fields) -> RedirectResponse:
+def to_pick_list(desk: DeskOf, fields: Fields) -> RedirectResponse:
     """The address of the pick list of the orders that were ticked."""
-    return _to("/picklist", fields)
+    return _to(f"{desk.root}/picklist", fields)
 
 
 @router.post("/slips")
-def to_slips(fields: Fields) -> RedirectResponse:
+def to_slips(desk: DeskOf, fields: Fields) -> RedirectResponse:
     """The address of the packing slips of the orders that were ticked."""
-    return _to("/slips", fields)
+    return _to(f"{desk.root}/slips", fields)
 
 
 def _to(address: str, fields: dict[str, list[str]]) -> RedirectResponse:

@@ -89,11 +89,16 @@ class Launches:
                 self._interrupted.add(run_id)
                 _cancel(process)
 
-    def close(self) -> None:
-        """Cancel what goes on, and wait until it has ended in good order."""
+    def cancel(self) -> None:
+        """Cancel what goes on."""
         with self._lock:
             for process in self._processes.values():
                 _cancel(process)
+
+    def close(self) -> None:
+        """Cancel what goes on, and wait until it has ended in good order."""
+        self.cancel()
+        with self._lock:
             for process in self._processes.values():
                 try:
                     process.communicate(timeout=_END_TIMEOUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -11,10 +12,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from bl_pipeline.columns import OrderGroup
+from bl_pipeline.countries import countries
 from bl_pipeline.desk.pages import page
-from bl_pipeline.desk.state import DeskOf
+from bl_pipeline.desk.state import View, desks_of, find_desk, view_of
 from bl_pipeline.reports.csv_rows import write_rows
-from bl_pipeline.reports.labels import countries
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.rules.statuses import WORDS
 from bl_pipeline.warehouse.database import PLATFORM
@@ -49,10 +50,11 @@ def _written(
     unpaid: bool = False,
     not_shipped: bool = False,
     sort: str = "",
+    store: str = "",
 ) -> dict[str, Any]:
     return {
         "search": search, "status": status, "group": group, "platform": platform, "country": country, "since": since,
-        "until": until, "unpaid": unpaid, "not_shipped": not_shipped, "sort": sort,
+        "until": until, "unpaid": unpaid, "not_shipped": not_shipped, "sort": sort, "store": store,
     }  # fmt: skip
 
 
@@ -61,16 +63,17 @@ Written = Annotated[dict[str, Any], Depends(_written)]
 
 
 @router.get("/orders")
-def orders(
-    request: Request, desk: DeskOf, written: Written, offset: Annotated[int, Query(ge=0, le=_ALL)] = 0
-) -> HTMLResponse:
-    """One page of the orders that were asked for."""
+def orders(request: Request, written: Written, offset: Annotated[int, Query(ge=0, le=_ALL)] = 0) -> HTMLResponse:
+    """One page of the orders that were asked for: of the store, or of all if the address names none."""
     found, error = OrderList(), ""
     sort = LATEST_FIRST
+    desks, desk = desks_of(request), find_desk(request)
+    path = f"{desk.root}/orders" if desk else "/orders"
     try:
-        wanted = _filter(written, limit=PAGE, offset=offset)
+        view = view_of(request, written["store"])
+        wanted = _filter(written, view, limit=PAGE, offset=offset)
         sort = wanted.sort
-        with desk.source.reading() as (connection, warehouse):
+        with view.source.reading() as (connection, warehouse):
             found = read_orders(connection, warehouse, wanted, WORDS)
     except QuestionError as wrong:
         error = str(wrong)
@@ -84,31 +87,34 @@ def orders(
         offset=offset,
         is_filtered=any(value for name, value in written.items() if name != "sort"),
         headings=[
-            (heading, f"/orders{_query(written, sort=_next_sort(name, sort))}", _way(name, sort))
+            (heading, f"{path}{_query(written, sort=_next_sort(name, sort))}", _way(name, sort))
             for name, heading in _HEADINGS
         ],
-        csv=f"/orders.csv{_query(written)}",
-        before=f"/orders{_query(written, offset=max(offset - PAGE, 0))}" if offset else None,
-        after=f"/orders{_query(written, offset=offset + PAGE)}" if offset + len(found.rows) < found.count else None,
+        csv=f"{path}.csv{_query(written)}",
+        before=f"{path}{_query(written, offset=max(offset - PAGE, 0))}" if offset else None,
+        after=f"{path}{_query(written, offset=offset + PAGE)}" if offset + len(found.rows) < found.count else None,
         statuses=WORDS,
         groups=tuple(OrderGroup),
         platforms=(PLATFORM,),
         countries=countries(),
+        stores=() if desk else tuple(each.store for each in desks.all),
     )
 
 
 @router.get("/orders.csv")
-def orders_csv(desk: DeskOf, written: Written) -> Response:
+def orders_csv(request: Request, written: Written) -> Response:
     """All orders that were asked for, as CSV: what a spreadsheet could take for a formula is text."""
-    with desk.source.reading() as (connection, warehouse):
-        found = read_orders(connection, warehouse, _filter(written, limit=_ALL), WORDS)
+    view = view_of(request, written["store"])
+    with view.source.reading() as (connection, warehouse):
+        found = read_orders(connection, warehouse, _filter(written, view, limit=_ALL), WORDS)
     text = io.StringIO(newline="")
     write_rows(
-        _CSV,
+        (*_CSV, "store") if view.is_of_all else _CSV,
         (
             (
                 row["display_id"], row["platform"], row["order_date"], row["buyer_name"] or row["buyer_username"],
                 row["platform_status"], row["status"], row["total"], row["currency"],
+                *([row["store"]] if view.is_of_all else []),
             )
             for row in found.rows
         ),
@@ -121,8 +127,9 @@ def orders_csv(desk: DeskOf, written: Written) -> Response:
     )
 
 
-def _filter(written: Mapping[str, Any], *, limit: int, offset: int = 0) -> OrderFilter:
-    return parse_filter(statuses=WORDS, **written, limit=limit, offset=offset)
+def _filter(written: Mapping[str, Any], view: View, *, limit: int, offset: int = 0) -> OrderFilter:
+    of_orders = {name: value for name, value in written.items() if name != "store"}
+    return replace(parse_filter(statuses=WORDS, **of_orders, limit=limit, offset=offset), stores=view.stores)
 
 
 def _query(written: Mapping[str, Any], *, sort: str | None = None, offset: int = 0) -> str:

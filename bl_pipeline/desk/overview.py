@@ -1,4 +1,4 @@
-"""The first page: how the store stands, and what can be done about it; and the page of one run."""
+"""The overview of a store: how it stands, and what can be done about it; and the page of one run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.records import ExitCode, StopReason
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.indicator import IN_A_TERMINAL, Indicator, Remedies
-from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.rules.indicator import Indicator, Remedies
 from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.status import Status
 from bl_pipeline.sync.stops import stop_for
@@ -30,13 +29,13 @@ from bl_pipeline.warehouse.state import failed_orders
 router = APIRouter()
 
 ON_THE_DESK = Remedies(
-    connect="The first page of the desk says how to connect it.",
+    connect="The overview of the store says how to connect it.",
     sync="Start one: press Sync now.",
     repair="Press Sync now. While bl up runs, it syncs the store every half hour.",
     retry="Below you see why, and can try them again.",
     withdraw="To end it, press Cancel, or Withdraw the full sync.",
 )
-"""What is to be done, for somebody who sees the first page."""
+"""What is to be done, for somebody who sees the overview."""
 
 
 def require_changes(desk: Desk) -> None:
@@ -78,10 +77,9 @@ def _check_launch(desk: Desk) -> None:
         )
 
 
-@router.get("/")
-def overview(request: Request, desk: DeskOf) -> HTMLResponse:
-    """The card of the store. A desk that only shows has no buttons, so it says what to do in a terminal."""
-    status = desk.status(IN_A_TERMINAL if desk.read_only else ON_THE_DESK)
+def show_store(request: Request, desk: Desk) -> HTMLResponse:
+    """The card of one store. A desk that only shows has no buttons, so it says what to do in a terminal."""
+    status = desk.status(None if desk.read_only else ON_THE_DESK)
     with desk.source.reading() as (connection, warehouse):
         failed = failed_orders(connection, warehouse) if status.failed_orders else []
     return page(
@@ -92,7 +90,7 @@ def overview(request: Request, desk: DeskOf) -> HTMLResponse:
         word=status.indicator.replace("_", " ").capitalize(),
         next_sync=next_sync(desk),
         failed=failed,
-        variables=CREDENTIAL_VARIABLES,
+        variables=desk.settings.credential_variables,
         stop=_stop(status),
         run=current_run(desk, status),
     )
@@ -113,8 +111,8 @@ def current_run(desk: Desk, status: Status) -> RunState | None:
     return read_run_state(desk, run_id)
 
 
-def _to_run(run_id: str) -> RedirectResponse:
-    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+def _to_run(desk: Desk, run_id: str) -> RedirectResponse:
+    return RedirectResponse(f"{desk.root}/runs/{run_id}", status_code=303)
 
 
 @router.get("/problems")
@@ -132,7 +130,7 @@ def sync(
 ) -> RedirectResponse:
     """Sync now."""
     config = {"full_sync": full, "include_filed": filed, "include_items": items}
-    return _to_run(launch(desk, "sync_orders", config))
+    return _to_run(desk, launch(desk, "sync_orders", config))
 
 
 @router.post("/test")
@@ -149,21 +147,21 @@ def test(request: Request, desk: DeskOf) -> HTMLResponse:
 
 
 @router.get("/disconnect")
-def disconnect(request: Request) -> HTMLResponse:
+def disconnect(request: Request, desk: DeskOf) -> HTMLResponse:
     """How the credentials are removed."""
-    return page(request, "disconnect", variables=CREDENTIAL_VARIABLES)
+    return page(request, "disconnect", variables=desk.settings.credential_variables)
 
 
 @router.post("/retry")
 def retry(desk: DeskOf) -> RedirectResponse:
     """Try again the orders that failed."""
-    return _to_run(launch(desk, "retry_failed_orders", {}))
+    return _to_run(desk, launch(desk, "retry_failed_orders", {}))
 
 
 @router.post("/orders/{order_id}/refresh")
 def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
     """Fetch one order, also one that is not stored yet: the page that says so has a button for it."""
-    return _to_run(launch(desk, "refresh_order", {"order_ids": [parse_order_number(order_id)]}))
+    return _to_run(desk, launch(desk, "refresh_order", {"order_ids": [parse_order_number(order_id)]}))
 
 
 @router.post("/cancel")
@@ -200,13 +198,13 @@ def run(request: Request, desk: DeskOf, run_id: str) -> Response:
             order_id = only_order(connection, run_id)
         if order_id is not None:
             if state.exit_code == ExitCode.DONE:
-                return RedirectResponse(f"/orders/{order_id}?run={run_id}", status_code=303)
+                return RedirectResponse(f"{desk.root}/orders/{order_id}?run={run_id}", status_code=303)
             again = f"/orders/{order_id}/refresh"
     stopped: dict[str, Any] = (
         {
             "calls": desk.status().calls,
             "next_sync": next_sync(desk),
-            "variables": CREDENTIAL_VARIABLES,
+            "variables": desk.settings.credential_variables,
         }
         if state.stop_reason
         else {}

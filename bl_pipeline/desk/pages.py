@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.desk import words
-from bl_pipeline.desk.state import Desk
+from bl_pipeline.desk.state import desks_of, find_desk, path_of
 from bl_pipeline.reports.labels import heading, plural
 
 _templates = Environment(
@@ -35,13 +35,19 @@ _templates.globals |= {"order_statuses": tuple(OrderStatus), "payment_statuses":
 
 
 def page(request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page made of the template `name`.html, with these values, and `desk`, `path` and `now` beside them."""
-    desk: Desk = request.app.state.desk
+    """The page made of the template `name`.html, with these values and those that every page needs.
+
+    `desk` is that of the store, or that of all stores; `root` is what the addresses of its pages begin with.
+    """
+    desks, desk = desks_of(request), find_desk(request)
     values = {
-        "desk": desk,
-        "path": request.url.path,
-        "now": desk.clock(),
-        "zone": desk.settings.bl_timezone,
+        "desks": desks,
+        "desk": desk or desks,
+        "store": desk.store if desk else None,
+        "root": desk.root if desk else "",
+        "path": path_of(request),
+        "now": desks.all[0].clock(),
+        "zone": desk.settings.bl_timezone if desk else desks.zone,
         **values,
     }
     return HTMLResponse(_templates.get_template(f"{name}.html").render(values), status_code=status)

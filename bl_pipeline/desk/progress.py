@@ -12,6 +12,7 @@ from bl_pipeline.records import ExitCode, Outcome, RunStatus, StopReason
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.warehouse import run_orders, runs
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 
 _LOST = "The process of the run ended before it could report. Nothing was stored. Try again."
@@ -97,7 +98,7 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
     message = result.message
     if run.status == RunStatus.STARTED:
         # It could not note its end: Postgres was gone, for example. A process that was started here has said why.
-        message = (ended and ended.message) or runs.DIED
+        message = (ended and ended.message) or DIED
     return RunState(
         run_id,
         run.job,

@@ -14,29 +14,51 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse, read_warehouse
 
 
-class Source:
-    """The warehouse of one store, for requests that come at the same time.
-
-    A read-only desk takes the warehouse as it is. `opened` counts how often it was opened.
-    """
+class _Opened:
+    """A warehouse that is opened when it is asked for; `count` is how often it was."""
 
     def __init__(self, settings: Settings) -> None:
         self._open = partial(read_warehouse if settings.bl_desk_read_only else open_warehouse, settings)
-        self._timezone = settings.bl_timezone
-        self.opened = 0
+        self.count = 0
         self._lock = Lock()
         self._stack = ExitStack()
         self._warehouse: Warehouse | None = None
 
     def warehouse(self) -> Warehouse:
-        """The open warehouse, in the time zone that pages show. Raises as `open_warehouse`, or `read_warehouse`."""
         with self._lock:
             if self._warehouse is None:
-                opened = self._stack.enter_context(self._open())
-                # What is stored is the time zone of the last sync, and before the first one there is none.
-                self._warehouse = replace(opened, timezone=self._timezone)
-                self.opened += 1
+                self._warehouse = self._stack.enter_context(self._open())
+                self.count += 1
             return self._warehouse
+
+    def close(self, count: int | None) -> None:
+        with self._lock:
+            if count in (None, self.count):
+                self._warehouse = None
+                self._stack.close()
+
+
+class Source:
+    """The warehouse of one store, for requests that come at the same time.
+
+    A read-only desk takes the warehouse as it is. `other` is one of another store in the same warehouse: both use the
+    same connections.
+    """
+
+    def __init__(self, settings: Settings, other: Source | None = None) -> None:
+        self._opened: _Opened = other._opened if other else _Opened(settings)
+        self._store = settings.bl_store
+        self._timezone = settings.bl_timezone
+
+    @property
+    def opened(self) -> int:
+        """How often the warehouse was opened."""
+        return self._opened.count
+
+    def warehouse(self) -> Warehouse:
+        """The open warehouse, in the time zone that pages show. Raises as `open_warehouse`, or `read_warehouse`."""
+        # What is stored is the time zone of the last sync, and before the first one there is none.
+        return replace(self._opened.warehouse(), store=self._store, timezone=self._timezone)
 
     def reader(self) -> Warehouse:
         """The same, with connections in which Postgres itself refuses every change."""
@@ -55,7 +77,4 @@ class Source:
 
         With `opened`, only if it was not opened anew since that count: another request has seen the same failure.
         """
-        with self._lock:
-            if opened in (None, self.opened):
-                self._warehouse = None
-                self._stack.close()
+        self._opened.close(opened)

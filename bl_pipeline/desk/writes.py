@@ -85,7 +85,7 @@ def confirm(desk: DeskOf, fields: Fields) -> RedirectResponse:
 def _start(desk: Desk, changes: Changes) -> RedirectResponse:
     desk.working.start(changes, lambda changes: _work(desk, changes))
     changes.ended.wait(_PATIENCE)
-    return RedirectResponse(f"/writes/{changes.key}", status_code=303)
+    return RedirectResponse(f"{desk.root}/writes/{changes.key}", status_code=303)
 
 
 @router.get("/writes/{key}")

@@ -8,14 +8,15 @@
     -- Group: the heading of the list of reports under which it is found
     -- Grain: columns that identify a row
     -- Columns:
-    --   name [unit]: meaning, one line for each column of the SELECT, in its order
+    --   name [unit]: meaning, one line for each column of the SELECT, in its order; "deprecated: ..." if it will go
     -- Caveats:
     --   What a reader could misunderstand, a paragraph each; its further lines are indented more.
     -- Period: the column that --from and --to are about, "adds up" if amounts may be added over it
+    -- Basis: the basis that is shown if none is asked for; order_date, if there is a column basis and no such line
     -- Chart: amount over|by column [split column [without value, value]]
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
-Group, Period and Chart are left out if they do not apply.
+Group, Period, Basis and Chart are left out if they do not apply.
 """
 
 from __future__ import annotations
@@ -34,25 +35,39 @@ from bl_pipeline.project import PROJECT
 
 FOLDER = PROJECT / "sql"
 SCHEMA = "reports"
+STORE_SCHEMA = "store_reports"
+"""The schema with the same reports for roles that see the rows of their own stores only."""
 MONEY = "currency"
 DAY, TIME, PERCENT = "date", "UTC", "%"
-_FIELD = re.compile(r"(Question|Group|Grain|Columns|Caveats|Period|Chart):\s*(.*)")
+_FIELD = re.compile(r"(Question|Group|Grain|Columns|Caveats|Period|Basis|Chart):\s*(.*)")
 _COLUMN = re.compile(r"(\w+)(?: \[(.+?)\])?: (.+)")
 _CHART = re.compile(r"(\w+) (over|by) (\w+)(?: split (\w+)(?: without (.+))?)?")
-_READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync)\.(\w+)")
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+(reports|sales|sync|books)\.(\w+)")
 
 GROUPS = (
     "Revenue over time",
     "Buyers and countries",
     "Items sold",
     "Tax, credits and cancellations",
+    "Books",
     "Work on orders",
     "To check",
     "Single orders and lots",
 )
 """The headings of the list of reports, in its order; those of a seller's own reports come after them."""
 
+BASES = ("order_date", "paid_date", "shipped_date", "tax_point")
+"""The values of the column basis: which date counts."""
+
 _NO_GROUP = "Others"
+
+_KEPT = frozenset(
+    {
+        ("sales", "known_orders"), ("sales", "known_items"), ("sales", "known_states"), ("sync", "stores"),
+        ("sync", "buyer_salt"), ("sync", "writes"), ("books", "tax_settings"), ("books", "tax_rates"),
+    }
+)  # fmt: skip
+"""Relations that say what was known at any moment, or always the same of an order, and settings, which are today's."""
 
 
 class ReportFileError(ValueError):
@@ -76,6 +91,11 @@ class ReportColumn:
     def is_money(self) -> bool:
         """Whether it is an amount in the row's currency."""
         return self.unit == MONEY
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether it is an old name, kept for those who read it: tables for people do not show it."""
+        return self.text.startswith("deprecated: ")
 
     @property
     def comment(self) -> str:
@@ -102,7 +122,7 @@ class ChartSpec:
 class Report:
     """One report. `reads` are the relations its SELECT reads, as (schema, name).
 
-    `adds_up`: amounts may be added over the period.
+    `adds_up`: amounts may be added over the period. `basis` is shown if none is asked for; None if it has no bases.
     """
 
     name: str
@@ -115,6 +135,7 @@ class Report:
     caveats: tuple[str, ...]
     period: str | None
     adds_up: bool
+    basis: str | None
     chart: ChartSpec | None
     sql: str
     reads: tuple[tuple[str, str], ...]
@@ -138,7 +159,7 @@ class Report:
     @property
     def is_ranking(self) -> bool:
         """Whether its rows are added up over the period: its chart is by something, and not over time."""
-        return self.adds_up and (self.chart is None or not self.chart.over_time)
+        return self.adds_up and self.chart is not None and not self.chart.over_time
 
     @property
     def description(self) -> str:
@@ -158,6 +179,17 @@ def grouped(reports: Collection[Report]) -> list[tuple[str, list[Report]]]:
     places = {report.name: (order.get(report.group, len(order)), report.group) for report in reports}
     ordered = sorted(reports, key=lambda report: (places[report.name], report.name))
     return [(group, list(members)) for group, members in groupby(ordered, key=attrgetter("group"))]
+
+
+def reports_as_of(reports: Collection[Report]) -> list[Report]:
+    """Those of the reports that can be asked for as of a moment: what they read, directly or not, is kept as it was."""
+    known: set[str] = set()
+    found = []
+    for report in reports:  # each after those it reads
+        if all(name in known if schema == SCHEMA else (schema, name) in _KEPT for schema, name in report.reads):
+            known.add(report.name)
+            found.append(report)
+    return found
 
 
 @cache
@@ -198,6 +230,7 @@ def parse_report(name: str, source: str) -> Report:
             caveats=tuple(fields["Caveats"]),
             period=period or None,
             adds_up=adds_up == "adds up",
+            basis=_basis("".join(fields.get("Basis", BASES[:1]))) if "basis" in grain else None,
             chart=_chart(fields["Chart"][0]) if "Chart" in fields else None,
             sql=sql,
             reads=tuple(dict.fromkeys(_READ.findall(sql))),
@@ -231,6 +264,12 @@ def _read_header(lines: list[str]) -> dict[str, list[str]]:
             current.append(line.strip())
             indent = depth
     return fields
+
+
+def _basis(written: str) -> str:
+    if written not in BASES:
+        raise ValueError(f"a Basis of {', '.join(BASES)}: {written}")
+    return written
 
 
 def _chart(line: str) -> ChartSpec:

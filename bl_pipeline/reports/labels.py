@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
 
+from bl_pipeline.countries import countries
 from bl_pipeline.reports.files import ReportColumn
 
 NOT_KNOWN = "not known"
@@ -29,18 +27,17 @@ _HEADINGS = {
     "platform_status": "BrickLink's status",
     "country_code": "country",
     "category_id": "category",
-    "vat_amount": "VAT amount",
-    "vat_rate": "VAT rate",
-    "vat_collected_by_bricklink": "VAT collected by BrickLink",
-    "sales_tax_collected_by_bricklink": "sales tax collected by BrickLink",
 }
+_NAMES = {"vat": "VAT", "bricklink": "BrickLink"}
+"""Words of a column's name that are not written in small letters."""
+
 _LABELLED = {"country_code", "item_type", "item_name", "color_name", "condition"}
 """Columns in which "not known" says more than a dash."""
 
 
 def heading(column: str) -> str:
     """A column's name at the head of a table."""
-    return _HEADINGS.get(column, column.replace("_", " "))
+    return _HEADINGS.get(column) or " ".join(_NAMES.get(word, word) for word in column.split("_"))
 
 
 def amount(value: Decimal | None) -> str:
@@ -58,6 +55,10 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+_MONTHS = {"month", "order_month", "period", "corrects_period", "tax_period"}
+"""Columns of the first day of a month."""
+
+
 def cell(column: ReportColumn, value: object) -> str:
     """A value of a table that is no time."""
     if value is None:
@@ -67,7 +68,7 @@ def cell(column: ReportColumn, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, date):
-        return f"{value:%Y-%m}" if column.name == "month" else value.isoformat()
+        return f"{value:%Y-%m}" if column.name in _MONTHS else value.isoformat()
     return label(column.name, value)
 
 
@@ -88,7 +89,7 @@ def label(column: str, value: object) -> str:
 
 def country(code: str) -> str:
     """The country's English name; the code itself if it has none."""
-    return _countries().get(code, code)
+    return countries().get(code, code)
 
 
 def country_code(written: str) -> str:
@@ -97,17 +98,5 @@ def country_code(written: str) -> str:
     What is neither stays as it is, in upper case.
     """
     code = written.strip().upper()
-    by_name = {name.upper(): code for code, name in _countries().items()}
+    by_name = {name.upper(): code for code, name in countries().items()}
     return {"UK": "GB", **by_name}.get(code, code)
-
-
-def countries() -> Mapping[str, str]:
-    """All countries by their codes."""
-    return _countries()
-
-
-@cache
-def _countries() -> dict[str, str]:
-    """ISO 3166-1 alpha-2 codes with short names, as the time zone database has them."""
-    lines = (files("tzdata") / "zoneinfo" / "iso3166.tab").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("\t", 1) for line in lines if line and not line.startswith("#"))

@@ -17,6 +17,7 @@ from itertools import cycle, pairwise
 from textwrap import fill
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from bl_pipeline.reports.labels import ITEMS, NOT_KNOWN, WHY_ITEMS_ARE_NOT_KNOWN, label
 
@@ -187,7 +188,7 @@ def _day(rows: ReportRows, day: date | int) -> str:
 
 
 def caption(rows: ReportRows, amount: ReportColumn) -> str:
-    """What the amounts are, on which basis and in which time zone, and why something is not known."""
+    """What the amounts are, on which basis, as of when and in which time zone, and why something is not known."""
     basis = rows.values("basis")[0]
     spec = rows.report.chart
     assert spec is not None
@@ -198,7 +199,8 @@ def caption(rows: ReportRows, amount: ReportColumn) -> str:
         what,
         f"without {', '.join(spec.without)}" if spec.without else "",
         f"by {str(basis).replace('_', ' ')}" if basis else "",
-        f"time zone {rows.timezone}" if rows.report.period else "",
+        f"as known at {rows.as_of.astimezone(ZoneInfo(rows.timezone)):%Y-%m-%d %H:%M}" if rows.as_of else "",
+        f"time zone {rows.timezone}" if rows.report.period or rows.as_of else "",
     ]
     unknown = spec.along in ITEMS and None in rows.values(spec.along)
     return " · ".join(filter(None, facts)) + (f"\n{WHY_ITEMS_ARE_NOT_KNOWN}" if unknown else "")

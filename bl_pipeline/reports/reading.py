@@ -5,18 +5,19 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.reports import views
-from bl_pipeline.reports.files import MONEY, SCHEMA, Report, ReportColumn, read_reports
+from bl_pipeline.reports.as_of import known_at
+from bl_pipeline.reports.completeness import Completeness, read_completeness
+from bl_pipeline.reports.files import BASES, MONEY, SCHEMA, Report, ReportColumn, read_reports
 from bl_pipeline.reports.labels import ITEMS
 from bl_pipeline.reports.questions import QuestionError, one_of
 
-BASES = ("order_date", "paid_date", "shipped_date")
 _STREAMED = 1_000
 """Rows that are in memory at a time."""
 
@@ -26,7 +27,8 @@ class ReportQuestion:
     """Which rows of a report; None is no limit. Days are the store's, `until` is included.
 
     `total` adds the rows of a ranking up over the period. `limit` is how many rows are read at most: the last ones;
-    if the report has a chart, of each currency, and of a ranking the largest.
+    if the report has a chart, of each currency, and of a ranking the largest. `as_of` is the moment whose knowledge is
+    asked for; None is now. `stores` are the stores whose rows are read, if they are several.
     """
 
     since: date | None = None
@@ -35,6 +37,8 @@ class ReportQuestion:
     basis: str | None = None
     total: bool = False
     limit: int | None = None
+    as_of: datetime | None = None
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ class ReportRows:
 
     `timezone` is that of the days. `left_out` is how many rows a limit has left out. `sections` are by currency (None
     if the report has none), and empty without a limit or a chart. `period` is the first and the last day, month or
-    year that was asked about; None if the report is about no period, or if there are no rows.
+    year that was asked about; None if the report is about no period, or if there are no rows. `as_of` is that of the
+    question. `completeness` is of all figures as of that moment; None if it was not asked for, or if several stores
+    were.
     """
 
     report: Report
@@ -62,6 +68,8 @@ class ReportRows:
     left_out: int = 0
     sections: Mapping[str | None, Section] = field(default_factory=dict)
     period: tuple[Any, Any] | None = None
+    as_of: datetime | None = None
+    completeness: Completeness | None = None
 
     def place(self, name: str) -> int | None:
         """The position of a column in a row; None if it is not shown."""
@@ -114,11 +122,13 @@ class _Select:
 
 
 def _select(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> _Select:
+    stores = asked.stores or (store,)
     where, values = _conditions(report, asked)
     if asked.currency:
-        _check_currency(connection, store, asked.currency)
-    values["store"] = store
-    source = f"FROM {SCHEMA}.{report.name} WHERE {where}"
+        _check_currency(connection, stores, asked.currency)
+    # With an equals sign Postgres looks for the rows of one store in every table that the report reads.
+    of_stores, values["stores"] = ("= :stores", stores[0]) if len(stores) == 1 else ("= ANY(:stores)", list(stores))
+    source = f"FROM {SCHEMA}.{report.name} WHERE store {of_stores}{where}"
     if not (asked.total and report.is_ranking):
         keys = tuple(dict.fromkeys([*filter(report.has, ("basis", report.period or "")), *report.grain]))
         ends = (report.period, report.period) if report.period else ()
@@ -146,9 +156,15 @@ def _select(connection: Connection, store: str, report: Report, asked: ReportQue
 def read_report(connection: Connection, store: str, report: Report, asked: ReportQuestion | None = None) -> ReportRows:
     """The store's rows of a report, sorted: by time, or the largest first if they are added up.
 
-    Raises QuestionError if the report has no such column, or if nothing was ever sold in that currency.
+    Raises QuestionError if the report has no such column, if nothing was ever sold in that currency, or if it is about
+    now only and asked for as of another moment.
     """
     asked = asked or ReportQuestion()
+    with known_at(connection, asked.stores or (store,), report, asked.as_of):
+        return _read(connection, store, report, asked)
+
+
+def _read(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> ReportRows:
     select = _select(connection, store, report, asked)
     sections: Mapping[str | None, Section] = {}
     left_out = 0
@@ -169,6 +185,8 @@ def read_report(connection: Connection, store: str, report: Report, asked: Repor
         left_out=left_out,
         sections=sections,
         period=period if rows and select.ends else None,
+        as_of=asked.as_of,
+        completeness=None if asked.stores else read_completeness(connection, store, asked.as_of),
     )
 
 
@@ -180,8 +198,16 @@ def stream_report(
     Raises QuestionError as `read_report`. The rows are read from the connection while they are used.
     """
     select = _select(connection, store, report, asked)
-    streaming = connection.execution_options(yield_per=_STREAMED)
-    return select.columns, iter(streaming.execute(text(select.all()), select.values))
+    options = {"yield_per": _STREAMED}
+
+    def rows() -> Iterator[Sequence[Any]]:
+        with (
+            known_at(connection, asked.stores or (store,), report, asked.as_of),
+            connection.execute(text(select.all()), select.values, execution_options=options) as found,
+        ):
+            yield from found
+
+    return select.columns, rows()
 
 
 def _every(connection: Connection, select: _Select) -> tuple[list[tuple[Any, ...]], tuple[Any, Any] | None]:
@@ -274,7 +300,7 @@ def count_rows(connection: Connection, store: str, report: Report) -> int:
 
 
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["store = :store"], dict[str, Any]()
+    conditions, values = list[str](), dict[str, Any]()
     if asked.since and asked.until and asked.since > asked.until:
         raise QuestionError(f"The period begins on {asked.since}, after its end on {asked.until}. Swap the two days.")
     if asked.since or asked.until:
@@ -296,20 +322,20 @@ def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, A
             raise QuestionError(f"{report.name} has no {name}: leave the {name} out.")
         conditions.append(f"{name} = :{name}")
         values[name] = one_of(wanted, "basis", BASES) if name == "basis" else wanted
-    return " AND ".join(conditions), values
+    return "".join(f" AND {condition}" for condition in conditions), values
 
 
-def read_currencies(connection: Connection, store: str) -> list[str]:
-    """The currencies in which the store has or had orders."""
+def read_currencies(connection: Connection, stores: Sequence[str]) -> list[str]:
+    """The currencies in which the stores have or had orders."""
     known = connection.scalars(
-        text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = :store ORDER BY currency"),
-        {"store": store},
+        text("SELECT DISTINCT currency FROM sales.order_status_history WHERE store = ANY(:stores) ORDER BY currency"),
+        {"stores": list(stores)},
     )
     return list(known)
 
 
-def _check_currency(connection: Connection, store: str, currency: str) -> None:
-    """Raise QuestionError if the store has orders, and none in this currency; or if it cannot be one."""
-    known = read_currencies(connection, store)
+def _check_currency(connection: Connection, stores: Sequence[str], currency: str) -> None:
+    """Raise QuestionError if the stores have orders, and none in this currency; or if it cannot be one."""
+    known = read_currencies(connection, stores)
     if known or not currency.isalpha():
         one_of(currency, "currency", known)

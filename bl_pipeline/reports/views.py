@@ -1,6 +1,7 @@
 """The reports as views in the schema `reports`, made again whenever sql/ has changed.
 
-A view computes its rows when it is read, so it is always as new as the sales.
+A view computes its rows when it is read, so it is always as new as the sales. The schema `store_reports` has the same
+reports once more: of each only the rows of the stores that sync.store_readers gives to the role that reads.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from bl_pipeline.reports.files import SCHEMA, Report, digest, read_reports
+from bl_pipeline.reports.files import SCHEMA, STORE_SCHEMA, Report, digest, read_reports, reports_as_of
 
 
 class ReportViewsError(Exception):
@@ -84,8 +85,9 @@ def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: s
 
 
 def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
-    if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": SCHEMA}):
-        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+    for schema in (SCHEMA, STORE_SCHEMA):
+        if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}):
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
     old = [name for (name,) in connection.execute(text("SELECT name FROM sync.report_views"))]
     try:
         with connection.begin_nested():
@@ -97,6 +99,9 @@ def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) 
         _drop(connection, old)
         for report in reports:
             _make(connection, report)
+    for report in reports_as_of(reports):
+        for schema in (SCHEMA, STORE_SCHEMA):
+            _make_as_of(connection, schema, report)
     connection.execute(text("DELETE FROM sync.report_views"))
     connection.execute(
         text("INSERT INTO sync.report_views (name, digest) VALUES (:name, :digest)"),
@@ -110,7 +115,10 @@ def _drop(connection: Connection, names: list[str]) -> None:
         return
     try:
         with connection.begin_nested():
-            connection.execute(text(f"DROP VIEW IF EXISTS {', '.join(f'{SCHEMA}.{name}' for name in names)}"))
+            views = [f"{schema}.{name}" for schema in (SCHEMA, STORE_SCHEMA) for name in names]
+            for view in views:
+                connection.execute(text(f"DROP FUNCTION IF EXISTS {view}_as_of"))
+            connection.execute(text(f"DROP VIEW IF EXISTS {', '.join(views)}"))
     except DBAPIError as error:
         if not isinstance(error.orig, DependentObjectsStillExist):
             raise
@@ -121,12 +129,49 @@ def _drop(connection: Connection, names: list[str]) -> None:
 
 
 def _make(connection: Connection, report: Report) -> None:
-    """The view, and the header of its file as comments, which BI tools show."""
-    view = f"{SCHEMA}.{report.name}"
-    _execute(connection, f"CREATE OR REPLACE VIEW {view} AS\n{report.sql}")
-    _execute(connection, f"COMMENT ON VIEW {view} IS {_literal(report.description)}")
-    for column in report.columns:
-        _execute(connection, f"COMMENT ON COLUMN {view}.{column.name} IS {_literal(report.comment_of(column))}")
+    """The views, and the header of the file as comments, which BI tools show.
+
+    Both are read with the rights of their owner. With security_barrier no function of the reader's own gets a row
+    before the condition on the store has let it through.
+    """
+    _execute(connection, f"CREATE OR REPLACE VIEW {SCHEMA}.{report.name} AS\n{report.sql}")
+    _execute(
+        connection,
+        f"""
+        CREATE OR REPLACE VIEW {STORE_SCHEMA}.{report.name} WITH (security_barrier) AS
+        SELECT * FROM {SCHEMA}.{report.name}
+        WHERE store = ANY(ARRAY(SELECT r.store FROM sync.store_readers r WHERE r.role_name = current_user::text))
+        """,
+    )
+    for view in (f"{SCHEMA}.{report.name}", f"{STORE_SCHEMA}.{report.name}"):
+        _execute(connection, f"COMMENT ON VIEW {view} IS {_literal(report.description)}")
+        for column in report.columns:
+            _execute(connection, f"COMMENT ON COLUMN {view}.{column.name} IS {_literal(report.comment_of(column))}")
+
+
+def _make_as_of(connection: Connection, schema: str, report: Report) -> None:
+    """The function that has the rows of the schema's report as of a moment; none as of no moment.
+
+    It has only the rights of its reader.
+    """
+    _execute(
+        connection,
+        f"""
+        CREATE OR REPLACE FUNCTION {schema}.{report.name}_as_of(moment timestamptz)
+        RETURNS SETOF {schema}.{report.name} LANGUAGE plpgsql STRICT AS $$
+        DECLARE
+            before text := coalesce(pg_catalog.current_setting('bl_pipeline.as_of', true), '');
+        BEGIN
+            -- As JSON writes it: a date style may write IST for the time of India, which is read as that of Israel.
+            PERFORM pg_catalog.set_config('bl_pipeline.as_of', pg_catalog.to_json(moment) #>> '{{}}', true);
+            RETURN QUERY SELECT * FROM {schema}.{report.name};
+            PERFORM pg_catalog.set_config('bl_pipeline.as_of', before, true);
+        END
+        $$
+        """,
+    )
+    comment = f"{report.title}, as the warehouse knew it at a moment"
+    _execute(connection, f"COMMENT ON FUNCTION {schema}.{report.name}_as_of IS {_literal(comment)}")
 
 
 def _execute(connection: Connection, statement: str) -> None:

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bl_pipeline.records import RunStatus, StopReason
+from bl_pipeline.records import ExitCode, RunStatus, StopReason
 
 SYNC_EVERY = timedelta(minutes=30)
-"""How often the schedule syncs the store, from midnight UTC on."""
+"""How often the schedule syncs a store, from midnight UTC on, but for its `sync_offset`."""
 
 FRESH_FOR = timedelta(hours=1)
 """With a run every half hour, more than this means that one was missed: worth a warning, not yet stale."""
 
 STALE_AFTER = timedelta(hours=24)
+
+
+def sync_offset(place: int, stores: int) -> timedelta:
+    """How long after the half hour a store is synced, in whole minutes, so that not all stores are at once."""
+    return timedelta(minutes=place * (SYNC_EVERY // timedelta(minutes=1)) // stores)
 
 
 class Indicator(StrEnum):
@@ -38,21 +43,29 @@ class Remedies:
     withdraw: str
 
 
-IN_A_TERMINAL = Remedies(
-    connect="Put the four BRICKLINK_ values into .env, then: bl doctor",
-    sync="Start one with: bl sync",
-    repair="Sync now with: bl sync. Sync every half hour with: bl up. What is wrong: bl doctor",
-    retry="See why with: bl errors. Try again with: bl retry",
-    withdraw="Withdraw it with: bl cancel",
-)
+def in_a_terminal(store: str = "") -> Remedies:
+    """What to type; with several stores `store` is the key of this one."""
+    of_store = f" --store {store}" if store else ""
+    return Remedies(
+        connect=f"Put the store's four API credentials into .env, then: bl doctor{of_store}",
+        sync=f"Start one with: bl sync{of_store}",
+        repair=f"Sync now with: bl sync{of_store}. Sync every half hour with: bl up. "
+        f"What is wrong: bl doctor{of_store}",
+        retry=f"See why with: bl errors{of_store}. Try again with: bl retry{of_store}",
+        withdraw=f"Withdraw it with: bl cancel{of_store}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The indicator, and its reason: what happened, what it means, what to do. Times in the reason are marked UTC."""
+    """The indicator, and its reason: what happened, what it means, what to do. Times in the reason are marked UTC.
+
+    `exit_code` is that of `bl status --check`: 0 if the store is in step, else that of `bl` for the same cause.
+    """
 
     indicator: Indicator
     reason: str
+    exit_code: int
 
     @property
     def as_metadata(self) -> dict[str, str]:
@@ -90,49 +103,52 @@ class Facts:
     open_full_syncs: int = 0
 
 
-def standing(facts: Facts, remedies: Remedies = IN_A_TERMINAL) -> Standing:
+def standing(facts: Facts, remedies: Remedies) -> Standing:
     """The indicator at this moment, and why."""
-    word, reason = _judge(facts, remedies)
+    word, reason, exit_code = _judge(facts, remedies)
     more = [reason]
     if facts.canceled and word is not Indicator.SYNCING:
         more.append("The last run was canceled: what was stored is kept, and the next run goes on from there.")
     if facts.open_full_syncs:
         more.append(f"A full sync is open: each sync goes on with it. {remedies.withdraw}")
-    return Standing(word, "\n".join(more))
+    return Standing(word, "\n".join(more), exit_code)
 
 
-def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str]:
+def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str, int]:
     run, synced = facts.judged_by, facts.last_synced_at
     failed = run is not None and run.status is RunStatus.FAILED
     unset = failed and run is not None and run.stop_reason is StopReason.SETTINGS and not facts.connected
     if facts.syncing:
-        return Indicator.SYNCING, "A sync or a rebuild of this store is running."
+        return Indicator.SYNCING, "A sync or a rebuild of this store is running.", ExitCode.DONE
     if run is not None and failed and not unset:
-        return Indicator.ERROR, (
+        reason = (
             f"The last sync failed ({run.job}, started {_when(run.started_at)}): "
             f"{run.message or 'its log in Dagster says why.'}"
         )
+        return Indicator.ERROR, reason, run.stop_reason.exit_code if run.stop_reason else ExitCode.OTHER
     if facts.failed_orders:
-        return Indicator.ERROR, (
+        reason = (
             f"{_orders(facts.failed_orders)} could not be fetched or read; all others are as they were last seen. "
             f"{remedies.retry}"
         )
+        return Indicator.ERROR, reason, ExitCode.SOME_FAILED
     # A sync in the future was stored while a clock was ahead: it does not show how old the warehouse is.
     old = synced is None or abs(facts.now - synced) > STALE_AFTER
     if unset or (old and not facts.connected):
-        return Indicator.NOT_CONNECTED, (
+        reason = (
             f"The store is not connected: its API credentials are not set, so nothing is synced. {remedies.connect}"
         )
+        return Indicator.NOT_CONNECTED, reason, ExitCode.USAGE
     if run is not None and run.status is RunStatus.STOPPED_AT_BUDGET:
         left = f"Left for the next run: {_orders(run.orders_deferred)}. " if run.orders_deferred else ""
-        return Indicator.STALE, f"The last sync stopped before its end. {left}{run.message or ''}".rstrip()
+        reason = f"The last sync stopped before its end. {left}{run.message or ''}".rstrip()
+        return Indicator.STALE, reason, ExitCode.BUDGET
     if synced is None:
-        return Indicator.STALE, f"No sync of this store was complete yet. {remedies.sync}"
+        return Indicator.STALE, f"No sync of this store was complete yet. {remedies.sync}", ExitCode.OTHER
     if old:
-        return Indicator.STALE, (
-            f"No sync was complete for 24 hours; the last one ended {_when(synced)}. {remedies.repair}"
-        )
-    return Indicator.SYNCED, f"Every order of BrickLink's lists is stored, as of {_when(synced)}."
+        reason = f"No sync was complete for 24 hours; the last one ended {_when(synced)}. {remedies.repair}"
+        return Indicator.STALE, reason, ExitCode.OTHER
+    return Indicator.SYNCED, f"Every order of BrickLink's lists is stored, as of {_when(synced)}.", ExitCode.DONE
 
 
 def _orders(number: int) -> str:

@@ -42,6 +42,7 @@ class Lot(NamedTuple):
     """One line of a batch. `description` and `remarks` are as on the wire, entities and tags included.
 
     `unit_price` is what the shop asks, `unit_price_final` what the buyer pays for one; `weight` is of one.
+    `order_cost` is what the seller has entered as the cost of one.
     """
 
     inventory_id: int | None
@@ -55,6 +56,7 @@ class Lot(NamedTuple):
     weight: Decimal
     description: str | None
     remarks: str | None
+    order_cost: Decimal = Decimal(0)
 
 
 Batch = tuple[Lot, ...]

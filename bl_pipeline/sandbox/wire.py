@@ -206,7 +206,7 @@ class Wire:
                 "unit_price_final": _money(lot.unit_price_final),
                 "disp_unit_price": _displayed(order, lot.unit_price),
                 "disp_unit_price_final": _displayed(order, lot.unit_price_final),
-                "order_cost": "0.0000",
+                "order_cost": _money(lot.order_cost),
                 "currency_code": order.currency,
                 "disp_currency_code": order.disp_currency,
                 "weight": f"{lot.weight:.2f}",

@@ -14,6 +14,7 @@ from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
+from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
@@ -111,7 +112,7 @@ def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
     with warehouse.engine.begin() as connection:
         busy = is_syncing(connection, warehouse.store)
         run = None if before is None else runs.read_run(connection, before.run_id)
-        had_died = run is not None and run.status == RunStatus.FAILED and run.message == runs.DIED
+        had_died = run is not None and run.status == RunStatus.FAILED and run.message == DIED
         if run is not None and not had_died and (run.status != RunStatus.STARTED or not busy):
             return run, busy
         # A started run while none is running has died: there is nothing to stop.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
+from math import inf
 from threading import Event
 
 from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
@@ -16,7 +17,7 @@ from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER
 from bl_pipeline.rules.kinds import KINDS, due_parts, is_refused_for_good, least_pieces, wanted_parts
 from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.settings import SettingsError
-from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.loading import (
     FetchedOrder,
     PreparedOrder,
@@ -115,8 +116,8 @@ class _Batch:
     def fetch_and_load(self, planned: list[Fetch]) -> Counter[Outcome]:
         """Fetch the planned orders and load what was fetched; returns orders by outcome.
 
-        What stops the run is noted with it. Raises Interrupted if the run was canceled, and WarehouseError if the
-        store's lock was lost.
+        What stops the run is noted with it. Raises Interrupted if the run was canceled, and WarehouseError if it has
+        lost its store.
         """
         session, outcomes = self._session, Counter[Outcome]()
         futures = in_threads(session.store.parallel_requests, self._fetch, planned)
@@ -132,7 +133,7 @@ class _Batch:
                 # An error of our own: no further order, but the calls under way are spent, and their answers land.
                 self._stopped.set()
                 wait(futures)
-            # If the run is being canceled, or has lost its lock, nothing waits for slow answers, and none lands.
+            # If the run is being canceled, or has lost its store, nothing waits for slow answers, and none lands.
             session.canceled.set()
             raise
         return outcomes
@@ -162,7 +163,7 @@ class _Batch:
                 self._session.progress.fetched(order_id)
 
     def _load(self) -> Counter[Outcome]:
-        """Load what was fetched since the last load. Raises WarehouseError, and loads nothing, without the lock."""
+        """Load what was fetched since the last load. Raises WarehouseError, and loads nothing, if the store is lost."""
         fetched, failures = self._fetched, self._failures
         self._fetched, self._failures = [], []
         return _load(self._session, fetched, failures, self._states)
@@ -173,7 +174,7 @@ def _land(session: SyncSession, ledger: CallLedger, answers: list[Received]) -> 
     try:
         with ledger.transaction() as connection:
             documents = landing.land(connection, session.warehouse, session.run_id, answers)
-            session.look_for_cancel(connection)
+            session.keep_run(connection)
             return [*documents]
     except UnstorableAnswer as error:
         if len(answers) == 1:
@@ -263,9 +264,8 @@ class _Fetcher:
 
     def _land(self, kind: AnswerKind, body: bytes) -> Document:
         """Commit an answer, and add it to the order's documents. Raises Interrupted, or UnstorableAnswer."""
-        if self._session.canceled.is_set():
-            # By now another sync may have the lock, and have fetched and loaded a later state of the order.
-            raise Interrupted
+        # If it was, another sync may be running by now, and have fetched and loaded a later state of the order.
+        self._session.check_canceled(unless_within_seconds=inf)
         state = self._state
         document = self._answers.do(
             Received(
@@ -284,7 +284,7 @@ def _load(
 ) -> Counter[Outcome]:
     """Load what was fetched, and store outcomes and failures, in one transaction; returns orders by outcome.
 
-    `states` is by order id. Raises WarehouseError, and loads nothing, if the store's lock was lost.
+    `states` is by order id. Raises WarehouseError, and loads nothing, if the store was lost.
     """
     ready: list[list[PreparedOrder]] = []
     for order in fetched:
@@ -293,8 +293,8 @@ def _load(
             failures.append(prepared)
         else:
             ready.append(prepared)
-    session.lock.check()
-    with session.warehouse.engine.begin() as connection:
+    session.check_lock()
+    with session.transaction() as connection:
         loaded = load_prepared(connection, session.warehouse, ready)
         outcomes = dict(loaded.outcomes)
         failures += [*loaded.failures, *failures_of_parts(ready, loaded)]

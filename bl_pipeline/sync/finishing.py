@@ -1,4 +1,4 @@
-"""The last step of a sync: note how the run ended."""
+"""The last step of a sync: book what it has loaded, and note how the run ended."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bl_pipeline.records import Outcome, RunStatus, StopReason, SyncResult
+from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.rules.changes import full_sync_waits_for
+from bl_pipeline.sync.bookkeeping import book_changes
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
@@ -19,9 +20,14 @@ from bl_pipeline.warehouse.usage import count_run_calls, ledger_key, read_usage
 
 
 def finish(session: SyncSession, errors_of_writes: Sequence[dict[str, str]] = ()) -> SyncResult:
-    """Note the end of the run and report it; `errors_of_writes` are order_id and error of writes that were not done."""
+    """Note the end of the run and report it; `errors_of_writes` are order_id and error of writes that were not done.
+
+    What the run has loaded is booked first.
+    """
+    if unbooked := book_changes(session):
+        session.stop(Stop(StopReason.ERROR, unbooked))
     warehouse, run_id, now = session.warehouse, session.run_id, session.clock()
-    with warehouse.engine.begin() as connection:
+    with session.transaction() as connection:
         run = runs.read_run(connection, run_id)
         assert run is not None
         counts = run_orders.count_outcomes(connection, run_id)

@@ -117,7 +117,7 @@ def _save_lists(
     """
     now = session.clock()
     moved, gone = dict(listed), []
-    with session.warehouse.engine.begin() as connection:
+    with session.transaction() as connection:
         for stored in state.read_listed(connection, session.warehouse):
             order = listed.get(stored.order_id)
             if order is None:

@@ -43,7 +43,7 @@ def complete_request(session: SyncSession, request: SyncRequest) -> SyncRequest:
 
 def plan_changes(session: SyncSession, request: SyncRequest, *, batch_size: int = BATCH_SIZE) -> Plan | None:
     """Decide what to fetch and what to defer, and store it; None if the run was stopped before."""
-    with session.warehouse.engine.begin() as connection:
+    with session.transaction() as connection:
         stopped = runs.read_stop(connection, session.run_id)
         # Although the lists could not be asked: the next run that has calls goes on with the full sync.
         if request.full_sync and (stopped is None or stopped.reason is StopReason.BUDGET):
@@ -125,7 +125,7 @@ def _save_plan(session: SyncSession, plan: Plan, *, unknown: Iterable[str], skip
     planned = [replace(fetch, batch_number=position // batch_size + 1) for position, fetch in enumerate(plan.fetches)]
     # An order that is in no list is in no batch: it has failed already.
     failed = [Fetch(order_id, Reason.REQUESTED) for order_id in unknown]
-    with session.warehouse.engine.begin() as connection:
+    with session.transaction() as connection:
         run_orders.save_plan(connection, session.run_id, planned, plan.deferred, failed, skipped=skipped)
 
 

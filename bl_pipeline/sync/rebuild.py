@@ -14,6 +14,7 @@ from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome
 from bl_pipeline.rules.kinds import due_parts, wanted_parts
 from bl_pipeline.rules.normalise import NotNormalisable
+from bl_pipeline.sync.bookkeeping import book_changes
 from bl_pipeline.sync.loading import (
     FetchedOrder,
     PreparedOrder,
@@ -42,12 +43,14 @@ class RebuildResult:
     """Orders rebuilt, and those that could not be, or not with all of their items.
 
     `lost`: of these, what is stored now and would not be afterwards. `undone` if the warehouse stays as it was.
+    `unbooked` is what a user reads if the journal could not be compared with what is stored now.
     """
 
     orders: int = 0
     failures: list[FailedOrder] = field(default_factory=list)
     lost: list[FailedOrder] = field(default_factory=list)
     undone: bool = False
+    unbooked: str | None = None
 
     @property
     def message(self) -> str:
@@ -60,13 +63,18 @@ class RebuildResult:
             )
         done = f"{self.orders} orders rebuilt from what was received"
         # No sync could read these, so nothing is missing that was there.
-        return f"{done}; {len(self.failures)} cannot be read in full, see bl errors" if self.failures else done
+        if self.failures:
+            done = f"{done}; {len(self.failures)} cannot be read in full, see bl errors"
+        return f"{done}\n{self.unbooked}" if self.unbooked else done
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "orders_rebuilt": self.orders,
-            "errors": [{"order_id": failed.order_id, "error": failed.error} for failed in self.failures],
+            "errors": [
+                *([{"order_id": None, "error": self.unbooked}] if self.unbooked else []),
+                *({"order_id": failed.order_id, "error": failed.error} for failed in self.failures),
+            ],
         }
 
 
@@ -76,6 +84,8 @@ def rebuild(session: SyncSession) -> RebuildResult:
     The caller has the store's lock. Answers are replayed in the order they came, so history is the same too.
     If an order that the warehouse has, or a part of it, cannot be read any more, the whole rebuild is undone: better no
     rebuild than a lost order.
+
+    The journal stays as it is: afterwards it is compared with the states, and what differs is booked as a correction.
     """
     warehouse = session.warehouse
     result = RebuildResult()
@@ -89,6 +99,8 @@ def rebuild(session: SyncSession) -> RebuildResult:
             result.orders, result.undone = 0, True
         else:
             analyze_sales(connection)
+    if not result.undone:
+        result.unbooked = book_changes(session)
     log_unforeseen(result.failures)
     return result
 

@@ -17,16 +17,18 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
+from bl_pipeline.reports.taxes import set_taxes
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError, Store
+from bl_pipeline.sync.heartbeat import Heartbeat
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.unforeseen import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
-from bl_pipeline.warehouse.cancellation import is_cancel_requested
-from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
+from bl_pipeline.warehouse.lease import LeaseTimes, Standing, keep_row, standing
 from bl_pipeline.warehouse.ledger import CallLedger
-from bl_pipeline.warehouse.lock import SyncLock
+from bl_pipeline.warehouse.lock import SyncLock, try_for_transaction
 from bl_pipeline.warehouse.sales import count_rows
 from bl_pipeline.warehouse.usage import KeyHashes, Usage, count_run_calls, hash_key, ledger_key, read_usage
 
@@ -34,6 +36,17 @@ CANCEL_SEEN_WITHIN = 1
 """Seconds until a run that waits sees that `bl cancel` was asked for."""
 _TIMEOUT_OF_A_LOOK = 0.1
 """The same for a run that is about to make a call."""
+
+
+class RunLost(WarehouseError):
+    """The run is not the one of its store any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This run does not have the store any more: for a while nothing was heard of it, or somebody has noted its "
+            "end. Another sync may be running, so this run makes no further call and stores nothing more. What was "
+            "stored is kept, and the next sync goes on from there."
+        )
 
 
 class Progress(Protocol):
@@ -72,7 +85,9 @@ class SyncSession:
     """Everything one run of a sync needs; `clock` and `sleep` are handed in, so that a test can set the time.
 
     Make it with `open_session`. `run_id` is empty until `begin` was called, `result` None until the run ended.
-    `timezone_before` is the time zone that the reports had, if the run has changed it.
+    `lease` is that of a run whose steps may be in several processes. `is_terminated` says whether whoever has launched
+    the run has given it up; such a run asks it each time it renews its lease. `timezone_before` is the time zone that
+    the reports had, if the run has changed it.
     """
 
     store: Store
@@ -86,8 +101,12 @@ class SyncSession:
     result: SyncResult | None = None
     canceled: Event = field(default_factory=Event)
     cancel_requested: bool = False
+    lost: bool = False
+    lease: LeaseTimes | None = None
+    is_terminated: Callable[[], bool] = lambda: False
     timezone_before: str | None = None
     _asked_at_seconds: float = field(default=-inf, init=False)
+    _heartbeat: Heartbeat | None = field(default=None, init=False)
 
     def usage(self) -> Usage:
         """How much of the call budget is used."""
@@ -131,22 +150,44 @@ class SyncSession:
             yield client, ledger
 
     def check_canceled(self, *, unless_within_seconds: float = 0) -> None:
-        """Raise Interrupted if the run was canceled: in this process, or by `bl cancel` in whatever process.
+        """Raise Interrupted if the run was canceled, in whatever process, and RunLost if it has lost its store.
 
         The database is not asked if it was in the last `unless_within_seconds`.
         """
         if not self.canceled.is_set() and time.monotonic() - self._asked_at_seconds >= unless_within_seconds:
             with self.warehouse.engine.connect() as connection:
-                self.look_for_cancel(connection)
+                self._look(connection, keep=False)
         if self.canceled.is_set():
-            raise Interrupted
+            raise RunLost if self.lost else Interrupted
 
-    def look_for_cancel(self, connection: Connection) -> None:
-        """Set `canceled` if `bl cancel` was asked for; in the caller's transaction."""
+    def keep_run(self, connection: Connection) -> None:
+        """Let nobody end the run until the caller's transaction has ended: it stores something, or reserves calls.
+
+        Sets `canceled` if `bl cancel` was asked for. Raises Interrupted if the run has been noted as canceled, and
+        RunLost if it has lost its store.
+        """
+        self._look(connection, keep=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction in which the run stores something; raises as `keep_run`."""
+        with self.warehouse.engine.begin() as connection:
+            self.keep_run(connection)
+            yield connection
+
+    def _look(self, connection: Connection, *, keep: bool) -> None:
+        if not self.run_id:
+            return  # what is done is of no run, such as a rebuild
         asked_at = time.monotonic()
-        if is_cancel_requested(connection, self.run_id):
-            self.cancel_requested = True
+        found = standing(connection, self.run_id, keep=keep)
+        self.cancel_requested |= found is Standing.CANCEL_REQUESTED
+        self.lost |= found is Standing.LOST
+        if found is not Standing.GOES_ON:
             self.canceled.set()
+        if found is Standing.LOST:
+            raise RunLost
+        if found is Standing.CANCELED:
+            raise Interrupted
         self._asked_at_seconds = asked_at
 
     def wait(self, seconds: float) -> None:
@@ -168,16 +209,54 @@ class SyncSession:
     def begin(
         self, run_id: str, *, job: str, of_all_orders: bool = True, waiting: Callable[[], None] = lambda: None
     ) -> None:
-        """Take the store's lock, wait for it if necessary, and note the start of the run and what it is about."""
+        """Take the store's lock, wait for it if necessary, and note the start of the run and what it is about.
+
+        All steps of the run are in this process.
+        """
         self.take_lock(waiting)
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
-            self.timezone_before = self._set_timezone(connection)
-            key = ledger_key(connection, self.store)
-            correct_future_times(connection, self.warehouse, key, self.clock())
-            runs.start_run(
-                connection, self.warehouse, run_id=run_id, job=job, now=self.clock(), of_all_orders=of_all_orders
-            )
+            self._note_start(connection, run_id, job, lease=None, of_all_orders=of_all_orders)
+
+    def try_begin_spread(self, run_id: str, *, job: str, of_all_orders: bool = True) -> bool:
+        """Note the start of a run whose next steps `attach`, in whatever process; False if another sync is running."""
+        self.run_id = run_id
+        with self.warehouse.engine.begin() as connection:
+            if not try_for_transaction(connection, self.warehouse.store):
+                return False
+            self._note_start(connection, run_id, job, lease=self.lease, of_all_orders=of_all_orders)
+        self._renew_lease()
+        return True
+
+    def _note_start(
+        self, connection: Connection, run_id: str, job: str, *, lease: LeaseTimes | None, of_all_orders: bool
+    ) -> None:
+        self.timezone_before = self._set_timezone(connection)
+        set_taxes(connection, self.warehouse.store, self.store.taxes, self.clock())
+        key = ledger_key(connection, self.store)
+        correct_future_times(connection, self.warehouse, key, self.clock())
+        runs.start_run(
+            connection,
+            self.warehouse,
+            run_id=run_id,
+            job=job,
+            now=self.clock(),
+            of_all_orders=of_all_orders,
+            lease_seconds=lease.working_seconds if lease else None,
+        )
+
+    def _renew_lease(self) -> None:
+        assert self.lease is not None, "all steps of this run are in one process"
+        self._heartbeat = Heartbeat(self.warehouse.engine, self.run_id, self.lease, self._look_for_termination)
+
+    def _look_for_termination(self) -> None:
+        if self.is_terminated():
+            self.canceled.set()
+
+    def check_lock(self) -> None:
+        """Raise WarehouseError if the run has lost the store's lock; a run that is spread has none, but a lease."""
+        if self._heartbeat is None:
+            self.lock.check()
 
     def _set_timezone(self, connection: Connection) -> str | None:
         try:
@@ -188,13 +267,13 @@ class SyncSession:
     def attach(self, run_id: str) -> bool:
         """Join a run that another process has begun: some executors run each step in a process of its own.
 
-        Returns False, and does nothing, if no process has begun it.
+        Returns False, and does nothing, if no process has begun it. If it has ended, the next `step` raises.
         """
         with self.warehouse.engine.connect() as connection:
             if runs.read_run(connection, run_id) is None:
                 return False
-        self.take_lock(lambda: None)
         self.run_id = run_id
+        self._renew_lease()
         return True
 
     def stop(self, stop: Stop) -> None:
@@ -246,12 +325,15 @@ class SyncSession:
         self._note_end(RunStatus.FAILED, Stop(StopReason.ERROR, summary(error)))
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, or leave the lease to the next step."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self.lock.release()
 
     def _note_end(self, status: RunStatus, stop: Stop | None = None) -> bool:
         # If the warehouse is gone, nothing can be stored; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
+            keep_row(connection, self.run_id)
             run = runs.read_run(connection, self.run_id)
             if run is None or run.status is not RunStatus.STARTED:
                 return False
@@ -270,7 +352,7 @@ class SyncSession:
 
 
 class _Calls(CallLedger):
-    """The ledger of a session: a run that was canceled makes no call, and one that has lost its lock writes nothing."""
+    """The ledger of a session: a run that was canceled or has lost its store makes no call."""
 
     def __init__(self, session: SyncSession, *, key: KeyHashes, run_id: str) -> None:
         super().__init__(
@@ -285,8 +367,11 @@ class _Calls(CallLedger):
         else:
             self._session.check_canceled()
             # A process that has slept may have lost it, and another run may have sent the same.
-            self._session.lock.check()
+            self._session.check_lock()
         return super().begin(method, path, now)
+
+    def check(self, connection: Connection) -> None:
+        self._session.keep_run(connection)
 
 
 @contextmanager

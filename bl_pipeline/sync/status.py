@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bl_pipeline.records import FullSync, RunStatus, StopReason
-from bl_pipeline.rules.indicator import IN_A_TERMINAL, Facts, Indicator, LastRun, Remedies, Standing, standing
+from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Remedies, Standing, in_a_terminal, standing
 from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.usage import Usage, ledger_key, read_usage
@@ -41,15 +43,17 @@ class Status:
 
 
 def read_status(
-    store: Store, warehouse: Warehouse, now: datetime | None = None, remedies: Remedies = IN_A_TERMINAL
+    store: Store, warehouse: Warehouse, now: datetime | None = None, remedies: Remedies | None = None
 ) -> Status:
-    """The status of the store, from the warehouse alone: no call is made. Its reason says the remedies given."""
+    """The status of the store, from the warehouse alone: no call is made. Its reason says what to do: the remedies, or
+    what to type.
+    """
     now = now or datetime.now(UTC)
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
         facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
-        stands = standing(facts, remedies)
+        stands = standing(facts, remedies or _what_to_type(store))
         return Status(
             store=warehouse.store,
             warehouse=warehouse.address,
@@ -66,10 +70,15 @@ def read_status(
         )
 
 
+def read_statuses(stores: Iterable[Store], warehouse: Warehouse, now: datetime | None = None) -> list[Status]:
+    """The status of each of these stores, which are in one warehouse; no call is made."""
+    return [read_status(store, replace(warehouse, store=store.key, timezone=store.timezone), now) for store in stores]
+
+
 def status_of_nothing(store: Store, address: str) -> Status:
     """The status of a warehouse without tables, at this address, into which nothing was ever synced."""
     now = datetime.now(UTC)
-    stands = standing(Facts(now, connected=store.credentials is not None))
+    stands = standing_of_nothing(store, now)
     return Status(
         store=store.key,
         warehouse=address,
@@ -86,11 +95,20 @@ def status_of_nothing(store: Store, address: str) -> Status:
     )
 
 
+def standing_of_nothing(store: Store, now: datetime) -> Standing:
+    """The indicator and its reason if nothing was ever synced."""
+    return standing(Facts(now, connected=store.credentials is not None), _what_to_type(store))
+
+
 def standing_after_runs(store: Store, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
     """The indicator and its reason after the runs that have ended, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)
     facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
-    return standing(replace(facts, syncing=False))
+    return standing(replace(facts, syncing=False), _what_to_type(store))
+
+
+def _what_to_type(store: Store) -> Remedies:
+    return in_a_terminal(store.key if store.stores > 1 else "")
 
 
 def _look(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, bool]:
@@ -129,6 +147,6 @@ def _last_run(run: Run) -> LastRun:
         started_at=run.started_at,
         status=RunStatus.FAILED if died else RunStatus(run.status),
         stop_reason=StopReason(run.stop_reason) if run.stop_reason else None,
-        message=runs.DIED if died else run.message,
+        message=DIED if died else run.message,
         orders_deferred=run.orders_deferred or 0,
     )

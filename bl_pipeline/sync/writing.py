@@ -261,8 +261,8 @@ class _Writer:
         """Commit to sync.writes what is about to be sent. Raises Interrupted or WarehouseError if it must not be."""
         session = self._session
         session.check_canceled()
-        session.lock.check()
-        with session.warehouse.engine.begin() as connection:
+        session.check_lock()
+        with session.transaction() as connection:
             return writes.note_write(
                 connection,
                 session.warehouse,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,15 +19,19 @@ from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, forget_impossible_width, print_json, show, stderr
 from bl_pipeline.terminal.conversation import feedback, messages
 from bl_pipeline.terminal.encoding import never_fail
+from bl_pipeline.terminal.exporting import export
 from bl_pipeline.terminal.failures import Refused, explain_all, explained
+from bl_pipeline.terminal.importing import import_file
 from bl_pipeline.terminal.orders import orders
+from bl_pipeline.terminal.periods import close, periods, reopen
 from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
+from bl_pipeline.terminal.reporting import ResultJson, failure_as_dict, report_run, run_and_report
+from bl_pipeline.terminal.store_option import of_a_store
+from bl_pipeline.terminal.stores import stores
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from bl_pipeline.settings import Settings
 
 _REPORTING = {"sync", "refresh", "retry", "update", "drive-thru"}
@@ -54,7 +58,7 @@ class _Commands(TyperGroup):
         except TyperException as error:
             command, *arguments = ctx.obj or [""]
             if command in _REPORTING and "--json" in arguments:
-                print_json(_failure(error.format_message()))
+                print_json(failure_as_dict(error.format_message()))
             raise
 
 
@@ -66,10 +70,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its imports would take longer than all the rest of --help
 )
-
-ResultJson = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
-]
 
 
 def _show_version(wanted: bool) -> None:
@@ -111,63 +111,10 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(job: str, config: Mapping[str, Any], *, as_json: bool, doing: str, nothing: str = "") -> NoReturn:
-    """Run a job, report, and exit with the result's code; `nothing` is what to say if there was nothing to do."""
-    from bl_pipeline.running import run_job
-    from bl_pipeline.terminal.progress import SyncProgress
-
-    def run(settings: Settings) -> SyncResult:
-        with SyncProgress(doing) as progress:
-            return run_job(settings, job, config, progress, warn=stderr().print)
-
-    def view(result: SyncResult) -> RenderableType:
-        from bl_pipeline.terminal.views import result_view
-
-        return result_view(result, nothing)
-
-    _report(run, view, as_json=as_json)
-
-
-def _report(
-    run: Callable[[Settings], SyncResult], view: Callable[[SyncResult], RenderableType], *, as_json: bool
-) -> NoReturn:
-    """Report what a run did, and exit with the result's code."""
-    # Standard output may have no room for the result either.
-    with explained():
-        from bl_pipeline.settings import load_settings
-
-        try:
-            result = run(load_settings())
-        except (Exception, KeyboardInterrupt) as error:
-            code, message = explain_all(error)
-            complain(message)
-            if as_json:
-                print_json(_failure(message, getattr(error, "result", None)))
-            raise typer.Exit(code) from None
-        if result.message:
-            complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(result.message)
-        if as_json:
-            print_json(_as_json(result))
-        else:
-            show(view(result))
-    raise typer.Exit(result.exit_code)
-
-
-def _as_json(result: SyncResult) -> dict[str, Any]:
-    """The SyncResult; the reason that ended the whole run is an error without an order."""
-    if result.message and result.exit_code != ExitCode.BUDGET:
-        return _failure(result.message, result)
-    return result.as_dict()
-
-
-def _failure(message: str, result: SyncResult | None = None) -> dict[str, Any]:
-    """The SyncResult of a run that did not reach its end, with what it had done before."""
-    values = (result or SyncResult()).as_dict()
-    return {**values, "success": False, "errors": [{"order_id": None, "error": message}, *values["errors"]]}
-
-
 @app.command()
+@of_a_store
 def sync(
+    context: typer.Context,
     full: Annotated[bool, typer.Option("--full", help="Fetch every order again, changed or not.")] = False,
     filed: Annotated[
         bool, typer.Option("--filed/--no-filed", help="Ask for filed orders too: one call more.", show_default=False)
@@ -175,14 +122,26 @@ def sync(
     items: Annotated[
         bool, typer.Option("--items/--no-items", help="Fetch the items of the orders too.", show_default=False)
     ] = True,
+    all_stores: Annotated[
+        bool, typer.Option("--all-stores", help="All stores of BL_STORES_FILE, some at the same time.")
+    ] = False,
     as_json: ResultJson = False,
 ) -> None:
     """Bring new and changed sales into the warehouse, now."""
+    if all_stores:
+        if context.params["store"] is not None:
+            raise typer.BadParameter("goes with no --store: it is about all of them", param_hint="--all-stores")
+        with explained():
+            from bl_pipeline.terminal.all_stores import sync_all_stores
+
+            code = sync_all_stores(full=full, filed=filed, items=items, as_json=as_json)
+        raise typer.Exit(code)
     config = {"full_sync": full, "include_filed": filed, "include_items": items}
-    _run("sync_orders", config, as_json=as_json, doing="Asking BrickLink what has changed")
+    run_and_report("sync_orders", config, as_json=as_json, doing="Asking BrickLink what has changed")
 
 
 @app.command()
+@of_a_store
 def refresh(
     order_ids: Annotated[
         list[str],
@@ -191,13 +150,14 @@ def refresh(
     as_json: ResultJson = False,
 ) -> None:
     """Fetch these orders again, whatever is stored of them."""
-    _run("refresh_order", {"order_ids": order_ids}, as_json=as_json, doing="Fetching again")
+    run_and_report("refresh_order", {"order_ids": order_ids}, as_json=as_json, doing="Fetching again")
 
 
 @app.command()
+@of_a_store
 def retry(as_json: ResultJson = False) -> None:
     """Try again the orders that failed, and only these."""
-    _run("retry_failed_orders", {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
+    run_and_report("retry_failed_orders", {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
 
 
 DryRun = Annotated[
@@ -219,10 +179,11 @@ def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, 
         except NotAsked as error:
             raise Refused(str(error)) from None
 
-    _report(run, lambda result: written_view(order_id, result), as_json=as_json)
+    report_run(run, lambda result: written_view(order_id, result), as_json=as_json)
 
 
 @app.command()
+@of_a_store
 def update(
     order_id: OrderId,
     status: Annotated[str | None, typer.Option(help="The order's status, such as PACKED or SHIPPED.")] = None,
@@ -267,6 +228,7 @@ def update(
 
 
 @app.command()
+@of_a_store
 def drive_thru(
     order_id: OrderId,
     mail_me: Annotated[bool, typer.Option("--mail-me", help="Send a copy to yourself.")] = False,
@@ -279,6 +241,7 @@ def drive_thru(
 
 
 @app.command()
+@of_a_store
 def plan(
     full: Annotated[bool, typer.Option("--full", help="What a full sync would fetch: every order again.")] = False,
     as_json: Json = False,
@@ -294,13 +257,20 @@ def plan(
         print_json(asdict(forecast)) if as_json else show(forecast_view(forecast))
 
 
-for command in (
-    cancel, status, orders, order, messages, feedback, report, errors, backup, restore, rename_store, upgrade_postgres,
-):  # fmt: skip
-    app.command()(explained()(command))
+_OF_A_STORE = (
+    cancel, status, orders, order, messages, feedback, report, errors, close, reopen, periods, export,
+)  # fmt: skip
+_OF_ALL = (backup, restore, rename_store, upgrade_postgres)
+app.command()(explained()(stores))
+for about_one in _OF_A_STORE:
+    app.command()(of_a_store(explained()(about_one)))
+app.command("import")(of_a_store(explained()(import_file)))
+for about_all in _OF_ALL:
+    app.command()(explained()(about_all))
 
 
 @app.command()
+@of_a_store
 def rebuild(as_json: Json = False) -> None:
     """Make the normalised tables again from the answers as received, with no call."""
     with explained():
@@ -314,6 +284,7 @@ def rebuild(as_json: Json = False) -> None:
 
 
 @app.command()
+@of_a_store
 def doctor(as_json: Json = False) -> None:
     """Check settings, credentials, warehouse and call budget; if credentials are set, with one API call."""
     with explained():

@@ -10,7 +10,6 @@ import os
 import secrets
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psycopg
@@ -30,11 +28,12 @@ from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.terminal.signals import ignore_signals, orderly_end
+from bl_pipeline.terminal.variables import set_variables
 from bl_pipeline.warehouse.database import WarehouseError
 
 _PREFIX = "bl_demo_"
 _START_TIMEOUT = 60.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = ("bl_home", "bl_postgres_bin")
 # Every setting except those of the embedded Postgres, so that none of the seller's has an effect.
 _OWN: dict[str, Any] = {
@@ -85,7 +84,7 @@ def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoW
     KeyboardInterrupt, so that everything is removed; after kill -9 the next demo removes what is left.
     """
     with ExitStack() as stack:
-        stack.enter_context(_orderly_end())
+        stack.enter_context(orderly_end())
         base = load_settings(**_OWN)
         open_folder(base.bl_home / "postgres", base.bl_home)
         stack.callback(embedded.wait_until_stopped, base.bl_home)
@@ -105,38 +104,16 @@ def demo_world(*, orders: int = 300, filed: int | None = None) -> Iterator[DemoW
                 "bl_database_url": lease.url.rpartition("/")[0] + f"/{database}",
             }
         )
-        environment = {**settings.as_environment(), "DAGSTER_HOME": str(folder)}
-        stack.enter_context(_environment(environment))
+        exported = {**settings.as_environment(), "DAGSTER_HOME": str(folder)}
+        stack.enter_context(set_variables(exported))
         for_a_terminal = folder / "variables"
         for_a_terminal.touch(mode=0o600)
-        for_a_terminal.write_text(
-            "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-        )
+        for_a_terminal.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in exported.items()))
         # Dagster and our settings read a .env in the working directory.
         stack.enter_context(chdir(folder))
         # The first to be undone: a second Ctrl-C must not interrupt the removal.
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         yield DemoWorld(settings, variables["BRICKLINK_API_URL"].partition("/api/")[0], folder, for_a_terminal)
-
-
-@contextmanager
-def _orderly_end() -> Iterator[None]:
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ignore_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -201,17 +178,3 @@ def _sandbox(orders: int, filed: int | None) -> Iterator[dict[str, str]]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -14,15 +14,19 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import text
 
+from bl_pipeline.books.booking import is_behind
+from bl_pipeline.books.closing import month, other_timezones, read_periods
 from bl_pipeline.bricklink import (
     BrickLinkError,
     CredentialsRefused,
     PermissionDenied,
 )
+from bl_pipeline.env_file import ENV_FILE
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
+from bl_pipeline.reports.taxes import read_taxes
 from bl_pipeline.rules.indicator import FRESH_FOR
-from bl_pipeline.settings import ENV_FILE, Settings, SettingsError, load_settings
+from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.terminal import console as c
@@ -96,6 +100,8 @@ def _examine() -> Iterator[Check]:
             # An answer that cannot be stored is not asked for.
             if credentials.verdict is Verdict.OK and exit_code(checks) == ExitCode.DONE:
                 yield _check_store(settings, warehouse) or _check_api(settings, warehouse)
+            yield _check_taxes(settings, warehouse)
+            yield from _check_books(warehouse)
             yield from _check_state(settings, warehouse)
     except PreconditionsFailed as error:
         yield from map(_check_failed, error.problems)
@@ -191,6 +197,47 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
             exit_code=ExitCode.UNREACHABLE,
         )
     return Check(name, Verdict.OK, f"accepts the credentials; {plural(sales, 'unfiled sale')} (this took one call)")
+
+
+def _check_taxes(settings: Settings, warehouse: Warehouse) -> Check:
+    """The tax settings that reports use: those of the last run that could write."""
+    name = "Tax settings"
+    with warehouse.engine.connect() as connection:
+        taxes = read_taxes(connection, warehouse.store)
+    finding = "none, so reports say of all tax that it is unclear; BL_TAX_FILE names a file with them"
+    if taxes is not None:
+        finding = (
+            f"home country {taxes.home_country}, scheme {taxes.scheme}, One-Stop Shop {'yes' if taxes.oss else 'no'}, "
+            f"VAT {taxes.vat_source}, {plural(len(taxes.rates), 'rate')}"
+        )
+    if taxes != settings.store.taxes:
+        now = "has others" if settings.store.taxes else "is not set any more"
+        return Check(name, Verdict.WARNING, finding, f"BL_TAX_FILE {now}: bl sync or bl up makes that count")
+    return Check(name, Verdict.OK, finding)
+
+
+def _check_books(warehouse: Warehouse) -> Iterator[Check]:
+    """Whether the journal knows what is stored, and closed months are as they were closed; nothing if there is none."""
+    with warehouse.engine.connect() as connection:
+        behind = is_behind(connection, warehouse.store)
+        periods = read_periods(connection, warehouse.store)
+        zones = other_timezones(connection, warehouse.store)
+    if not periods and not behind:
+        return
+    changed = [month(period.period) for period in periods if period.is_intact is False]
+    closed = [month(period.period) for period in periods if period.is_closed]
+    finding = f"closed up to {closed[-1]}, and as it was closed" if closed else "no month is closed"
+    if changed:
+        finding = f"not as it was closed: {', '.join(changed)}. Somebody has changed it in Postgres"
+        yield Check("Journal", Verdict.ERROR, finding, "Restore a backup from before: bl restore --replace FILE")
+    elif behind:
+        yield Check("Journal", Verdict.WARNING, "some orders are not booked yet", "The next run books them: bl sync")
+    elif zones:
+        finding = f"months were closed in the time zone {', '.join(zones)}, and BL_TIMEZONE is {warehouse.timezone} now"
+        repair = "period_changes also shows orders that have moved to another month by that. Set BL_TIMEZONE back"
+        yield Check("Journal", Verdict.WARNING, finding, repair)
+    else:
+        yield Check("Journal", Verdict.OK, finding)
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:

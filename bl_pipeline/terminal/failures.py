@@ -30,7 +30,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, Refused):
         return error.exit_code, str(error)
     # Imported only now: if nothing goes wrong, nobody waits for them.
-    from bl_pipeline.settings import SettingsError, load_settings
+    from bl_pipeline.settings import SettingsError, load_stores
 
     if isinstance(error, SettingsError):
         return ExitCode.USAGE, str(error)
@@ -45,7 +45,9 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, RunError):
         return error.exit_code, str(error)
     if isinstance(error, NothingStored):
-        return ExitCode.OTHER, f"{error} {load_settings().store.first_step}"
+        stores = load_stores()
+        of_all = "Fetch your sales with: bl sync --all-stores"
+        return ExitCode.OTHER, f"{error} {stores[0].store.first_step if len(stores) == 1 else of_all}"
     if isinstance(error, OutdatedWarehouse | DamagedWarehouse):
         return ExitCode.OTHER, str(error)
     if isinstance(error, WarehouseError):

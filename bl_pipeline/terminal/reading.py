@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.terminal.console import print_json, show, show_times_in, stderr
+from bl_pipeline.terminal.console import clean, print_json, show, show_times_in, stderr, stdout
 from bl_pipeline.terminal.failures import Refused
 
 if TYPE_CHECKING:
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: amounts are text, times are ISO 8601 in UTC.")]
 
 
-def status(as_json: Json = False) -> None:
+def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="For monitoring: one line, and an exit code that says how the store stands.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """The state of the warehouse: the indicator, orders, the last sync, API calls left."""
+    if check:
+        raise typer.Exit(_check())
     from bl_pipeline.settings import load_settings
 
     settings = load_settings()
@@ -39,6 +46,32 @@ def status(as_json: Json = False) -> None:
         print_json(now.as_dict())
     else:
         show(status_view(now))
+
+
+def _check() -> int:
+    """Print one line about the store after the runs that have ended, whatever goes wrong; returns the exit code."""
+    from datetime import UTC, datetime
+
+    from bl_pipeline.settings import load_settings
+    from bl_pipeline.sync.status import standing_after_runs, standing_of_nothing
+    from bl_pipeline.terminal.failures import explain_all
+    from bl_pipeline.warehouse.database import NothingStored, read_warehouse
+
+    now = datetime.now(UTC)
+    try:
+        settings = load_settings()
+        try:
+            with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+                stands = standing_after_runs(settings.store, connection, warehouse, now)
+        except NothingStored:
+            stands = standing_of_nothing(settings.store, now)
+    except Exception as error:
+        code, message = explain_all(error)
+        line = f"unknown: {message}"
+    else:
+        code, line = stands.exit_code, f"{settings.bl_store} {stands.indicator}: {stands.reason}"
+    stdout().print(clean(line), soft_wrap=True)
+    return code
 
 
 def order_number(text: str) -> str:

@@ -27,8 +27,16 @@ def report(
     basis: Annotated[
         str | None,
         typer.Option(
-            help="Which date counts: order_date, paid_date or shipped_date. Without it the table and the picture "
-            "are by order date, and CSV and JSON have all three."
+            help="Which date counts: order_date, paid_date, shipped_date or tax_point. Without it the table and the "
+            "picture are by order date, of tax_return by tax point, and CSV and JSON have all four."
+        ),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="MOMENT",
+            help="As the warehouse knew it at the end of this day, month or year, or at a time: 2026-03-14T09:30Z.",
         ),
     ] = None,
     csv_file: Annotated[
@@ -46,13 +54,14 @@ def report(
     if (csv_file is not None) + (png_file is not None) + as_json > 1:
         raise Refused("Ask for one of --csv, --png and --json at a time.")
     if name is None:
-        if any(option is not None for option in (since, until, currency, basis, csv_file, png_file)):
+        if any(option is not None for option in (since, until, currency, basis, as_of, csv_file, png_file)):
             raise Refused("Which report? Without a name, bl report lists them all.")
         found = read_reports()
         print_json(reports.list_json(found)) if as_json else show(reports.list_view(found), whole=True)
         return
     currency = readable(currency) if currency else None
-    wanted = reports.Wanted(name, since, until, currency, basis, to_look_at=csv_file is None and not as_json)
+    to_look_at = csv_file is None and not as_json
+    wanted = reports.Wanted(name, since, until, currency, basis, as_of, to_look_at=to_look_at)
     try:
         rows, said = wanted.read(load_settings())
         if as_json:
@@ -74,10 +83,13 @@ def report(
         raise Refused(f"{error.filename}: {error.strerror}", ExitCode.OTHER) from None
     if (as_json or csv_file is not None) and basis is None and rows.report.has("basis") and rows.rows:
         stderr().print(
-            "Every order is in these rows once for each basis (order_date, paid_date, shipped_date). Before adding up, "
-            "filter on one, or ask for it with --basis.",
+            "Every order is in these rows once for each basis (order_date, paid_date, shipped_date, tax_point). Before "
+            "adding up, filter on one, or ask for it with --basis.",
             style="dim",
             soft_wrap=True,
         )
+    is_table = to_look_at and png_file is None
+    if not is_table and rows.completeness and not rows.completeness.is_complete:
+        stderr().print(rows.completeness.in_words(rows.timezone), style="dim", soft_wrap=True)
     if said:
         stderr().print(said, style="dim")

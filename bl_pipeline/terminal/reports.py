@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -17,11 +17,12 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from bl_pipeline.reports.as_of import parse_moment
 from bl_pipeline.reports.csv_rows import write_csv
 from bl_pipeline.reports.files import Report, ReportColumn, grouped
 from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading, number, plural
 from bl_pipeline.reports.questions import QuestionError, parse_day
-from bl_pipeline.reports.reading import BASES, ReportQuestion, ReportRows, find_report, read_report, whole_periods
+from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report, whole_periods
 from bl_pipeline.reports.views import are_installed
 from bl_pipeline.settings import Settings
 from bl_pipeline.terminal import console as c
@@ -41,31 +42,30 @@ _LEAST = {"item_name": 12, "payment_method": 12, "country_code": 8, "color_name"
 """Columns of text that may be cut, and to how many characters."""
 
 _ADD_UP = {
-    "items_total", "shipping", "fees", "total", "tax_collected_by_bricklink", "net", "vat_by_bricklink",
-    "sales_tax_by_seller", "sales_tax_by_bricklink",
+    "items_total", "shipping", "charges", "discounts", "total", "tax_collected_by_bricklink", "net",
+    "vat_by_bricklink", "sales_tax_by_seller", "sales_tax_by_bricklink",
 }  # fmt: skip
 """Amounts that are parts of another one: if there is no room for all of them, none is shown."""
 
 _LISTED = {
-    "status",
-    "kind",
-    "missing",
-    "reason",
-    "day",
-    "currency",
-    "amount",
-    "items_total",
-    "item_number",
-    "item_name",
-}
+    "status", "kind", "missing", "reason", "what", "day", "currency", "amount", "items_total", "item_number",
+    "item_name", "booking_date", "account_key", "debit", "credit", "revenue_movement", "vat_movement", "left_to_check",
+}  # fmt: skip
 """The main columns of a list of single orders or lots, besides those that identify a row."""
 
+_SAYS_MORE = ("unclear", "rate_source", "special_territory", "region")
+"""Columns that identify a row and go early all the same: the kind of tax says what is most important of them."""
+
 _GOES_EARLY = (
-    "state_number", "batch_number", "line_number", "color_id", "year", "at", "month", "is_filed", "is_current",
-    "valid_from_is", "not_before", "observed_at", "counts_as_revenue", "shipped_at", "paid_at", "buyer_key",
+    "country_before", "country_after", "counted", "order_month",
+    *_SAYS_MORE, "state_number", "batch_number", "line_number", "line_no", "color_id", "year", "at", "month",
+    "is_filed", "is_current", "valid_from_is", "not_before", "observed_at", "counts_as_revenue", "shipped_at",
+    "paid_at", "buyer_key",
     "order_date", "payment_status", "credit", "coupon", "final_total", "vat_rate", "vat_by_seller", "lots",
-    "unexplained", "country_code", "payment_method", "paid_orders", "oldest_order_date", "missing_count",
-    "total_count", "average_hours", "platform_status", "category_id", "item_type", "color_name", "condition",
+    "items_net", "unexplained", "unexplained_orders", "country_code", "payment_method", "paid_orders",
+    "oldest_order_date", "missing_count", "total_count", "average_hours", "platform_status", "category_id",
+    "item_type", "color_name", "condition", "source_document_id", "previous_document_id", "booked_at", "tax_point",
+    "period", "corrects_period", "seen_at", "tax_kind", "is_reversal", "event",
 )  # fmt: skip
 """Columns to leave out if a table is too narrow, in this order; never those that identify a row or are charted."""
 
@@ -109,6 +109,7 @@ class Wanted:
     until: str | None = None
     currency: str | None = None
     basis: str | None = None
+    as_of: str | None = None
     to_look_at: bool = True
 
     def read(self, settings: Settings) -> tuple[ReportRows, str | None]:
@@ -118,16 +119,17 @@ class Wanted:
         QuestionError.
         """
         report = find_report(self.name)
-        basis = self.basis or (BASES[0] if self.to_look_at and report.has("basis") else None)
+        basis = self.basis or (report.basis if self.to_look_at else None)
         since = parse_day(self.since) if self.since else None
         until = parse_day(self.until, last=True) if self.until else None
         # A list of single orders or lots may be a million long.
         limit = LATEST_ROWS if self.to_look_at and report.chart is None else None
-        asked = ReportQuestion(since, until, self.currency, basis, total=True, limit=limit)
         with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             if not are_installed(connection):
                 raise OutdatedWarehouse("its reports are not those of the folder sql/")
             c.show_times_in(warehouse.timezone)
+            as_of = parse_moment(self.as_of, warehouse.timezone, datetime.now(UTC)) if self.as_of else None
+            asked = ReportQuestion(since, until, self.currency, basis, total=True, limit=limit, as_of=as_of)
             rows = read_report(connection, warehouse.store, report, asked)
             if not rows.rows and warehouse.store not in (stores := stores_with_orders(connection)):
                 return rows, no_orders(settings, stores)
@@ -138,8 +140,9 @@ def report_view(rows: ReportRows) -> RenderableType:
     """A report as a table for each currency, with a bar in each row if it has a chart."""
     report = rows.report
     parts: list[RenderableType] = [Text(report.title, "bold"), Text(_subtitle(rows), "dim")]
+    complete = [Text(f"\n{rows.completeness.in_words(rows.timezone)}", "dim")] if rows.completeness else []
     if not rows.rows:
-        return Group(*parts, Text("\nNo rows."))
+        return Group(*parts, Text("\nNo rows."), *complete)
     place = rows.place("currency")
     sections: list[tuple[str | None, list[tuple[Any, ...]]]] = [(None, list(rows.rows))]
     if place is not None and report.chart:
@@ -147,7 +150,7 @@ def report_view(rows: ReportRows) -> RenderableType:
         sections = [(key, list(members)) for key, members in groupby(by_currency, key=itemgetter(place))]
     for currency, members in sections:
         parts += [Text(""), *([Text(clean(currency), "bold")] if currency else []), _table(rows, members)]
-    return Group(*parts)
+    return Group(*parts, *complete)
 
 
 def _subtitle(rows: ReportRows) -> str:
@@ -156,6 +159,7 @@ def _subtitle(rows: ReportRows) -> str:
         rows.report.question,
         f"By {basis[0].replace('_', ' ')}." if basis and basis[0] else "",
         f"Days in {rows.timezone}." if rows.report.period else "",
+        f"As known at {c.when(rows.as_of)}." if rows.as_of else "",
     ]
     return " ".join(filter(None, facts))
 
@@ -178,7 +182,9 @@ class _Fitted:
 def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     spec = rows.report.chart
     hidden = IN_HEADING | {"currency"} if spec else IN_HEADING
-    places = [place for place, column in enumerate(rows.columns) if column.name not in hidden]
+    places = [
+        place for place, column in enumerate(rows.columns) if column.name not in hidden and not column.is_deprecated
+    ]
     said = ""
     if spec is None or spec.over_time:
         earlier = rows.left_out + max(len(members) - LATEST_ROWS, 0)
@@ -214,17 +220,19 @@ def _column(rows: ReportRows, column: ReportColumn, values: Sequence[Any]) -> Co
     """The column of a table. Those that identify rows and the main ones stay; the rest is left out if it is narrow."""
     report, name = rows.report, column.name
     if report.chart:
-        stays = {*report.grain, report.chart.amount, "orders", "revenue", "net_by_seller"}
+        stays = {*report.grain, report.chart.amount, "orders", "revenue", "turnover", "net", "amount"}
         # Of tax, revenue is only a by-product.
         stays -= {"revenue"} if report.has("net") else set()
     else:
-        stays = {*_LISTED, *report.grain, "revenue" if report.has("revenue") else "total"}
-        stays -= {"state_number", "batch_number", "line_number"}
+        stays = {*_LISTED, *report.grain}
+        if not report.has("amount"):
+            stays |= {"revenue", "turnover"} if report.has("revenue") else {"total"}
+        stays -= {"state_number", "batch_number", "line_number", "line_no"}
         if report.has("revenue"):
             stays -= {"items_total"}
-        if not report.has("day") and not report.has("valid_from"):
+        if not any(report.has(day) for day in ("day", "valid_from", "booking_date")):
             stays |= {"order_date"}
-    if name in stays:
+    if name in stays.difference(_SAYS_MORE):
         optional = 0
     elif column.is_amount and not any(values):
         optional = len(_GOES_EARLY) + 3

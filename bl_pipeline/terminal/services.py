@@ -31,13 +31,14 @@ class ServiceEnded(Exception):
 class Services:
     """Processes, each in a group of its own, that end when the context is left or this process dies.
 
-    What they and their own processes write is shown on standard error.
+    What they and their own processes write is shown on standard error, each line in the form that `form` gives it.
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], form: Callable[[str], str] | None = None) -> None:
         """They run in `folder` with these variables."""
         self._cwd = folder
         self._environment = environment
+        self._form = form
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -55,7 +56,9 @@ class Services:
         reading, writing = os.pipe()
         self._writing = os.fdopen(writing, "wb")
         self._showing = threading.Thread(
-            target=_show, args=(os.fdopen(reading, errors="replace"), sys.stderr, self._stopping), daemon=True
+            target=_show,
+            args=(os.fdopen(reading, errors="replace"), sys.stderr, self._stopping, self._form),
+            daemon=True,
         )
         self._showing.start()
         return self
@@ -121,13 +124,16 @@ def listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _show(output: IO[str], stream: IO[str], stopping: threading.Event) -> None:
+def _show(
+    output: IO[str], stream: IO[str], stopping: threading.Event, form: Callable[[str], str] | None = None
+) -> None:
     """Copy the lines, without colours if the stream is no terminal; those written while all are `stopping` are not."""
-    colours = stream.isatty()
+    colours = stream.isatty() and form is None
     for line in output:
         if stopping.is_set():
             continue
+        shown = line if colours else _COLOUR.sub("", line)
         # Even if nobody reads it, the services must be able to write.
         with suppress(OSError, ValueError):
-            stream.write(line if colours else _COLOUR.sub("", line))
+            stream.write(f"{form(shown)}\n" if form else shown)
             stream.flush()

@@ -6,25 +6,26 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
+from bl_pipeline.dagster_names import names_of
 from bl_pipeline.postgres.cluster import FileLock
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import ExitCode
-from bl_pipeline.settings import Settings, SettingsError, load_settings
+from bl_pipeline.settings import LogFormat, Settings, SettingsError, load_installation, load_stores
 from bl_pipeline.sync.run_errors import timezone_changed
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world, how_to_call_bl
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
+from bl_pipeline.terminal.signals import orderly_end
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
@@ -36,10 +37,6 @@ Start the first sync at the desk: Sync now. Or use the commands, in another term
   {bl} sync
   {bl} orders
 In that terminal every command is about this made-up store. Close it when you have finished."""
-
-
-class _Stop(BaseException):
-    """A signal has asked to stop."""
 
 
 class _AlreadyUp(Exception):
@@ -66,14 +63,15 @@ def run_up(port: int, desk_port: int, *, demo: bool) -> int:
                 c.show("Making a store to play with ...")
                 world = stack.enter_context(demo_world())
                 settings, afterwards = world.settings, _FOR_THE_DEMO.format(bl=bl, variables=world.variables)
+                stores = [settings]
             else:
-                settings = load_settings()
-                _require_credentials(settings)
+                settings, stores = load_installation(), load_stores()
+                _require_credentials(stores)
                 require_token(settings, HOST)
             # After the demo's world: this has to end first.
-            stack.enter_context(_signals_stop())
-            _serve(stack, settings, port, desk_port, demo=demo, afterwards=afterwards)
-    except (_Stop, KeyboardInterrupt):
+            stack.enter_context(orderly_end())
+            _serve(stack, settings, stores, port, desk_port, demo=demo, afterwards=afterwards)
+    except KeyboardInterrupt:
         c.show("Stopped.")
         return ExitCode.DONE
     except (ServiceEnded, _AlreadyUp) as error:
@@ -93,23 +91,27 @@ def run_desk(host: str, port: int) -> int:
     if host == HOST and _in_use(port):
         c.complain(_who_uses(port, "bl desk --port"))
         return ExitCode.OTHER
-    settings = load_settings()
+    settings, stores = load_installation(), load_stores()
     require_token(settings, host)
     # The warehouse is made and brought up to date before anybody uses it; a desk that changes nothing does neither.
     opened = read_warehouse(settings) if settings.bl_desk_read_only else open_warehouse(settings, for_writing=True)
-    try:
-        with opened, _signals_stop():
-            c.show(f"The orders desk is at http://{host}:{port}")
-            c.show("Ctrl-C stops it.")
-            serve(settings, host, port)
-    except (_Stop, KeyboardInterrupt):
-        c.show("Stopped.")
+
+    def show_address() -> None:
+        c.show(f"The orders desk is at http://{host}:{port}")
+        c.show("Ctrl-C stops it.")
+
+    with suppress(KeyboardInterrupt), opened, orderly_end():
+        serve(settings, stores, host, port, started=show_address)
+    c.show("Stopped.")
     return ExitCode.DONE
 
 
-def _require_credentials(settings: Settings) -> None:
+def _require_credentials(stores: Sequence[Settings]) -> None:
+    """Raise SettingsError if no store can be synced; one that is not connected yet stops no other."""
+    if any(settings.store.credentials for settings in stores):
+        return
     try:
-        settings.store.known_credentials()
+        stores[0].store.known_credentials()
     except SettingsError as error:
         lines = str(error).replace("bl demo", "bl up --demo")
         raise SettingsError(lines) from None
@@ -151,26 +153,19 @@ def _listener(port: int) -> psutil.Process | None:
     return None
 
 
-@contextmanager
-def _signals_stop() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        # A second signal must not interrupt the stopping.
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise _Stop
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _serve(stack: ExitStack, settings: Settings, port: int, desk_port: int, *, demo: bool, afterwards: str) -> NoReturn:
-    from bl_pipeline.defs.instance import dagster_home, open_instance  # noqa: PLC0415
-    from bl_pipeline.defs.sync_graph import API_POOL  # noqa: PLC0415
+def _serve(
+    stack: ExitStack,
+    settings: Settings,
+    stores: Sequence[Settings],
+    port: int,
+    desk_port: int,
+    *,
+    demo: bool,
+    afterwards: str,
+) -> NoReturn:
+    from bl_pipeline.defs.instance import dagster_home, limit_pools, open_instance  # noqa: PLC0415
+    from bl_pipeline.logs import JsonLines  # noqa: PLC0415
+    from bl_pipeline.reports.taxes import set_taxes  # noqa: PLC0415
     from bl_pipeline.reports.views import set_timezone  # noqa: PLC0415
     from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
@@ -180,18 +175,21 @@ def _serve(stack: ExitStack, settings: Settings, port: int, desk_port: int, *, d
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
     # Made and brought up to date before anybody uses it; the instance also has a lease on the embedded Postgres.
     with open_warehouse(settings, for_writing=True) as warehouse:
-        with warehouse.engine.begin() as connection:
-            before = set_timezone(connection, warehouse.store, settings.bl_timezone)
-        if before:
-            c.stderr().print(timezone_changed(before, settings.bl_timezone))
+        for each in stores:
+            with warehouse.engine.begin() as connection:
+                before = set_timezone(connection, each.bl_store, each.bl_timezone)
+                set_taxes(connection, each.bl_store, each.store.taxes, datetime.now(UTC))
+            if before:
+                of_store = f"Store {each.bl_store}: " if len(stores) > 1 else ""
+                c.stderr().print(f"{of_store}{timezone_changed(before, each.bl_timezone)}")
         instance = stack.enter_context(open_instance(settings))
-    # The default limit of pools is not there yet when the first two runs of a new instance start.
-    instance.event_log_storage.set_concurrency_slots(API_POOL, 1)
+    limit_pools(instance, [names_of(each.store) for each in stores])
     c.show("The orders desk and the Dagster UI are starting ...")
     # In Dagster a .env in its working directory overrides the environment; in our settings it is the other way
     # round. So Dagster runs in a folder without such a file, and gets the values of our settings.
     variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
-    services = stack.enter_context(Services(home, {**os.environ, **variables}))
+    form = JsonLines(settings.only_store).format_line if settings.bl_log_format is LogFormat.JSON else None
+    services = stack.enter_context(Services(home, {**os.environ, **variables}, form))
     code, workspace = services.private / "code", services.private / "workspace.yaml"
     location = {"host": "localhost", "socket": str(code), "location_name": "bl_pipeline"}
     workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
@@ -203,7 +201,7 @@ def _serve(stack: ExitStack, settings: Settings, port: int, desk_port: int, *, d
         *("--location-name", "bl_pipeline", "--log-level", _LOG_LEVEL),
     )
     # It waits for the code server by itself, once it has imported Dagster, which takes as long.
-    services.start("The Dagster UI", WEB, str(port), str(workspace), str(code))
+    services.start("The Dagster UI", WEB, str(port), str(workspace), "--code-socket", str(code))
     services.wait_for(lambda: listens(code))
     services.start(
         "The Dagster daemon", "dagster._daemon", "run", "--workspace", str(workspace), "--log-level", _LOG_LEVEL
@@ -212,7 +210,8 @@ def _serve(stack: ExitStack, settings: Settings, port: int, desk_port: int, *, d
     services.wait_for(lambda: _answers(desk_port, "/static/desk.css"))
     c.show(f"The orders desk is at http://{HOST}:{desk_port}")
     services.wait_for(lambda: _answers(port, "/server_info"))
-    c.show(f"The Dagster UI is at http://{HOST}:{port} and the store is synced every half hour.")
+    synced = "the store is" if len(stores) == 1 else "the stores are"
+    c.show(f"The Dagster UI is at http://{HOST}:{port} and {synced} synced every half hour.")
     for line in afterwards.splitlines():
         c.show(line)
     c.show("Ctrl-C stops it.")
@@ -226,8 +225,8 @@ def _be_the_only_one(stack: ExitStack, home: Path, port: int) -> None:
     if not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
         pid, _, url = (home / "up.lock").read_text().strip().partition(" ")
         raise _AlreadyUp(
-            f"Another bl up serves this store at {url}, process {pid}. Nothing was started.\n"
-            f"Use that one, or end it with: kill {pid}. A second store needs a BL_HOME of its own."
+            f"Another bl up serves this BL_HOME at {url}, process {pid}. Nothing was started.\n"
+            f"Use that one, or end it with: kill {pid}. One bl up serves several stores: BL_STORES_FILE names them."
         )
     lock.sign(f"{os.getpid()} http://{HOST}:{port}")
 

@@ -98,6 +98,31 @@ def status_view(status: Status) -> RenderableType:
     return Group(head, Text(), c.facts(rows))
 
 
+def stores_view(statuses: Sequence[Status]) -> RenderableType:
+    """A line for each store, and the reason of each that is not in step."""
+    columns = (
+        Column("Store"), Column("State"), Column("Orders", right=True), Column("Failed", right=True, optional=2),
+        Column("Last sync", optional=1), Column("API calls left", right=True, optional=3),
+    )  # fmt: skip
+    rows = [
+        (
+            clean(status.store),
+            Text(str(status.indicator), _INDICATOR_STYLES[status.indicator]),
+            f"{status.orders:,}",
+            f"{status.failed_orders:,}",
+            "never" if status.last_synced_at is None else c.ago(status.now - status.last_synced_at),
+            f"{status.calls.left:,}",
+        )
+        for status in statuses
+    ]
+    reasons = [
+        Text(f"{clean(status.store)}: {clean(status.reason.splitlines()[0])}")
+        for status in statuses
+        if status.indicator not in (Indicator.SYNCED, Indicator.SYNCING)
+    ]
+    return Group(FittedTable(columns, rows), *([Text(), *reasons] if reasons else []))
+
+
 def calls_line(calls: Usage) -> str:
     """How much of the call budget is used."""
     line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"

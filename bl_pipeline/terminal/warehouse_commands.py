@@ -27,9 +27,9 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file, such
 
 def backup(file: BackupFile) -> None:
     """Write the whole warehouse into a file, also while syncs go on."""
-    from bl_pipeline.settings import load_settings
+    from bl_pipeline.settings import load_installation
 
-    settings = load_settings()
+    settings = load_installation()
     from bl_pipeline.warehouse.backup import back_up
     from bl_pipeline.warehouse.connections import open_engine
     from bl_pipeline.warehouse.database import postgres_url, refuse_poolers, refuse_unmade, refused_clearly
@@ -56,9 +56,9 @@ def restore(
     ] = False,
 ) -> None:
     """Replace the warehouse by a backup, and check its counts and sums."""
-    from bl_pipeline.settings import load_settings
+    from bl_pipeline.settings import load_installation
 
-    settings = load_settings()
+    settings = load_installation()
     from bl_pipeline.warehouse import backup
     from bl_pipeline.warehouse.connections import open_engine
     from bl_pipeline.warehouse.database import (
@@ -111,9 +111,9 @@ def _contents(manifest: Manifest) -> str:
 
 def upgrade_postgres() -> None:
     """Bring the data of the embedded Postgres to the newest version of Postgres there is."""
-    from bl_pipeline.settings import load_settings
+    from bl_pipeline.settings import load_installation
 
-    settings = load_settings()
+    settings = load_installation()
     from bl_pipeline.postgres.upgrade import upgrade_embedded
 
     if settings.postgres_url is not None:
@@ -134,10 +134,10 @@ def rename_store(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name they get: the one in BL_STORE from now on.")],
 ) -> None:
     """Give a store another name, with all its orders and history."""
-    from bl_pipeline.settings import load_settings
+    from bl_pipeline.settings import load_installation
 
     # As the setting has them: checked, and without blanks at the ends.
-    settings, new = load_settings(bl_store=old), load_settings(bl_store=new).bl_store
+    settings, new = load_installation(bl_store=old), load_installation(bl_store=new).bl_store
     old = settings.bl_store
     from bl_pipeline.warehouse import stores
     from bl_pipeline.warehouse.database import open_warehouse, refuse_unmade
@@ -156,7 +156,8 @@ def rename_store(
                     "changed.\nChoose one of the two with BL_STORE."
                 )
             orders = stores.rename_store(connection, old, new)
-    show(f"Store {old} is called {new} now, with {plural(orders, 'order')}. Set BL_STORE={new}.")
+    named = f"Set BL_STORE={new}." if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."
+    show(f"Store {old} is called {new} now, with {plural(orders, 'order')}. {named}")
 
 
 def lock_stores(stack: ExitStack, engine: Engine, names: Iterable[str]) -> None:

@@ -1,16 +1,17 @@
 """The Dagster UI behind the guard: what `bl up` runs as a process of its own.
 
-    python -m bl_pipeline.terminal.web PORT WORKSPACE_FILE CODE_SERVER_SOCKET
+    python -m bl_pipeline.terminal.web PORT WORKSPACE_FILE [--code-socket SOCKET] [--host HOST]
 
-A bare `dagster dev` serves the same UI without the guard.
+A container needs another host than loopback; its port is published on loopback, or to a reverse proxy that asks who
+somebody is: the UI itself does not. A bare `dagster dev` serves the same UI without the guard.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import sys
 import time
+from argparse import ArgumentParser
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -19,9 +20,11 @@ import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
+from uvicorn.config import LOGGING_CONFIG
 
 from bl_pipeline.guard import Guard, Message
-from bl_pipeline.settings import load_settings
+from bl_pipeline.logs import log_as_json
+from bl_pipeline.settings import load_installation
 from bl_pipeline.terminal.services import listens
 
 HOST = "127.0.0.1"
@@ -46,20 +49,23 @@ def mutation_by_get(scope: Message) -> str | None:
     return None
 
 
-def serve(port: int, workspace: str, code_server: Path) -> None:
-    """Serve the UI on loopback, as soon as the code server answers, until a signal comes."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+def serve(port: int, workspace: str, code_socket: Path | None, host: str) -> None:
+    """Serve the UI, as soon as the code server answers at its socket if it has one, until a signal comes."""
+    settings = load_installation()
+    if not (as_json := log_as_json(settings, settings.only_store)):
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_DATABASE_TIMEOUT, _POOL_RECYCLE, _POOL_OVERFLOW)
-        while not listens(code_server):
+        while code_socket and not listens(code_socket):
             time.sleep(_POLL)
         with WorkspaceProcessContext(instance, WorkspaceFileTarget([workspace]), version=dg.__version__) as context:
             app = create_app_from_workspace_process_context(context, live_data_poll_rate=2000)
-            guarded = Guard(app, load_settings().ui_hosts, mutation_by_get)
+            guarded = Guard(app, settings.ui_hosts, mutation_by_get)
             uvicorn.run(
                 guarded,
-                host=HOST,
+                host=host,
                 port=port,
+                log_config=None if as_json else LOGGING_CONFIG,
                 log_level="warning",
                 lifespan="off",
                 timeout_graceful_shutdown=_STOP_TIMEOUT,
@@ -67,4 +73,9 @@ def serve(port: int, workspace: str, code_server: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    parser = ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("workspace")
+    parser.add_argument("--code-socket", type=Path)
+    parser.add_argument("--host", default=HOST)
+    serve(**vars(parser.parse_args()))

@@ -21,11 +21,3 @@ def request_cancel(connection: Connection, warehouse: Warehouse, now: datetime) 
         {"store": warehouse.store, "now": now},
     )
     return run_id
-
-
-def is_cancel_requested(connection: Connection, run_id: str) -> bool:
-    """Whether `bl cancel` has asked the run to stop."""
-    return bool(connection.scalar(_IS_REQUESTED, {"run_id": run_id}))
-
-
-_IS_REQUESTED = text("SELECT EXISTS (SELECT FROM sync.runs WHERE run_id = :run_id AND cancel_requested_at IS NOT NULL)")

@@ -56,6 +56,18 @@ OFFENDING_ORDERS = {
         WHERE store = :store AND fees <> coalesce(insurance, 0) + coalesce(etc1, 0) + coalesce(etc2, 0)
             + coalesce(tax, 0) - coalesce(credit, 0) - coalesce(coupon, 0)
     """,
+    # It is unknown whether final_total deducts VAT that BrickLink collects: right by either reading is right.
+    "collected_tax_is_explained": """
+        SELECT platform_order_id FROM (
+            SELECT
+                platform_order_id,
+                total - final_total
+                    - CASE WHEN sales_tax_collected_by_bricklink THEN coalesce(tax, 0) ELSE 0 END AS without_vat,
+                CASE WHEN vat_collected_by_bricklink THEN coalesce(vat_amount, 0) ELSE 0 END AS vat
+            FROM sales.orders WHERE store = :store
+        ) o
+        WHERE abs(without_vat) > 0.01 AND abs(without_vat - vat) > 0.01
+    """,
     "listed_orders_are_stored": f"""
         SELECT platform_order_id FROM sync.order_state s WHERE store = :store AND is_listed AND {_NOT_IN_SALES}
     """,

@@ -21,6 +21,7 @@ FILE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 _SCHEMAS = {
     "reports": "What an analyst reads: one view for each file in sql/. Amounts are in the row's `currency`.",
     "sales": "The normalised sales. Money is `numeric(19,4)` in the row's currency, times are UTC, null is not known.",
+    "books": "What an accountant works with. Analysts read it in the views of `reports`.",
     "landing": "The API's answers as received.",
     "sync": "What the pipeline knows about itself.",
 }

@@ -162,6 +162,9 @@ class CallLedger:
         with suppress(*[DBAPIError] if error is not None else []):
             self.close()
 
+    def check(self, connection: Connection) -> None:
+        """Called in each transaction that reserves calls; what it raises lets nothing be reserved."""
+
     def _give_back(self) -> None:
         with self._lock:
             left = [*self._ended, *(call for call in self._open.values() if call.call_id is None)]
@@ -180,6 +183,7 @@ class CallLedger:
         unused, self._free = self._free, 0
         reservation_id = self._reservation_id
         with self._engine.begin() as connection:
+            self.check(connection)
             # Counting and adding must be one step for all processes: else two could use the same last call.
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.ledger:' || :own, 0))"),

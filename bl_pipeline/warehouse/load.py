@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, text
 
@@ -16,17 +16,21 @@ from bl_pipeline.records import OrderState
 from bl_pipeline.warehouse.copying import copy_rows
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.state import save_loaded
-from bl_pipeline.warehouse.tables import order_search, order_status_history, orders, parts
+from bl_pipeline.warehouse.tables import (
+    TRACKED,
+    order_items,
+    order_search,
+    order_status_history,
+    orders,
+    parts,
+    replaced_items,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _KEY = ("store", "platform", "platform_order_id")
-_TRACKED = (
-    "platform_status", "payment_status", "order_date", "paid_at", "shipped_at", "total", "final_total", "credit",
-    "coupon", "currency", "is_filed",
-)  # fmt: skip
-_SALES = (orders, *parts.values(), order_status_history)
+_SALES = (orders, *parts.values(), order_status_history, replaced_items)
 _HISTORY = {"document_id": "order_document_id", "observed_at": "fetched_at"}
 """Column of the history → column of the order that it comes from, if their names differ."""
 
@@ -68,8 +72,8 @@ def load(
         add(connection, warehouse, order_rows=order_rows, part_rows=part_rows)
         save_loaded(connection, warehouse, states)
         return Written(set(order_ids))
-    differing = {kind: _merge_part(connection, warehouse, parts[kind], part) for kind, part in part_rows.items()}
     _stage(connection, warehouse, "staged_orders", orders, order_rows)
+    differing = {kind: _merge_part(connection, warehouse, parts[kind], part) for kind, part in part_rows.items()}
     if absent_kept:
         _keep_absent(connection, absent_kept)
     created, updated = _merge_orders(connection, differing)
@@ -126,7 +130,10 @@ def analyze_sales(connection: Connection) -> None:
 
 
 def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part: PartOfBatch) -> set[str]:
-    """Replace the rows of the orders whose stored rows differ; returns the ids of these orders."""
+    """Replace the rows of the orders whose stored rows differ; returns the ids of these orders.
+
+    `staged_orders` has the orders themselves.
+    """
     _stage(connection, warehouse, "staged_part", table, part.rows)
     content = [column.name for column in table.columns if not column.primary_key]
     differing = connection.scalars(
@@ -146,6 +153,8 @@ def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part
     if differing:
         values = {"store": warehouse.store, "platform": PLATFORM, "order_ids": differing}
         which = "store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)"
+        if table is order_items:
+            _keep_replaced(connection, values)
         connection.execute(text(f"DELETE FROM {table.fullname} WHERE {which}"), values)
         names = ", ".join(column.name for column in table.columns)
         connection.execute(
@@ -153,6 +162,32 @@ def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part
         )
     connection.execute(text("DROP TABLE staged_part"))
     return set(differing)
+
+
+def _keep_replaced(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Keep the stored lots of the orders in `values`, which others are about to replace, with the time of their answer.
+
+    Not those that the same answer is to repair.
+    """
+    lots = [column.name for column in order_items.columns]
+    connection.execute(
+        text(
+            f"""
+            INSERT INTO sales.replaced_items ({", ".join(lots)}, items_document_id, known_from, replaced_at)
+            SELECT {_listed(lots, "i")}, o.items_document_id, answer.fetched_at,
+                coalesce(other_answer.fetched_at, staged.fetched_at)
+            FROM sales.order_items i
+            JOIN sales.orders o USING (store, platform, platform_order_id)
+            JOIN staged_orders staged USING (store, platform, platform_order_id)
+            JOIN landing.documents answer ON answer.document_id = o.items_document_id
+            LEFT JOIN landing.documents other_answer ON other_answer.document_id = staged.items_document_id
+            WHERE i.store = :store AND i.platform = :platform AND i.platform_order_id = ANY(:order_ids)
+              AND o.items_document_id IS DISTINCT FROM staged.items_document_id
+            ON CONFLICT DO NOTHING
+            """
+        ),
+        values,
+    )
 
 
 def _keep_absent(connection: Connection, order_ids: Collection[str]) -> None:
@@ -224,12 +259,12 @@ def _add_history(connection: Connection) -> set[str]:
             SELECT {_listed((_HISTORY.get(name, name) for name in names), "stored")}
             FROM staged_orders JOIN sales.orders stored USING (store, platform, platform_order_id)
             LEFT JOIN LATERAL (
-                SELECT true AS seen, {", ".join(_TRACKED)} FROM sales.order_status_history h
+                SELECT true AS seen, {", ".join(TRACKED)} FROM sales.order_status_history h
                 WHERE (h.store, h.platform, h.platform_order_id)
                     = (stored.store, stored.platform, stored.platform_order_id)
                 ORDER BY document_id DESC LIMIT 1
             ) last ON true
-            WHERE last.seen IS NULL OR ({_listed(_TRACKED, "stored")}) IS DISTINCT FROM ({_listed(_TRACKED, "last")})
+            WHERE last.seen IS NULL OR ({_listed(TRACKED, "stored")}) IS DISTINCT FROM ({_listed(TRACKED, "last")})
             -- The row of this answer is there already if somebody changed it by hand.
             ON CONFLICT (store, platform, platform_order_id, document_id) DO UPDATE
             SET {", ".join(f"{name} = excluded.{name}" for name in names if name not in (*_KEY, "document_id"))}

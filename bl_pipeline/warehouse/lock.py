@@ -1,4 +1,4 @@
-"""One sync per store at a time, by a lock that a dead process cannot keep."""
+"""One sync per store at a time, by a lock that a dead process cannot keep, and by the lease of a run that is spread."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError
+from bl_pipeline.warehouse.lease import end_lost_leases, leased_run
 
 _KEY = "hashtextextended('bl_pipeline.sync:' || {store}, 0)"
 _PARAMETER = _KEY.format(store="CAST(%(store)s AS text)")
@@ -34,7 +36,10 @@ class SyncLock:
         return self._session is not None
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; returns whether it is taken now. Raises DBAPIError or psycopg.Error."""
+        """Take the lock if it is free, and no run has a lease; returns whether it is taken now.
+
+        Raises DBAPIError or psycopg.Error.
+        """
         session = self._open_session()
         try:
             # Asked of Postgres: a connection pooler gives its clients ids of its own.
@@ -46,6 +51,14 @@ class SyncLock:
             # Also if the statement was interrupted: else nobody would release the lock that it may have taken.
             if not self.taken:
                 session.close()
+        if self.taken:
+            leased = True
+            try:
+                # With the lock, without which no run gets a lease.
+                leased = self._is_leased()
+            finally:
+                if leased:
+                    self.release()
         return self.taken
 
     def acquire(self, *, waiting: Callable[[], None], sleep: Callable[[float], None] = time.sleep) -> None:
@@ -93,6 +106,19 @@ class SyncLock:
             if not freed:
                 self._wait_for_end_of_session()
 
+    def _is_leased(self) -> bool:
+        """Whether a run has a lease; if one has lost it, its end is noted."""
+        try:
+            with self._warehouse.engine.begin() as connection:
+                if leased_run(connection, self._warehouse.store):
+                    return True
+                end_lost_leases(connection, self._warehouse)
+        except ProgrammingError as error:
+            # Before a restore: the tables are not there, or those of a release without leases.
+            if not isinstance(error.orig, UndefinedTable | UndefinedColumn):
+                raise
+        return False
+
     @property
     def _store(self) -> dict[str, str]:
         return {"store": self._warehouse.store}
@@ -116,8 +142,18 @@ class SyncLock:
                 time.sleep(0.01)
 
 
+def try_for_transaction(connection: Connection, store: str) -> bool:
+    """Take the store's lock until the transaction has ended, if it is free and no run has a lease."""
+    lock = text(f"SELECT pg_try_advisory_xact_lock({_KEY.format(store=':store')})")
+    taken = connection.scalar(lock, {"store": store})
+    # A statement of its own: it sees what was committed before the lock was taken.
+    return bool(taken) and leased_run(connection, store) is None
+
+
 def is_syncing(connection: Connection, store: str) -> bool:
-    """Whether a sync of the store is running now, in whatever process."""
+    """Whether a sync of the store is running now, in whatever process or processes."""
+    if leased_run(connection, store):
+        return True
     # pg_locks shows an advisory lock with a bigint key as two halves, and objsubid 1.
     return bool(
         connection.scalar(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -35,6 +35,9 @@ _GROUPS = {"platform": "s.platform {way}", "status": "s.platform_status {way}", 
 groups on a page are sorted. Amounts of different currencies are not compared: each currency is sorted by itself.
 """
 
+_NO_GROUPS = "left('',0)"
+"""Of all orders the same, and not written as a constant, by which Postgres does not group."""
+
 LATEST_FIRST = "-date"
 
 _FEW = 10_000
@@ -61,7 +64,7 @@ class OrderFilter:
     whatever its case and accents; or the whole number of an item. `status` is BrickLink's word, `group` ours.
     `country` is a code such as DE, or the country's English name. `unpaid` and `not_shipped` are open orders only.
     `since` is included, `until` is not; naive times are the store's. `sort` is a name in SORTS, after a - the
-    other way round.
+    other way round. `stores` are the stores whose orders are listed; without any it is that of the warehouse.
     """
 
     search: str | None = None
@@ -76,6 +79,7 @@ class OrderFilter:
     sort: str = LATEST_FIRST
     limit: int = 20
     offset: int = 0
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +160,10 @@ def read_orders(
     knows. The transaction of `connection` should see one moment (REPEATABLE READ): else a page far back may be moved
     by what is stored while it is read.
     """
+    wanted = replace(wanted, stores=wanted.stores or (warehouse.store,))
     source, values = _source(wanted, ZoneInfo(warehouse.timezone))
-    values["store"] = warehouse.store
     sort, way = _sort(wanted.sort)
-    groups = _GROUPS.get(sort, "s.store").format(way=way)
+    groups = _GROUPS.get(sort, _NO_GROUPS).format(way=way)
     group = groups.split()[0]
     sums = connection.execute(
         text(
@@ -172,7 +176,7 @@ def read_orders(
         values,
     ).all()
     if not sums:
-        _check_words(connection, warehouse, wanted, statuses)
+        _check_words(connection, wanted, statuses)
     counts = Counter[str]()
     for row in sums:
         counts[row.group_] += row.orders
@@ -212,7 +216,7 @@ def _read_part(source: str, by: Sequence[str], way: str, count: int, first: int,
     return f"""
         SELECT display_id, o.platform, o.platform_order_id, o.order_date, o.status_changed_at, buyer_name,
             buyer_username, o.status, o.platform_status, o.payment_status, o.country_code, total_count, unique_count,
-            o.total, final_total, o.currency, tracking_number, o.shipped_at
+            o.total, final_total, o.currency, tracking_number, o.shipped_at, o.store
         FROM ({ids}) s JOIN sales.orders o USING (store, platform, platform_order_id)
         ORDER BY {forwards}
     """
@@ -231,7 +235,10 @@ def _totals(sums: Sequence[Row[Any]]) -> dict[str, Decimal | None]:
 
 def _source(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
     """FROM and WHERE for the orders that are asked for, with their values."""
-    conditions, values = ["s.store = :store"], dict[str, Any]()
+    # With an equals sign the rows of one store come sorted from their index.
+    one = len(wanted.stores) == 1
+    chosen, stores = ("= :stores", wanted.stores[0]) if one else ("= ANY(:stores)", list(wanted.stores))
+    conditions, values = [f"s.store {chosen}"], dict[str, Any](stores=stores)
     since, until = (
         time.replace(tzinfo=zone) if time and time.tzinfo is None else time for time in (wanted.since, wanted.until)
     )
@@ -251,15 +258,15 @@ def _source(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
             values[name] = value
     conditions += [UNPAID] if wanted.unpaid else []
     conditions += [NOT_SHIPPED] if wanted.not_shipped else []
-    lots = f"LEFT JOIN {_LOTS} USING (platform, platform_order_id)" if "search" in values else ""
-    return f"FROM sales.order_search s {lots} WHERE {' AND '.join(conditions)}", values
+    lots = f"LEFT JOIN {_LOTS.format(chosen=chosen)} USING (store, platform, platform_order_id)"
+    return f"FROM sales.order_search s {lots if 'search' in values else ''} WHERE {' AND '.join(conditions)}", values
 
 
 # LIKE, so that Postgres guesses well how many orders have the words; its signs are searched as they are.
 _SEARCH = r"words LIKE '%' || regexp_replace(sales.plain_text(:search), '([\\%_])', '\\\1', 'g') || '%'"
 _LOTS = """(
-    SELECT DISTINCT platform, platform_order_id FROM sales.order_items
-    WHERE store = :store AND lower(item_number) = lower(:search)
+    SELECT DISTINCT store, platform, platform_order_id FROM sales.order_items
+    WHERE store {chosen} AND lower(item_number) = lower(:search)
 ) lots"""
 
 
@@ -270,21 +277,19 @@ def _sort(written: str) -> tuple[str, str]:
 
 
 def _order(by: Sequence[str], way: str, nulls: str = "LAST") -> str:
-    # With the order's id the sort order is unique: pages of a list neither repeat an order nor leave one out.
+    # With the order's id and store the sort order is unique: pages of a list neither repeat an order nor leave one out.
     every = [f"{one} {way} NULLS {nulls}" for one in by]
-    return ", ".join([*every, f"s.order_date {way}", f"s.platform_order_id {way}"])
+    return ", ".join([*every, f"s.order_date {way}", f"s.platform_order_id {way}", f"s.store {way}"])
 
 
-def _check_words(connection: Connection, warehouse: Warehouse, wanted: OrderFilter, statuses: Sequence[str]) -> None:
-    """Raise QuestionError for a word that is neither known nor in the store's orders."""
+def _check_words(connection: Connection, wanted: OrderFilter, statuses: Sequence[str]) -> None:
+    """Raise QuestionError for a word that is neither known nor in the stores' orders."""
     for kind, column, written, known in (
         ("status", "platform_status", wanted.status, {*statuses}),
         ("platform", "platform", wanted.platform, {PLATFORM}),
         ("country", "country_code", wanted.country and country_code(wanted.country), set[str]()),
     ):
         if written is not None:
-            stored = connection.scalars(
-                text(f"SELECT DISTINCT {column} FROM sales.order_search WHERE store = :store AND {column} IS NOT NULL"),
-                {"store": warehouse.store},
-            )
+            of_stores = f"SELECT DISTINCT {column} FROM sales.order_search WHERE store = ANY(:stores)"
+            stored = connection.scalars(text(f"{of_stores} AND {column} IS NOT NULL"), {"stores": list(wanted.stores)})
             one_of(written, kind, {*known, *stored})

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from bl_pipeline.postgres.binaries import OLDEST
 
 DAGSTER_SCHEMA = "dagster"
-_READ = ("sync", "sales", "reports")
-_WRITTEN = ("sync", "landing", "sales", "reports", DAGSTER_SCHEMA)
+_READ = ("sync", "sales", "books", "reports")
+_WRITTEN = ("sync", "landing", "sales", "books", "reports", DAGSTER_SCHEMA)
 _VIEWS = ("reports",)
 """Nothing is inserted here: what is in them is made and dropped by its owner."""
 

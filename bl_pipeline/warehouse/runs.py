@@ -12,9 +12,7 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason
 from bl_pipeline.warehouse.database import Warehouse
-
-DIED = "The process ended before it could report; the next run goes on from what was stored."
-"""The message of a run whose process was killed, or whose machine lost its power."""
+from bl_pipeline.warehouse.lease import end_dead_runs
 
 _OF_THE_CONNECTION = "coalesce(stop_reason IN ('credentials', 'unreachable', 'settings'), false)"
 
@@ -41,30 +39,31 @@ class Run:
 
 
 def start_run(
-    connection: Connection, warehouse: Warehouse, *, run_id: str, job: str, now: datetime, of_all_orders: bool = True
+    connection: Connection,
+    warehouse: Warehouse,
+    *,
+    run_id: str,
+    job: str,
+    now: datetime,
+    of_all_orders: bool = True,
+    lease_seconds: float | None = None,
 ) -> None:
     """Note that a run has started, and mark as failed the runs that dead processes left as started.
 
-    The caller has the store's lock, so no other run is alive.
+    `lease_seconds` is None if all steps of the run are in this process. The caller has the store's lock, so no
+    other run without a lease is alive.
     """
+    end_dead_runs(connection, warehouse, run_id=run_id, now=now)
     connection.execute(
         text(
             """
-            UPDATE sync.runs SET status = 'failed', finished_at = :now, stop_reason = 'error',
-                message = :died,
-                api_calls = (SELECT count(*) FROM sync.api_calls c WHERE c.run_id = runs.run_id)
-            WHERE store = :store AND status = 'started' AND run_id <> :run_id
-            """
-        ),
-        {"store": warehouse.store, "run_id": run_id, "now": now, "died": DIED},
-    )
-    connection.execute(
-        text(
-            """
-            INSERT INTO sync.runs (run_id, store, job, started_at, status, scope)
-            VALUES (:run_id, :store, :job, :now, 'started', :scope)
+            INSERT INTO sync.runs (run_id, store, job, started_at, status, scope, lease_until)
+            VALUES (
+                :run_id, :store, :job, :now, 'started', :scope,
+                clock_timestamp() + CAST(:lease AS float) * interval '1 second'
+            )
             ON CONFLICT (run_id) DO UPDATE SET status = 'started', finished_at = NULL, stop_reason = NULL,
-                message = NULL, cancel_requested_at = NULL
+                message = NULL, cancel_requested_at = NULL, lease_until = excluded.lease_until
             """
         ),
         {
@@ -73,6 +72,7 @@ def start_run(
             "job": job,
             "now": now,
             "scope": "all" if of_all_orders else "some",
+            "lease": lease_seconds,
         },
     )
 
@@ -183,6 +183,21 @@ def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | N
             SELECT max(finished_at) FROM sync.runs
             WHERE store = :store AND orders_listed IS NOT NULL
               AND status IN ('succeeded', 'completed_with_errors')
+            """
+        ),
+        {"store": warehouse.store},
+    )
+    return finished_at
+
+
+def last_change(connection: Connection, warehouse: Warehouse) -> datetime | None:
+    """The end of the store's last run that stored a new or changed order; None if there was none."""
+    finished_at: datetime | None = connection.scalar(
+        text(
+            """
+            SELECT finished_at FROM sync.runs
+            WHERE store = :store AND finished_at IS NOT NULL AND (orders_created > 0 OR orders_updated > 0)
+            ORDER BY started_at DESC LIMIT 1
             """
         ),
         {"store": warehouse.store},

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.warehouse.preconditions import DAGSTER_SCHEMA
 
-SCHEDULE = "sync_orders_schedule"
 _ALIVE_FOR = timedelta(minutes=5)
 """Dagster's daemon notes every half minute that it runs."""
 
@@ -25,8 +24,8 @@ class Schedule:
     daemon_runs: bool
 
 
-def read_schedule(connection: Connection, now: datetime) -> Schedule | None:
-    """The state of the schedule; None if Dagster's tables are not here, or our user may not read them."""
+def read_schedule(connection: Connection, name: str, now: datetime) -> Schedule | None:
+    """The state of the schedule of this name; None if Dagster's tables are not here, or our user may not read them."""
     has_tables = text(
         """
         SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -48,7 +47,7 @@ def read_schedule(connection: Connection, now: datetime) -> Schedule | None:
                 (SELECT max("timestamp") FROM {DAGSTER_SCHEMA}.daemon_heartbeats WHERE daemon_type = 'SCHEDULER')
             """
         ),
-        {"name": SCHEDULE},
+        {"name": name},
     ).one()
     # Dagster's times are UTC without a zone. Without a row the schedule is as in the code: on.
     alive = heartbeat is not None and abs(now - heartbeat.replace(tzinfo=UTC)) < _ALIVE_FOR

@@ -161,7 +161,7 @@ def read_loaded(connection: Connection, warehouse: Warehouse, order_ids: Collect
 
 def read_listed(connection: Connection, warehouse: Warehouse) -> Iterator[ListedOrder]:
     """What the lists said the last time of each order that was in them, a few thousand at a time."""
-    rows = connection.execute(
+    found = connection.execute(
         text(
             """
             SELECT platform_order_id, order_date, listed_status, listed_status_changed_at, listed_filed,
@@ -172,7 +172,10 @@ def read_listed(connection: Connection, warehouse: Warehouse) -> Iterator[Listed
         {"store": warehouse.store, "platform": PLATFORM},
         execution_options={"yield_per": _ROWS_AT_A_TIME},
     )
-    return (ListedOrder(*row) for row in rows)
+    # Who stops in the middle leaves no cursor open.
+    with found as rows:
+        for row in rows:
+            yield ListedOrder(*row)
 
 
 def count_sound(connection: Connection, warehouse: Warehouse, dates: OrderDates, *, include_filed: bool) -> int:

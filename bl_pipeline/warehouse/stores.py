@@ -68,15 +68,18 @@ def rename_store(connection: Connection, old: str, new: str) -> int:
 
     The caller has the locks of both names, and has checked that only `old` has orders.
     """
-    # The new name's row in sync.stores is of a store without orders.
-    connection.execute(text("DELETE FROM sync.stores WHERE store = :new"), {"new": new})
+    # The new name's settings are of a store without orders.
+    for table in ("sync.stores", "books.tax_settings", "books.tax_rates"):
+        connection.execute(text(f"DELETE FROM {table} WHERE store = :new"), {"new": new})
+    # The journal looks at the orders again under their new name: a trigger notes them as their history moves.
+    connection.execute(text("DELETE FROM books.unbooked WHERE store = :old"), {"old": old})
     tables = connection.execute(
         text(
             """
             SELECT n.nspname, c.relname FROM pg_attribute a
             JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE a.attname = 'store' AND NOT a.attisdropped AND c.relkind = 'r'
-              AND n.nspname IN ('landing', 'sales', 'sync')
+              AND n.nspname IN ('landing', 'sales', 'sync', 'books')
             """
         )
     ).all()

@@ -1,7 +1,8 @@
-"""In this folder a sync is a run of Dagster; and one Dagster UI for all tests of a worker that need one."""
+"""In this folder a sync is a run of Dagster; one Dagster UI for all tests of a worker that need one; and an inbox."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import pytest
 
 from bl_pipeline.sandbox import Store
 from bl_pipeline_tests.conftest import DagsterSync, Postgres
+from bl_pipeline_tests.support.inbox import Inbox
 from bl_pipeline_tests.support.ui import Desk, serve_desk
 
 ORDERS = 30
@@ -32,3 +34,15 @@ def desk(postgres: Postgres) -> Iterator[Desk]:
     store = Store.grow(orders=ORDERS, seed=7, now=datetime.now(UTC), filed=8, purged=4)
     with postgres.database() as url, serve_desk(store, url) as desk:
         yield desk
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    """Where messages arrive, over HTTP."""
+    inbox = Inbox()
+    thread = threading.Thread(target=inbox.server.serve_forever, args=(0.02,))
+    thread.start()
+    yield inbox
+    inbox.server.shutdown()
+    thread.join()
+    inbox.server.server_close()

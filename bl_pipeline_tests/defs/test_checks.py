@@ -29,6 +29,9 @@ FAULTS = [
     ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = shipping + 0.0001 {OF_ORDER}"),
     ("totals_add_up", ERROR, f"UPDATE sales.orders SET total = NULL {OF_ORDER}"),
     ("fees_match_their_parts", WARN, f"UPDATE sales.orders SET insurance = insurance + 0.0001 {OF_ORDER}"),
+    # Twice the tolerance either way, so that two such orders would cancel each other in a sum.
+    ("collected_tax_is_explained", ERROR, f"UPDATE sales.orders SET final_total = final_total - 0.02 {OF_ORDER}"),
+    ("collected_tax_is_explained", ERROR, f"UPDATE sales.orders SET final_total = final_total + 0.02 {OF_ORDER}"),
     ("listed_orders_are_stored", WARN, f"DELETE FROM sales.orders {OF_ORDER}"),
     ("loaded_orders_are_stored", ERROR, f"DELETE FROM sales.orders {OF_ORDER}"),
     ("fields_are_readable", WARN, f"UPDATE sales.orders SET unreadable_fields = '{{remarks}}' {OF_ORDER}"),
@@ -95,7 +98,7 @@ def test_all_pass_on_a_sound_warehouse(
 
     assert {name for name, check in checks.items() if not check.passed} == {"statuses_are_known"}
     assert checks["statuses_are_known"].metadata["order_ids"].value == str(new_status(store))
-    assert len(checks) == 11
+    assert len(checks) == 12
 
 
 def test_an_overdrawn_budget_is_an_error(

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -17,9 +19,10 @@ import pytest
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 
 from bl_pipeline.definitions import defs
-from bl_pipeline.defs import jobs, sensors
+from bl_pipeline.defs import of_a_store, sensors
 from bl_pipeline.defs.jobs import MONTHS
 from bl_pipeline.defs.step_errors import StepFailed
+from bl_pipeline.reports.files import read_reports
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +34,7 @@ CHECKS = {
     "order_items:items_match_counts",
     "order_items:items_match_subtotal",
     "orders:budget_is_kept",
+    "orders:collected_tax_is_explained",
     "orders:fees_match_their_parts",
     "orders:fields_are_readable",
     "orders:listed_orders_are_stored",
@@ -40,43 +44,86 @@ CHECKS = {
     "orders:totals_add_up",
 }
 JOBS = {
+    "cancel_full_sync",
     "delete_old_runs",
     "full_sync",
     "rebuild",
     "refresh_order",
     "retry_failed_orders",
+    "send_drive_thru",
     "sync_orders",
+    "update_order",
 }
 SCHEDULES = {
     "delete_old_runs_schedule": ("17 3 * * *", "RUNNING"),
     "sync_orders_schedule": ("*/30 * * * *", "RUNNING"),
 }
 SENSORS = {
-    "automation": "RUNNING",
+    "reports_due": "RUNNING",
     "run_failed": "RUNNING",
     "runs_cut_short": "RUNNING",
     "sync_incomplete": "RUNNING",
 }
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What a code location offers, by name."""
+
+    assets: set[str]
+    checks: set[str]
+    groups: set[str | None]
+    jobs: set[str]
+    schedules: Mapping[str, tuple[object, str]]
+    sensors: dict[str, str]
+    pools: set[str]
+    fresh: set[str]
+
+
+def names_in(defs: dg.Definitions) -> Offered:
+    """The names of the definitions; assets, checks and pools are those of the sync."""
+    repository = defs.get_repository_def()
+    graph = repository.asset_graph
+    specs = list(defs.resolve_all_asset_specs())
+    return Offered(
+        assets={spec.key.to_user_string() for spec in specs if spec.group_name != "reports"},
+        checks={f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys},
+        groups={spec.group_name for spec in specs},
+        jobs={job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"},
+        schedules={
+            schedule.name: (schedule.cron_schedule, schedule.default_status.value)
+            for schedule in repository.schedule_defs
+        },
+        sensors={sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
+        pools={op.pool for job in repository.get_all_jobs() for op in job.graph.iterate_op_defs() if op.pool},
+        fresh={spec.key.to_user_string() for spec in specs if spec.freshness_policy},
+    )
+
+
 def test_the_code_location_offers_these_things() -> None:
     """Names that people, bookmarks and scripts rely on: a change here belongs in the CHANGELOG."""
     graph = REPOSITORY.asset_graph
-    assets = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs() if spec.group_name == "sales"}
-    checks = {
-        f"{key.asset_key.to_user_string()}:{key.name}"
-        for key in graph.asset_check_keys
-        if key.asset_key.to_user_string() in ASSETS
-    }
-    assert assets == ASSETS
-    assert checks == CHECKS
-    assert {job.name for job in REPOSITORY.get_all_jobs()} - {"__ASSET_JOB"} >= JOBS
-    assert {
-        schedule.name: (schedule.cron_schedule, schedule.default_status.value) for schedule in REPOSITORY.schedule_defs
-    } == SCHEDULES
-    assert {sensor.name: sensor.default_status.value for sensor in REPOSITORY.sensor_defs} == SENSORS
+    assert names_in(defs) == Offered(
+        assets=ASSETS,
+        checks=CHECKS,
+        groups={"sales", "reports"},
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        pools={"bricklink_api"},
+        fresh={"orders"},
+    )
     assert {key.to_user_string() for key in graph.get(dg.AssetKey("orders")).parent_keys} == {"order_changes"}
     assert {key.to_user_string() for key in graph.get(dg.AssetKey("order_changes")).parent_keys} == {"order_summaries"}
+    assert {op.name: op.pool for op in REPOSITORY.get_job("refresh_order").graph.iterate_op_defs()} == {
+        "list_orders": "bricklink_api",
+        "plan_changes": None,
+        "fetch_orders": "bricklink_api",
+        "finish_sync": None,
+    }
+    assert {spec.key for spec in defs.resolve_all_asset_specs() if spec.group_name == "reports"} == {
+        dg.AssetKey(report.name) for report in read_reports()
+    }
 
 
 def test_the_schedule_is_on_and_in_utc() -> None:
@@ -121,7 +168,7 @@ def test_dagster_gets_no_error_with_its_own_words() -> None:
         for node in job.graph.iterate_op_defs()
         if isinstance(node.compute_fn, DecoratedOpFunction)
     }
-    assert {"list_orders", "rebuild_sales", "check_sales", "revenue_by_month", "delete_runs"} <= set(functions)
+    assert {"list_orders", "replay_answers", "check_sales", "revenue_by_month", "delete_runs"} <= set(functions)
     bare = [name for name, function in functions.items() if not hasattr(function, "__wrapped__")]
     assert bare == []
 
@@ -131,11 +178,11 @@ def test_nor_from_what_is_evaluated_by_the_daemon(name: str, monkeypatch: pytest
     def broken() -> None:
         raise ZeroDivisionError("jane@example.com")
 
-    for module in (jobs, sensors):
-        monkeypatch.setattr(module, "load_settings", broken)
+    monkeypatch.setattr(of_a_store, "load_settings", broken)
+    monkeypatch.setattr(sensors, "load_stores", broken)
     with pytest.raises(StepFailed, match="ZeroDivisionError: a fault of bl_pipeline itself") as caught:
         if name == "sync_orders_schedule":
-            jobs.sync_orders_schedule(dg.build_schedule_context())
+            REPOSITORY.get_schedule_def(name)(dg.build_schedule_context())
         else:
             found = getattr(sensors, name)(dg.build_sensor_context())
             list(found)

@@ -146,6 +146,16 @@ def test_what_each_run_did_is_in_its_metadata(sync: DagsterSync) -> None:
     } == metadata  # fmt: skip
 
 
+def test_what_an_asset_shows_is_stored_once(sync: DagsterSync) -> None:
+    """With its materialization. Caught: a second time with the event of the output, from which it is made."""
+    sync()
+
+    assert sync.last is not None
+    outputs = [event.step_output_data for event in sync.last.all_node_events if event.is_successful_output]
+    assert {output.step_output_handle.step_key for output in outputs} >= {"sync.list_orders", "sync.finish_sync"}
+    assert [output.step_output_handle for output in outputs if output.metadata] == []
+
+
 def test_nothing_personal_and_no_secret_reaches_dagster(sync: DagsterSync, store: Store, settings: Settings) -> None:
     sync()
 
@@ -172,13 +182,14 @@ def test_a_run_is_stored_as_reported(sync: DagsterSync, warehouse: Warehouse, cl
         "status": "succeeded", "listed_at": NOW, "orders_listed": 24, "orders_created": 24, "orders_updated": 0,
         "orders_skipped": 0, "orders_deferred": 0, "orders_failed": 0, "api_calls": 50,
         "duration_seconds": Decimal("0.000"), "stop_reason": None, "message": None,
-        "detected_by": {"new": 4, "backlog": 20}, "scope": "all", "cancel_requested_at": None,
+        "detected_by": {"new": 4, "backlog": 20}, "scope": "all", "cancel_requested_at": None, "lease_until": None,
     }  # fmt: skip
     assert Counter((call.method, call.outcome, call.run_id) for call in calls) == {("GET", "ok", run["run_id"]): 50}
     assert len({call.path for call in calls}) == 50
 
 
 @pytest.mark.parametrize("binaries", [pytest.param(15, id="postgres 15")])
+@pytest.mark.slow
 def test_first_sync_on_the_oldest_postgres(
     binaries: int, postgres_15: Postgres, make_settings: MakeSettings, sync: DagsterSync, store: Store
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_fault_of_the_connection_is_over_when_a_later_run_reached_bricklink(
     assert (judging is None) is is_over
 
 
+@pytest.mark.slow
 def test_a_run_about_some_orders_neither_hides_nor_makes_an_error(
     sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

@@ -9,10 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.runs import RunStorage
+import pytest
+from dagster._core.storage.runs import RunStorage, SqlRunStorage
+from dagster._core.storage.runs.schema import RunsTable
+from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
 from bl_pipeline.defs.old_runs import delete_runs_before
+from bl_pipeline.defs.retention import delete_old_runs
 from bl_pipeline.defs.storage import WarehouseStorage
 
 
@@ -75,3 +79,42 @@ def test_old_runs_go_with_their_events_and_logs() -> None:
         assert not instance.all_logs(first)
         assert not instance.all_logs(plain)
         assert instance.get_latest_materialization_event(something_else.key) is not None
+
+
+@dg.asset_check(asset=something)
+def checked() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+def test_results_of_checks_go_with_their_runs() -> None:
+    """All but the last one, so that the check does not look as if it had never been made.
+
+    Caught: they stayed for ever, since Dagster itself does not delete them with their run.
+    """
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [dg.materialize([something, checked], instance=instance).run_id for _ in range(3)]
+
+        def results() -> list[str]:
+            found = instance.event_log_storage.get_asset_check_execution_history(checked.check_key, limit=9)
+            return [result.run_id for result in found]
+
+        delete_runs_before(instance, datetime.now(UTC) - timedelta(minutes=1))
+        assert results() == runs[::-1]
+        delete_runs_before(instance, datetime.now(UTC) + timedelta(minutes=1))
+        assert results() == runs[-1:]
+
+
+@pytest.mark.parametrize(("days", "config"), [(None, {}), (3, {}), (30, {"days": 3})])
+def test_the_settings_say_how_long_runs_are_kept(
+    isolated: pytest.MonkeyPatch, days: int | None, config: dict[str, int]
+) -> None:
+    """The nightly run has no configuration. Planted: its default in the place of the setting."""
+    if days:
+        isolated.setenv("BL_RUN_HISTORY_DAYS", str(days))
+    with dg.DagsterInstance.ephemeral() as instance:
+        old = idle.execute_in_process(instance=instance).run_id
+        assert isinstance(instance.run_storage, SqlRunStorage)
+        with instance.run_storage.connect() as connection:
+            connection.execute(update(RunsTable).values(create_timestamp=datetime.now(UTC) - timedelta(days=4)))
+        delete_old_runs.execute_in_process(instance=instance, run_config={"ops": {"delete_runs": {"config": config}}})
+        assert (instance.get_run_by_id(old) is None) is (days == 3 or "days" in config)

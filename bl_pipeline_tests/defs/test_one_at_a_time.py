@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import dagster as dg
 import pytest
 from sqlalchemy import text
 
@@ -43,8 +44,9 @@ def test_two_syncs_at_once_fetch_each_order_once(
     sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
     """Catches a lock that is not taken, or not until the lists have been asked."""
-    second = DagsterSync(sync.settings, sync.clock, sync.instance)
-    with ThreadPoolExecutor(2) as pool:
+    # With a history of its own: in memory, two threads lock each other out of one.
+    with dg.DagsterInstance.ephemeral() as instance, ThreadPoolExecutor(2) as pool:
+        second = DagsterSync(sync.settings, sync.clock, instance)
         results = [run.result() for run in (pool.submit(sync), pool.submit(second))]
 
     assert sorted(result.orders_created for result in results) == [0, 24]

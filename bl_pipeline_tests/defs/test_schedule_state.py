@@ -18,7 +18,7 @@ def test_a_schedule_that_was_switched_off_in_the_ui(desk: Desk) -> None:
     with open_warehouse(desk.settings) as warehouse, warehouse.engine.connect() as connection:
 
         def daemon_runs() -> Schedule | None:
-            found = read_schedule(connection, datetime.now(UTC))
+            found = read_schedule(connection, "sync_orders_schedule", datetime.now(UTC))
             connection.rollback()
             return found if found and found.daemon_runs else None
 

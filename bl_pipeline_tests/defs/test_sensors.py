@@ -4,74 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
+from bl_pipeline.dagster_names import Names
+from bl_pipeline.definitions import defs
 from bl_pipeline.defs import sensors
 from bl_pipeline.defs.dead_runs import end_dead_runs
-from bl_pipeline.defs.jobs import sync_orders_schedule
 from bl_pipeline.defs.notify import notify, without_secrets
-from bl_pipeline.defs.store_state import ORDERS, newest_event
+from bl_pipeline.defs.report_assets import reports_sensor
+from bl_pipeline.defs.store_state import newest_event
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.settings import CREDENTIAL_VARIABLES, Settings, SettingsError
+from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.session import RunLost, SyncSession
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
+from bl_pipeline.warehouse.runs import last_runs
+from bl_pipeline_tests.conftest import Clock, DagsterSync, MakeSettings, OpenSession
+from bl_pipeline_tests.support.inbox import Inbox
+from bl_pipeline_tests.support.spread import LONG
 
 LOG = logging.getLogger(__name__)
+SCHEDULE = defs.get_repository_def().get_schedule_def("sync_orders_schedule")
 
 # Apprise loads all of its services, and one of them asks for a module that newer Pythons do not have.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
-
-class Inbox:
-    """A web hook that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self.status = 200
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if inbox.status == 200:
-                    inbox.messages.append(json.loads(body))
-                self.send_response(inbox.status)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Not shown."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"json://seller:hook-password@127.0.0.1:{self.server.server_port}/"
-
-    @property
-    def texts(self) -> list[str]:
-        return [f"{message['title']}: {message['message']}" for message in self.messages]
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    inbox = Inbox()
-    thread = threading.Thread(target=inbox.server.serve_forever, args=(0.02,))
-    thread.start()
-    yield inbox
-    inbox.server.shutdown()
-    thread.join()
-    inbox.server.server_close()
 
 
 @pytest.fixture
@@ -95,11 +62,11 @@ def evaluate_run_failed(sync: DagsterSync) -> None:
         sensors.run_failed(context.for_run_failure())
 
 
-def evaluate_incomplete(cursor: str | None = None) -> str | None:
-    """Evaluate the other sensor, and return its cursor."""
+def evaluate_incomplete(cursor: str | None = None, instance: dg.DagsterInstance | None = None) -> str | None:
+    """Evaluate the other sensor, with a history of its own if none is given, and return its cursor."""
     with (
-        dg.DagsterInstance.ephemeral() as instance,
-        dg.build_sensor_context(instance=instance, cursor=cursor) as context,
+        nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as history,
+        dg.build_sensor_context(instance=history, cursor=cursor) as context,
     ):
         results = sensors.sync_incomplete(context)
         assert isinstance(results, Iterator)
@@ -167,7 +134,7 @@ def test_a_stale_store_is_reported_once_until_it_is_in_step(
     ]
     sync.clock.now = datetime.now(UTC)
     sync()
-    assert evaluate_incomplete(cursor) == "[]"
+    assert evaluate_incomplete(cursor) == '{"main": []}'
     assert len(inbox.texts) == 1
 
 
@@ -181,8 +148,8 @@ def test_a_word_that_has_changed_without_a_run_is_shown_once(as_set: Settings, s
                 results = sensors.sync_incomplete(context)
                 assert isinstance(results, Iterator)
                 list(results)
-        shown = instance.fetch_observations(ORDERS, limit=10).records
-        event = newest_event(instance)
+        shown = instance.fetch_observations(dg.AssetKey("orders"), limit=10).records
+        event = newest_event(instance, Names())
     assert (len(shown), event and event["indicator"]) == (1, "stale")
 
 
@@ -208,7 +175,7 @@ def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: In
     cursor = evaluate_incomplete()
     inbox.status = 200
 
-    assert cursor == "[]"
+    assert cursor == '{"main": []}'
     evaluate_incomplete(cursor)
     assert len(inbox.texts) == 1
 
@@ -246,20 +213,56 @@ def test_a_secret_of_less_than_six_characters_is_a_part_of_words(
 def test_a_sync_whose_process_is_gone_is_ended(dagster_instance: dg.DagsterInstance) -> None:
     """Its place in the pool is free again; what may be alive, or is no sync, is left alone."""
 
-    def started(job: str) -> str:
-        run = dagster_instance.create_run_for_job(_job(job))
-        dagster_instance.report_dagster_event(
-            dg.DagsterEvent(event_type_value="PIPELINE_START", job_name=job), run_id=run.run_id
-        )
-        return run.run_id
-
-    sync, other = started("sync_orders"), started("report")
+    sync, other = start_run(dagster_instance, "sync_orders"), start_run(dagster_instance, "report")
     now = datetime.now(UTC)
 
-    assert end_dead_runs(dagster_instance, sensors.SYNC_JOBS, ["orders"], now + timedelta(minutes=4)) == []
-    assert end_dead_runs(dagster_instance, sensors.SYNC_JOBS, ["orders"], now + timedelta(minutes=6)) == [sync]
+    assert end_dead_runs(dagster_instance, [Names()], now + timedelta(minutes=4)) == []
+    assert end_dead_runs(dagster_instance, [Names()], now + timedelta(minutes=6)) == [sync]
     statuses = [dagster_instance.get_run_by_id(run_id) for run_id in (sync, other)]
     assert [run.status.value for run in statuses if run] == ["FAILURE", "STARTED"]
+
+
+def start_run(instance: dg.DagsterInstance, job: str, at: datetime | None = None) -> str:
+    """A run of a job of this name that has started, now or then, and whose process does nothing; its id."""
+    run = instance.create_run_for_job(_job(job))
+    event = dg.DagsterEvent(event_type_value="PIPELINE_START", job_name=job)
+    instance.report_dagster_event(event, run_id=run.run_id, timestamp=at.timestamp() if at else None)
+    return run.run_id
+
+
+@pytest.mark.parametrize("ended", ["canceled", "failed"])
+def test_a_run_that_dagster_has_ended_does_not_keep_the_store(
+    ended: str,
+    as_set: Settings,
+    dagster_instance: dg.DagsterInstance,
+    session: SyncSession,
+    open_test_session: OpenSession,
+) -> None:
+    """Terminated between two steps, or a process of a step killed. Planted: the store kept until the lease has gone."""
+
+    def look() -> None:
+        with dg.build_sensor_context(instance=dagster_instance) as context:
+            sensors.runs_cut_short(context)
+
+    run = dagster_instance.create_run_for_job(_job("sync_orders"))
+    session.lease = LONG
+    assert session.try_begin_spread(run.run_id, job="sync_orders")
+    other = open_test_session()
+    look()
+    assert not other.lock.try_acquire()
+
+    if ended == "canceled":
+        dagster_instance.report_run_canceled(run)
+    else:
+        dagster_instance.report_run_failed(run)
+    look()
+
+    assert other.lock.try_acquire()
+    with session.warehouse.engine.connect() as connection:
+        [noted] = last_runs(connection, session.warehouse, limit=5)
+    assert (noted.status, noted.message) == (ended, None if ended == "canceled" else DIED)
+    with pytest.raises(Interrupted if ended == "canceled" else RunLost):
+        session.check_canceled()
 
 
 def _job(name: str) -> dg.JobDefinition:
@@ -281,7 +284,7 @@ def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_reporte
         isolated.delenv(name)
 
     with dg.build_schedule_context() as context:
-        skipped = sync_orders_schedule(context)
+        skipped = SCHEDULE(context)
 
     assert isinstance(skipped, dg.SkipReason)
     assert skipped.skip_message is not None
@@ -289,7 +292,7 @@ def test_without_credentials_nothing_is_scheduled_and_what_is_missing_is_reporte
     evaluate_incomplete()
     assert inbox.texts == [
         "bl_pipeline: the store is not connected: The store is not connected: its API credentials are not set, so "
-        "nothing is synced. Put the four BRICKLINK_ values into .env, then: bl doctor"
+        "nothing is synced. Put the store's four API credentials into .env, then: bl doctor"
     ]
 
 
@@ -297,7 +300,7 @@ def test_no_second_sync_is_scheduled_behind_a_waiting_one(as_set: Settings) -> N
     location = RegisteredCodeLocationOrigin("bl_pipeline")
     origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin("sync_orders")
     with dg.instance_for_test() as instance, dg.build_schedule_context(instance=instance) as context:
-        assert isinstance(sync_orders_schedule(context), dg.RunRequest)
+        assert isinstance(SCHEDULE(context), dg.RunRequest)
         instance.create_run_for_job(
             _job("sync_orders"),
             status=dg.DagsterRunStatus.QUEUED,
@@ -306,4 +309,39 @@ def test_no_second_sync_is_scheduled_behind_a_waiting_one(as_set: Settings) -> N
             .get_reconstructable_job("sync_orders")
             .get_python_origin(),
         )
-        assert isinstance(sync_orders_schedule(context), dg.SkipReason)
+        assert isinstance(SCHEDULE(context), dg.SkipReason)
+
+
+def evaluate_reports_due(clock: Clock) -> str | None:
+    """The key of the run of all reports that is asked for, if one is."""
+    with dg.build_sensor_context(repository_def=defs.get_repository_def()) as context:
+        data = reports_sensor([Names()], clock).evaluate_tick(context)
+    assert len(data.run_requests or ()) <= 1
+    return data.run_requests[0].run_key if data.run_requests else None
+
+
+def test_reports_are_due_when_an_order_was_stored_and_once_a_day(
+    as_set: Settings, sync: DagsterSync, store: Store, server: SandboxServer
+) -> None:
+    """Dagster launches one run for each key. Planted: a key of the last run; a key without the day."""
+    server.faults.on("/orders", Fault.HTML503)
+    sync()
+    assert evaluate_reports_due(sync.clock) is None
+    server.faults.clear()
+    sync()
+    first = evaluate_reports_due(sync.clock)
+    assert first
+    sync.clock.advance(minutes=30)
+    sync()
+    server.faults.on("/orders", Fault.HTML503)
+    sync.clock.advance(minutes=30)
+    sync()
+    assert evaluate_reports_due(sync.clock) == first
+    server.faults.clear()
+    sync.clock.advance(minutes=30)
+    store.place_order()
+    sync()
+    second = evaluate_reports_due(sync.clock)
+    assert second not in (None, first)
+    sync.clock.advance(days=1)
+    assert evaluate_reports_due(sync.clock) not in (None, first, second)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from bl_pipeline.defs.sync_graph import run_step
 from bl_pipeline.records import RunStatus, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.runs import read_run

@@ -10,9 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bl_pipeline.desk.app import create_app
-from bl_pipeline.desk.launching import Launches
-from bl_pipeline.desk.source import Source
-from bl_pipeline.desk.state import Desk
+from bl_pipeline.desk.serving import desks_of_stores
 from bl_pipeline.settings import Settings
 from bl_pipeline_tests.conftest import Clock
 
@@ -24,12 +22,12 @@ OpenDesk = Callable[[Settings], TestClient]
 
 @pytest.fixture
 def open_desk(clock: Clock) -> Iterator[OpenDesk]:
-    """Open the desk of these settings, on the test's clock: `client.app.state.desk` has its parts."""
+    """Open the desk of these settings, on the test's clock: `client.app.state.desks` has its parts."""
     with ExitStack() as stack:
 
         def open_(settings: Settings) -> TestClient:
-            desk = Desk(settings, Source(settings), Launches(settings), clock=clock)
-            return stack.enter_context(TestClient(create_app(desk), follow_redirects=False))
+            desks = desks_of_stores(settings, [settings], clock=clock)
+            return stack.enter_context(TestClient(create_app(desks), follow_redirects=False))
 
         yield open_
 

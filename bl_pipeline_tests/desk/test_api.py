@@ -278,7 +278,7 @@ def test_a_body_that_asks_for_something_else_starts_nothing(body: bytes, client:
     refused = client.post(SYNC, content=body, headers={"Content-Type": "application/json"})
     assert problem(refused, refused.status_code)
     assert refused.status_code in (400, 422)
-    assert client.app.state.desk.launches.running() == []  # type: ignore[attr-defined]
+    assert client.app.state.desks.only.launches.running() == []  # type: ignore[attr-defined]
 
 
 def test_an_unknown_order_is_404(synced: Sync, client: TestClient, server: SandboxServer) -> None:
@@ -340,8 +340,9 @@ def test_the_description_has_every_answer(client: TestClient) -> None:
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     } == {
-        ("post", SYNC): ["202", "400", "401", "403", "409", "422", "429", "503"],
+        ("post", SYNC): ["202", "400", "401", "403", "404", "409", "422", "429", "503"],
         ("get", STATUS): ["200", "400", "401", "403", "404", "422", "503"],
+        ("get", "/api/stores"): ["200", "400", "401", "403", "422", "503"],
         ("get", "/api/orders"): ["200", "400", "401", "403", "422", "503"],
         ("get", "/api/orders/{id}"): ["200", "400", "401", "403", "404", "422", "503"],
         ("post", "/api/orders/{id}/refresh"): ["202", "400", "401", "403", "404", "409", "422", "429", "503"],

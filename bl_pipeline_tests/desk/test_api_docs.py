@@ -70,6 +70,7 @@ def test_each_command_is_answered(synced: Sync, store: Store, address: str) -> N
         ("orders", 200),
         ("orders/BL-15646315", 200),
         ("orders/15646315/refresh", 409),  # the sync is still running
+        ("stores", 200),
         ("orders", 200),
     ]
     assert answered[1][2]["run"]["runId"] == answered[0][2]["runId"]

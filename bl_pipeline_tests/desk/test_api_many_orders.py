@@ -67,7 +67,7 @@ def large(postgres: Postgres, open_desk: OpenDesk) -> Iterator[TestClient]:
                 connection.execute(text("VACUUM ANALYZE"))
         client = open_desk(settings)
         yield client
-        client.app.state.desk.source.close()  # type: ignore[attr-defined]
+        client.app.state.desks.only.source.close()  # type: ignore[attr-defined]
 
 
 def blocks_read(connection: Connection, statements: list[tuple[str, Any]]) -> int:
@@ -82,7 +82,7 @@ def blocks_read(connection: Connection, statements: list[tuple[str, Any]]) -> in
 
 def cost(client: TestClient, address: str) -> Cost:
     """What a request of this address costs: of several times the one that others disturbed least."""
-    engine = client.app.state.desk.source.warehouse().engine  # type: ignore[attr-defined]
+    engine = client.app.state.desks.only.source.warehouse().engine  # type: ignore[attr-defined]
     statements: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:

@@ -10,12 +10,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from bl_pipeline.desk.app import create_app
-from bl_pipeline.desk.launching import Launches
-from bl_pipeline.desk.source import Source
-from bl_pipeline.desk.state import Desk
+from bl_pipeline.desk.serving import desks_of_stores
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.connections import open_engine
-from bl_pipeline.warehouse.schedule import SCHEDULE, read_schedule
+from bl_pipeline.warehouse.schedule import read_schedule
 from bl_pipeline_tests.conftest import Clock, as_user
 from bl_pipeline_tests.desk.test_overview import NONE, words
 
@@ -30,8 +28,7 @@ def show(settings: Settings, clock: Clock) -> Iterator[Show]:
 
         def show_(dagster_url: str | None = None, **changed: object) -> str:
             used = replace_settings(settings, **changed)
-            desk = Desk(used, Source(used), Launches(used), dagster_url, clock)
-            client = stack.enter_context(TestClient(create_app(desk)))
+            client = stack.enter_context(TestClient(create_app(desks_of_stores(used, [used], dagster_url, clock))))
             said = words(client.get("/").text).partition("Next sync ")[2].partition(" API calls")[0]
             planned = client.get("/api/integrations/bricklink/status").json()["nextSyncAt"]
             assert (planned is not None) == said.startswith("2026-"), (planned, said)
@@ -64,10 +61,10 @@ def test_the_next_sync_is_as_dagster_has_it(
     from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
     from dagster._daemon.types import DaemonHeartbeat
 
+    from bl_pipeline.definitions import defs
     from bl_pipeline.defs.instance import open_instance
-    from bl_pipeline.defs.jobs import sync_orders_schedule
 
-    assert sync_orders_schedule.name == SCHEDULE
+    schedule = defs.get_repository_def().get_schedule_def("sync_orders_schedule").name
     assert settings.bl_database_url is not None
     isolated.setenv("BL_DATABASE_URL", settings.bl_database_url.get_secret_value())
     origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("bl_pipeline"), "__repository__")
@@ -88,12 +85,14 @@ def test_the_next_sync_is_as_dagster_has_it(
 
         instance.add_instigator_state(state("another_schedule", InstigatorStatus.STOPPED))
         assert show(UI) == "2026-06-15 11:00 , in 18 minutes"
-        stopped = state(SCHEDULE, InstigatorStatus.STOPPED)
+        stopped = state(schedule, InstigatorStatus.STOPPED)
         instance.add_instigator_state(stopped)
         assert show(UI).startswith("not scheduled: the schedule is switched off in Dagster. To switch it on")
         engine = open_engine(as_user(settings.bl_database_url.get_secret_value(), weak_user))
         with engine.connect() as connection:
-            assert read_schedule(connection, clock.now) is None, "a user who may read the warehouse, and not this"
+            assert read_schedule(connection, schedule, clock.now) is None, (
+                "a user who may read the warehouse, and not this"
+            )
         engine.dispose()
         instance.update_instigator_state(stopped.with_status(InstigatorStatus.DECLARED_IN_CODE))
         assert show(UI) == "2026-06-15 11:00 , in 18 minutes"

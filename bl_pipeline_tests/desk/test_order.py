@@ -241,7 +241,7 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
     order_id: int, client: TestClient, store: Store, server: SandboxServer, clock: Clock
 ) -> None:
     def refresh(number: int) -> str:
-        wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+        wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
         address = client.post(f"/orders/BL-{number}/refresh").headers["location"]
         result_of(client, address)
         back = client.get(address)
@@ -249,7 +249,7 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
         return html.unescape(words(client.get(back.headers["location"]).text))
 
     assert "nothing has changed" in (said := refresh(order_id))
-    with client.app.state.desk.source.reading() as (connection, warehouse):  # type: ignore[attr-defined]
+    with client.app.state.desks.only.source.reading() as (connection, warehouse):  # type: ignore[attr-defined]
         fetched_at = last_fetched_at(connection, warehouse, str(order_id))
     assert fetched_at
     # Planted: the time of the answer that changed it last.
@@ -269,7 +269,7 @@ def test_a_refresh_comes_back_to_the_order_and_says_what_has_changed(
     new = store.place_order()
     assert "fetched for the first time" in refresh(new)
     server.faults.on(f"/orders/{new}", Fault.HTTP500)
-    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
     failed = result_of(client, client.post(f"/orders/{new}/refresh").headers["location"])
     assert f"BL-{new}" in failed, "a failure is explained on the page of the run"
     assert "Refreshed from" not in shown(client, order_id), "without the run in the address"

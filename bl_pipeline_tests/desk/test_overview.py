@@ -156,7 +156,7 @@ def test_a_partial_failure_lists_each_order_and_tries_it_again(
     assert "2 failed" in page
     assert f"BL-{bad} : " in page
     assert "Retry failed" in page
-    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
     card = words(client.get("/").text)
     assert "Error 2 orders could not be fetched or read" in card
     assert "Retry failed (2)" in card
@@ -167,7 +167,7 @@ def test_a_partial_failure_lists_each_order_and_tries_it_again(
     back = client.get(one.headers["location"])
     assert (back.status_code, back.headers["location"][:20]) == (303, f"/orders/{bad}?run="[:20])
     assert "Payment status" in words(client.get(back.headers["location"]).text)
-    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
     assert "1 changed" in result_of(client, client.post("/retry").headers["location"])
 
 
@@ -195,7 +195,7 @@ def test_a_run_that_is_starting_is_canceled(client: TestClient, server: SandboxS
     assert "Starting" in words(client.get(started.headers["location"]).text)
     assert "is canceled" in words(client.post("/cancel").text)
     assert "cancel" in result_of(client, started.headers["location"]).lower()
-    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
     assert server.requests == []
     assert client.post("/sync").status_code == 303
 
@@ -209,7 +209,7 @@ def test_a_run_that_could_not_note_its_end_says_why_it_ended(
     synced: Sync, client: TestClient, warehouse: Warehouse, clock: Clock
 ) -> None:
     """Caught: "ended without a word", though the desk has the words of its process, if Postgres was gone at its end."""
-    launches = client.app.state.desk.launches  # type: ignore[attr-defined]
+    launches = client.app.state.desks.only.launches  # type: ignore[attr-defined]
     run_id = launches.start("no_such_job", {})
     wait_until(lambda: launches.ended(run_id) is not None)
     said = launches.ended(run_id).message
@@ -323,7 +323,7 @@ def test_each_error_has_its_way_out(
     # What can be pressed is a way out: nothing starts without calls.
     forms = re.findall(r'<form method="post" action="(.*?)"', client.get(address).text)
     assert forms == ([] if "bl_daily_call_limit" in broken else ["/sync", "/test"])
-    wait_until(lambda: not client.app.state.desk.launches.running())  # type: ignore[attr-defined]
+    wait_until(lambda: not client.app.state.desks.only.launches.running())  # type: ignore[attr-defined]
     assert way_out in words(client.get("/").text)
 
 

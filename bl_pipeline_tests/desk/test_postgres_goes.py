@@ -35,7 +35,7 @@ def test_an_embedded_postgres_that_is_killed_is_used_again(make_settings: MakeSe
         # Until then nothing but a page that says what is wrong, and what to do.
         assert {answer.status_code for answer in answers} <= {200, 503}
         assert all("Try again" in answer.text for answer in answers if answer.status_code == 503)
-        client.app.state.desk.source.close()  # type: ignore[attr-defined]
+        client.app.state.desks.only.source.close()  # type: ignore[attr-defined]
 
 
 def test_two_browsers_at_once(make_settings: MakeSettings, open_desk: OpenDesk, database_url: str) -> None:

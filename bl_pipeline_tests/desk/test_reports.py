@@ -8,7 +8,7 @@ import io
 import re
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from bl_pipeline.desk.reports import named_periods
 from bl_pipeline.reports import pictures
 from bl_pipeline.reports.files import GROUPS, read_reports
 from bl_pipeline.reports.labels import amount, number
+from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
@@ -65,7 +66,9 @@ def test_the_list_has_every_report_under_its_heading(client: TestClient) -> None
     assert re.findall(r"<h2>(.*?)</h2>", page) == list(GROUPS)
     addresses = links(page)
     assert addresses["Revenue by month"] == MONTH
-    assert words(page).index("Revenue by month What did the store earn each month?") < words(page).index("Items sold")
+    assert words(page).index(
+        "Revenue by month What did the seller get each month, and what of it is turnover?"
+    ) < words(page).index("Items sold")
     assert {f"/reports/{report.name}" for report in read_reports()} <= set(addresses.values())
 
 
@@ -82,15 +85,28 @@ def test_months_have_a_table_for_each_currency_with_its_total(
     for currency, (lines, total) in shown.items():
         members = sorted((row for row in rows if row["currency"] == currency), key=lambda row: row["month"])
         assert [line[0] for line in lines] == [f"{row['month']:%Y-%m}" for row in members]
-        assert [line[-1] for line in lines] == [amount(row["revenue"]) for row in members]
+        assert [line[-1] for line in lines] == [amount(row["turnover"]) for row in members]
         assert total[0] == "Total"
         assert total[1] == number(sum(row["orders"] for row in members))
-        assert total[-1] == amount(sum((row["revenue"] for row in members), Decimal(0)))
+        assert total[-1] == amount(sum((row["turnover"] for row in members), Decimal(0)))
     first = rows[0]
     assert f'title="{first["revenue"]:f} {first["currency"]}"' in page.text, "exact on hover"
+    assert ">turnover <small>" in page.text
     assert f"revenue <small>{first['currency']}</small>" in page.text
     assert "what the seller gets: items_total + shipping" in words(page.text)
+    assert ">fees <small>" not in page.text, "an old name, for those who read it in SQL and CSV"
     assert "filter on one basis before adding anything up" in words(page.text)
+
+
+def test_a_tax_return_is_by_tax_point_until_another_basis_is_chosen(synced: Sync, client: TestClient) -> None:
+    """On its page, in its CSV and in the form. Planted: order date chosen in the form."""
+    for name, basis in (("tax_return", "tax_point"), ("tax_by_rate_and_country", "order_date")):
+        address = f"/reports/{name}"
+        page = client.get(address).text
+        assert re.findall(r'<option value="(\w+)" selected>', page) == [basis]
+        assert tables(page) == tables(client.get(address, params={"basis": basis}).text)
+        lines = list(csv.DictReader(io.StringIO(client.get(f"{address}.csv").text)))
+        assert {line["basis"] for line in lines} == {basis}
 
 
 def test_every_report_has_a_page_and_a_csv_of_the_same_rows(
@@ -266,9 +282,10 @@ def test_a_long_report_shows_some_rows_and_the_total_of_all(
     assert len(rows) == 2
     assert f"The 2 largest of {len(different)} rows are shown. The CSV has all." in words(page)
     assert total[0] == f"Total of all {len(different)} rows"
-    assert total[-1] == amount(sum((row["items_total"] for row in sold), Decimal(0)))
+    assert total[-2] == amount(sum((row["items_total"] for row in sold), Decimal(0)))
+    assert total[-1] == amount(sum((row["items_net"] for row in sold), Decimal(0)))
     assert "orders" in page
-    assert total[-4] == "", "an order with two items is in two rows"
+    assert total[-5] == "", "an order with two items is in two rows"
     assert len(client.get("/reports/revenue_by_item.csv?currency=EUR").text.splitlines()) == len(different) + 1
 
     orders = rows_of(warehouse, "revenue_dates", "basis = 'order_date'")
@@ -280,7 +297,45 @@ def test_a_long_report_shows_some_rows_and_the_total_of_all(
     assert f'<a href="/orders/{last}">{last}</a>' in page
 
 
+def test_what_is_missing_from_the_figures_is_said(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
+    page = words(client.get(MONTH).text)
+    assert "BrickLink's lists were read on " in page
+    assert "every order in them is stored" in page
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE sync.order_state SET order_document_id = NULL WHERE listed_filed"))
+    (missing,) = rows_of(warehouse, "completeness")
+    assert missing["missing_orders"] > 1
+    page = words(client.get(MONTH).text)
+    assert f"Not complete: {missing['missing_orders']} orders not stored and in no figure here, the oldest of " in page
+    past = words(client.get(f"{MONTH}?as_of=2026-01-01").text)
+    assert ("Not complete" in past, "lists had not been read by then: nothing was known" in past) == (False, True)
+
+
 def test_addresses_are_of_the_desk(synced: Sync, client: TestClient) -> None:
     for name in ("revenue_by_month", "revenue_items"):
         for address in links(client.get(f"/reports/{name}").text).values():
             assert urlsplit(address).netloc == ""
+
+
+def test_a_report_is_shown_as_of_a_moment(synced: Sync, client: TestClient, store: Store) -> None:
+    """Caught: a page as of a moment with a picture or a CSV of now."""
+    before = tables(client.get(MONTH).text)
+    then = synced.clock()
+    order = next(order for order in store.sales.values() if order.status == "COMPLETED" and not order.is_purged)
+    store.advance(timedelta(days=2))
+    synced.clock.advance(days=2)
+    store.set_status(order.order_id, "CANCELLED")
+    assert synced().success
+    assert tables(client.get(MONTH).text) != before
+    page = client.get(MONTH, params={"as_of": f"{then:%Y-%m-%dT%H:%MZ}"})
+    assert tables(page.text) == before
+    assert "As the warehouse knew it at" in words(page.text)
+    for address in (links(page.text)["CSV"], re.findall(r'src="(/reports/[^"]+)"', page.text)[0]):
+        assert "as_of=" in address
+    shown = client.get(links(page.text)["CSV"])
+    assert shown.text != client.get(f"{MONTH}.csv").text
+    file = f"revenue_by_month_as_of_{then:%Y%m%dT%H%M00Z}.csv"
+    assert shown.headers["content-disposition"] == f'attachment; filename="{file}"'
+    refused = client.get(MONTH, params={"as_of": "2099"})
+    assert (refused.status_code, "in the future" in refused.text) == (422, True)
+    assert 'name="as_of"' not in client.get("/reports/missing").text

@@ -323,9 +323,9 @@ def test_many_orders_show_how_far_they_are(
         started = client.post("/writes", data=fields_of(page, "/writes"))
         shown = client.get(started.headers["location"]).text
         assert "Sending to BrickLink 1 of 3 orders sent." in words(shown)
-        ending = Thread(target=client.app.state.desk.working.close)  # type: ignore[attr-defined]
+        ending = Thread(target=client.app.state.desks.only.working.close)  # type: ignore[attr-defined]
         ending.start()
-        wait_until(client.app.state.desk.working.closing.is_set)  # type: ignore[attr-defined]
+        wait_until(client.app.state.desks.only.working.closing.is_set)  # type: ignore[attr-defined]
     finally:
         go_on.set()
     ending.join()

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 BATCH = 4
 LATER = timedelta(minutes=30)
-SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+SALES = ("sales.orders", "sales.order_items", "sales.replaced_items", "sales.order_status_history")
 
 
 @pytest.fixture

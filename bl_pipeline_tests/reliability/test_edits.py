@@ -197,7 +197,7 @@ def edit_and_sync(world: World, way: list[Any]) -> None:
         assert stored_states(world, key) == states
 
 
-SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+SALES = ("sales.orders", "sales.order_items", "sales.replaced_items", "sales.order_status_history")
 
 
 PARTS = [pytest.param(50, marks=pytest.mark.full, id=f"part-{number}") for number in range(8)]

@@ -216,7 +216,7 @@ def test_a_month_goes_on_after_a_kill_and_a_budget_stop(
 
     request = SyncRequest(full_sync=True, dates=dates)
     task = Task(make_settings(bl_max_parallel_requests=1, bl_daily_call_limit=1000), clock.now, request)
-    assert run_and_kill(task, 7, after=True)
+    assert run_and_kill(task, 8, after=True)
     everything = asked(server)
     assert len(everything) in (1, 2)
     clock.advance(hours=25)

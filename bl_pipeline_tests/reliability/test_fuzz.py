@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from bl_pipeline.bricklink import BrickLinkClient, Credentials, Request, Response, RetryPolicy
 from bl_pipeline.records import ExitCode, FailedOrder, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxOrder, Store, Wire
-from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
+from bl_pipeline.settings import load_settings
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import state
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
@@ -161,6 +162,9 @@ def _check_row(stored: Row, row: Row, mutation: Mutation) -> None:
         assert stored == row
     elif mutation.field.kind == "address":
         assert (stored["shipping_address"] or {}).get(mutation.field.path.rpartition(".")[2]) == mutation.stored
+        assert {name: stored[name] for name in mutation.field.columns} == dict.fromkeys(
+            mutation.field.columns, mutation.stored
+        )
     else:
         for name in mutation.field.columns:
             found = stored[name] or None if name == "shipping_address" else stored[name]

@@ -15,7 +15,7 @@ from bl_pipeline_tests.support.world import RememberingStore, World, landed, new
 
 pytestmark = pytest.mark.slow
 
-SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+SALES = ("sales.orders", "sales.order_items", "sales.replaced_items", "sales.order_status_history")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def assert_rebuilt_alike(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "die_at"), [(False, 9), (False, 13), (False, 18), (True, 7), (True, 9), (True, 11), (True, 12)]
+    ("stored", "die_at"), [(False, 9), (False, 13), (False, 18), (True, 8), (True, 9), (True, 11), (True, 13)]
 )
 def test_killed_before_the_load_and_purged_before_the_next_run(world: World, stored: bool, die_at: int) -> None:
     """With the orders themselves stored before, or new as their items are.

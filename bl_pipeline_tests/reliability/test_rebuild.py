@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+SALES = ("sales.orders", "sales.order_items", "sales.replaced_items", "sales.order_status_history")
 
 
 def grow() -> Store:

@@ -30,7 +30,7 @@ from bl_pipeline_tests.support.sales_rows import (
 )
 from bl_pipeline_tests.support.world import RememberingStore, World, session_on
 
-SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
+SALES = ("sales.orders", "sales.order_items", "sales.replaced_items", "sales.order_status_history")
 Edit = Callable[[Any], Any]
 """Changes an answer in place, or returns another one."""
 

@@ -1,8 +1,9 @@
 """A second store full of faults beside it: a store reads, does and reports the same as if it were alone.
 
 Both have the same order ids, so a query that forgets the store meets rows of the other one. Every function of
-`warehouse` and `reports` that is about one store is used, every report and every check; not the commands that print
-what these return, and not the functions of stores.py, which are about the names of all stores (test_store_names.py).
+`warehouse`, `reports` and `books` that is about one store is used, every report and every check; not the commands that
+print what these return, and not the functions of stores.py, which are about the names of all stores
+(test_store_names.py).
 """
 
 from __future__ import annotations
@@ -15,14 +16,31 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
+import bl_pipeline.books
 import bl_pipeline.reports
 import bl_pipeline.warehouse
+from bl_pipeline.books.accounts import template
+from bl_pipeline.books.booking import book, is_behind
+from bl_pipeline.books.closing import (
+    ClosingRefused,
+    Period,
+    close,
+    other_timezones,
+    read_periods,
+    reopen,
+    unclear_orders,
+)
+from bl_pipeline.books.csv_tables import FileErrors
+from bl_pipeline.books.exporting import AccountsFile, ExportFormat, export_period, read_combinations, read_lines
+from bl_pipeline.books.import_files import ImportKind, parse_file
+from bl_pipeline.books.importing import import_lines
 from bl_pipeline.columns import OPTIONAL_PARTS, AnswerKind
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
@@ -53,6 +71,7 @@ from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.conftest import NOW, Postgres
 from bl_pipeline_tests.support.processes import EVERYTHING, contents
 from bl_pipeline_tests.support.sales_rows import as_json
+from bl_pipeline_tests.support.spread import LONG
 from bl_pipeline_tests.support.world import RememberingStore, World, new_world, session_on
 
 NEVER_BY_STORE = {
@@ -61,6 +80,9 @@ NEVER_BY_STORE = {
     "sync.call_reservations": {"reservation_id"},
     "sync.full_syncs": {"full_sync_id"},
     "sync.writes": {"write_id"},
+    "books.closings": {"closing_id"},
+    "books.imported_refunds": {"refund_id"},
+    "books.imported_fees": {"fee_id"},
 }
 EVERY_ROW = reading.ReportQuestion()
 BY_STORE = [table for table in metadata.sorted_tables if "store" in table.columns]
@@ -84,6 +106,9 @@ FAULTS = (
     "VALUES ('other-last', 'other', 'planted', '2026-06-15 13:00Z', '2026-06-15 14:00Z', 'succeeded', 99)",
     "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
     "VALUES ('other-started', 'other', 'planted', '2026-06-15 12:00Z', 'started')",
+    "INSERT INTO sync.runs (run_id, store, job, started_at, status, lease_until) VALUES "
+    "('other-spread', 'other', 'planted', '2026-06-15 12:00Z', 'started', '2099-01-01'), "
+    "('other-lost', 'other', 'planted', '2026-06-15 12:00Z', 'started', '2026-06-15 12:01Z')",
     "INSERT INTO sync.run_orders (run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, "
     "force_messages, force_feedback, outcome) "
     "SELECT 'other-last', platform_order_id, 1, 1, 'recheck', true, true, true, true, 'failed' FROM sync.order_state "
@@ -95,12 +120,31 @@ FAULTS = (
     "SELECT 'other', platform, platform_order_id, 9, 'planted' FROM sync.order_state WHERE store = 'other'",
     "INSERT INTO sales.order_feedback (store, platform, platform_order_id, line_number, rating) "
     "SELECT 'other', platform, platform_order_id, 9, 2 FROM sync.order_state WHERE store = 'other'",
+    "INSERT INTO books.imported_refunds "
+    "(store, platform, platform_order_id, date, amount, currency, reference, file, imported_at) "
+    "SELECT store, platform, platform_order_id, '2026-06-15', 1, currency, 'planted', 'planted', '2026-06-15 13:00Z' "
+    "FROM sales.orders WHERE store = 'other'",
+    "INSERT INTO books.imported_fees "
+    "(store, platform, date, amount, currency, kind, source, reference, file, imported_at) VALUES "
+    "('other', 'bricklink', '2026-06-15', 1, 'EUR', 'other', 'planted', 'planted', 'planted', '2026-06-15 13:00Z')",
+    "INSERT INTO books.journal (store, entry_no, line_no, document, platform, platform_order_id, event, booking_date, "
+    "tax_point, order_date, seen_at, period, account_key, is_reversal, region, tax_kind, debit, credit, currency, "
+    "source_document_id, booked_at) SELECT 'other', 100000 + state.n, 1, 'BL-' || platform_order_id, platform, "
+    "platform_order_id, 'sale', '2026-04-30', '2026-04-30', now(), now(), '2026-04-01', 'receivable', false, 'home', "
+    "'none', 9, 0, 'EUR', 1, now() FROM (SELECT *, row_number() OVER () AS n FROM sync.order_state "
+    "WHERE store = 'other') state",
+    "INSERT INTO books.closings (store, period, timezone, closed_at, last_document_id, last_entry_no, entries, digest) "
+    "SELECT 'other', month, 'UTC', '2026-06-14', 1, 100000, 1, 'planted' "
+    "FROM generate_series(timestamp '2026-01-01', '2027-12-01', '1 month') months (month)",
     "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true), "
     "('other', '2026-01-01', true)",
     "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
     "UPDATE sync.api_calls SET key_hash = 'planted' WHERE store = 'other'",
     "UPDATE landing.documents SET body = replace(body::text, '\"SHIPPED\"', '\"NOVEL\"')::json WHERE store = 'other'",
     # Of an order that the first store does not have.
+    "UPDATE sales.orders SET platform_order_id = '77' WHERE store = 'other' AND platform_order_id = ("
+    "SELECT min(platform_order_id) FROM sales.orders WHERE store = 'other' AND NOT EXISTS ("
+    "SELECT FROM sales.order_items i WHERE i.store = 'other' AND i.platform_order_id = orders.platform_order_id))",
     "UPDATE sync.order_state SET platform_order_id = '77' WHERE store = 'other' AND platform_order_id = ("
     "SELECT min(platform_order_id) FROM sync.order_state WHERE store = 'other')",
 )
@@ -144,6 +188,17 @@ def refused(connection: Connection, warehouse: Warehouse) -> list[str]:
     return messages
 
 
+def periods_of(connection: Connection, store: str) -> list[Period]:
+    """The periods without ids that count the answers of both stores; the digest is of them too."""
+    return [replace(period, digest="", last_document_id=None) for period in read_periods(connection, store)]
+
+
+def streamed(connection: Connection, store: str, report: files.Report) -> list[dict[str, Any]]:
+    """The rows of a report as they are read by one who has no place for all."""
+    columns, rows = reading.stream_report(connection, store, report, EVERY_ROW)
+    return [dict(zip((column.name for column in columns), row, strict=True)) for row in rows]
+
+
 def everything_read(world: World) -> dict[str, Any]:
     """All that can be read of the store."""
     warehouse, now = world.warehouse, world.clock.now
@@ -172,6 +227,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "rows": sales.count_rows(connection, warehouse),
             "known": state.count_orders(connection, warehouse),
             "asked": runs.last_listed_at(connection, warehouse),
+            "changed": runs.last_change(connection, warehouse),
             "todo": fulfilment.read_todo(connection, warehouse, limit=100),
             "undecided": fulfilment.count_undecided(connection, warehouse),
             "chosen": fulfilment.read_chosen(connection, warehouse, ids),
@@ -180,10 +236,7 @@ def everything_read(world: World) -> dict[str, Any]:
                 [answer and answer.body for answer in landing.before_and_after(connection, warehouse, *about)]
                 for about in ((order_id, AnswerKind.ORDER, "a write") for order_id in ids)
             ],
-            "streamed": [
-                list(map(tuple, reading.stream_report(connection, warehouse.store, report, EVERY_ROW)[1]))
-                for report in files.read_reports()
-            ],
+            "streamed": [streamed(connection, warehouse.store, report) for report in files.read_reports()],
             "checks": {
                 check: checks.find_offenders(connection, warehouse, check).order_ids
                 for check in checks.OFFENDING_ORDERS
@@ -198,6 +251,13 @@ def everything_read(world: World) -> dict[str, Any]:
                 report.name: reading.read_report(connection, warehouse.store, report).dicts()
                 for report in files.read_reports()
             },
+            "periods": periods_of(connection, warehouse.store),
+            "time zones of periods": other_timezones(connection, warehouse.store),
+            "lines": [
+                read_lines(connection, warehouse.store, period.period)
+                for period in read_periods(connection, warehouse.store)
+            ],
+            "unbooked": is_behind(connection, warehouse.store),
             "report rows": {
                 report.name: reading.count_rows(connection, warehouse.store, report) for report in files.read_reports()
             },
@@ -206,6 +266,38 @@ def everything_read(world: World) -> dict[str, Any]:
     found["status"] = {**status, "last_run": None, "warehouse": None}
     with session_on(warehouse, world.settings, world.clock) as session:
         found["forecast"] = forecast_sync(session, SyncRequest())
+    return found
+
+
+def keep_books(world: World, order_id: str) -> list[Any]:
+    """Book, import, close, export and reopen; what came of it."""
+    store, now, engine = world.warehouse.store, world.clock.now, world.warehouse.engine
+    datev = world.settings.model_copy(update={"bl_datev_consultant": 1001, "bl_datev_client": 1})
+    found: list[Any] = []
+    for about in (order_id, order_id, "77"):
+        written = f"date,order_id,amount,currency,reference,note\n2026-06-01,{about},1.50,EUR,R-1,\n".encode()
+        with engine.begin() as connection:
+            lines = parse_file(ImportKind.REFUNDS, written, today=now.date())
+            try:
+                found.append(import_lines(connection, store, ImportKind.REFUNDS, lines, file="refunds.csv", now=now))
+            except FileErrors as refused:
+                found.append(str(refused))
+    with engine.begin() as connection:
+        found.append(book(connection, store, now))
+        for month in (date(2026, 5, 1), date(2026, 4, 1)):
+            try:
+                found.append(close(connection, store, month, now))
+            except ClosingRefused as refused:
+                found.append(str(refused))
+        header, *empty = template(read_combinations(connection, store)).splitlines()
+        chart = "\n".join((header, *(f"{line[:-1]}1000," for line in empty)))
+        accounts = AccountsFile("accounts.csv", chart.encode())
+        files = export_period(connection, datev, ExportFormat.DATEV, date(2026, 5, 1), accounts, ["USD=1.1"], now)
+        found.append(files)
+        reopen(connection, store, date(2026, 5, 1), now)
+        found.append(periods_of(connection, store))
+        found.append(close(connection, store, date(2026, 5, 1), now))
+        found.append(unclear_orders(connection, store, [date(2026, 4, 1), date(2026, 5, 1)]))
     return found
 
 
@@ -235,12 +327,22 @@ def drive(world: World) -> dict[str, Any]:
     sync(SyncRequest(only_failed=True))
     store.put(replace(store.order(open_ids[5]), direction="out"))
     results.append(("read", everything_read(world)))
+    # No month is closed while an order has changed and cannot be read.
+    world.server.faults.clear()
+    sync(SyncRequest(only_failed=True))
+    results.append(("books", keep_books(world, str(open_ids[4]))))
     world.overrides = {"bl_daily_call_limit": 130, "bl_call_reserve": 0}
     sync(SyncRequest(full_sync=True))
     with session_on(world.warehouse, world.settings, world.clock) as session:
         session.begin("canceled", job="sync_orders")
         with world.warehouse.engine.begin() as connection:
             assert cancellation.request_cancel(connection, world.warehouse, world.clock.now) == "canceled"
+        session.cancel()
+    world.advance(minutes=1)
+    with session_on(world.warehouse, world.settings, world.clock) as session:
+        session.lease = LONG
+        assert session.try_begin_spread("spread", job="sync_orders")
+        assert not SyncLock(world.warehouse).try_acquire()
         session.cancel()
     world.advance(hours=25)
     sync()
@@ -252,6 +354,8 @@ def drive(world: World) -> dict[str, Any]:
         session.take_lock(lambda: None)
         assert not rebuild(session).undone
     results.append(("read", everything_read(world)))
+    # Two runs that begin at the same moment have no order.
+    world.advance(minutes=1)
     world.overrides = {"bl_daily_call_limit": 30, "bl_call_reserve": 0}
     sync(SyncRequest(full_sync=True))
     with world.warehouse.engine.begin() as connection:
@@ -281,9 +385,9 @@ def code_run() -> Iterator[set[CodeType]]:
 
 
 def queries_by_store() -> dict[str, CodeType]:
-    """Every function of the warehouse and of reports that is about one store, as its parameters say."""
+    """Every function of the warehouse, reports and books that is about one store, as its parameters say."""
     found: dict[str, CodeType] = {}
-    for package in (bl_pipeline.warehouse, bl_pipeline.reports):
+    for package in (bl_pipeline.warehouse, bl_pipeline.reports, bl_pipeline.books):
         for module_info in pkgutil.iter_modules(package.__path__):
             if module_info.name == "stores":
                 continue
@@ -312,7 +416,7 @@ def of_main(warehouse: Warehouse) -> dict[str, Any]:
 
 def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
     """Planted: the store left out of a query, in each of checks.py, runs.py, run_orders.py, state.py, landing.py,
-    load.py, sales.py, full_syncs.py, trends.py, and in sql/.
+    load.py, sales.py, full_syncs.py, trends.py, booking.py, closing.py, exporting.py, importing.py, and in sql/.
     """
     outcomes: list[tuple[Any, Any]] = []
     for beside in (False, True):
@@ -328,12 +432,7 @@ def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_templ
             with world.warehouse.engine.begin() as connection:
                 put_other_beside(connection)
                 before = rows_of_other(connection)
-            lock = SyncLock(Warehouse(world.warehouse.engine, "other"))
-            assert lock.try_acquire()
-            try:
-                outcomes.append((drive(world), of_main(world.warehouse)))
-            finally:
-                lock.release()
+            outcomes.append((drive(world), of_main(world.warehouse)))
             with world.warehouse.engine.connect() as connection:
                 after = rows_of_other(connection)
     (alone, tables_alone), (beside_other, tables_beside) = outcomes

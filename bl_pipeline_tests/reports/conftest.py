@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +13,21 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.books.closing import close
+from bl_pipeline.books.import_files import ImportKind, parse_file
+from bl_pipeline.books.importing import import_lines
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.settings import load_settings
+from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
+from bl_pipeline_tests.support.report_imports import fees_csv, refunds_csv
 from bl_pipeline_tests.support.report_rows import Expected
-from bl_pipeline_tests.support.report_store import ZONES, Books, days_of
+from bl_pipeline_tests.support.report_store import CLOSED, NOW, ZONES, Books, days_of
+
+DIFFICULT = f"{TEMPLATE}_books"
+"""The template that `kept` makes and is a copy of."""
 
 
 def buyer_key(salt: str, name: str) -> str:
@@ -52,14 +60,19 @@ class Kept:
         """The reports as they have to be."""
         with self.warehouse.engine.connect() as connection:
             now: datetime | None = connection.scalar(text("SELECT now()"))
+            documents = connection.execute(
+                text("SELECT platform_order_id, document_id FROM sales.order_status_history ORDER BY document_id")
+            ).all()
         assert now is not None
+        self.books.documents.clear()
+        for order_id, document_id in documents:
+            self.books.documents.setdefault(int(order_id), []).append(document_id)
         return Expected(self.books, ZoneInfo(zone), now)
 
 
 @pytest.fixture(scope="session")
 def kept(postgres: Postgres) -> Iterator[Kept]:
     """A store synced three times, moving on in between; one worker syncs, the others copy what it has."""
-    name = f"{TEMPLATE}_books"
 
     def fill(url: str) -> None:
         for store in days_of():
@@ -68,13 +81,19 @@ def kept(postgres: Postgres) -> Iterator[Kept]:
                 sync = Sync(settings, Clock(store.now))
                 for result in (sync(), _ask_for_feedback(sync, store)):
                     assert result.success, result
+            if store.now == NOW:
+                with open_warehouse(_settings(url)) as warehouse, warehouse.engine.begin() as connection:
+                    close(connection, "main", CLOSED, store.now)
+        _import(settings, store)
 
-    postgres.make_template(name, TEMPLATE, fill)
+    postgres.make_template(DIFFICULT, TEMPLATE, fill)
     books = Books()
     for store in days_of():
         books.look(store.sales, store.now)
         books.feedback = [each for order in store.sales.values() for each in store.conversations.feedback(order)]
-    with postgres.database(name) as url, open_warehouse(_settings(url)) as warehouse:
+    books.refunds = list(csv.DictReader(refunds_csv(store).splitlines()))
+    books.fees = list(csv.DictReader(fees_csv(store).splitlines()))
+    with postgres.database(DIFFICULT) as url, open_warehouse(_settings(url)) as warehouse:
         yield Kept(books, warehouse)
 
 
@@ -84,8 +103,27 @@ def _ask_for_feedback(sync: Sync, store: Store) -> SyncResult:
     return sync("refresh_order", order_ids=order_ids, include_items=False, also=frozenset({AnswerKind.FEEDBACK}))
 
 
+def _import(settings: Settings, store: Store) -> None:
+    """The seller's files, after the last sync."""
+    files = {ImportKind.REFUNDS: refunds_csv(store), ImportKind.FEES: fees_csv(store)}
+    for kind, content in files.items():
+        lines = parse_file(kind, content.encode(), today=store.now.date())
+        with open_warehouse(settings) as warehouse, warehouse.engine.begin() as connection:
+            import_lines(connection, warehouse.store, kind, lines, file=f"{kind}.csv", now=store.now)
+
+
 def _settings(url: str, **fields: str) -> Any:
     return load_settings(env_file=None, bl_database_url=url, bl_store="main", bl_timezone="UTC", **fields)
+
+
+@pytest.fixture(scope="session")
+def blank(postgres: Postgres) -> Iterator[Warehouse]:
+    """A warehouse without orders."""
+    with (
+        postgres.database(TEMPLATE) as url,
+        open_warehouse(load_settings(env_file=None, bl_database_url=url, bl_store="main")) as warehouse,
+    ):
+        yield warehouse
 
 
 @pytest.fixture(params=ZONES)

@@ -55,7 +55,8 @@ class Roles:
     def upgrade(self) -> None:
         """Make all views again, as a release with other reports does."""
         with open_warehouse(self.settings) as warehouse, warehouse.engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
+            views = ", ".join(f"reports.{report.name}" for report in read_reports())
+            connection.exec_driver_sql(f"DROP VIEW {views} CASCADE")
             connection.exec_driver_sql("DELETE FROM sync.report_views")
             install_reports(connection)
 

@@ -74,7 +74,8 @@ def test_the_role_counts_buyers_that_came_back_without_their_names(reports_url: 
 
 def test_the_role_reads_them_after_an_upgrade_too(reports_url: str, kept: Kept) -> None:
     with kept.warehouse.engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP VIEW {', '.join(f'reports.{report.name}' for report in read_reports())}")
+        views_of_ours = ", ".join(f"reports.{report.name}" for report in read_reports())
+        connection.exec_driver_sql(f"DROP VIEW {views_of_ours} CASCADE")
         connection.exec_driver_sql("DELETE FROM sync.report_views")
         views.install_reports(connection)
     test_the_role_reads_every_report(reports_url)
@@ -119,7 +120,7 @@ def test_no_report_names_a_buyer(kept: Kept) -> None:
 
 def test_the_examples_of_sql_run(reports_url: str) -> None:
     examples = [statement for block in blocks("sql") for statement in block.split(";") if statement.strip()]
-    assert len(examples) == 5
+    assert len(examples) == 6
     with psycopg.connect(reports_url) as connection:
         for example in examples:
             assert connection.execute(example).fetchall(), example
@@ -150,5 +151,5 @@ def test_the_data_dictionary_has_everything() -> None:
     columns = sum(len(table.columns) for table in metadata.tables.values())
     columns += sum(len(report.columns) for report in read_reports())
     assert len(re.findall(r"^\| `\w+` \|", page, re.MULTILINE)) == columns
-    for schema, name in re.findall(r"\]\(#(reports|sales|landing|sync)(\w+)\)", page):
+    for schema, name in re.findall(r"\]\(#(reports|sales|books|landing|sync)(\w+)\)", page):
         assert f"{schema}.{name}" in relations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -109,6 +109,19 @@ def test_why_items_are_not_known_is_below_the_picture() -> None:
         "see the report missing"
     )
     assert "not known" not in caption(rows_of("revenue_by_item", known), rows.report.column("items_total"))
+
+
+def test_a_picture_of_the_past_says_so() -> None:
+    """In the store's time zone, and in which. Planted: UTC; the time zone of reports with days only."""
+    rows = rows_of("revenue_by_country", {"currency": "EUR", "country_code": "DE", "revenue": Decimal(1)})
+    amount = rows.report.column("revenue")
+    assert "as known at" not in caption(rows, amount)
+    then = replace(rows, as_of=datetime(2026, 9, 30, 22, tzinfo=UTC), timezone="Europe/Berlin")
+    assert "as known at 2026-10-01 00:00 · time zone Europe/Berlin" in caption(then, amount)
+    stock = rows_of("open_orders_by_age", {"currency": "EUR", "status": "pending", "age": "0 to 2 days", "orders": 1})
+    orders = stock.report.column("orders")
+    assert "time zone" not in caption(stock, orders), "it has no days"
+    assert "as known at 2026-09-30 22:00 · time zone UTC" in caption(replace(stock, as_of=then.as_of), orders)
 
 
 def test_the_median_is_explained() -> None:

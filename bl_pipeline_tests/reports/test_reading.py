@@ -129,12 +129,15 @@ def test_only_what_adds_up_has_a_total(kept: Kept) -> None:
     )}  # fmt: skip
     assert columns == {
         # An order with two items is in two rows, and a buyer who comes back is, too.
-        "revenue_by_item": ["lots", "quantity", "items_total"],
-        "revenue_by_country": ["orders", "items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue"],
-        "new_and_returning_buyers": ["orders", "revenue"],
+        "revenue_by_item": ["lots", "quantity", "items_total", "items_net"],
+        "revenue_by_country": [
+            "orders", "items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue", "charges",
+            "discounts", "sales_tax_by_seller", "sales_tax_by_bricklink", "vat_by_seller", "turnover",
+        ],
+        "new_and_returning_buyers": ["orders", "revenue", "turnover"],
         "fulfilment_times": [],
         "statuses_by_month": [],
-    }
+    }  # fmt: skip
     # The same orders are in all bases.
     assert not read(kept, "revenue_by_month", limit=2).sections["EUR"].totals
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,10 +12,14 @@ from sqlalchemy import Connection, text
 from bl_pipeline.reports import views
 from bl_pipeline.reports.files import Report, ReportColumn, read_reports
 from bl_pipeline.reports.reading import find_report
+from bl_pipeline.reports.taxes import read_taxes
 from bl_pipeline.settings import Settings, SettingsError
+from bl_pipeline.tax_settings import TaxFile, TaxSettings, read_tax_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.tables import metadata
+from bl_pipeline.warehouse.tables import SCHEMAS, metadata
 from bl_pipeline_tests.conftest import MakeSettings, OpenSession
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "taxes.toml"
 
 
 def transaction_id(connection: Connection) -> object:
@@ -120,6 +125,31 @@ def test_a_sync_sets_the_time_zone_and_opening_does_not(
     assert zone() == ("Europe/Berlin", "UTC")
 
 
+def test_a_sync_sets_the_tax_settings_and_nothing_is_written_if_they_are_the_same(
+    make_settings: MakeSettings, open_test_session: OpenSession
+) -> None:
+    """Unset, there are none again. Planted: rates of before that stay; a row written anew by each run."""
+
+    def stored(**settings: object) -> tuple[object, list[object]]:
+        session = open_test_session(make_settings(**settings))
+        session.begin(uuid4().hex, job="sync_orders")
+        session.close()
+        with session.warehouse.engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT xmin::text FROM books.tax_settings UNION ALL SELECT xmin::text FROM books.tax_rates")
+            )
+            return read_taxes(connection, "main"), [xmin for (xmin,) in rows]
+
+    others = TaxSettings("GB", "none", False, "bricklink", ())
+    assert stored() == (None, [])
+    taxes, rows = stored(bl_tax_file=str(EXAMPLE))
+    assert taxes == read_tax_settings(EXAMPLE)
+    assert len(rows) == 10
+    assert stored(bl_tax_file=str(EXAMPLE)) == (taxes, rows)
+    assert stored(bl_tax_file=TaxFile(EXAMPLE, others))[0] == others
+    assert stored() == (None, [])
+
+
 def test_a_time_zone_that_postgres_does_not_know_is_named(settings: Settings, open_test_session: OpenSession) -> None:
     session = open_test_session(settings.model_copy(update={"bl_timezone": "Mars/Olympus"}))
     with pytest.raises(SettingsError, match="BL_TIMEZONE: this Postgres knows no time zone Mars/Olympus"):
@@ -140,12 +170,13 @@ def test_comments_in_postgres_are_those_of_the_tables_and_files(warehouse: Wareh
                 """
                 SELECT n.nspname || '.' || c.relname AS relation, coalesce(a.attname, '') AS name, d.description
                 FROM pg_class c
-                JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname IN ('landing', 'sales', 'sync', 'reports')
+                JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = ANY(:schemas)
                 JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass
                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
-                WHERE c.relkind IN ('r', 'v')
+                WHERE c.relkind = 'r' OR n.nspname = 'reports'
                 """
-            )
+            ),
+            {"schemas": list(SCHEMAS)},
         )
         found = {(row.relation, row.name): row.description for row in rows}
     assert found == expected

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bl_pipeline.reports.files import GROUPS, read_reports
@@ -19,6 +20,7 @@ from bl_pipeline.reports.labels import amount
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.terminal.tables import bar
 from bl_pipeline_tests.reports.conftest import Kept
+from bl_pipeline_tests.support.report_store import counts
 
 Report = Callable[..., Result]
 
@@ -46,7 +48,10 @@ def in_csv(text: str) -> list[dict[str, str]]:
 
 def test_without_a_name_reports_are_listed(report: Report) -> None:
     lines = report().stdout.splitlines()
-    assert lines[:2] == [GROUPS[0], "revenue_by_day             What did the store earn each day?"]
+    assert lines[:2] == [
+        GROUPS[0],
+        "revenue_by_day             What did the seller get each day, and what of it is turnover?",
+    ]
     headings = [line for line in lines if line in GROUPS]
     assert headings == list(GROUPS), "every report has a group, and every group a report"
     *names, hint = [line.split()[0] for line in lines if line and line not in GROUPS]
@@ -56,17 +61,33 @@ def test_without_a_name_reports_are_listed(report: Report) -> None:
     assert listed[0].keys() == {"name", "title", "question", "group", "grain", "columns", "caveats"}
 
 
-def test_a_table_has_a_section_for_each_currency_and_a_bar_in_each_row(report: Report, kept: Kept) -> None:
+def test_a_table_has_a_section_for_each_currency_and_a_bar_in_each_row(
+    report: Report, kept: Kept, isolated: pytest.MonkeyPatch
+) -> None:
+    isolated.setenv("COLUMNS", "95")
     lines = report("revenue_by_year").stdout.splitlines()
-    assert lines[:2] == ["Revenue by year", "What did the store earn each year? By order date. Days in UTC."]
+    assert lines[:2] == [
+        "Revenue by year",
+        "What did the seller get each year, and what of it is turnover? By order date. Days in UTC.",
+    ]
     assert [line for line in lines if line in {"EUR", "USD", "GBP"}] == ["EUR", "GBP", "USD"]
     rows = [row for row in kept.rows("revenue_by_year") if row["basis"] == "order_date"]
     shown = [line for line in lines if line.startswith("20")]
     assert len(shown) == len(rows)
     best = max((row for row in rows if row["currency"] == "EUR"), key=lambda row: row["revenue"])
     assert any(
-        line.startswith(str(best["year"])) and f"{amount(best['revenue'])}  {'█' * 24}" in line for line in shown
+        line.startswith(str(best["year"])) and amount(best["revenue"]) in line and line.endswith(f" {'█' * 24}")
+        for line in shown
     )
+
+
+def test_a_tax_return_is_by_tax_point_and_other_reports_by_order_date(report: Report, kept: Kept) -> None:
+    """Planted: one basis for all."""
+    for name, basis in (("tax_return", "tax_point"), ("tax_by_rate_and_country", "order_date")):
+        shown = report(name).stdout
+        assert f" By {basis.replace('_', ' ')}. " in " ".join(shown.split())
+        assert shown == report(name, "--basis", basis).stdout
+        assert shown != report(name, "--basis", "paid_date").stdout
 
 
 def test_json_and_csv_hold_every_basis_exactly(report: Report, kept: Kept) -> None:
@@ -77,7 +98,8 @@ def test_json_and_csv_hold_every_basis_exactly(report: Report, kept: Kept) -> No
     as_json = json.loads(report("revenue_by_month", "--json").stdout)
     assert list(as_json[0]) == [
         "store", "basis", "month", "currency", "orders", "items_total", "shipping", "fees",
-        "tax_collected_by_bricklink", "revenue",
+        "tax_collected_by_bricklink", "revenue", "charges", "discounts", "sales_tax_by_seller",
+        "sales_tax_by_bricklink", "vat_by_seller", "turnover",
     ]  # fmt: skip
     assert {(r["basis"], r["month"], r["currency"]): (r["revenue"], r["orders"]) for r in as_json} == expected
     assert "Before adding up, filter on one" in report("revenue_by_month", "--json").stderr
@@ -160,6 +182,7 @@ def cells(text: str, *names: str) -> list[list[Decimal | None]]:
     before, _, below = text.partition("\n─")
     lines = before.splitlines()
     head = lines[len(lines) - lines[::-1].index("EUR") if "EUR" in lines else 0 :]
+    below = below.partition("\nno room for ")[0].partition("\n\n")[0]
     rows = [line for line in below.splitlines()[1:] if line[:1].isalnum() and not line.startswith("and ")]
     width = max(map(len, [*head, *rows]))
     mask = "".join(
@@ -184,11 +207,24 @@ def test_rows_add_up_exactly_at_any_width(
 ) -> None:
     isolated.setenv("COLUMNS", columns)
     text = report(name, "--currency", "EUR").stdout
-    rows = cells(text, "items total", "shipping", "fees", "tax by BrickLink", "revenue")
+    parts = (
+        "items total", "shipping", "charges", "discounts", "sales tax by seller", "sales tax by BrickLink",
+        "tax by BrickLink",
+    )  # fmt: skip
+    rows = cells(text, *parts, "revenue", "VAT by seller", "turnover")
     assert rows
-    for items, shipping, fees, tax, revenue in rows:
-        assert None not in (items, shipping, fees, tax, revenue)
-        assert items + shipping + fees - tax == revenue  # type: ignore[operator]
+    assert None not in [cell for row in rows for cell in (row[7], row[9])]
+    if columns == "160":
+        assert all(row[0] is not None and row[8] is not None for row in rows), "there is room for the parts"
+    for row in rows:
+        # Columns without any amount are the first to go.
+        items, shipping, charges, discounts, by_seller, by_bricklink, kept, revenue, vat, turnover = (
+            cell or Decimal(0) for cell in row
+        )
+        if row[0] is not None:
+            assert items + shipping + charges - discounts + by_seller + by_bricklink - kept == revenue
+        if row[0] is not None and row[8] is not None:
+            assert revenue - vat - by_seller == turnover
 
 
 def test_what_matters_stays_if_it_is_narrow(report: Report, isolated: pytest.MonkeyPatch) -> None:
@@ -197,12 +233,22 @@ def test_what_matters_stays_if_it_is_narrow(report: Report, isolated: pytest.Mon
         for name, stays in {
             "revenue_by_item": ("quantity", "items"),
             "open_orders_by_age": ("total", "revenue"),
-            "tax_by_rate_and_country": ("rate", "net by", "vat by"),
+            "tax_by_rate_and_country": ("rate", "net", "VAT by", "taxed by"),
             "revenue_orders": ("order date", "revenue"),
             "adjustments": ("kind", "amount", "currency"),
+            "journal": ("entry", "booking", "account key", "debit", "credit", "currency"),
+            "period_changes": ("period", "what", "revenue", "VAT", "movement", "currency"),
+            "refunds_to_check": ("reason", "left to", "currency"),
         }.items():
             head = report(name).stdout.split("─")[0]
             assert all(word in head for word in stays), (name, head)
+
+
+def test_a_month_is_written_as_one(report: Report, kept: Kept) -> None:
+    """In the commands of the books too. Planted: its first day."""
+    (row, *_) = kept.rows("period_changes")
+    assert re.search(rf"^{row['period']:%Y-%m} ", report("period_changes").stdout, re.MULTILINE)
+    assert json.loads(report("period_changes", "--json").stdout)[0]["period"].endswith("-01")
 
 
 def test_decimal_points_stand_below_each_other(report: Report) -> None:
@@ -276,8 +322,41 @@ def test_a_file_that_cannot_be_written_is_named(report: Report) -> None:
 
 def test_no_rows_are_no_error(report: Report) -> None:
     for asked in (["--from", "2030"], ["--from", "2030", "--currency", "eur"]):
-        assert report("revenue_by_month", *asked).stdout.endswith("\nNo rows.\n")
+        assert "\nNo rows.\n" in report("revenue_by_month", *asked).stdout
         assert json.loads(report("revenue_by_month", *asked, "--json").stdout) == []
+
+
+def test_what_is_missing_from_the_figures_is_said(report: Report, kept: Kept, tmp_path: Path) -> None:
+    """Below a table always, with the rows of a file if something is missing."""
+    complete = (
+        f"\nBrickLink's lists were read on {kept.books.looked_at:%Y-%m-%d %H:%M} UTC; every order in them is stored."
+    )
+    assert complete in report("revenue_by_year").stdout
+    assert not report("revenue_by_item", "--json").stderr
+    listed = "store, platform, order_date, first_listed_at, listed_fingerprint, listed_status, is_listed"
+    missing = "'main', 'bricklink', '2026-05-04T03:02:01Z'::timestamptz, now(), 'x', 'PAID', true"
+    with kept.warehouse.engine.begin() as connection:
+        for order_id, document in ((1, "NULL"), (2, "0")):
+            connection.execute(
+                text(
+                    f"INSERT INTO sync.order_state ({listed}, platform_order_id, order_document_id) "
+                    f"SELECT {missing}, '{order_id}', {document}"
+                )
+            )
+    try:
+        shown, written = report("revenue_by_year"), report("revenue_by_item", "--json")
+        drawn = report("revenue_by_year", "--png", str(tmp_path / "years.png"))
+    finally:
+        with kept.warehouse.engine.begin() as connection:
+            connection.execute(text("DELETE FROM sync.order_state WHERE platform_order_id IN ('1', '2')"))
+    said = (
+        "Not complete: 1 order not stored and in no figure here, the oldest of 2026-05-04 03:02 UTC (see the report "
+        "missing); 1 order changed and not fetched since. BrickLink's lists were read on "
+    )
+    assert said in shown.stdout.replace("\n", " ")
+    assert said in written.stderr
+    assert said in drawn.stderr
+    assert json.loads(written.stdout)
 
 
 @pytest.mark.parametrize(
@@ -285,3 +364,19 @@ def test_no_rows_are_no_error(report: Report) -> None:
 )
 def test_bars_are_of_eighths(value: str, expected: Any) -> None:
     assert bar(Decimal(value), Decimal(10), width=4) == expected
+
+
+def test_a_report_is_shown_as_of_a_moment(report: Report, kept: Kept) -> None:
+    looks = sorted({state.at for states in kept.books.history.values() for state in states})
+    moment = f"{looks[0]:%Y-%m-%dT%H:%M:%SZ}"
+    lines = report("revenue_by_year", "--as-of", moment).stdout.splitlines()
+    assert lines[1].endswith(f"As known at {looks[0]:%Y-%m-%d %H:%M}.")
+    then = json.loads(report("revenue_by_year", "--json", "--as-of", moment).stdout)
+    first = [states[0] for states in kept.books.history.values() if states[0].at == looks[0]]
+    assert sum(row["orders"] for row in then if row["basis"] == "order_date") == sum(map(counts, first))
+    assert then != json.loads(report("revenue_by_year", "--json").stdout)
+    assert lines[-1] == f"BrickLink's lists had last been read on {looks[0]:%Y-%m-%d %H:%M} UTC."
+    before = report("revenue_by_year", "--json", "--as-of", "2020")
+    assert (json.loads(before.stdout), "had not been read by then" in before.stderr) == ([], True)
+    assert "in the future" in report("revenue_by_year", "--as-of", "2099", exit_code=2).output
+    assert "missing is about now" in report("missing", "--as-of", "2026-06", exit_code=2).output

@@ -77,6 +77,7 @@ def test_order() -> None:
         "disp_vat_rate": Decimal("20.00"),
         "shipping_method_id": 116999, "shipping_method": "Letter (tracked)",
         "tracking_number": None, "tracking_url": None, "shipped_at": None, "country_code": "GB",
+        "address_state": "Shire", "postal_code": "AB1 2CD",
         "total_count": 5, "unique_count": 3, "total_weight": Decimal("7.31"),
         "is_filed": False, "is_invoiced": True, "require_insurance": True, "drive_thru_sent": False,
         "remarks": None, "seller_username": "brickmill", "store_name": "Brick & Mill", "unreadable_fields": None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -20,9 +20,9 @@ PATIENCE = 200_000.0
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of the desk of these settings, behind its guards, on a free port."""
-    config = uvicorn.Config(guarded_app(settings), host="127.0.0.1", port=0, log_level="warning")
+def serving(settings: Settings, stores: Sequence[Settings] = ()) -> Iterator[str]:
+    """The address of the desk of these settings, or of several stores, behind its guards, on a free port."""
+    config = uvicorn.Config(guarded_app(settings, stores), host="127.0.0.1", port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()

@@ -87,13 +87,17 @@ WHERE o.order_document_id % 100 <> 11
 HISTORY = """
 INSERT INTO sales.order_status_history (
     store, platform, platform_order_id, document_id, observed_at, status_changed_at, status, platform_status,
-    payment_status, order_date, paid_at, shipped_at, total, final_total, credit, coupon, currency, is_filed
+    payment_status, order_date, paid_at, shipped_at, total, final_total, credit, coupon, currency, is_filed,
+    payment_method, country_code, postal_code, total_count, subtotal, shipping, fees, insurance, etc1, etc2, tax,
+    vat_rate, vat_amount, sales_tax_collected_by_bricklink, vat_collected_by_bricklink
 )
 SELECT
     o.store, o.platform, o.platform_order_id, o.order_document_id * 10 + step,
     o.order_date + (step * 1.5 + 1.6) * interval '1 day', o.order_date + (step * 1.5 + 1) * interval '1 day',
     seen.status, seen.platform_status, 'Received', o.order_date, o.paid_at, o.shipped_at, o.total, o.final_total,
-    CASE WHEN step = 1 THEN 0 ELSE o.credit END, 0, o.currency, false
+    CASE WHEN step = 1 THEN 0 ELSE o.credit END, 0, o.currency, false,
+    o.payment_method, o.country_code, '12345', o.total_count, o.subtotal, o.shipping, o.fees, o.insurance, o.etc1,
+    o.etc2, o.tax, o.vat_rate, o.vat_amount, o.sales_tax_collected_by_bricklink, o.vat_collected_by_bricklink
 FROM sales.orders o
 CROSS JOIN LATERAL (
     VALUES (1, 'processing', 'PAID'), (2, 'shipped', 'SHIPPED'), (3, 'completed', 'RECEIVED'),
@@ -101,6 +105,13 @@ CROSS JOIN LATERAL (
 ) AS seen (step, status, platform_status)
 -- A third was watched from the beginning, the others were first seen when all was over.
 WHERE step = 4 OR (o.order_document_id % 3 = 0 AND o.status = 'completed')
+"""
+
+LANDED = """
+INSERT INTO landing.documents (
+    document_id, store, platform, platform_order_id, kind, body, fetched_at, run_id
+) OVERRIDING SYSTEM VALUE
+SELECT items_document_id, store, platform, platform_order_id, 'items', '[]', fetched_at, 'none' FROM sales.orders
 """
 
 STATES = """
@@ -124,5 +135,6 @@ def fill(connection: Connection, orders: int) -> None:
     connection.execute(text("SELECT setseed(0.5)"))
     connection.execute(text(ORDERS), {"orders": orders})
     connection.execute(text(ITEMS))
+    connection.execute(text(LANDED))
     connection.execute(text(HISTORY))
     connection.execute(text(STATES))

@@ -37,6 +37,7 @@ EVERYTHING = SyncRequest()
 PROVENANCE = {
     "sales.orders": {"order_document_id", "items_document_id", "fetched_at"},
     **{table.fullname: set() for table in parts.values()},
+    "sales.replaced_items": {"items_document_id", "known_from", "replaced_at"},
     "sales.order_status_history": {"document_id", "observed_at"},
     "sync.order_state": {
         "first_listed_at", *(f"{kind}_{name}" for kind in AnswerKind for name in ("document_id", "fetched_at")),

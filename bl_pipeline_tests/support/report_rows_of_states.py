@@ -8,19 +8,19 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from bl_pipeline_tests.support.report_store import State
-from bl_pipeline_tests.support.report_sums import ZERO, Accounts, Row, add_up, group, money, quantile
+from bl_pipeline_tests.support.report_store import State, counts
+from bl_pipeline_tests.support.report_sums import ZERO, Accounts, Row, group, money, quantile
 
 
 class StateReports(Accounts):
-    """States and their history, adjustments, and what came to nothing or is missing."""
+    """States and their history, and what is missing."""
 
     def open_orders_by_age(self) -> list[Row]:
         """Orders on which something is still to happen."""
         rows: list[Row] = []
         for seen in self.books.now():
             order = seen.order
-            if seen.status in {"completed", "cancelled", "problem"}:
+            if seen.status in {"completed", "cancelled", "problem"} or order.is_purged:
                 continue
             days = (self.now - order.date_ordered) / timedelta(days=1)
             ages = ((3, "00-02 days"), (8, "03-07 days"), (15, "08-14 days"), (31, "15-30 days"), (61, "31-60 days"))
@@ -48,30 +48,6 @@ class StateReports(Accounts):
             }
             for key, members in group(rows, ("store", "status", "age", "currency"))
         ]
-
-    def cancellations_by_month(self) -> list[Row]:
-        """Orders that came to nothing."""
-        rows: list[Row] = []
-        for seen in self.books.now():
-            order = seen.order
-            if seen.status not in {"cancelled", "problem"}:
-                continue
-            paid = order.payment.date_paid is not None
-            rows.append(
-                {
-                    "store": "main",
-                    "month": self._month(order.date_ordered),
-                    "status": seen.status,
-                    "platform_status": order.status,
-                    "currency": order.currency,
-                    "paid_orders": int(paid),
-                    "total": order.grand_total,
-                    "revenue_lost": order.final_total,
-                    "paid_revenue_lost": order.final_total if paid else ZERO,
-                }
-            )
-        keys = ("store", "month", "status", "platform_status", "currency")
-        return add_up(rows, keys, ("paid_orders", "total", "revenue_lost", "paid_revenue_lost"))
 
     def feedback_by_month(self) -> list[Row]:
         """How seller and buyers are rated."""
@@ -118,6 +94,22 @@ class StateReports(Accounts):
                     "not_before": state.not_before,
                     "observed_at": seen.at,
                     "is_ours": False,
+                    "paid_at": order.payment.date_paid,
+                    "shipped_at": order.shipping.date_shipped,
+                    "payment_method": order.payment.method,
+                    "country_code": "GB" if order.buyer.country.code == "UK" else order.buyer.country.code,
+                    "total_count": order.total_count,
+                    "items_total": order.subtotal,
+                    "shipping": order.costs.shipping,
+                    "insurance": order.costs.insurance,
+                    "etc1": order.costs.etc1,
+                    "etc2": order.costs.etc2,
+                    "sales_tax": order.sales_tax,
+                    "vat_rate": order.costs.vat_rate,
+                    "vat_amount": order.vat_amount,
+                    "sales_tax_collected_by_bricklink": order.sales_tax_collected_by_bl,
+                    "vat_collected_by_bricklink": order.vat_collected_by_bl,
+                    "counts_as_revenue": counts(seen),
                 }
             )
         return rows
@@ -149,60 +141,9 @@ class StateReports(Accounts):
                 "currency": currency,
                 "orders": len(amounts),
                 "revenue": sum(amounts, ZERO),
+                "amount": sum(amounts, ZERO),
             }
             for (month, status, currency), amounts in found.items()
-        ]
-
-    def adjustments(self) -> list[Row]:
-        """Credits, coupons and decreases, each when it was seen."""
-        rows: list[Row] = []
-        counting = {seen.order.order_id for seen in self.books.revenue()}
-        for order_id, history in self.books.history.items():
-            for number, seen in enumerate(history):
-                earlier = history[number - 1].order if number else None
-                order = seen.order
-                at = seen.at if earlier else order.date_ordered
-                amounts: list[tuple[str, str, Decimal | None, Decimal | None, Decimal]] = []
-                for kind in ("credit", "coupon"):
-                    after: Decimal = getattr(order.costs, kind)
-                    before: Decimal | None = getattr(earlier.costs, kind) if earlier else None
-                    if earlier and before is not None and earlier.currency != order.currency:
-                        amounts.append((kind, earlier.currency, before, None, -before))
-                        before = None
-                    amounts.append((kind, order.currency, before, after, after - (before or ZERO)))
-                if earlier and earlier.currency == order.currency and order.final_total < earlier.final_total:
-                    less = earlier.final_total - order.final_total
-                    amounts.append(("decrease", order.currency, earlier.final_total, order.final_total, less))
-                rows += [
-                    {
-                        "store": "main",
-                        "platform": "bricklink",
-                        "platform_order_id": str(order_id),
-                        "state_number": number + 1,
-                        "kind": kind,
-                        "at": at,
-                        "month": self._month(at),
-                        "currency": currency,
-                        "before": less_before,
-                        "after": less_after,
-                        "amount": amount,
-                        "counts_as_revenue": order_id in counting,
-                    }
-                    for kind, currency, less_before, less_after, amount in amounts
-                    if amount
-                ]
-        return rows
-
-    def adjustments_by_month(self) -> list[Row]:
-        """The same, added up."""
-        rows = [row for row in self.adjustments() if row["counts_as_revenue"]]
-        return [
-            {
-                **key,
-                "orders": len({row["platform_order_id"] for row in members}),
-                "amount": sum((money(row["amount"]) for row in members), ZERO),
-            }
-            for key, members in group(rows, ("store", "month", "kind", "currency"))
         ]
 
     def fulfilment_times(self) -> list[Row]:
@@ -232,6 +173,21 @@ class StateReports(Accounts):
                 "average_hours": sum(hours, Fraction(0)) / len(hours),
             }
             for (month, step), hours in found.items()
+        ]
+
+    def completeness(self) -> list[Row]:
+        """Everything was listed and fetched, at the last look."""
+        return [
+            {
+                "store": "main",
+                "orders": len(self.books.history),
+                "missing_orders": 0,
+                "oldest_missing_order_date": None,
+                "outdated_orders": 0,
+                "oldest_outdated_order_date": None,
+                "lists_read_at": self.books.looked_at,
+                "both_lists_read_at": self.books.looked_at,
+            }
         ]
 
     def missing(self) -> list[Row]:

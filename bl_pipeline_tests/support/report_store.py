@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
 from bl_pipeline.sandbox import Feedback, Lot, SandboxOrder, Store, move_on
+from bl_pipeline.sandbox.order import to_fourths
 from bl_pipeline_tests.support.sales_rows import STATUS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Kathmandu")
+
+GOES_ON = {"processing", "shipped", "completed"}
+"""Statuses of orders that a seller works on as paid."""
+RECEIVED = {"Received", "Completed"}
+"""Payment statuses of money that has come."""
 
 BOUNDARIES = [
     datetime.fromisoformat(moment)
@@ -55,6 +61,8 @@ BOUNDARIES = [
         "2026-03-31T11:00:00.000Z",
     )
 ]
+CLOSED = date(2026, 5, 1)
+"""The period that is closed after the first look, and with it all before."""
 NEW_YEAR_IN_BERLIN = datetime.fromisoformat("2025-12-31T23:00:00.000Z")
 
 
@@ -98,9 +106,29 @@ def grow_store() -> Store:
             item = batches[0][place].item._replace(no=None, name=name, escapes=1)
             batches[0][place] = batches[0][place]._replace(item=item)
         store.put(replace(order, batches=tuple(tuple(batch) for batch in batches)))
+    # Nobody knows whether it was ever paid: it was purged before it was first seen.
+    purged = next(order for order in store.sales.values() if order.is_purged)
+    store.put(replace(purged, payment=purged.payment._replace(status="None", date_paid=None)))
     # BrickLink has lost the name of this buyer.
     store.put(replace(sound[-1], buyer=sound[-1].buyer._replace(name=None)))
+    _enter_costs(store)
     return store
+
+
+def _enter_costs(store: Store) -> None:
+    """What lots have cost: of all, of some or of none, by the month in which they were sold."""
+    for order in list(store.sales.values()):
+        every = (1, 2, 100)[order.date_ordered.month % 3]
+        batches = tuple(
+            tuple(
+                lot._replace(order_cost=Decimal("0.0123") + to_fourths(lot.unit_price / 4))
+                if place % every == 0
+                else lot
+                for place, lot in enumerate(batch, start=1)
+            )
+            for batch in order.batches
+        )
+        store.put(replace(order, batches=batches))
 
 
 def next_day(store: Store) -> None:
@@ -116,6 +144,10 @@ def next_day(store: Store) -> None:
     # Shipped as far as the status goes, without any date of it.
     store.set_status(paid[1], "SHIPPED")
     store.set_status(paid[2], "QUARANTINED")
+    # Dearer than before, though it was paid long ago; the day after a batch takes its payment away.
+    settled = _where(store, _is_settled)[-1]
+    dearer = settled.costs._replace(shipping=settled.costs.shipping + 1)
+    store.put(replace(settled, costs=dearer, date_status_changed=store.now))
     for lost in ("NRS", "NSS"):
         shipped = _where(store, lambda order: order.status == "SHIPPED" and order.shipping.date_shipped is not None)
         store.set_status(shipped[0].order_id, lost)
@@ -154,6 +186,60 @@ def day_after(store: Store) -> None:
         costs = order.costs._replace(**{reduced: Decimal(1)}, shipping=Decimal(0))
         store.put(replace(order, currency="USD", costs=costs))
     move_on(store, new=2, changed=5, seed=4)
+    come_back(store)
+
+
+def come_back(store: Store) -> None:
+    """What was settled is not: payments come back, addresses, rates and totals change, an order is reopened."""
+    paid = _where(store, lambda order: order.status == "RECEIVED" and order.payment.status == "Received")
+    for order, status in zip(paid, ("Clearing", "Returned", "Bounced"), strict=False):
+        store.put(replace(order, payment=order.payment._replace(status=status)))
+    # Paid, and nobody says when; one of them is not shipped either.
+    for order in (paid[3], _where(store, lambda order: order.status == "PAID")[0]):
+        store.put(replace(order, payment=order.payment._replace(date_paid=None)))
+    store.add_batch(
+        _where(store, lambda order: order.status == "PAID" and order.payment.date_paid is not None)[0].order_id
+    )
+    settled = _where(store, lambda order: order.status == "COMPLETED" and order.costs.vat_rate > 0)
+    store.put(replace(settled[0], costs=settled[0].costs._replace(vat_rate=Decimal(7)), date_status_changed=store.now))
+    # The address was wrong.
+    moved = next(order for order in store.sales.values() if order.buyer.country != settled[1].buyer.country).buyer
+    address = settled[1].shipping._replace(address=moved.address)
+    buyer = settled[1].buyer._replace(country=moved.country)
+    store.put(replace(settled[1], buyer=buyer, shipping=address, date_status_changed=store.now))
+    store.set_status(_where(store, lambda order: order.status == "NSS")[0].order_id, "COMPLETED")
+    credited = _where(store, lambda order: order.status == "COMPLETED" and order.costs.credit > 0)
+    store.cancel(credited[0].order_id)
+    by_bricklink = _where(store, lambda order: bool(order.vat_collected_by_bl) and order.status == "COMPLETED")
+    cancelled = store.cancel(by_bricklink[0].order_id)
+    store.put(replace(cancelled, payment=cancelled.payment._replace(status="Returned")))
+    store.add_batch(_where(store, _is_settled)[-1].order_id)
+    # Purged on its way, which is the last that anybody will know of it.
+    store.purge(_where(store, lambda order: order.status == "SHIPPED")[-1].order_id)
+    pending = _where(store, lambda order: order.status == "PENDING")
+    for order, status in zip(pending, ("Clearing", "Received", "Bounced"), strict=False):
+        store.put(replace(order, payment=order.payment._replace(status=status)))
+    lost = _where(store, lambda order: order.status == "NRS")[0]
+    store.put(replace(lost, payment=lost.payment._replace(date_paid=lost.date_ordered + timedelta(days=40))))
+
+
+def counts(seen: Seen) -> bool:
+    """Whether an order as it was seen counts as revenue."""
+    return seen.status not in {"cancelled", "problem"}
+
+
+def counted_paid_at(order: SandboxOrder) -> datetime | None:
+    """When it was paid, with money that has come and is still there."""
+    return None if order.payment.status in {"Clearing", "Returned", "Bounced"} else order.payment.date_paid
+
+
+def _is_sent(seen: Seen) -> bool:
+    return seen.status in {"shipped", "completed"}
+
+
+def _is_settled(order: SandboxOrder) -> bool:
+    is_old = order.date_ordered < NOW - timedelta(days=60)
+    return is_old and order.status == "COMPLETED" and order.payment.status == "Completed"
 
 
 def _where(store: Store, fits: Callable[[SandboxOrder], bool]) -> list[SandboxOrder]:
@@ -175,13 +261,20 @@ class Seen:
         return (
             order.status,
             order.payment.status,
+            order.payment.method,
             order.date_ordered,
             order.payment.date_paid,
             order.shipping.date_shipped,
+            order.buyer.country,
+            order.shipping.address.state,
+            order.shipping.address.postal_code,
+            order.total_count,
+            order.subtotal,
+            order.costs,
             order.grand_total,
             order.final_total,
-            order.costs.credit,
-            order.costs.coupon,
+            order.sales_tax_collected_by_bl,
+            order.vat_collected_by_bl,
             order.currency,
             order.is_filed,
         )
@@ -207,9 +300,16 @@ class Books:
     lots: dict[int, tuple[Lot, ...]] = field(default_factory=dict)
     feedback: list[Feedback] = field(default_factory=list)
     """As of the last look."""
+    refunds: list[dict[str, str]] = field(default_factory=list)
+    fees: list[dict[str, str]] = field(default_factory=list)
+    """The lines of the files that the seller has imported."""
+    looked_at: datetime | None = None
+    documents: dict[int, list[int]] = field(default_factory=dict)
+    """The ids of the answers that showed the states of an order, in their order: the warehouse gives them."""
 
     def look(self, sales: Mapping[int, SandboxOrder], now: datetime) -> None:
         """Note how the sales are now."""
+        self.looked_at = now
         for order_id, order in sales.items():
             history = self.history.setdefault(order_id, [])
             if order.is_purged:
@@ -228,7 +328,7 @@ class Books:
 
     def revenue(self) -> list[Seen]:
         """The sales that count as revenue."""
-        return [seen for seen in self.now() if seen.status not in {"cancelled", "problem"}]
+        return [seen for seen in self.now() if counts(seen)]
 
     def states(self, order_id: int) -> list[State]:
         """The states of an order, one after the other."""
@@ -249,7 +349,18 @@ class Books:
         """When it was shipped, or first seen shipped."""
         if seen.order.shipping.date_shipped is not None:
             return seen.order.shipping.date_shipped
-        return self._first(seen, lambda past: past.status in {"shipped", "completed"})
+        return self._first(seen, _is_sent)
+
+    def shipped_at_is(self, seen: Seen) -> str | None:
+        """How certain that is."""
+        if seen.order.shipping.date_shipped is not None:
+            return "exact"
+        sent = [past for past in self.history[seen.order.order_id] if _is_sent(past)]
+        if not sent:
+            return None
+        first = min(sent, key=lambda past: min(past.order.date_status_changed, past.at))
+        is_dated = first.order.status == "SHIPPED" and first.order.date_status_changed <= first.at
+        return "status" if is_dated else "at_latest"
 
     def received_at(self, seen: Seen) -> datetime | None:
         """When it was received, if it was ever seen so."""

@@ -11,6 +11,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from bl_pipeline_tests.support.report_store import Books
+from bl_pipeline_tests.support.taxes import Taxes
 
 Row = dict[str, object]
 ZERO = Decimal(0)
@@ -18,11 +19,12 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class Accounts:
-    """The books with days as in `zone`, at the moment `now`."""
+    """The books with days as in `zone`, at the moment `now`, with these tax settings."""
 
     books: Books
     zone: ZoneInfo
     now: datetime
+    taxes: Taxes | None = None
 
     def _day(self, moment: datetime) -> date:
         """The day of a moment."""

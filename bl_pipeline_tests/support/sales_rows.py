@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from bl_pipeline.sandbox import Lot, SandboxOrder, Store
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.tables import parts
+from bl_pipeline.warehouse.tables import parts, replaced_items
 
 Row = dict[str, Any]
 
@@ -119,6 +119,8 @@ def order_row(order: SandboxOrder, *, first_order_date: Any = None, status: str 
         "tracking_url": shipping.tracking_link,
         "shipped_at": shipping.date_shipped,
         "country_code": "GB" if address.country_code == "UK" else address.country_code,
+        "address_state": plain(address.state),
+        "postal_code": plain(address.postal_code),
         "shipping_address": {name: plain(line) for name, line in lines.items() if line is not None},
         "total_count": order.total_count,
         "unique_count": order.unique_count,
@@ -215,6 +217,7 @@ TABLES = {
     "landing.documents": "document_id",
     "sales.orders": "platform_order_id",
     **{table.fullname: ", ".join(table.primary_key.columns.keys()) for table in parts.values()},
+    "sales.replaced_items": ", ".join(replaced_items.primary_key.columns.keys()),
     "sales.order_status_history": "document_id",
     "sync.order_state": "platform_order_id",
 }

@@ -56,6 +56,17 @@ class Desk:
         runs: list[dict[str, Any]] = self.ask(query)["runsOrError"]["results"]
         return runs
 
+    def sync_schedules(self) -> list[str]:
+        """The schedules that sync the stores."""
+        query = """
+            query ($selector: RepositorySelector!) {
+                schedulesOrError(repositorySelector: $selector) {... on Schedules {results {name}}}
+            }
+        """
+        selector = {"repositoryLocationName": "bl_pipeline", "repositoryName": "__repository__"}
+        found = self.ask(query, selector=selector)["schedulesOrError"]["results"]
+        return [schedule["name"] for schedule in found if schedule["name"].startswith("sync_orders_schedule")]
+
     def stop_schedule(self, name: str) -> None:
         """Switch a schedule off, so that its next tick does not come between."""
         query = """
@@ -155,7 +166,8 @@ def serve_desk(store: Store, database_url: str, **settings: str) -> Iterator[Des
         )
         try:
             _wait_until_loaded(desk, up, log)
-            desk.stop_schedule("sync_orders_schedule")
+            for schedule in desk.sync_schedules():
+                desk.stop_schedule(schedule)
             yield desk
         finally:
             up.send_signal(signal.SIGINT)

@@ -9,9 +9,9 @@ PATIENCE = 120.0
 """Seconds until a wait counts as a failed test."""
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something."""
+def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Wait for something, for so many seconds."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < PATIENCE, "it did not come to pass"
+        assert time.monotonic() - began < patience, "it did not come to pass"
         time.sleep(0.01)

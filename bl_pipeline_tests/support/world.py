@@ -159,14 +159,18 @@ def new_world(store: RememberingStore, database_url: str, **overrides: Any) -> I
 
 
 def truncate(engine: Engine) -> None:
-    """An empty warehouse again, but for sync.writes, which is append-only."""
+    """An empty warehouse again."""
     with engine.begin() as connection:
         tables = connection.scalars(
             text(
-                "SELECT schemaname || '.' || tablename FROM pg_tables "
-                "WHERE schemaname IN ('landing', 'sales', 'sync') AND tablename NOT IN ('alembic_version', 'writes')"
+                """
+                SELECT schemaname || '.' || tablename FROM pg_tables
+                WHERE schemaname IN ('landing', 'sales', 'sync', 'books') AND tablename <> 'alembic_version'
+                """
             )
         ).all()
+        # What is append-only refuses it otherwise.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))
 
 

@@ -78,9 +78,9 @@ def test_what_is_absent_of_an_order_keeps_its_stored_value_only_if_it_was_purged
     assert all(lost.values())
     changed = {name for name in before if before[name] != after[name]} - {"order_document_id"}
     absent = {
-        "buyer_email", "buyer_name", "country_code", "paid_at", "payment_currency", "payment_method", "payment_status",
-        "shipping_address", "shipping_method", "shipping_method_id", "shipped_at", "total_weight", "tracking_number",
-        "tracking_url",
+        "address_state", "buyer_email", "buyer_name", "country_code", "paid_at", "payment_currency", "payment_method",
+        "payment_status", "postal_code", "shipping_address", "shipping_method", "shipping_method_id", "shipped_at",
+        "total_weight", "tracking_number", "tracking_url",
     }  # fmt: skip
     if status == "PURGED":
         assert changed == {"platform_status", "buyer_username"}

@@ -116,7 +116,15 @@ def skipped(states: Mapping[str, OrderState], planned: Plan, request: SyncReques
     )
 
 
-@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(
+            request, id=name, marks=() if name in ("with messages and feedback", "a month") else pytest.mark.slow
+        )
+        for name, request in REQUESTS.items()
+    ],
+)
 def test_the_plan_is_the_same_as_from_all_states(
     request_: SyncRequest, warehouse: Warehouse, settings: Settings, clock: Clock
 ) -> None:

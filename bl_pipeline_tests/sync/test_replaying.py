@@ -152,6 +152,7 @@ def test_any_value_in_any_field_is_read_as_it_is_read_alone_or_not_at_all(every:
     assert len(documents) / 4 < read < len(documents)
 
 
+@pytest.mark.slow
 def test_any_text_that_postgres_takes_is_read() -> None:
     """With entities, quotes, blank, or in any language. Planted: a text with a backslash left out."""
     texts = [

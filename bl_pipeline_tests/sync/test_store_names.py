@@ -83,17 +83,25 @@ def test_two_sets_of_credentials_for_one_store_go_on_under_its_name(
 def test_a_renamed_store_goes_on_where_it_was(
     synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
-    """Caught: a table left behind under the old name."""
+    """Caught: a table left behind under the old name. Planted: the new name's tax settings kept."""
     synced()
     shop = make_settings(bl_store="shop")
     assert synced(settings=shop).exit_code == 2  # leaves a run and a time zone under the new name
     before = {table: len(rows) for table, rows in dump(warehouse).items()}
     with warehouse.engine.begin() as connection:
+        for name, country in (("main", "DE"), ("shop", "FR")):
+            connection.execute(
+                text("INSERT INTO books.tax_settings VALUES (:store, :country, 'standard', false, 'computed', now())"),
+                {"store": name, "country": country},
+            )
         assert rename_store(connection, "main", "shop") == 24
 
     after = dump(warehouse)
     assert {table: len(rows) for table, rows in after.items()} == before
     assert {row["store"] for rows in after.values() for row in rows if "store" in row} == {"shop"}
+    with warehouse.engine.connect() as connection:
+        settings = connection.execute(text("SELECT store, home_country FROM books.tax_settings")).all()
+    assert settings == [("shop", "DE")]
     store.place_order()
     result = synced(settings=shop)
     assert (result.orders_created, result.api_calls) == (1, 4)

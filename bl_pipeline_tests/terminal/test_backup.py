@@ -23,7 +23,7 @@ from bl_pipeline_tests.terminal.test_reading_changes_nothing import migrated_to
 
 pytestmark = pytest.mark.slow
 
-SCHEMAS = ("landing", "sales", "sync", "dagster")
+SCHEMAS = ("landing", "sales", "sync", "books", "dagster")
 Everything = dict[str, list[Any]]
 
 

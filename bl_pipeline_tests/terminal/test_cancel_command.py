@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from bl_pipeline.dagster_names import Names
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.store_state import newest_event
@@ -28,8 +29,8 @@ from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.warehouse import runs
-from bl_pipeline.warehouse.cancellation import is_cancel_requested
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lease import Standing, standing
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
@@ -76,7 +77,7 @@ def test_a_full_sync_of_another_terminal_is_canceled(bl: Bl, server: SandboxServ
     assert statuses("dagster.runs") == ["CANCELED"]
     asked = len(server.requests)
     with open_instance(load_settings()) as instance:
-        event = newest_event(instance)
+        event = newest_event(instance, Names())
     assert event is not None
     assert (event["success"], event["indicator"]) == (False, "stale")
     assert "The last run was canceled" in event["reason"]
@@ -134,11 +135,11 @@ def test_an_open_full_sync_is_withdrawn(bl: Bl, server: SandboxServer) -> None:
 def test_the_ui_withdraws_it_too(bl: Bl, server: SandboxServer) -> None:
     open_full_sync(bl, server)
     with open_instance(load_settings()) as instance:
-        before = newest_event(instance)
+        before = newest_event(instance, Names())
         assert before is not None
         assert "Withdraw it with: bl cancel" in before["reason"]
         assert defs.resolve_job_def("cancel_full_sync").execute_in_process(instance=instance).success
-        after = newest_event(instance)
+        after = newest_event(instance, Names())
         assert after is not None
         assert "bl cancel" not in after["reason"]
         assert isinstance(instance, dg.DagsterInstance)
@@ -182,7 +183,7 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
         with warehouse.engine.begin() as connection:
             if waits.count("sleep") == 2:
                 runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
-            elif is_cancel_requested(connection, "alive"):
+            elif standing(connection, "alive") is Standing.CANCEL_REQUESTED:
                 runs.finish_run(
                     connection,
                     "alive",

@@ -31,6 +31,8 @@ def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServe
             "Tables",
             "Database",
             "BrickLink API",
+            "Tax settings",
+            "Journal",
             "Call budget",
             "Failed orders",
             "Last sync",
@@ -46,6 +48,34 @@ def test_doctor_warns_without_failing(bl: Bl) -> None:
     result = expect(bl("doctor", "--json", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 0)
     found = checks(result)
     assert (found["Last sync"], found["Call budget"], found["BrickLink API"]) == ("warning", "warning", "warning")
+
+
+def test_doctor_shows_the_tax_settings_in_force(synced_bl: Bl) -> None:
+    """Planted: those of the file shown, which no run has set."""
+    example = str(Path(__file__).parents[2] / "examples" / "taxes.toml")
+
+    def found(**settings: str) -> tuple[str, str, str]:
+        (check,) = (
+            check
+            for check in json_of(synced_bl("doctor", "--json", **settings))["checks"]
+            if check["name"] == "Tax settings"
+        )
+        return check["verdict"], check["finding"], check["repair"]
+
+    assert found()[:2] == (
+        "ok",
+        "none, so reports say of all tax that it is unclear; BL_TAX_FILE names a file with them",
+    )
+    verdict, finding, repair = found(BL_TAX_FILE=example)
+    assert (verdict, finding[:4], repair) == (
+        "warning",
+        "none",
+        "BL_TAX_FILE has others: bl sync or bl up makes that count",
+    )
+    expect(synced_bl("sync", BL_TAX_FILE=example), 0)
+    said = "home country DE, scheme standard, One-Stop Shop yes, VAT computed, 9 rates"
+    assert found(BL_TAX_FILE=example) == ("ok", said, "")
+    assert found() == ("warning", said, "BL_TAX_FILE is not set any more: bl sync or bl up makes that count")
 
 
 def test_a_last_sync_in_the_future_is_none_just_now(synced_bl: Bl, database_url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bl_pipeline.sandbox import Store
 from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, free_port
-from bl_pipeline_tests.test_docs import COMMANDS, PAGES, commands_in, takes_a_value
+from bl_pipeline_tests.test_docs import COMMANDS, PAGES, PROJECT, commands_in, takes_a_value
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ SERVING = {
 """Commands that go on until they are stopped, and what they say once they answer."""
 ELSEWHERE = [["demo"], ["up", "--demo"]]
 """Whole worlds: they are run in test_demo.py."""
-WORDS = {"FILE": "warehouse-2026-11-27.zip", "OLD": "main", "NEW": "shop"}
+WORDS = {"FILE": "warehouse-2026-11-27.zip", "OLD": "main", "NEW": "shop", "2026-09": "2020-01"}
 
 
 def documented() -> dict[str, list[str]]:
@@ -67,6 +67,13 @@ def test_it_works_as_written(
         expect(synced_bl("backup", arguments[-1]), 0)
         if "--replace" not in arguments:
             isolated.setenv("BL_DATABASE_URL", fresh)
+    elif name == "import" and arguments[1:]:
+        example = (PROJECT / "examples" / arguments[-1]).read_text()
+        Path(arguments[-1]).write_text(example.replace("15646315", str(order_id)))
+    elif name == "export" and "--period" in arguments:
+        expect(synced_bl("close", arguments[arguments.index("--period") + 1]), 0)
+    elif name == "reopen":
+        expect(synced_bl("close", *arguments), 0)
     elif name == "upgrade-postgres":
         data = tmp_path / "home" / "postgres" / "data"
         data.mkdir(parents=True)

@@ -40,6 +40,9 @@ ORDER = max(key for key, order in grow_store().sales.items() if not order.is_pur
 STORED = min(key for key, order in grow_store().sales.items() if not order.is_purged)
 
 ARGUMENTS = {
+    "close": ["close", "2020-01"],
+    "reopen": ["reopen", "2020-01"],
+    "export": ["export", "accounts"],
     "refresh": ["refresh", str(ORDER)],
     "update": ["update", str(ORDER), "--remarks", "x"],
     "drive-thru": ["drive-thru", str(ORDER)],
@@ -260,6 +263,8 @@ def test_standard_output_is_full(
         data.mkdir(parents=True)
         (data / "PG_VERSION").write_text("18")
         changed = {"BL_DATABASE_URL": ""}
+    if command == "reopen":
+        expect(bl("close", "2020-01"), 0)
     ended = run(command, *(["--json"] if output == "json" else []), stdout="/dev/full", **changed).end()
 
     ended.assert_says(1, "There is no room left for the output.")

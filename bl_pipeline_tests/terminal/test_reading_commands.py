@@ -10,7 +10,7 @@ import pytest
 
 from bl_pipeline.reports.labels import amount
 from bl_pipeline.sandbox import SandboxServer, Store
-from bl_pipeline.settings import CREDENTIAL_VARIABLES
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.support.sales_rows import order_row
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
@@ -54,7 +54,8 @@ def test_a_command_that_finds_nothing_names_the_next_step(
             continue
         said = expect(bl(*arguments), ended).stderr
         assert ("with: bl sync" in said) == connected, (arguments, said)
-        assert ("Put the four BRICKLINK_ values into .env, then: bl doctor" in said) != connected, (arguments, said)
+        connect = "Put the four BRICKLINK_ values into .env, then: bl doctor"
+        assert (connect in said) != connected, (arguments, said)
     last_sync = [each for each in json_of(bl("doctor", "--json"))["checks"] if each["name"] == "Last sync"]
     assert last_sync[0]["repair"].startswith("Start one" if connected else "Set the credentials first")
 

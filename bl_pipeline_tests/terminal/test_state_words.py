@@ -27,19 +27,22 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.test_utils import freeze_time
 
+from bl_pipeline.dagster_names import Names
 from bl_pipeline.definitions import defs
-from bl_pipeline.defs.check_results import CHECK_KEYS
+from bl_pipeline.defs.check_results import check_specs
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.defs.sensors import sync_incomplete
-from bl_pipeline.defs.store_state import ORDERS, newest_event
+from bl_pipeline.defs.store_state import newest_event
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.settings import CREDENTIAL_VARIABLES, load_settings
+from bl_pipeline.settings import load_settings
+from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
 
 pytestmark = pytest.mark.slow
 
+ORDERS = dg.AssetKey("orders")
 IN_STEP = dg.AssetCheckKey(ORDERS, "store_is_in_step")
 SMALL = {"BL_DAILY_CALL_LIMIT": "10", "BL_CALL_RESERVE": "0"}
 WRONG = {"BRICKLINK_TOKEN_SECRET": "wrong"}
@@ -287,7 +290,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (killed, "error", "The process ended before it could report"),
     (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
     (an_unforeseen_error, "error", "The warehouse refuses: raised by PL/pgSQL function sync.broken()"),
-    (no_credentials, "not_connected", "Put the four BRICKLINK_ values into .env, then: bl doctor"),
+    (no_credentials, "not_connected", "Put the store's four API credentials into .env, then: bl doctor"),
     (a_day_without_a_sync, "stale", "No sync was complete for 24 hours"),
 ]
 
@@ -322,9 +325,10 @@ def test_all_places_agree(
         stands = read_status(settings.store, warehouse)
     status = json_of(expect(bl("status", "--json"), 0))
     with open_instance(settings) as instance:
-        event = newest_event(instance)
+        event = newest_event(instance, Names())
         records = {
-            key: instance.event_log_storage.get_asset_check_execution_history(key, limit=1) for key in CHECK_KEYS
+            spec.key: instance.event_log_storage.get_asset_check_execution_history(spec.key, limit=1)
+            for spec in check_specs(Names())
         }
         stored = instance.fetch_materializations(ORDERS, limit=1).records
         fresh = freshness(instance, timedelta(hours=25 if drive is a_day_without_a_sync else 0))

@@ -41,7 +41,7 @@ def test_reports_of_another_user_that_have_to_be_made_anew(database_url: str, we
     """Only their owner can, which no grant on a table changes."""
     owner = urlsplit(database_url).username
     with psycopg.connect(database_url, autocommit=True) as admin:
-        for schema in ("sync", "landing", "sales", "reports"):
+        for schema in ("sync", "landing", "sales", "books", "reports"):
             admin.execute(f"GRANT ALL ON SCHEMA {schema} TO {weak_user}")
             admin.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {weak_user}")
         url = as_user(database_url, weak_user)

@@ -1,0 +1,121 @@
+"""`bl export`: a closed period as files for the accountant's program, and accounts.csv to be filled in."""
+
+# ruff: noqa: PLC0415  (a command imports what it needs, so that `bl --help` and `bl status` are quick)
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.labels import plural
+from bl_pipeline.terminal.console import clean, print_json, show, stderr
+from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.terminal.reading import Json
+
+if TYPE_CHECKING:
+    from bl_pipeline.settings import Settings
+
+_ACCOUNTS = "accounts"
+
+
+def export(
+    target: Annotated[
+        str, typer.Argument(metavar="datev|xero|quickbooks|accounts", help="Which program, or accounts.csv.")
+    ],
+    period: Annotated[
+        str | None, typer.Option(metavar="MONTH", help="The closed month, such as 2026-09.", show_default=False)
+    ] = None,
+    accounts: Annotated[
+        Path, typer.Option(metavar="FILE", help="The accounts, as your accountant has filled them in.")
+    ] = Path("accounts.csv"),
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CUR=RATE", help="DATEV: units of a currency for one euro.", show_default=False),
+    ] = None,
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files are written.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """A closed month for DATEV, Xero or QuickBooks; or accounts.csv, which says what is booked to which account."""
+    from bl_pipeline.books.csv_tables import FileErrors
+    from bl_pipeline.books.exporting import ExportFormat, ExportRefused
+    from bl_pipeline.reports.questions import QuestionError, one_of
+    from bl_pipeline.settings import load_settings
+
+    settings = load_settings()
+    try:
+        chosen = one_of(target, "export", [*ExportFormat, _ACCOUNTS])
+        if chosen == _ACCOUNTS:
+            said, files = _template(settings, to)
+        else:
+            said, files = _export(settings, ExportFormat(chosen), period, accounts, rate or [], to)
+    except (ExportRefused, QuestionError) as error:
+        raise Refused(str(error)) from None
+    except FileErrors as error:
+        raise Refused(f"{clean(str(accounts))} has faults. Nothing was exported.\n{clean(str(error))}") from None
+    except OSError as error:
+        if error.filename is None:
+            raise  # of standard output
+        raise Refused(f"{error.filename}: {error.strerror}", ExitCode.OTHER) from None
+    if as_json:
+        print_json({"files": [str(file) for file in files]})
+    else:
+        show("\n".join([said, *(f"  {clean(str(file))}" for file in files)]))
+
+
+def _template(settings: Settings, folder: Path) -> tuple[str, list[Path]]:
+    from bl_pipeline.books.exporting import ExportRefused, read_combinations, write_template
+    from bl_pipeline.warehouse.database import read_warehouse
+
+    with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        combinations = read_combinations(connection, warehouse.store)
+    if not combinations:
+        raise ExportRefused(
+            f"The journal of store {settings.bl_store} has no entries, so there is nothing to be booked yet."
+        )
+    path = folder.expanduser() / "accounts.csv"
+    write_template(combinations, path)
+    return f"Wrote {plural(len(combinations), 'line')}, to be filled in by your accountant:", [path]
+
+
+def _export(
+    settings: Settings, target: str, period: str | None, accounts: Path, rates: list[str], folder: Path
+) -> tuple[str, list[Path]]:
+    from datetime import UTC, datetime
+
+    from bl_pipeline.books.closing import parse_month
+    from bl_pipeline.books.export_lines import UnbalancedEntry
+    from bl_pipeline.books.exporting import (
+        AccountsFile,
+        ExportFormat,
+        ExportRefused,
+        export_period,
+        files_left,
+        write_files,
+    )
+    from bl_pipeline.warehouse.database import read_warehouse
+
+    if period is None:
+        raise ExportRefused(f"Which month? Such as: bl export {target} --period 2026-09")
+    if rates and target != ExportFormat.DATEV:
+        raise ExportRefused("--rate is for DATEV only: the files of other programs have one currency each.")
+    month = parse_month(period)
+    path = accounts.expanduser()
+    chart = AccountsFile(clean(str(accounts)), path.read_bytes() if path.exists() else None)
+    try:
+        with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+            files = export_period(connection, settings, ExportFormat(target), month, chart, rates, datetime.now(UTC))
+    except UnbalancedEntry as error:
+        raise Refused(str(error), ExitCode.OTHER) from None
+    if not files:
+        return f"{month:%Y-%m} of store {clean(settings.bl_store)} has no entries: there is nothing to export.", []
+    written = write_files(files, folder.expanduser())
+    if left := files_left(written, month):
+        stderr().print(
+            f"Of an earlier export of {month:%Y-%m}, and no part of this one: "
+            f"{', '.join(clean(file.name) for file in left)}. Do not import them.",
+            soft_wrap=True,
+        )
+    return f"Wrote {month:%Y-%m} of store {clean(settings.bl_store)}, {plural(len(files), 'file')}:", written
