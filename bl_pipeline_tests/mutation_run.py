@@ -2,22 +2,26 @@
 
     python -m bl_pipeline_tests.mutation_run [--sample N] [--seed N] [PATH ...]
 
-It plants one fault after the other in a copy of the project, and runs the tests of that area until one fails. The
-suite has to pass beforehand. Each fault takes a minute or so, and one that no test notices up to ten; without a sample
-there are thousands. The exit code is 1 if any was not noticed.
+First it runs the tests of the areas once, to record which lines of the product each runs through; `--recording FILE`
+keeps that for the next time. Then it plants one fault after the other in a copy of the project, and runs the tests that
+run through it, the quickest first, until one fails. The suite has to pass beforehand. A fault takes some seconds, and
+one that no test notices as long as all the tests that run through it; without a sample there are thousands. A line
+that only other processes of the tests run counts as run by none. The exit code is 1 if any was not noticed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -25,20 +29,27 @@ import psycopg
 
 from bl_pipeline.postgres import embedded
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
+from bl_pipeline_tests.support.forked_tests import ForkedTests, forked_tests
 from bl_pipeline_tests.support.mutants import Mutant, mutants_of
+from bl_pipeline_tests.support.recorded_lines import Recording
 
 PROJECT = Path(__file__).parent.parent
 WHERE = (
     "bl_pipeline/rules", "bl_pipeline/sync", "bl_pipeline/warehouse", "bl_pipeline/defs", "bl_pipeline/bricklink",
     "sql",
 )  # fmt: skip
+_TIMES = itertools.count(int(time.time()) - 10**7)
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 TESTS = {
     "bl_pipeline/warehouse/checks.py": ["defs/test_checks.py"],
     "bl_pipeline/rules/": [
         "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
+        "defs/test_indicator.py", "terminal/test_planning.py", "terminal/test_state_words.py", "desk/test_order.py",
+        "sync/test_replaying.py", "sync/test_planning.py",
     ],
-    "bl_pipeline/bricklink/": ["bricklink", "reliability/test_fuzz.py"],
+    "bl_pipeline/bricklink/": [
+        "bricklink", "rules/test_lists.py", "sync/test_replaying.py", "reliability/test_fuzz.py",
+    ],
     "bl_pipeline/warehouse/": [
         "reliability/test_two_stores.py", "reliability/test_repair.py", "sync/test_incremental.py",
         "sync/test_purge.py", "reliability/test_run_rows.py", "reliability/test_full_sync.py",
@@ -100,6 +111,7 @@ def one_postgres() -> Iterator[Postgres]:
     try:
         with embedded.acquire(home) as lease:
             server = Postgres(lease.url)
+            server.forget_at_a_crash()
             server.prepare()
             yield server
         embedded.wait_until_stopped(home)
@@ -118,34 +130,64 @@ def forget_what_mutants_made(server: Postgres) -> None:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def is_noticed(folder: Path, path: Path, mutant: Mutant, server: Postgres, timeout: float) -> bool:
-    """Whether a test fails with the fault in place; one that makes a test hang is noticed, too."""
-    target = folder / path.relative_to(PROJECT)
-    right = target.read_bytes()
-    target.write_bytes(mutant.apply(right))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not full",
-        *tests_for(path),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "BL_TEST_POSTGRES": server.admin_url}
-    try:
-        run = subprocess.run(command, cwd=folder, env=environment, timeout=timeout, check=False, capture_output=True)
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        target.write_bytes(right)
-        forget_what_mutants_made(server)
-    return run.returncode != 0
+def arguments_of(tests: list[str], marks: str) -> list[str]:
+    """Those of pytest for these tests, in this order, until one fails; a test that hangs fails."""
+    return ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--timeout=100", "-m", marks, *tests]
+
+
+@dataclass(frozen=True)
+class Tester:
+    """Runs tests in a copy of the project."""
+
+    folder: Path
+    server: Postgres
+    forked: ForkedTests
+    marks: str
+    timeout: float
+    recording: Recording | None = None
+
+    def recorded(self, kept: Path, paths: Iterable[Path]) -> Tester:
+        """The same with a recording of the tests of these files, made if it is not kept already."""
+        if not kept.is_file():
+            say("The tests run once without a fault, to record which lines each runs through ...")
+            tests = sorted({test for path in paths for test in tests_for(path)})
+            self.forked.run(arguments_of(tests, self.marks)[1:], 7200, kept, WHERE)
+            forget_what_mutants_made(self.server)
+        return replace(self, recording=Recording.read(kept))
+
+    def tests_for_fault(self, path: Path, mutant: Mutant) -> list[str]:
+        """The tests that run through it, none if no test does; all that are about the file if that is not known."""
+        name = path.relative_to(PROJECT).as_posix()
+        found = self.recording.tests_of(self.folder, name, mutant.start, mutant.end) if self.recording else None
+        return tests_for(path) if found is None else found
+
+    def is_noticed(self, path: Path, mutant: Mutant) -> bool:
+        """Whether a test fails with the fault in place, in the time there is."""
+        if not (tests := self.tests_for_fault(path, mutant)):
+            return False
+        target = self.folder / path.relative_to(PROJECT)
+        right = target.read_bytes()
+        target.write_bytes(mutant.apply(right))
+        # Two faults in a second would have the same time, and the compiled file of the first would be run for both.
+        os.utime(target, (next(_TIMES),) * 2)
+        try:
+            return self.forked.run(arguments_of(tests, self.marks), self.timeout) not in (0, None)
+        finally:
+            target.write_bytes(right)
+            forget_what_mutants_made(self.server)
+
+
+@contextmanager
+def tester(marks: str, timeout: float) -> Iterator[Tester]:
+    """All that runs of tests need."""
+    with copied_project() as folder, one_postgres() as server:
+        output = folder.with_suffix(".txt")
+        try:
+            with forked_tests(folder, {"BL_TEST_POSTGRES": server.admin_url}, output) as forked:
+                yield Tester(folder, server, forked, marks, timeout)
+        finally:
+            output.unlink(missing_ok=True)
+            folder.with_suffix(".json").unlink(missing_ok=True)
 
 
 def say(line: str) -> None:
@@ -161,15 +203,20 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only this number of faults, drawn at random")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what the sample follows from")
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="for the tests of one fault")
+    parser.add_argument("--marks", default="not full", help="only the tests with these marks of pytest")
+    parser.add_argument("--recording", type=Path, metavar="FILE", help="keep in it which tests run through which lines")
     asked = parser.parse_args()
-    faults = [(path, mutant) for path in sources(asked.paths) for mutant in mutants_of(path.name, path.read_bytes())]
+    paths = sources(asked.paths)
+    faults = [(path, mutant) for path in paths for mutant in mutants_of(path.name, path.read_bytes())]
     chosen = faults if asked.sample is None else Random(asked.seed).sample(faults, min(asked.sample, len(faults)))
     say(f"{len(chosen)} of {len(faults)} faults")
     missed = 0
-    with copied_project() as folder, one_postgres() as server:
+    with tester(asked.marks, asked.timeout) as at_first:
+        kept = asked.recording or at_first.folder.with_suffix(".json")
+        testing = at_first.recorded(kept, [path for path, _ in chosen])
         for number, (path, mutant) in enumerate(chosen, start=1):
             began = time.monotonic()
-            noticed = is_noticed(folder, path, mutant, server, asked.timeout)
+            noticed = testing.is_noticed(path, mutant)
             missed += not noticed
             word = "noticed" if noticed else "MISSED "
             seconds = time.monotonic() - began

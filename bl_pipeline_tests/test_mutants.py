@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bl_pipeline_tests import mutation_run
 from bl_pipeline_tests.support.mutants import mutants_of
+from bl_pipeline_tests.support.recorded_lines import RecordedTest, Recording, digest, lines_of
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +69,47 @@ def test_every_source_has_faults_and_tests() -> None:
         assert all((mutation_run.PROJECT / test).exists() for test in mutation_run.tests_for(path)), path
     changes = next(path for path in chosen if path.name == "changes.py")
     assert len(mutants_of(changes.name, changes.read_bytes())) > 50
+
+
+SOURCE = b"""LIMIT = 3
+class Rows:
+    most: int = 4
+    def pick(
+        self, least: int = 5
+    ) -> bool:
+        return (
+            self.most > 6
+        )
+"""
+
+
+@pytest.mark.parametrize(
+    ("constant", "names", "lines"),
+    [("3", {"LIMIT"}, {1}), ("4", {"Rows", "most"}, {3}), ("5", set(), {7, 8, 9}), ("6", set(), {7, 8})],
+)
+def test_where_a_fault_runs(constant: str, names: set[str], lines: set[int]) -> None:
+    """A statement runs from its first line on, a default with the body, a constant where its name is."""
+    start = SOURCE.index(b" " + constant.encode()) + 1
+    assert lines_of(SOURCE, start, start + 1) == (frozenset(names), frozenset(lines))
+
+
+def test_the_tests_that_run_through_a_fault_come_the_quickest_first(tmp_path: Path) -> None:
+    (tmp_path / "rows.py").write_bytes(SOURCE)
+    (tmp_path / "user.py").write_bytes(b"from rows import LIMIT\n\ndef most() -> int:\n    return LIMIT\n")
+    tests = {
+        "slow": RecordedTest(2.0, {"rows.py": frozenset({7, 8})}),
+        "quick": RecordedTest(1.0, {"rows.py": frozenset({7})}),
+        "user": RecordedTest(3.0, {"user.py": frozenset({4})}),
+    }
+    sources = {name: digest((tmp_path / name).read_bytes()) for name in ("rows.py", "user.py")}
+    recording = Recording(sources, tests)
+
+    def found(constant: bytes) -> list[str] | None:
+        start = SOURCE.index(b" " + constant) + 1
+        return recording.tests_of(tmp_path, "rows.py", start, start + 1)
+
+    assert found(b"6") == ["quick", "slow"]
+    assert found(b"3") == ["user"]
+    assert found(b"4") == ["slow"]  # the line with the name, not the whole statement
+    (tmp_path / "rows.py").write_bytes(SOURCE + b"# another\n")
+    assert found(b"6") is None
