@@ -100,6 +100,14 @@ def test_items_that_were_purged_are_empty(api: Api, client: BrickLinkClient, rep
     assert (answer.raw, answer.read(), len(api.requests)) == (b"[]", [], 1)
 
 
+@pytest.mark.parametrize("reply", [envelope(), envelope(None), envelope(code=404)])
+def test_an_order_may_have_neither_messages_nor_feedback(api: Api, client: BrickLinkClient, reply: Reply) -> None:
+    api.replies = [reply]
+    for answer in (client.order_messages(31), client.order_feedback(31)):
+        assert (answer.raw, answer.read()) == (b"[]", [])
+    assert [request.path.rpartition("/")[2] for request in api.requests] == ["messages", "feedback"]
+
+
 @pytest.mark.parametrize("reply", [envelope(), envelope(None), envelope({})])
 def test_items_of_any_other_order_may_not_be_missing(api: Api, client: BrickLinkClient, reply: Reply) -> None:
     api.replies = [reply]

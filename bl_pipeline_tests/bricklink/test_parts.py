@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from bl_pipeline.bricklink import BrickLinkClient, InvalidResource, PartLine, UnreadableLot, read_part
+from bl_pipeline.bricklink import BrickLinkClient, InvalidAnswer, InvalidResource, PartLine, UnreadableLot, read_part
 from bl_pipeline_tests.support.api import Api, Reply, envelope
 
 
@@ -33,6 +33,12 @@ def test_a_part_that_may_be_absent_is_empty(api: Api, client: BrickLinkClient, r
     api.replies = [reply]
     answer = client.order_part(31, "messages", Message, may_be_absent=True)
     assert (answer.raw, answer.read(), len(api.requests)) == (b"[]", [], 1)
+
+
+def test_a_part_may_not_be_absent_unless_that_was_said(api: Api, client: BrickLinkClient) -> None:
+    api.replies = [envelope()]
+    with pytest.raises(InvalidAnswer):
+        client.order_part(31, "messages", Message)
 
 
 def test_a_field_that_must_be_there_costs_its_line_and_any_other_its_value() -> None:

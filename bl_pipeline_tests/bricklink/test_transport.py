@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,27 @@ def test_a_password_in_the_url_does_not_replace_the_signature(api: Api, connect:
     api.replies = [envelope([])]
     connect(base_url=api.url.replace("http://", "http://user:password@")).orders(filed=False)
     assert api.requests[0].headers["Authorization"].startswith("OAuth ")
+
+
+CONNECTION = urllib3.connection.HTTPConnection("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "may_have_arrived"),
+    [
+        (urllib3.exceptions.NameResolutionError("nowhere", CONNECTION, socket.gaierror()), "dns", False),
+        (urllib3.exceptions.NewConnectionError(CONNECTION, "refused"), "connection", False),
+        (urllib3.exceptions.ConnectTimeoutError(), "timeout", False),
+        (urllib3.exceptions.SSLError(), "tls", True),
+        (urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("127.0.0.1"), "/", "late"), "timeout", True),
+        (TimeoutError(), "timeout", True),
+        (ConnectionResetError(), "connection", True),
+    ],
+)
+def test_what_an_error_says_of_the_network(error: Exception, word: str, may_have_arrived: bool) -> None:
+    """By itself or within another; a write that has certainly not arrived may be sent again."""
+    assert network_fault(error) == (word, may_have_arrived)
+    assert network_fault(urllib3.exceptions.ProtocolError("aborted", error)) == (word, may_have_arrived)
 
 
 @pytest.mark.timeout(10)

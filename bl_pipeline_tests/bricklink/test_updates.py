@@ -130,6 +130,22 @@ def test_what_bricklink_could_not_store_is_refused(part: Any, values: Any, why: 
         part(**values)
 
 
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (CostUpdate, {"shipping": Decimal(0)}),
+        (CostUpdate, {"credit": Decimal("999999999.9999")}),
+        (ShippingUpdate, {"date_shipped": datetime(1995, 1, 1, tzinfo=UTC)}),
+        (ShippingUpdate, {"date_shipped": datetime(2099, 12, 31, 23, 59, 59, 999999, UTC)}),
+        (ShippingUpdate, {"method_id": 0}),
+        (ShippingUpdate, {"method_id": 2**31 - 1}),
+    ],
+)
+def test_the_least_and_the_most_that_bricklink_stores_are_taken(part: Any, values: Any) -> None:
+    """Planted: each limit moved by one step."""
+    assert part(**values).given().keys() == values.keys()
+
+
 def test_money_is_never_a_float_and_a_field_never_unknown() -> None:
     with pytest.raises(TypeError):
         CostUpdate(shipping=4.2)  # type: ignore[arg-type]

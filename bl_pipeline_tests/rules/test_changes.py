@@ -25,6 +25,7 @@ from bl_pipeline.records import (
 )
 from bl_pipeline.rules.changes import (
     Plan,
+    as_listed,
     changed_orders,
     full_sync_waits_for,
     full_sync_wants,
@@ -362,3 +363,22 @@ def test_rechecks_take_only_what_is_to_spare(wanted: SyncRequest, calls_left: in
     planned = plan(states, wanted, calls_left, NOW)
 
     assert [fetch.order_id for fetch in planned.fetches if fetch.reason is Reason.RECHECK] == rechecked
+
+
+def test_what_the_lists_say_is_taken_into_the_stored_states() -> None:
+    """Planted: a known order as if nothing was stored of it, and one that is listed again still taken for gone."""
+    gone = replace(STORED, order_id="gone")
+    known = replace(STORED, is_listed=False)
+    listed = {name: ListedOrder(name, NOW, "PAID", NOW - DAY, True, "new") for name in ("1", "2")}
+
+    states = as_listed({"1": known, "gone": gone}, listed)
+
+    said: dict[str, Any] = {
+        "order_date": NOW, "listed_fingerprint": "new", "listed_status": "PAID", "listed_status_changed_at": NOW - DAY,
+        "listed_filed": True, "is_listed": True,
+    }  # fmt: skip
+    assert states == {
+        "1": replace(known, **said),
+        "2": OrderState("2", NOW, "new", "PAID", NOW - DAY, True),
+        "gone": gone,
+    }

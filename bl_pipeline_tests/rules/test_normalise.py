@@ -22,7 +22,7 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.rules.frames import SCHEMAS, frame
 from bl_pipeline.rules.kinds import KINDS
-from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint, order_row, part_rows
+from bl_pipeline.rules.normalise import NotNormalisable, PartRows, order_fingerprint, order_row, part_rows
 
 ANSWERS = Path(__file__).parent / "answers"
 FETCHED = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -273,6 +273,28 @@ def test_no_items_though_the_order_counts_some_is_refused() -> None:
     for empty in nothing:
         assert items_from(empty, pieces=0) == []
         assert items_from(empty, pieces=None) == []
+
+
+def test_a_lot_that_cannot_be_read_is_left_out_and_said() -> None:
+    """Planted: a lot that is left out in silence; the faults of reading and of computing not counted together."""
+    ((first, *_), *_) = answer("items")
+    unreadable, too_large = {**first, "quantity": "many"}, {**first, "quantity": 99, "unit_price_final": "9" * 15}
+
+    def read(content: Any) -> PartRows:
+        lots = read_items(json.dumps(content))
+        computed = KINDS[AnswerKind.ITEMS].computed
+        return part_rows(AnswerKind.ITEMS, "1", lots, lines="lots", computed=computed, pieces=5)
+
+    some = read([[first, unreadable], [too_large, first]])
+    assert len(some.rows) == 2
+    assert some.fault is not None
+    assert some.fault.startswith("items: 2 of 4 lots cannot be read. The first: Expected")
+    one = read([[first], [first, too_large]])
+    assert one.fault == (
+        "items: 1 of 3 lots cannot be read. The first: price x quantity is beyond 15 digits - at `$[1][1]`"
+    )
+    with pytest.raises(NotNormalisable, match="1 of 1 lots"):
+        read([[unreadable]])
 
 
 def test_frames_without_rows_have_their_columns() -> None:

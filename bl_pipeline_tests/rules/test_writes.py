@@ -17,6 +17,7 @@ from bl_pipeline.rules.writes import (
     WriteOutcome,
     WriteRequest,
     before_of,
+    changed_by_others,
     checked,
     differences,
     plan_writes,
@@ -199,6 +200,19 @@ def test_a_drive_thru_that_the_order_does_not_show_is_not_decided_within_an_hour
     # An order that does not say it decides nothing, ever.
     assert settled(given, before, order(), age=VERY_LATE * 1000) is None
     assert settled(given, before, before, accepted=True) is WriteOutcome.DONE
+
+
+def test_a_field_that_is_neither_as_planned_nor_as_asked_was_changed_by_others() -> None:
+    """Planted: what the request itself has done taken for the change of somebody else."""
+    planned = order()
+    asked = {"tracking_no": "TR1", "remarks": "new"}
+    (request,) = plan_writes(checked(asked), planned).requests
+    tracked, other = (Shipping(method_id=7, tracking_no=number) for number in ("TR1", "of another"))
+    assert changed_by_others(request, planned, planned) == []
+    assert changed_by_others(request, planned, order(shipping=tracked)) == []
+    assert changed_by_others(request, planned, order(shipping=other)) == ["tracking_no"]
+    assert changed_by_others(request, planned, order(shipping=other, remarks="theirs")) == ["tracking_no", "remarks"]
+    assert changed_by_others(request, planned, order(status="PAID")) == []
 
 
 def test_a_request_shows_no_text_of_the_seller() -> None:

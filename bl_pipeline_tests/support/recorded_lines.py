@@ -21,6 +21,9 @@ from typing import Any
 
 import pytest
 
+IMPORT = ""
+"""In place of a test: what runs when a module is imported, whichever test it is for."""
+
 
 def digest(source: bytes) -> str:
     """Whether a source is the one that was recorded."""
@@ -67,7 +70,10 @@ class Recording:
             for test_name, test in self.tests.items()
             if any(not lines.isdisjoint(test.lines.get(each, ())) for each, lines in wanted.items() if lines)
         ]
-        return [test_name for _, test_name in sorted(found)] or (None if constants else [])
+        names = [test_name for _, test_name in sorted(found)]
+        if constants:
+            return [test_name for test_name in names if test_name != IMPORT] or None
+        return None if IMPORT in names else names
 
 
 def _lines_with(word: re.Pattern[str], path: Path) -> frozenset[int]:
@@ -109,6 +115,8 @@ class Recorder:
         self._target = target
         self._now: dict[str, set[int]] = defaultdict(set)
         self._tests: dict[str, tuple[float, dict[str, list[int]]]] = {}
+        # What runs before the first test runs because something is imported.
+        sys.settrace(self._trace)
 
     def _trace(self, frame: FrameType, _event: str, _argument: Any) -> Any:
         name = frame.f_code.co_filename
@@ -126,6 +134,8 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         """Record one test with its fixtures."""
+        if not self._tests:
+            self._tests[IMPORT] = 0.0, self._lines()
         self._now = defaultdict(set)
         began = time.monotonic()
         threading.settrace(self._trace)
@@ -136,8 +146,10 @@ class Recorder:
             sys.settrace(None)
             threading.settrace(None)
             seconds = round(time.monotonic() - began, 3)
-            lines = {name.removeprefix(self._folder): sorted(lines.copy()) for name, lines in list(self._now.items())}
-            self._tests[item.nodeid] = seconds, lines
+            self._tests[item.nodeid] = seconds, self._lines()
+
+    def _lines(self) -> dict[str, list[int]]:
+        return {name.removeprefix(self._folder): sorted(lines.copy()) for name, lines in list(self._now.items())}
 
     def pytest_sessionfinish(self) -> None:
         """Write it all."""
