@@ -151,7 +151,9 @@ class Tester:
         if not kept.is_file():
             say("The tests run once without a fault, to record which lines each runs through ...")
             tests = sorted({test for path in paths for test in tests_for(path)})
-            self.forked.run(arguments_of(tests, self.marks)[1:], 7200, kept, WHERE)
+            code = self.forked.run(arguments_of(tests, self.marks)[1:], 7200, kept, WHERE)
+            if code != 0:
+                say(f"Not every test passed without a fault: {self.forked.output.read_text()[-4000:]}")
             forget_what_mutants_made(self.server)
         return replace(self, recording=Recording.read(kept))
 

@@ -151,8 +151,10 @@ class Recorder:
     def _lines(self) -> dict[str, list[int]]:
         return {name.removeprefix(self._folder): sorted(lines.copy()) for name, lines in list(self._now.items())}
 
-    def pytest_sessionfinish(self) -> None:
-        """Write it all."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write it all, unless the run was interrupted."""
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return
         names = {name for _, files in self._tests.values() for name in files}
         sources = {name: digest(Path(self._folder, name).read_bytes()) for name in sorted(names)}
         self._target.write_text(json.dumps({"sources": sources, "tests": self._tests}))
