@@ -63,7 +63,11 @@ TESTS = {
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
     ],
-    "sql/": ["reports/test_against_the_store.py", "reports/test_properties.py", "reliability/test_two_stores.py"],
+    "sql/": [
+        "reports/test_report_files.py", "reports/test_against_the_store.py", "reports/test_properties.py",
+        "reports/test_refunds.py", "reports/test_adjustments.py", "reports/test_taxes.py", "books/test_journal.py",
+        "reliability/test_two_stores.py",
+    ],
 }  # fmt: skip
 """Which tests are of which area, below bl_pipeline_tests/, the quickest to notice a fault first."""
 
@@ -215,7 +219,7 @@ def main() -> int:
     missed = 0
     with tester(asked.marks, asked.timeout) as at_first:
         kept = asked.recording or at_first.folder.with_suffix(".json")
-        testing = at_first.recorded(kept, [path for path, _ in chosen])
+        testing = at_first.recorded(kept, paths)
         for number, (path, mutant) in enumerate(chosen, start=1):
             began = time.monotonic()
             noticed = testing.is_noticed(path, mutant)

@@ -64,7 +64,8 @@ class Cancellation:
                 "No sync is running, but another command has the store, such as bl rebuild: it ends by itself."
             )
         if self.full_syncs:
-            lines.append(f"Withdrawn: {plural(self.full_syncs, 'full sync')} that was still open.")
+            were = "was" if self.full_syncs == 1 else "were"
+            lines.append(f"Withdrawn: {plural(self.full_syncs, 'full sync')} that {were} still open.")
         return "\n".join(lines) or "Nothing to cancel: no sync is running, and no full sync is open."
 
 
