@@ -2,11 +2,11 @@
 
     python -m bl_pipeline_tests.mutation_run [--sample N] [--seed N] [PATH ...]
 
-First it runs the tests of the areas once, to record which lines of the product each runs through; `--recording FILE`
-keeps that for the next time. Then it plants one fault after the other in a copy of the project, and runs the tests that
-run through it, the quickest first, until one fails. The suite has to pass beforehand. A fault takes some seconds, and
-one that no test notices as long as all the tests that run through it; without a sample there are thousands. A line
-that only other processes of the tests run counts as run by none. The exit code is 1 if any was not noticed.
+First it runs the quick tests of the areas once, to record which lines of the product each runs through; `--recording
+FILE` keeps that for the next time. Then it plants one fault after the other in a copy of the project, and runs until
+one fails: the quick tests that run through it, the quickest first, and then the slow ones of the area. The suite has to
+pass beforehand. A fault takes some seconds, and one that no quick test notices some minutes, or none with `--quick`;
+without a sample there are thousands. The exit code is 1 if any was not noticed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from random import Random
 
 import psycopg
+import pytest
 
 from bl_pipeline.postgres import embedded
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
@@ -40,8 +41,22 @@ WHERE = (
 )  # fmt: skip
 _TIMES = itertools.count(int(time.time()) - 10**7)
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
+QUICK, SLOW = "not slow and not full", "slow and not full"
 TESTS = {
+    **{
+        f"bl_pipeline/warehouse/{name}.py": ["terminal/test_backup.py", "terminal/test_export_command.py"]
+        for name in ("backup", "copying", "kept_calls", "new_file")
+    },
     "bl_pipeline/warehouse/checks.py": ["defs/test_checks.py"],
+    "bl_pipeline/warehouse/database.py": [
+        "warehouse", "terminal/test_databases_refused.py", "terminal/test_databases.py",
+        "terminal/test_reading_changes_nothing.py", "terminal/test_up.py",
+    ],
+    "bl_pipeline/warehouse/schedule.py": ["desk/test_next_sync.py", "defs/test_schedule_state.py"],
+    "bl_pipeline/sync/bookkeeping.py": ["books/test_bookkeeping.py", "books/test_closing.py"],
+    "bl_pipeline/sync/canceling.py": ["terminal/test_cancel_command.py", "reliability/test_cancel.py"],
+    "bl_pipeline/sync/rebuild.py": ["sync/test_replaying.py", "reliability/test_rebuild.py"],
+    "bl_pipeline/sync/unforeseen.py": ["terminal/test_unforeseen.py"],
     "bl_pipeline/rules/": [
         "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
         "defs/test_indicator.py", "terminal/test_planning.py", "terminal/test_state_words.py", "desk/test_order.py",
@@ -53,10 +68,11 @@ TESTS = {
     "bl_pipeline/warehouse/": [
         "reliability/test_two_stores.py", "reliability/test_repair.py", "sync/test_incremental.py",
         "sync/test_purge.py", "reliability/test_run_rows.py", "reliability/test_full_sync.py",
-        "defs/test_failures.py", "warehouse",
+        "reliability/test_times.py", "defs/test_failures.py", "warehouse",
     ],
     "bl_pipeline/sync/": [
-        "reliability/test_two_stores.py", "reliability/test_run_rows.py", "sync", "reliability/test_rebuild.py",
+        "reliability/test_two_stores.py", "reliability/test_run_rows.py", "sync", "reliability/test_faults.py",
+        "reliability/test_lost_writes.py", "reliability/test_times.py", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
     ],
     "bl_pipeline/defs/": [
@@ -152,8 +168,8 @@ class Tester:
     folder: Path
     server: Postgres
     forked: ForkedTests
-    marks: str
     timeout: float
+    quick: bool
     recording: Recording | None = None
 
     def recorded(self, kept: Path, paths: Iterable[Path]) -> Tester:
@@ -161,42 +177,47 @@ class Tester:
         if not kept.is_file():
             say("The tests run once without a fault, to record which lines each runs through ...")
             tests = sorted({test for path in paths for test in tests_for(path)})
-            code = self.forked.run(arguments_of(tests, self.marks)[1:], 7200, kept, WHERE)
+            code = self.forked.run(arguments_of(tests, QUICK)[1:], 7200, kept, WHERE)
             if code != 0:
                 say(f"Not every test passed without a fault: {self.forked.output.read_text()[-4000:]}")
             forget_what_mutants_made(self.server, None)
         return replace(self, recording=Recording.read(kept))
 
-    def tests_for_fault(self, path: Path, mutant: Mutant) -> list[str]:
-        """The tests that run through it, none if no test does; all that are about the file if that is not known."""
+    def tests_through(self, path: Path, mutant: Mutant) -> list[str]:
+        """The quick tests that run through a fault; all that are about the file if that is not known."""
         name = path.relative_to(PROJECT).as_posix()
         found = self.recording.tests_of(self.folder, name, mutant.start, mutant.end) if self.recording else None
         return tests_for(path) if found is None else found
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:
         """Whether a test fails with the fault in place, in the time there is."""
-        if not (tests := self.tests_for_fault(path, mutant)):
-            return False
+        quick = self.tests_through(path, mutant)
         target = self.folder / path.relative_to(PROJECT)
         right = target.read_bytes()
         target.write_bytes(mutant.apply(right))
         # Two faults in a second would have the same time, and the compiled file of the first would be run for both.
         os.utime(target, (next(_TIMES),) * 2)
         try:
-            return self.forked.run(arguments_of(tests, self.marks), self.timeout) not in (0, None)
+            return self._fails(quick, QUICK) or (not self.quick and self._fails(tests_for(path), SLOW))
         finally:
             target.write_bytes(right)
             forget_what_mutants_made(self.server, path)
 
+    def _fails(self, tests: list[str], marks: str) -> bool:
+        if not tests:
+            return False
+        code = self.forked.run(arguments_of(tests, marks), self.timeout)
+        return code not in (None, pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
 
 @contextmanager
-def tester(marks: str, timeout: float) -> Iterator[Tester]:
+def tester(timeout: float, *, quick: bool) -> Iterator[Tester]:
     """All that runs of tests need."""
     with copied_project() as folder, one_postgres() as server:
         output = folder.with_suffix(".txt")
         try:
             with forked_tests(folder, {"BL_TEST_POSTGRES": server.admin_url}, output) as forked:
-                yield Tester(folder, server, forked, marks, timeout)
+                yield Tester(folder, server, forked, timeout, quick)
         finally:
             output.unlink(missing_ok=True)
             folder.with_suffix(".json").unlink(missing_ok=True)
@@ -214,8 +235,10 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", metavar="PATH", help=f"files or folders; all of {', '.join(WHERE)} if none")
     parser.add_argument("--sample", type=int, metavar="N", help="only this number of faults, drawn at random")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what the sample follows from")
-    parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="for the tests of one fault")
-    parser.add_argument("--marks", default="not full", help="only the tests with these marks of pytest")
+    parser.add_argument(
+        "--timeout", type=float, default=1800, metavar="SECONDS", help="for the tests of one fault, quick or slow"
+    )
+    parser.add_argument("--quick", action="store_true", help="without the tests that are marked slow")
     parser.add_argument("--recording", type=Path, metavar="FILE", help="keep in it which tests run through which lines")
     asked = parser.parse_args()
     paths = sources(asked.paths)
@@ -223,7 +246,7 @@ def main() -> int:
     chosen = faults if asked.sample is None else Random(asked.seed).sample(faults, min(asked.sample, len(faults)))
     say(f"{len(chosen)} of {len(faults)} faults")
     missed = 0
-    with tester(asked.marks, asked.timeout) as at_first:
+    with tester(asked.timeout, quick=asked.quick) as at_first:
         kept = asked.recording or at_first.folder.with_suffix(".json")
         testing = at_first.recorded(kept, paths)
         for number, (path, mutant) in enumerate(chosen, start=1):
