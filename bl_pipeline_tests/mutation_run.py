@@ -32,7 +32,7 @@ from bl_pipeline.postgres import embedded
 from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.support.forked_tests import ForkedTests, forked_tests
 from bl_pipeline_tests.support.mutants import Mutant, mutants_of
-from bl_pipeline_tests.support.recorded_lines import Recording
+from bl_pipeline_tests.support.recorded_lines import Recording, lines_of
 
 PROJECT = Path(__file__).parent.parent
 WHERE = (
@@ -52,6 +52,7 @@ TESTS = {
         "warehouse", "terminal/test_databases_refused.py", "terminal/test_databases.py",
         "terminal/test_reading_changes_nothing.py", "terminal/test_up.py",
     ],
+    "bl_pipeline/warehouse/tables/": ["warehouse/test_tables.py", "warehouse/test_migrations.py"],
     "bl_pipeline/warehouse/schedule.py": ["desk/test_next_sync.py", "defs/test_schedule_state.py"],
     "bl_pipeline/sync/bookkeeping.py": ["books/test_bookkeeping.py", "books/test_closing.py"],
     "bl_pipeline/sync/canceling.py": ["terminal/test_cancel_command.py", "reliability/test_cancel.py"],
@@ -187,7 +188,11 @@ class Tester:
         """The quick tests that run through a fault; all that are about the file if that is not known."""
         name = path.relative_to(PROJECT).as_posix()
         found = self.recording.tests_of(self.folder, name, mutant.start, mutant.end) if self.recording else None
-        return tests_for(path) if found is None else found
+        if found is None:
+            return tests_for(path)
+        constants, _ = lines_of((self.folder / name).read_bytes(), mutant.start, mutant.end)
+        # Where a constant is used without its name, no line shows it.
+        return [*found, *(tests_for(path)[:1] if constants else [])]
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:
         """Whether a test fails with the fault in place, in the time there is."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.settings import SettingsError, load_settings
-from bl_pipeline.warehouse.database import WarehouseError, open_warehouse
+from bl_pipeline.warehouse.database import (
+    DamagedWarehouse,
+    NothingStored,
+    OutdatedWarehouse,
+    PreconditionsFailed,
+    WarehouseError,
+    known_revisions,
+    open_warehouse,
+    read_warehouse,
+    refuse_unmade,
+)
 from bl_pipeline_tests.conftest import PASSWORD, as_user
 
 
@@ -88,3 +101,75 @@ def test_a_value_in_the_url_that_no_connection_takes_is_a_wrong_setting(paramete
     with pytest.raises(SettingsError) as caught, open_warehouse(settings):
         pass
     assert str(caught.value) == f"Settings to correct:\n  BL_DATABASE_URL: {said}"
+
+
+def refused_to_read(url: str) -> WarehouseError:
+    with pytest.raises(WarehouseError) as caught, read_warehouse(load_settings(env_file=None, bl_database_url=url)):
+        pass
+    return caught.value
+
+
+def test_a_command_that_only_reads_is_refused_a_change_by_postgres(database_url: str) -> None:
+    settings = load_settings(env_file=None, bl_database_url=database_url, bl_store="brick")
+    with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
+        assert (warehouse.store, warehouse.timezone) == ("brick", "UTC")
+        assert connection.scalar(text("SELECT count(*) FROM sales.orders")) == 0
+        with pytest.raises(DBAPIError, match="read-only transaction"):
+            connection.execute(text("CREATE TABLE sales.new ()"))
+
+
+def test_a_command_that_only_reads_makes_and_changes_no_tables(database_url: str, empty_database_url: str) -> None:
+    """Planted: each of the looks at the tables left out."""
+    assert isinstance(refused_to_read(empty_database_url), NothingStored)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT FROM pg_namespace WHERE nspname = 'sync'").fetchall() == []
+
+    head = known_revisions()[-1]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE sync.alembic_version SET version_num = '0007'")
+        older = refused_to_read(database_url)
+        assert isinstance(older, OutdatedWarehouse)
+        assert str(older).endswith(f"(tables of revision 0007, this release has {head})")
+        connection.execute("UPDATE sync.alembic_version SET version_num = '9999'")
+        assert "was made by a newer bl_pipeline (revision 9999)" in str(refused_to_read(database_url))
+        assert "was made by a newer bl_pipeline (revision 9999)" in str(opened_to_write(database_url))
+        connection.execute("UPDATE sync.alembic_version SET version_num = %s", [head])
+        connection.execute("DROP TABLE sales.order_items CASCADE")
+        assert isinstance(refused_to_read(database_url), DamagedWarehouse)
+        assert isinstance(opened_to_write(database_url), DamagedWarehouse)
+
+
+def opened_to_write(url: str) -> WarehouseError:
+    with pytest.raises(WarehouseError) as caught, open_warehouse(load_settings(env_file=None, bl_database_url=url)):
+        pass
+    return caught.value
+
+
+def test_a_user_who_may_not_read_is_said_so_before_the_tables_are_looked_at(database_url: str, weak_user: str) -> None:
+    refused = refused_to_read(as_user(database_url, weak_user))
+    assert isinstance(refused, PreconditionsFailed)
+    assert {problem.finding.partition(": ")[2] for problem in refused.problems} == {"no command works."}
+
+
+def test_what_is_missing_is_named_but_not_all_of_it() -> None:
+    names = [f"sales.{number}" for number in range(99)]
+    few, many = str(DamagedWarehouse(names[:2])), str(DamagedWarehouse(names))
+    assert few.startswith("Tables or columns of the warehouse are missing: sales.0, sales.1. They were dropped")
+    shown = many.partition(". They")[0].partition(": ")[2]
+    listed, _, more = shown.rpartition(" and ")
+    assert listed.split(", ") == names[: len(listed.split(", "))]
+    assert more == f"{99 - len(listed.split(', '))} more"
+    just_fits = str(DamagedWarehouse(names[: len(listed.split(", "))]))
+    assert " more. " not in just_fits
+
+
+def test_an_embedded_postgres_that_was_never_made_is_not_made_to_be_read(
+    isolated: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = load_settings(env_file=None, bl_home=tmp_path / "home")
+    with pytest.raises(NothingStored):
+        refuse_unmade(settings)
+    with pytest.raises(NothingStored), read_warehouse(settings):
+        pass
+    assert not (tmp_path / "home" / "postgres").exists()
+    refuse_unmade(load_settings(env_file=None, bl_database_url="postgresql://127.0.0.1/db"))

@@ -1,0 +1,103 @@
+"""One run of a sync from inside: how it begins, waits, stops and ends, and that it never ends twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from bl_pipeline.records import RunStatus, Stop, StopReason
+from bl_pipeline.settings import Settings
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.session import SyncSession, open_session
+from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse.runs import Run
+from bl_pipeline_tests.conftest import Clock
+
+
+def row(session: SyncSession) -> Run:
+    with session.warehouse.engine.connect() as connection:
+        run = runs.read_run(connection, session.run_id)
+    assert run is not None
+    return run
+
+
+def test_a_wait_ends_at_once_if_the_run_is_canceled(settings: Settings) -> None:
+    """Planted: the whole time waited for."""
+    with open_session(settings) as session:
+        session.wait(0)
+        session.wait(0.01)
+        session.canceled.set()
+        with pytest.raises(Interrupted):
+            session.wait(600)
+
+
+def test_a_wait_that_is_handed_in_is_used(session: SyncSession, clock: Clock) -> None:
+    session.wait(600)
+    assert clock.slept == [600]
+
+
+def test_a_run_that_nobody_has_begun_is_not_joined(session: SyncSession) -> None:
+    """Planted: a run that nobody has begun is joined, so that it has no row."""
+    assert not session.attach("run")
+    assert session.run_id == ""
+
+
+def test_what_stops_a_run(session: SyncSession) -> None:
+    """A budget that is used up has not made it fail."""
+    session.begin("run", job="job")
+    assert not session.is_stopped()
+    assert not session.has_failed()
+    session.stop(Stop(StopReason.BUDGET, "no calls"))
+    assert session.is_stopped()
+    assert not session.has_failed()
+
+    session.begin("another", job="job")
+    session.stop(Stop(StopReason.CREDENTIALS, "refused"))
+    assert session.is_stopped()
+    assert session.has_failed()
+
+
+def test_an_error_that_ends_a_step_ends_the_run(session: SyncSession) -> None:
+    session.begin("run", job="job", of_all_orders=False)
+    assert row(session).status is RunStatus.STARTED
+    with session.step():
+        pass
+    assert row(session).status is RunStatus.STARTED
+    with pytest.raises(ValueError, match="a buyer"), session.step():
+        raise ValueError("a buyer")
+    ended = row(session)
+    assert (ended.status, ended.stop_reason) == (RunStatus.FAILED, StopReason.ERROR)
+    assert "a buyer" not in (ended.message or "")
+    # The first end stays.
+    assert not session.cancel()
+    assert row(session).status is RunStatus.FAILED
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, Interrupted])
+def test_an_interruption_of_a_step_cancels_the_run(interruption: type[BaseException], session: SyncSession) -> None:
+    """Also if a library fails while it cleans up after it. Planted: a failure with the library's words."""
+    session.begin("run", job="job")
+    hiding = ValueError("cannot clean up")
+    hiding.__context__ = interruption()
+    with pytest.raises(interruption), session.step():
+        raise hiding
+    assert row(session).status is RunStatus.CANCELED
+    assert session.canceled.is_set()
+    with pytest.raises(Interrupted), session.step():
+        raise AssertionError("a canceled run does nothing more")
+    session.fail(ValueError("too late"))
+    assert row(session).status is RunStatus.CANCELED
+
+
+def test_nothing_is_noted_of_a_run_that_was_not_begun(session: SyncSession) -> None:
+    session.fail(ValueError("why"))
+    with session.warehouse.engine.connect() as connection:
+        assert runs.last_runs(connection, session.warehouse, limit=9) == []
+
+
+def test_the_lock_is_taken_by_one_and_given_back(settings: Settings) -> None:
+    with open_session(settings) as one, open_session(settings) as other:
+        one.begin("run", job="job")
+        assert not other.lock.try_acquire()
+        one.check_lock()
+        one.close()
+        assert other.lock.try_acquire()

@@ -1,0 +1,29 @@
+"""The status of a store of which nothing was ever synced, without a warehouse."""
+
+from __future__ import annotations
+
+import pytest
+
+from bl_pipeline.rules.indicator import Indicator
+from bl_pipeline.settings import load_settings
+from bl_pipeline.sync.status import standing_of_nothing, status_of_nothing
+from bl_pipeline_tests.conftest import NOW
+
+NAMES = ("bricklink_consumer_key", "bricklink_consumer_secret", "bricklink_token_value", "bricklink_token_secret")
+CREDENTIALS = dict.fromkeys(NAMES, "x" * 32)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_nothing_is_stored_and_no_call_was_made(isolated: pytest.MonkeyPatch, connected: bool) -> None:
+    credentials = CREDENTIALS if connected else {}
+    given = {"bl_daily_call_limit": 100, "bl_call_reserve": 10, **credentials}
+    store = load_settings(env_file=None, bl_store="brick", **given).store
+    status = status_of_nothing(store, "the address")
+    assert (status.store, status.warehouse) == ("brick", "the address")
+    assert (status.orders, status.items, status.failed_orders, status.open_full_syncs) == (0, 0, 0, [])
+    assert status.last_synced_at is status.last_run is None
+    calls = status.calls
+    assert (calls.used, calls.left, calls.limit, calls.reserve, calls.next_reset_at) == (0, 90, 100, 10, None)
+    word = Indicator.STALE if connected else Indicator.NOT_CONNECTED
+    assert status.indicator is standing_of_nothing(store, NOW).indicator is word
+    assert status.as_dict()["reason"] == standing_of_nothing(store, NOW).reason

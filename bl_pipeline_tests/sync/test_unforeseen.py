@@ -1,0 +1,55 @@
+"""What is logged and stored of an error that nobody foresaw: its class and its place, and no value."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from bl_pipeline.records import FailedOrder
+from bl_pipeline.settings import SettingsError
+from bl_pipeline.sync.unforeseen import describe, foreseen, frames, log_unforeseen, summary
+
+
+def failed(order_id: str, *calls: str, kind: str = "KeyError") -> FailedOrder:
+    return FailedOrder(order_id, "why", kind, frames=calls)
+
+
+def test_each_place_is_logged_once_with_the_first_order(caplog: pytest.LogCaptureFixture) -> None:
+    """Planted: a line for each order; the error of one place under that of another."""
+    log_unforeseen([])
+    log_unforeseen(
+        [
+            failed("1", "a.py:1 in a", "b.py:2 in b"),
+            failed("2"),
+            failed("3", "a.py:1 in a", "b.py:2 in b"),
+            failed("4", "a.py:1 in a", "b.py:2 in b", kind="ValueError"),
+            failed("5", "a.py:1 in a", "b.py:2 in b"),
+        ]
+    )
+    place = "which nobody foresaw, at\n  a.py:1 in a\n  b.py:2 in b"
+    assert caplog.record_tuples == [
+        ("bl_pipeline.sync.unforeseen", logging.ERROR, f"Order 1 and 2 more: KeyError, {place}"),
+        ("bl_pipeline.sync.unforeseen", logging.ERROR, f"Order 4: ValueError, {place}"),
+    ]
+
+
+def caught(error: BaseException) -> BaseException:
+    with pytest.raises(type(error)) as raised:
+        raise error
+    return raised.value
+
+
+def test_an_error_of_ours_says_it_in_its_words_and_any_other_does_not() -> None:
+    ours, other = caught(SettingsError("what to do")), caught(ValueError("a buyer"))
+    assert foreseen(ours) == summary(ours) == "what to do"
+    assert foreseen(other) is None
+    assert summary(other).startswith("ValueError: a fault of bl_pipeline itself. The log of the run in Dagster says")
+    (place,) = frames(other)
+    assert place.startswith("bl_pipeline_tests/sync/test_unforeseen.py:")
+    assert place.endswith(" in caught")
+    assert describe(other).splitlines() == [
+        "ValueError: a fault of bl_pipeline itself.",
+        "What was stored is kept. Please report this with the following lines.",
+        f"  {place}",
+    ]
