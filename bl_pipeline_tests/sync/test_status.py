@@ -21,7 +21,8 @@ def test_nothing_is_stored_and_no_call_was_made(isolated: pytest.MonkeyPatch, co
     status = status_of_nothing(store, "the address")
     assert (status.store, status.warehouse) == ("brick", "the address")
     assert (status.orders, status.items, status.failed_orders, status.open_full_syncs) == (0, 0, 0, [])
-    assert status.last_synced_at is status.last_run is None
+    assert status.last_synced_at is None
+    assert status.last_run is None
     calls = status.calls
     assert (calls.used, calls.left, calls.limit, calls.reserve, calls.next_reset_at) == (0, 90, 100, 10, None)
     word = Indicator.STALE if connected else Indicator.NOT_CONNECTED
