@@ -63,6 +63,7 @@ def at(**fields: Any) -> dict[str, Any]:
         {},
         {"status": "CANCELLED"},
         {"status": "SOMETHING NEW"},
+        {"status": ...},
         {
             "shipping": at(
                 full='The "Mill"', city="back\\slash", state="new\nline\ttab", address1="\x1f&quot;&amp;quot;"
