@@ -22,6 +22,9 @@ MOST_RECORDS = 99_999
 _ENCODING = "cp1252"
 _TEXT_LENGTH, _LABEL_LENGTH, _CODE_LENGTH = 60, 30, 4
 _CENT = Decimal("0.01")
+_MILLIONTH = Decimal("0.000001")
+_MOST_AMOUNT = Decimal("9_999_999_999.99")
+_LEAST_RATE, _ABOVE_RATES = 1, 10_000
 _EVENTS = {"correction": "Korrektur", "cancellation": "Storno", "batch": "Nachtrag"}
 
 FIELDS = (
@@ -134,6 +137,12 @@ def wrong_accounts(lines: Iterable[JournalLine], accounts: Accounts, length: int
     return list(wrong)
 
 
+def too_large(lines: Iterable[JournalLine]) -> list[str]:
+    """The documents with a line of more money than the field of an amount has digits for."""
+    large = (line.document for line in lines if max(line.debit, line.credit) > _MOST_AMOUNT)
+    return list(dict.fromkeys(large))
+
+
 def _debtor(line: JournalLine) -> JournalLine:
     """The line as one of the receivable; an order that came to nothing because of a coupon has none in the journal."""
     return replace(line, account_key="receivable")
@@ -151,18 +160,26 @@ def _records(entry: Sequence[JournalLine], accounts: Accounts, rates: Mapping[st
         if not amount:
             continue
         record = [""] * len(FIELDS)
-        record[0] = _number(abs(amount))
+        posting_text = _posting_text(first)
+        record[0], record[2] = _number(abs(amount)), _text(currency)
         record[1] = _text("S" if amount > 0 else "H")
-        record[2] = _text(currency)
         if currency != BASE_CURRENCY:
-            record[3] = f"{rates[currency]:.6f}".replace(".", ",")
-            record[4] = _number(abs(amount) / rates[currency])
-            record[5] = _text(BASE_CURRENCY)
+            units = rates[currency].quantize(_MILLIONTH)
+            in_euro = (abs(amount) / units).quantize(_CENT, ROUND_HALF_UP)
+            if not in_euro:
+                continue
+            if _LEAST_RATE <= units < _ABOVE_RATES:
+                record[3] = f"{units:f}".replace(".", ",")
+                record[4], record[5] = _number(in_euro), _text(BASE_CURRENCY)
+            else:
+                # The field of the rate has no room for it.
+                record[0], record[2] = _number(in_euro), _text(BASE_CURRENCY)
+                posting_text = f"{currency} {_number(amount)}: {posting_text}"
         record[6], record[7] = debtor, account.account
         record[8] = _text(account.tax_code.zfill(_CODE_LENGTH) if account.tax_code else "")
         record[9] = f"{first.booking_date:%d%m}"
         record[10] = _text(first.document)
-        record[13] = _text(_posting_text(first))
+        record[13] = _text(posting_text)
         record[39], record[40] = _text(country), rate
         yield ";".join(record)
 

@@ -19,7 +19,7 @@ from bl_pipeline.books.datev import DatevHeader, year_start
 from bl_pipeline.books.export_lines import ExportFile, JournalLine
 from bl_pipeline.settings import Settings
 
-_RATE = re.compile(r"([A-Za-z]{3})=(\d{1,4}(?:\.\d{1,6})?)", re.ASCII)
+_RATE = re.compile(r"([A-Za-z]{3})=(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
 
 _NAMED = 20
 """Faults of accounts.csv that a message names."""
@@ -167,6 +167,12 @@ def export_files(
             raise ExportRefused(
                 f"{month(period)} has amounts in {', '.join(missing)}, and DATEV needs the rate of each. Nothing was "
                 f"exported.\nGive the month's rate, in units for one euro, as your tax office publishes it: {asked}"
+            )
+        large = datev.too_large(lines)
+        if large:
+            raise ExportRefused(
+                f"{month(period)} has amounts of more than ten digits, which DATEV does not read: {', '.join(large)}. "
+                "Nothing was exported.\nIf they are right, your accountant has to book this month by hand."
             )
         return datev.datev_files(store, period, lines, accounts, options.header, options.rates, now)
     if target is ExportFormat.XERO:

@@ -21,7 +21,7 @@ from bl_pipeline_tests.support.journal_lines import PERIOD, cells, journal, numb
 
 HEADER = DatevHeader(29098, 55003, date(2026, 1, 1), 4)
 NOW = datetime(2026, 10, 5, 14, 4, 40, 439_000, tzinfo=UTC)
-RATES = {"USD": Decimal("1.1740"), "GBP": Decimal("1.25")}
+RATES = {"USD": Decimal("1.1740"), "AUD": Decimal("1.6512"), "GBP": Decimal("0.8345"), "IDR": Decimal(17_000)}
 
 # The rules for the header, field by field, and for the fields of a record that may have a value.
 HEADER_RULES = [
@@ -111,7 +111,7 @@ def test_the_sums_are_those_of_the_journal(seed: int) -> None:
 
     Planted: VAT left out, or taken from the whole entry for both sides of a change; H and S exchanged; a record of 0.
     """
-    lines = journal(seed, 300, ("EUR", "EUR", "USD", "GBP"))
+    lines = journal(seed, 300, ("EUR", "EUR", "USD", "AUD"))
     accounts = numbered_accounts(lines)
     records = records_of(lines, accounts)
     by_number = {account.account: each for each, account in accounts.by_combination.items()}
@@ -184,6 +184,30 @@ def test_a_foreign_currency_has_its_rate_and_its_amount_in_euro() -> None:
     assert datev.foreign_currencies(lines) == ["USD"]
     with pytest.raises(KeyError):
         datev_files("main", PERIOD, lines, accounts, HEADER, {}, NOW)
+
+
+@pytest.mark.parametrize("currency", ["GBP", "IDR"])
+def test_a_rate_that_datev_has_no_field_for_is_applied(currency: str) -> None:
+    """DATEV's rates begin with 1 and have four digits: other amounts are in euro, and the text has what was paid.
+
+    Planted: the rate written as it is; a record of 0.00 euro.
+    """
+    lines = journal(3, 100, (currency,))
+    accounts = numbered_accounts(lines)
+    records = records_of(lines, accounts)
+    assert {(record.currency, record.base) for record in records} == {("EUR", None)}
+    for record in records:
+        paid = number_of(re.fullmatch(rf"{currency} (-?\d+,\d\d): BrickLink .*", record.text)[1])  # type: ignore[index]
+        assert record.amount == (paid / RATES[currency]).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    if currency == "IDR":
+        assert {line.document for line in lines} > {record.document for record in records}, "less than half a cent"
+
+
+@pytest.mark.parametrize(("credit", "documents"), [("9999999999.99", []), ("10000000000.00", ["first"])])
+def test_an_amount_that_datev_does_not_read_is_named(credit: str, documents: list[str]) -> None:
+    lines = [replace(journal(3, 1)[0], document=name, debit=Decimal(0)) for name in ("first", "first", "second")]
+    lines[:2] = [replace(line, credit=Decimal(credit)) for line in lines[:2]]
+    assert datev.too_large(lines) == documents
 
 
 def test_too_many_records_become_several_files(monkeypatch: pytest.MonkeyPatch) -> None:
