@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import Literal, NamedTuple
 
@@ -73,7 +74,7 @@ class Market:
         if unknown or not currencies:
             raise ValueError(f"no currency to sell in: {', '.join(unknown) or 'none given'}")
         self.currencies = tuple(currencies)
-        self.stock = _stock(Random(f"{seed}/stock"))
+        self.stock = _stock(seed)
         self.buyers = invent_buyers(Random(f"{seed}/buyers"), buyers)
 
     def buyer(self, rng: Random) -> Buyer:
@@ -168,9 +169,10 @@ def _price(rng: Random, typical: Decimal) -> Decimal:
     return price.quantize(places).quantize(ZERO)
 
 
-def _stock(rng: Random) -> tuple[Lot, ...]:
+@cache
+def _stock(seed: int) -> tuple[Lot, ...]:
     """The lots on offer, with the quantity that is left of each; a few have no inventory_id any more."""
-    lots = []
+    rng, lots = Random(f"{seed}/stock"), []
     inventory_id = 190_000_000
     # Parts three times as often as their share of the catalogue, as in a real shop.
     parts = [item for item in CATALOGUE if item.type == "PART"]

@@ -18,6 +18,7 @@ from bl_pipeline.tax_settings import TaxRate, TaxSettings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.support.journal_model import CENT, ZERO, Journal, Values, month_of, next_month
 from bl_pipeline_tests.support.order_lives import START, Lives, note_sync, set_zone, store_states
+from bl_pipeline_tests.support.slow import some_slow
 from bl_pipeline_tests.support.taxes import Taxes
 
 Row = dict[str, Any]
@@ -99,7 +100,7 @@ def check_changes(connection: Connection, at_closing: dict[date, Sums], now: Sum
     return {row.what for row in rows}
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", some_slow(range(8), [0, 3]))
 def test_random_lives_are_booked_as_plain_python_books_them(seed: int, books: Warehouse) -> None:
     """With a month closed as soon as it is over. Planted: a batch that forgets the payment before it; an entry dated
     into a closed month; a rounding difference left out of the goods; a reversal with the new values; a currency that
@@ -143,9 +144,13 @@ def test_random_lives_are_booked_as_plain_python_books_them(seed: int, books: Wa
 
 @pytest.mark.parametrize(
     ("seed", "taxes", "zone"),
-    [(30, TAXES[1], "Europe/Berlin"), (31, TAXES[3], "Europe/Berlin"), (66, TAXES[0], "America/Los_Angeles"),
-     (39, TAXES[3], "Asia/Tokyo")],
-)  # fmt: skip
+    [
+        pytest.param(30, TAXES[1], "Europe/Berlin", marks=pytest.mark.slow),
+        pytest.param(31, TAXES[3], "Europe/Berlin", marks=pytest.mark.slow),
+        (66, TAXES[0], "America/Los_Angeles"),
+        pytest.param(39, TAXES[3], "Asia/Tokyo", marks=pytest.mark.slow),
+    ],
+)
 def test_other_settings_are_a_change_of_closed_months(
     seed: int, taxes: Taxes | None, zone: str, books: Warehouse
 ) -> None:

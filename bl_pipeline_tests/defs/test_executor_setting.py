@@ -12,6 +12,7 @@ from bl_pipeline.defs.executors import executor_of
 from bl_pipeline.defs.resources import SyncSessionResource
 from bl_pipeline.settings import Executor, SettingsError, load_settings
 from bl_pipeline_tests.conftest import MakeSettings
+from bl_pipeline_tests.support.slow import some_slow
 
 LOOK = """
 from bl_pipeline.definitions import defs
@@ -22,7 +23,7 @@ print(len(jobs), *{job.executor_def.name for job in jobs})
 BROKER = "redis://:sesame-open@127.0.0.1:1/0"
 
 
-@pytest.mark.parametrize("executor", Executor)
+@pytest.mark.parametrize("executor", some_slow(Executor, [Executor.MULTIPROCESS]))
 def test_every_job_has_the_executor(executor: Executor, isolated: pytest.MonkeyPatch) -> None:
     isolated.setenv("BL_EXECUTOR", executor)
     isolated.setenv("BL_CELERY_BROKER", BROKER)
@@ -52,6 +53,7 @@ def test_a_run_has_a_lease_if_its_steps_are_spread(
         assert (resources.sync.session.lease is not None) == (executor is not Executor.IN_PROCESS)
 
 
+@pytest.mark.slow
 def test_a_worker_of_other_settings_does_not_start(isolated: pytest.MonkeyPatch) -> None:
     """Its steps would have no lease. Planted: only the broker looked at."""
     isolated.setenv("BL_CELERY_BROKER", BROKER)

@@ -230,6 +230,7 @@ def start_run(instance: dg.DagsterInstance, job: str, at: datetime | None = None
     return run.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", ["canceled", "failed"])
 def test_a_run_that_dagster_has_ended_does_not_keep_the_store(
     ended: str,

@@ -19,6 +19,7 @@ from bl_pipeline.warehouse.runs import read_run
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.support.sales_rows import as_json, dump, stored_orders
+from bl_pipeline_tests.support.slow import some_slow
 
 
 def statuses(warehouse: Warehouse) -> list[tuple[str, str | None]]:
@@ -27,7 +28,10 @@ def statuses(warehouse: Warehouse) -> list[tuple[str, str | None]]:
         return [(row.status, row.stop_reason) for row in rows]
 
 
-@pytest.mark.parametrize("fault", [Fault.UNAUTHORIZED, Fault.UNAUTHORIZED_HTTP, Fault.IP_MISMATCH, Fault.FORBIDDEN])
+@pytest.mark.parametrize(
+    "fault",
+    some_slow([Fault.UNAUTHORIZED, Fault.UNAUTHORIZED_HTTP, Fault.IP_MISMATCH, Fault.FORBIDDEN], [Fault.UNAUTHORIZED]),
+)
 def test_refused_credentials_cost_one_call_and_nothing_else(
     fault: Fault, synced: DagsterSync, server: SandboxServer, warehouse: Warehouse
 ) -> None:

@@ -17,11 +17,13 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.support.processes import EVERYTHING
 from bl_pipeline_tests.support.sales_rows import assert_in_step, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.slow import some_slow
 from bl_pipeline_tests.support.world import RememberingStore, World, check_ledger, check_signatures, new_world
 
 LIMITS = {Fault.RATE_LIMIT_ENVELOPE, Fault.RATE_LIMIT_HTTP}
 FAILING = sorted({*PASSING, Fault.TIMEOUT} - LIMITS)
 NO_DATA = [Fault.DATA_ABSENT, Fault.DATA_NULL, Fault.WRONG_TYPE_DATA]
+QUICK = [Fault.HTML503, Fault.RESET, Fault.WRONG_TYPE_DATA]
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def failed(world: World) -> dict[str, FailedOrder]:
         return {order.order_id: order for order in state.failed_orders(connection, world.warehouse)}
 
 
-@pytest.mark.parametrize("fault", [*FAILING, *sorted(LIMITS), *NO_DATA])
+@pytest.mark.parametrize("fault", some_slow([*FAILING, *sorted(LIMITS), *NO_DATA], QUICK))
 def test_what_passes_is_retried_within_the_run(world: World, fault: Fault) -> None:
     """Caught: a client that retries nothing, or whose retry of items or of the second list is left out."""
     first, second = with_items(world)[:2]
@@ -67,7 +69,7 @@ def test_what_passes_is_retried_within_the_run(world: World, fault: Fault) -> No
     assert_in_step(world.warehouse, world.store)
 
 
-@pytest.mark.parametrize("fault", [*FAILING, *NO_DATA, Fault.WRONG_TYPE_MONEY, Fault.FORBIDDEN])
+@pytest.mark.parametrize("fault", some_slow([*FAILING, *NO_DATA, Fault.WRONG_TYPE_MONEY, Fault.FORBIDDEN], QUICK))
 def test_an_order_that_fails_is_noted_and_the_rest_goes_on(world: World, fault: Fault) -> None:
     """Caught: a failure that ends the batch; one that is not noted; one whose note stays after it was repaired; an
     order that is not counted because its items cannot be fetched.
@@ -115,7 +117,7 @@ def test_the_next_run_repairs_what_failed_by_itself(world: World, fault: Fault) 
     assert_in_step(world.warehouse, world.store)
 
 
-@pytest.mark.parametrize("fault", [*FAILING, *NO_DATA[2:], Fault.WRONG_TYPE_ID])
+@pytest.mark.parametrize("fault", some_slow([*FAILING, *NO_DATA[2:], Fault.WRONG_TYPE_ID], QUICK))
 def test_a_list_that_cannot_be_fetched_stops_the_run_and_changes_nothing(world: World, fault: Fault) -> None:
     """Caught: a refused list taken for an empty one, so that orders are no longer listed."""
     sync(world)
@@ -263,6 +265,7 @@ def test_many_failures_in_a_row_stop_the_run_instead_of_spending_the_budget(worl
     assert_in_step(world.warehouse, world.store)
 
 
+@pytest.mark.slow
 def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> None:
     """Caught: waits that do not grow, or an order that is given up for good."""
     order_id = with_items(world)[0]
@@ -287,6 +290,7 @@ def test_an_order_that_keeps_failing_is_tried_ever_more_rarely(world: World) -> 
     assert_in_step(world.warehouse, world.store)
 
 
+@pytest.mark.slow
 def test_the_wait_is_never_longer_than_a_week(world: World) -> None:
     """Caught: waits that double without end."""
     order_id = with_items(world)[0]
@@ -388,6 +392,7 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     assert_in_step(world.warehouse, world.store)
 
 
+@pytest.mark.slow
 def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
     dagster_sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:

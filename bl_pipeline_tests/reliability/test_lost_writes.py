@@ -139,6 +139,7 @@ def test_an_answer_is_lost(
     expect_one_effect(writer, store, order_id, given, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault", "after_effect"), cases())
 def test_the_process_dies_before_it_knows_the_answer(
     name: str, fault: Fault, after_effect: bool, order_id: int, writer: Writer, store: Store, server: SandboxServer,
@@ -322,6 +323,7 @@ def test_a_drive_thru_is_not_sent_again_by_the_run_that_sent_it(
     assert writer.rows() == [("drive_thru", "lost", "not_done")]
 
 
+@pytest.mark.slow
 def test_an_order_that_cannot_be_read_leaves_the_write_to_the_next_run(
     order_id: int, writer: Writer, store: Store, server: SandboxServer, sync: Sync
 ) -> None:

@@ -109,6 +109,7 @@ def test_what_is_stored_as_it_should_be_is_not_written(
     assert {table: rows for table, rows in versions(warehouse).items() if table in SALES} == written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["empty", "absent", "not_found"])
 @pytest.mark.parametrize("way", ["refresh", "full sync"])
 def test_what_bricklink_has_purged_is_not_repaired_away(

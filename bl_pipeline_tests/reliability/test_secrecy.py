@@ -84,6 +84,7 @@ def break_normalisation(monkeypatch: pytest.MonkeyPatch, order_id: int) -> None:
     monkeypatch.setattr(loading, "order_row", broken)
 
 
+@pytest.mark.slow
 def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
     dagster_sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],

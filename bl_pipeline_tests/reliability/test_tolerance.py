@@ -158,6 +158,7 @@ def test_a_lot_that_cannot_be_read_costs_neither_the_order_nor_its_other_lots(wo
     assert (failed(world), rows(world, "SELECT * FROM reports.missing")) == ({}, [])
 
 
+@pytest.mark.slow
 def test_what_stays_unreadable_is_asked_for_ever_more_rarely(world: World) -> None:
     """Caught: each load began to count the attempts anew, so that every sync spent two calls on it."""
     (order_id,) = of_several_lots(world, 1)
@@ -192,6 +193,7 @@ def test_a_release_that_reads_more_needs_no_call_for_it(world: World) -> None:
     assert (result.success, result.api_calls) == (True, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [[[7]], [{"quantity": "many"}], [None], [[]], ["no list"], [[[[1]]]]])
 def test_items_of_which_none_can_be_read_cost_the_items(world: World, answer: Any) -> None:
     """The order counts, and what is stored of its items stays. Caught: the order lost; its stored items deleted."""

@@ -414,6 +414,7 @@ def of_main(warehouse: Warehouse) -> dict[str, Any]:
     return {table: {key: rows for key, rows in of_table.items() if rows} for table, of_table in tables.items()}
 
 
+@pytest.mark.slow
 def test_a_store_is_the_same_beside_another_one(postgres: Postgres, synced_template: str) -> None:
     """Planted: the store left out of a query, in each of checks.py, runs.py, run_orders.py, state.py, landing.py,
     load.py, sales.py, full_syncs.py, trends.py, booking.py, closing.py, exporting.py, importing.py, and in sql/.

@@ -25,6 +25,8 @@ from bl_pipeline_tests.conftest import NOW, TEMPLATE, Clock, Postgres, Sync, san
 from bl_pipeline_tests.support.many_orders import fill
 from bl_pipeline_tests.support.sessions import session_at
 
+pytestmark = pytest.mark.slow
+
 SYNCS = 24
 # Ages and the last month are those of the day on which one asks, and that is not the sandbox's.
 REPORTS = sorted(
@@ -131,7 +133,6 @@ def test_it_is_at_200_random_moments(lives: Lives) -> None:
     compare(lives, random_moments(lives, 200))
 
 
-@pytest.mark.slow
 def test_it_is_after_a_rebuild(lives: Lives) -> None:
     with session_at(lives.sync.settings, lives.sync.clock, sleep=lives.sync.clock.sleep) as session:
         assert not rebuild(session).failures

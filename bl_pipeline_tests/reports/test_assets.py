@@ -119,6 +119,7 @@ def test_metadata_names_no_buyer(shown: dict[str, Metadata], kept: Kept) -> None
             assert personal is None or personal not in text
 
 
+@pytest.mark.slow
 def test_reading_the_code_location_imports_neither_pandas_nor_matplotlib() -> None:
     import subprocess
     import sys

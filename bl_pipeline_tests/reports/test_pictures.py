@@ -26,6 +26,7 @@ from bl_pipeline.reports.pictures import (
     year_labels,
 )
 from bl_pipeline.reports.reading import ReportRows, find_report
+from bl_pipeline_tests.support.slow import some_slow
 
 CHARTED = [report for report in read_reports() if report.chart]
 
@@ -196,7 +197,7 @@ def test_without_rows_there_is_nothing_to_draw() -> None:
     assert not can_draw(rows_of("missing", {"missing": "items"}))
 
 
-@pytest.mark.parametrize("report", CHARTED, ids=lambda report: report.name)
+@pytest.mark.parametrize("report", some_slow(CHARTED, CHARTED[:4]), ids=lambda report: report.name)
 @pytest.mark.parametrize("small", [False, True])
 def test_every_chart_is_drawn_of_one_row_and_of_many(report: Report, small: bool) -> None:
     spec = report.chart

@@ -21,8 +21,10 @@ from bl_pipeline.terminal.cli import app
 from bl_pipeline.terminal.tables import bar
 from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.support.report_store import counts
+from bl_pipeline_tests.support.slow import some_slow
 
 Report = Callable[..., Result]
+QUICK = ["revenue_by_month", "revenue_items", "status_history", "tax_return"]
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_a_list_of_orders_ends_with_the_latest(report: Report, kept: Kept) -> No
     assert f"and {len(rows) - 36} rows before; see --from, --csv" in lines
 
 
-@pytest.mark.parametrize("name", [each.name for each in read_reports()])
+@pytest.mark.parametrize("name", some_slow([each.name for each in read_reports()], QUICK))
 def test_if_it_is_narrow_columns_go_and_are_named(report: Report, isolated: pytest.MonkeyPatch, name: str) -> None:
     for columns in (80, 90, 100):
         isolated.setenv("COLUMNS", str(columns))

@@ -8,6 +8,7 @@ import sys
 import psycopg
 import pytest
 
+from bl_pipeline_tests.support.slow import some_slow
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 RUN = """
@@ -31,7 +32,7 @@ WITHOUT = {
 """Command → what it does not import."""
 
 
-@pytest.mark.parametrize("command", WITHOUT)
+@pytest.mark.parametrize("command", some_slow(WITHOUT, ["--help"]))
 def test_a_command_imports_only_what_it_needs(synced_bl: Bl, command: str) -> None:
     """Planted: each of these imported by a module that the command needs."""
     # A process: this one has imported them all. It gets the variables that `synced_bl` has set.

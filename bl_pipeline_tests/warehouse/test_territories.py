@@ -221,6 +221,7 @@ def test_states_of_the_united_states(warehouse: Warehouse) -> None:
                 assert us_state(connection, "US", written, None) == code, written
 
 
+@pytest.mark.slow
 def test_each_range_of_zip_codes_is_of_the_right_state(warehouse: Warehouse) -> None:
     """Planted: two states exchanged; a range that ends one prefix too early."""
     query = """
