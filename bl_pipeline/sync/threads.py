@@ -69,9 +69,8 @@ def in_a_thread(session: SyncSession, work: Callable[[], R]) -> R:
 
     After whatever else ends the wait, Ctrl-C too, the work makes no further call.
     """
-    futures = in_threads(1, lambda _: work(), [None])
     try:
-        [[done]] = as_they_come(session, futures)
+        [[done]] = as_they_come(session, in_threads(1, lambda _: work(), [None]))
     except BaseException:
         session.canceled.set()
         raise

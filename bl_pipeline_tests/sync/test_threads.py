@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event, Lock, current_thread
 
 import pytest
 
-from bl_pipeline.sync.threads import Together, in_threads
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.threads import Together, as_they_come, in_a_thread, in_threads
 from bl_pipeline_tests.support.waiting import wait_until
 
 
@@ -83,3 +86,39 @@ def test_an_error_of_a_turn_is_raised_for_all_of_its_tasks_and_not_for_the_next(
     with pytest.raises(ValueError, match="13"):
         together.do(13)
     assert together.do(2) == 20
+
+
+def test_the_result_of_a_thread_or_what_it_raises(session: SyncSession) -> None:
+    assert in_a_thread(session, lambda: 7) == 7
+    with pytest.raises(ValueError, match="why"):
+        in_a_thread(session, lambda: int("why"))
+    assert not session.canceled.is_set()
+
+
+def test_after_ctrl_c_the_work_makes_no_further_call(session: SyncSession) -> None:
+    """Caught: not if it came while the thread was started. Planted: calls go on that nobody waits for."""
+    seen, ended = Event(), Event()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        if session.canceled.wait(60):
+            seen.set()
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        in_a_thread(session, work)
+    assert ended.wait(60)
+    assert seen.is_set()
+
+
+def test_results_come_as_they_are_done(session: SyncSession) -> None:
+    go_on = {task: Event() for task in range(3)}
+    futures = in_threads(3, lambda task: go_on[task].wait(60), range(3))
+    come = as_they_come(session, futures)
+    order = []
+    for task in (2, 0, 1):
+        go_on[task].set()
+        (done,) = next(come)
+        order.append(futures[done])
+    assert order == [2, 0, 1]
+    assert list(come) == []
