@@ -39,6 +39,7 @@ WHERE = (
     "bl_pipeline/rules", "bl_pipeline/sync", "bl_pipeline/warehouse", "bl_pipeline/defs", "bl_pipeline/bricklink",
     "sql",
 )  # fmt: skip
+OF_ALL_FILES = "bl_pipeline_tests/test_reprs.py"
 _TIMES = itertools.count(int(time.time()) - 10**7)
 LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 QUICK, SLOW = "not slow and not full", "slow and not full"
@@ -157,9 +158,9 @@ def forget_what_mutants_made(server: Postgres, path: Path | None) -> None:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def arguments_of(tests: list[str], marks: str) -> list[str]:
-    """Those of pytest for these tests, in this order, until one fails; a test that hangs fails."""
-    return ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--timeout=100", "-m", marks, *tests]
+def arguments_of(marks: str) -> list[str]:
+    """Those of pytest for tests with these marks until one fails; a test that hangs fails."""
+    return ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--timeout=100", "-m", marks]
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Tester:
         if not kept.is_file():
             say("The tests run once without a fault, to record which lines each runs through ...")
             tests = sorted({test for path in paths for test in tests_for(path)})
-            code = self.forked.run(arguments_of(tests, QUICK)[1:], 7200, kept, WHERE)
+            code = self.forked.run(arguments_of(QUICK)[1:], tests, 7200, kept, WHERE)
             if code != 0:
                 say(f"Not every test passed without a fault: {self.forked.output.read_text()[-4000:]}")
             forget_what_mutants_made(self.server, None)
@@ -192,7 +193,7 @@ class Tester:
             return tests_for(path)
         constants, _ = lines_of((self.folder / name).read_bytes(), mutant.start, mutant.end)
         # Where a constant is used without its name, no line shows it.
-        return [*found, *(tests_for(path)[:1] if constants else [])]
+        return [*found, *([tests_for(path)[0], OF_ALL_FILES] if constants else [])]
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:
         """Whether a test fails with the fault in place, in the time there is."""
@@ -211,7 +212,7 @@ class Tester:
     def _fails(self, tests: list[str], marks: str) -> bool:
         if not tests:
             return False
-        code = self.forked.run(arguments_of(tests, marks), self.timeout)
+        code = self.forked.run(arguments_of(marks), tests, self.timeout)
         return code not in (None, pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 

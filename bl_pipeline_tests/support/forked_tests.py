@@ -36,19 +36,41 @@ class WithoutShrinking:
         hypothesis.settings.load_profile("mutants")
 
 
-def run_tests(arguments: list[str], record: str | None, rooms: list[str], output: str) -> int:
+class InOrder:
+    """A plugin of pytest: these tests in this order, each a whole path or one test.
+
+    To name each test as an argument would take minutes: pytest looks all of them up one after the other.
+    """
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._places = {test: place for place, test in enumerate(tests)}
+        self._paths = tuple(test for test in tests if "::" not in test)
+
+    def _place(self, nodeid: str) -> int | None:
+        if nodeid in self._places:
+            return self._places[nodeid]
+        return next((self._places[path] for path in self._paths if nodeid.startswith(path)), None)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Leave out what is not among them."""
+        placed = [(place, item) for item in items if (place := self._place(item.nodeid)) is not None]
+        items[:] = [item for _, item in sorted(placed, key=lambda each: each[0])]
+
+
+def run_tests(arguments: list[str], tests: list[str], record: str | None, rooms: list[str], output: str) -> int:
     """One run of pytest in this process, all it prints in a file."""
     import pytest
 
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number in (1, 2):
         os.dup2(file, number)
-    plugins: list[Any] = [WithoutShrinking()]
+    plugins: list[Any] = [WithoutShrinking(), InOrder(tests)]
     if record:
         from bl_pipeline_tests.support.recorded_lines import Recorder
 
         plugins.append(Recorder(Path.cwd(), rooms, Path(record)))
-    return int(pytest.main(arguments, plugins=plugins))
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    return int(pytest.main([*arguments, *files], plugins=plugins))
 
 
 def _wait(child: int, timeout: float) -> int | None:
@@ -72,7 +94,7 @@ def serve() -> None:
             os.setsid()
             code = 1
             try:
-                code = run_tests(asked["arguments"], asked["record"], asked["rooms"], asked["output"])
+                code = run_tests(asked["arguments"], asked["tests"], asked["record"], asked["rooms"], asked["output"])
             finally:
                 os._exit(code)
         ended = _wait(child, asked["timeout"])
@@ -93,13 +115,19 @@ class ForkedTests:
         self.output = output
 
     def run(
-        self, arguments: list[str], timeout: float, record: Path | None = None, rooms: Sequence[str] = ()
+        self,
+        arguments: list[str],
+        tests: list[str],
+        timeout: float,
+        record: Path | None = None,
+        rooms: Sequence[str] = (),
     ) -> int | None:
         """The exit code of a run with these arguments; None if it took too long. It may `record` what it runs."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = {
             "arguments": arguments,
+            "tests": tests,
             "timeout": timeout,
             "record": str(record) if record else None,
             "rooms": list(rooms),
