@@ -77,7 +77,8 @@ def import_file(
     if as_json:
         print_json({"added": done.added, "known": done.known, "errors": []})
         return
-    known = f" {plural(done.known, 'line')} had been imported before, and stay as they are." if done.known else ""
+    stay = "stays as it is" if done.known == 1 else "stay as they are"
+    known = f" {plural(done.known, 'line')} had been imported before, and {stay}." if done.known else ""
     show(f"Imported {plural(done.added, 'line')} of {kind} from {clean(str(file))}.{known}")
 
 

@@ -76,7 +76,7 @@ def forecast_view(forecast: Forecast) -> RenderableType:
     )
     if not forecast.orders_by_reason:
         return Group(
-            Text(f"Nothing to fetch: all of {plural(forecast.orders_listed, 'listed order')} are in step."),
+            Text(f"Nothing to fetch: {plural(forecast.orders_listed, 'listed order')}, all in step."),
             Text(f"A sync takes {lists}, for the lists."),
             left,
         )

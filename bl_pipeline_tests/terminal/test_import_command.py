@@ -53,6 +53,9 @@ def test_a_file_is_imported_once(synced_bl: Bl, order_id: int, tmp_path: Path, d
         "errors": [],
     }
     assert count(database_url) == 2
+    file.write_text(f"{HEADER}2026-05-14,{order_id},1,EUR,R2,\n")
+    alone = " ".join(expect(synced_bl("import", "refunds", str(file)), 0).stdout.split())
+    assert alone.endswith("1 line had been imported before, and stays as it is.")
 
 
 def test_a_faulty_file_is_refused_with_all_faults(

@@ -94,7 +94,7 @@ def test_the_plan_of_an_unchanged_store_is_empty(synced_bl: Bl) -> None:
     values = json_of(synced_bl("plan", "--json"))
     assert (values["orders_by_reason"], values["most_calls"], values["days"]) == ({}, 2, 0)
     assert expect(synced_bl("plan"), 0).stdout == (
-        "Nothing to fetch: all of 12 listed orders are in step.\n"
+        "Nothing to fetch: 12 listed orders, all in step.\n"
         "A sync takes 2 calls, for the lists.\n"
         f"{values['calls_left'] - 2:,} calls left now, after the 2 that this plan has used.\n"
     )
