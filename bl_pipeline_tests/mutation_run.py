@@ -160,7 +160,7 @@ def forget_what_mutants_made(server: Postgres, path: Path | None) -> None:
 
 def arguments_of(marks: str) -> list[str]:
     """Those of pytest for tests with these marks until one fails; a test that hangs fails."""
-    return ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--timeout=100", "-m", marks]
+    return ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--timeout=60", "-m", marks]
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Tester:
             return tests_for(path)
         constants, _ = lines_of((self.folder / name).read_bytes(), mutant.start, mutant.end)
         # Where a constant is used without its name, no line shows it.
-        return [*found, *([tests_for(path)[0], OF_ALL_FILES] if constants else [])]
+        return [*([tests_for(path)[0], OF_ALL_FILES] if constants else []), *found]
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:
         """Whether a test fails with the fault in place, in the time there is."""
