@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -30,6 +30,7 @@ from bl_pipeline.bricklink.resources import Order, OrderFeedback, OrderItem, Ord
 from bl_pipeline.bricklink.retry import Breaker, RetryPolicy, is_repeatable
 from bl_pipeline.bricklink.transport import HttpTransport, Method, Request, Transport
 from bl_pipeline.bricklink.updates import OrderStatus, OrderUpdate, PaymentStatus
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import Credentials
 
 DEFAULT_API_URL = "https://api.bricklink.com/api/store/v1"
@@ -69,10 +70,6 @@ class Answer(Generic[T]):
             raise
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class BrickLinkClient:
     """A store's sales at BrickLink. One client may serve many threads; close it after use.
 
@@ -91,7 +88,7 @@ class BrickLinkClient:
         base_url: str = DEFAULT_API_URL,
         timeout: float = 90.0,
         retry: RetryPolicy = _DEFAULT_RETRY,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
         nonce: Callable[[], str] = new_nonce,
         transport: Transport | None = None,

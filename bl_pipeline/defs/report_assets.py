@@ -3,12 +3,13 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.dagster_names import Names
 from bl_pipeline.defs.metadata import table
 from bl_pipeline.defs.of_a_store import asset_key, session_of
@@ -49,11 +50,7 @@ def report_assets(stores: Sequence[Names]) -> list[dg.AssetsDefinition]:
     return [_report_asset(report, stores) for report in read_reports()]
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def reports_sensor(stores: Sequence[Names], clock: Callable[[], datetime] = _utc_now) -> dg.SensorDefinition:
+def reports_sensor(stores: Sequence[Names], clock: Callable[[], datetime] = utc_now) -> dg.SensorDefinition:
     """What reads the reports again; most syncs change nothing, and a run of all reports is many events."""
     every = _LOOK_EVERY_OF_SEVERAL if len(stores) > 1 else _LOOK_EVERY
 

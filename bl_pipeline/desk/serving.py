@@ -12,6 +12,7 @@ from datetime import datetime
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.desk.access import require_token
 from bl_pipeline.desk.app import create_app
 from bl_pipeline.desk.launching import Launches
@@ -20,7 +21,6 @@ from bl_pipeline.desk.state import Desk, Desks
 from bl_pipeline.guard import App, Guard
 from bl_pipeline.logs import log_as_json
 from bl_pipeline.settings import Settings, load_installation, load_stores
-from bl_pipeline.sync.session import utc_now
 
 HOST = "127.0.0.1"
 _STOP_TIMEOUT = 5  # seconds at the end for answers under way

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.asking import ask
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.previewing import Preview, preview_write
 from bl_pipeline.sync.run_errors import Canceled, LockTaken, timezone_changed
-from bl_pipeline.sync.session import open_session, utc_now
+from bl_pipeline.sync.session import open_session
 from bl_pipeline.sync.writing import WriteResult, run_write
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from threading import Event
 from typing import Protocol
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.bricklink import BrickLinkClient, RetryPolicy
+from bl_pipeline.clock import utc_now
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.reports.taxes import set_taxes
@@ -73,11 +74,6 @@ class Unwatched:
 
     def done(self, order_id: str, outcome: Outcome) -> None:
         """Ignored."""
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass
