@@ -1,4 +1,4 @@
-"""What a user reads of a sync that was asked to stop."""
+"""A sync is asked to stop: what is waited for, what is withdrawn, and what a user reads of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bl_pipeline.records import RunStatus
-from bl_pipeline.sync.canceling import Cancellation
+from bl_pipeline.records import EVERY_DATE, RunStatus
+from bl_pipeline.sync.canceling import Cancellation, cancel_store
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.warehouse.full_syncs import open_full_syncs, request_full_sync
+from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
 STARTED = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -51,3 +55,86 @@ def test_without_a_run() -> None:
         "run_id": None, "ended": False, "full_syncs_withdrawn": 2,
     }  # fmt: skip
     assert Cancellation(run(), ended=True, busy=False, full_syncs=0).as_dict()["run_id"] == "id"
+
+
+def never(_seconds: float = 0) -> None:
+    raise AssertionError("there is nothing to wait for")
+
+
+def ask_for_a_full_sync(session: SyncSession) -> None:
+    with session.warehouse.engine.begin() as connection:
+        request_full_sync(connection, session.warehouse, include_items=True, dates=EVERY_DATE, now=STARTED)
+
+
+def is_busy(session: SyncSession) -> bool:
+    with session.warehouse.engine.connect() as connection:
+        return is_syncing(connection, session.warehouse.store)
+
+
+def test_if_nothing_runs_only_full_syncs_are_withdrawn(session: SyncSession) -> None:
+    nothing = Cancellation(None, ended=False, busy=False, full_syncs=0)
+    assert cancel_store(session.warehouse, waiting=never, sleep=never) == nothing
+    ask_for_a_full_sync(session)
+    withdrawn = Cancellation(None, ended=False, busy=False, full_syncs=1)
+    assert cancel_store(session.warehouse, waiting=never, sleep=never) == withdrawn
+    with session.warehouse.engine.connect() as connection:
+        assert open_full_syncs(connection, session.warehouse) == []
+
+
+def test_a_run_is_waited_for_until_it_has_seen_it(session: SyncSession) -> None:
+    """What it asks for just before is withdrawn too. Planted: the first look taken for the end."""
+    session.begin("run", job="job")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        assert seconds < 1
+        if len(waits) == 3:
+            ask_for_a_full_sync(session)
+            with pytest.raises(Interrupted), session.step():
+                raise AssertionError("it was canceled")
+            session.cancel()
+            session.close()
+
+    with session.warehouse.engine.connect() as connection:
+        assert not open_full_syncs(connection, session.warehouse)
+    found = cancel_store(session.warehouse, waiting=never, sleep=sleep)
+    assert found.run is not None
+    assert (found.run.run_id, found.run.status, found.ended, found.full_syncs) == ("run", RunStatus.CANCELED, True, 1)
+    assert len(waits) == 3
+    assert not is_busy(session)
+
+
+def test_a_run_that_has_the_lock_and_is_not_noted_yet_is_waited_for(session: SyncSession) -> None:
+    """Its user is said so once; and if it is none, such as a rebuild, it ends by itself."""
+    said: list[str] = []
+    waits: list[float] = []
+    session.take_lock(never)
+    assert is_busy(session)
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            session.begin("run", job="job")
+        if len(waits) == 3:
+            session.cancel()
+            session.close()
+
+    found = cancel_store(session.warehouse, waiting=lambda: said.append("waiting"), sleep=sleep)
+    assert found.run is not None
+    assert (found.run.run_id, found.ended, said, len(waits)) == ("run", True, ["waiting"], 3)
+
+    session.take_lock(never)
+    waits.clear()
+    ended = cancel_store(
+        session.warehouse, waiting=lambda: said.append("again"), sleep=lambda _seconds: session.lock.release()
+    )
+    assert (ended.run, ended.ended, ended.busy, said) == (None, False, False, ["waiting", "again"])
+
+
+def test_a_run_that_has_died_is_nothing_to_stop(session: SyncSession) -> None:
+    """It is noted as started, and nobody has the lock."""
+    session.begin("run", job="job")
+    session.close()
+    found = cancel_store(session.warehouse, waiting=never, sleep=never)
+    assert (found.run, found.busy) == (None, False)
