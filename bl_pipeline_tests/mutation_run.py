@@ -261,7 +261,9 @@ def main() -> int:
             missed += not noticed
             word = "noticed" if noticed else "MISSED "
             seconds = time.monotonic() - began
-            what = f"{path.relative_to(PROJECT)}:{mutant.describe(path.read_bytes())}"
+            # Of the copy: somebody may change the project meanwhile.
+            name = path.relative_to(PROJECT)
+            what = f"{name}:{mutant.describe((testing.folder / name).read_bytes())}"
             say(f"{number:4} {word} {seconds:4.0f} s  {what}")
     say(f"{len(chosen) - missed} of {len(chosen)} noticed")
     return int(missed > 0)

@@ -81,6 +81,17 @@ def test_a_long_word_is_no_reason(length: int, reason: bool) -> None:
     assert found.reason == (word if reason else "")
 
 
+def test_the_reason_is_in_the_description_or_else_in_the_message() -> None:
+    def reason(**meta: Any) -> str:
+        found = answer(200, 404, **meta)
+        assert isinstance(found, BrickLinkError)
+        return found.reason
+
+    assert reason(description="ONE_WORD: key", message="OTHER_WORD") == "ONE_WORD"
+    assert reason(description="in small letters", message="OTHER_WORD") == reason(message="OTHER_WORD") == "OTHER_WORD"
+    assert reason(description=["ONE_WORD"]) == reason() == ""
+
+
 def waits(asked: str) -> float | None:
     with pytest.raises(RateLimited) as caught:
         open_answer(429, {"Retry-After": asked}, b"", ORDER, NOW)

@@ -382,3 +382,12 @@ def test_what_the_lists_say_is_taken_into_the_stored_states() -> None:
         "2": OrderState("2", NOW, "new", "PAID", NOW - DAY, True),
         "gone": gone,
     }
+
+
+def test_a_full_sync_fetches_the_order_too_if_its_items_are_missing() -> None:
+    """Planted: the items alone, so that the next run needs the order again."""
+    missing = replace(STORED, parts={})
+    wanted = FullSync(requested_at=NOW)
+    for full_syncs, fetch_order in (((), False), ((wanted,), True)):
+        (fetch,) = changed_orders({"1": missing}, SyncRequest(full_syncs=list(full_syncs)), NOW)
+        assert (fetch.reason, fetch.fetch_order) == (Reason.ITEMS_MISSING, fetch_order)
