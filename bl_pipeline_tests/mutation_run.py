@@ -76,10 +76,12 @@ TESTS = {
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "sync", "reliability/test_faults.py",
         "reliability/test_lost_writes.py", "reliability/test_times.py", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
+        "reliability/test_spread.py",
     ],
     "bl_pipeline/defs/": [
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
+        "reliability/test_spread.py", "reliability/test_terminate.py",
     ],
     "sql/": [
         "reports/test_report_files.py", "reports/test_against_the_store.py", "reports/test_properties.py",

@@ -168,6 +168,18 @@ def test_failed_and_deferred_orders_are_reported(
     assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")
 
 
+def test_a_run_that_has_failed_is_not_reported_as_stale_too(
+    as_set: Settings, inbox: Inbox, sync: DagsterSync, make_settings: MakeSettings
+) -> None:
+    """However long ago the last sync was. Planted: the word of the indicator not looked at."""
+    sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
+    sync()
+    sync.clock.advance(seconds=1)
+    sync(settings=make_settings(bricklink_token_secret="wrong"))
+    assert evaluate_incomplete() == '{"main": []}'
+    assert inbox.texts == []
+
+
 def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox, sync: DagsterSync) -> None:
     sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
     sync()
