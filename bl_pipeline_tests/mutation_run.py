@@ -78,6 +78,9 @@ TESTS = {
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
         "reliability/test_spread.py",
     ],
+    "bl_pipeline/defs/report_assets.py": [
+        "reports/test_assets.py", "defs/test_sensors.py", "defs/test_several_stores.py",
+    ],
     "bl_pipeline/defs/": [
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
