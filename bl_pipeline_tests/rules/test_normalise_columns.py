@@ -75,7 +75,7 @@ def at(**fields: Any) -> dict[str, Any]:
         {"shipping": {"method": "Letter"}},
         {"shipping": {"method": "Letter", "address": {}}},
         {"shipping": ...},
-        {"cost": {**ORDER["cost"], "shipping": None}},
+        *({"cost": {**ORDER["cost"], name: None}} for name in ("shipping", "subtotal", "grand_total")),
         {"cost": {**ORDER["cost"], "subtotal": "0.0001", "shipping": "0.0002", "grand_total": "9.0000"}},
     ],
 )
