@@ -29,7 +29,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.postgres import embedded
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres
+from bl_pipeline_tests.conftest import TEMPLATE, Postgres, memory_folder
 from bl_pipeline_tests.support.forked_tests import ForkedTests, forked_tests
 from bl_pipeline_tests.support.mutants import Mutant, mutants_of
 from bl_pipeline_tests.support.recorded_lines import Recording, lines_of
@@ -133,7 +133,7 @@ def copied_project() -> Iterator[Path]:
 @contextmanager
 def one_postgres() -> Iterator[Postgres]:
     """A server for all runs: to start one takes longer than most faults take to be noticed."""
-    home = Path(tempfile.mkdtemp(prefix="bl-pipeline-tests-"))
+    home = Path(tempfile.mkdtemp(prefix="bl-pipeline-tests-", dir=memory_folder()))
     home.chmod(0o711)
     try:
         with embedded.acquire(home) as lease:
