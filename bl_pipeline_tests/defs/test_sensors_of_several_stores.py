@@ -122,16 +122,25 @@ def test_the_same_failure_of_two_stores_is_two_messages(
         "bl_pipeline: bricks_uk: sync_orders",
         "bl_pipeline: bricks_de: sync_orders",
     ]
-    # What is of no store is reported too.
-    job = of_stores([settings.store for settings in load_stores()], dg.in_process_executor).resolve_job_def(
-        "delete_old_runs"
-    )
-    wrong = job.execute_in_process(
-        run_config={"ops": {"delete_runs": {"config": {"days": 99999999}}}}, instance=instance, raise_on_error=False
-    )
-    none = DagsterSync(load_settings(bl_store="bricks_uk"), Clock(datetime.now(UTC)), instance, wrong)
-    evaluate_run_failed(none)
-    assert inbox.texts[2].startswith("bl_pipeline: delete_old_runs failed: ")
+
+
+def test_any_job_that_fails_is_reported_with_its_store(
+    stores: SeveralStores, inbox: Inbox, isolated: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    """One that syncs nothing, and one of no store. Planted: only jobs that sync looked for among those of a store."""
+    of_all = of_stores([settings.store for settings in load_stores()], dg.in_process_executor)
+
+    def run(job: str, **config: object) -> DagsterSync:
+        ended = of_all.resolve_job_def(job).execute_in_process(config, instance=instance, raise_on_error=False)
+        return DagsterSync(load_settings(bl_store="bricks_uk"), Clock(datetime.now(UTC)), instance, ended)
+
+    evaluate_run_failed(run("delete_old_runs", ops={"delete_runs": {"config": {"days": 99999999}}}))
+    isolated.setenv("BL_DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    evaluate_run_failed(run("rebuild_bricks_de"))
+    assert [text.partition(" failed: ")[0] for text in inbox.texts] == [
+        "bl_pipeline: delete_old_runs",
+        "bl_pipeline: bricks_de: rebuild",
+    ]
 
 
 def test_secrets_of_every_store_are_removed(stores: SeveralStores) -> None:
