@@ -64,6 +64,7 @@ def test_every_sale_is_stored_once_and_no_purchase(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_lists_are_asked_one_after_the_other(sync: DagsterSync, server: SandboxServer) -> None:
     sync()
 
@@ -103,6 +104,7 @@ def test_sums_of_every_money_column_are_the_stores(sync: DagsterSync, store: Sto
     }
 
 
+@pytest.mark.slow
 def test_the_parts_of_every_total_add_up(sync: DagsterSync, warehouse: Warehouse) -> None:
     sync()
 
@@ -130,6 +132,7 @@ def test_a_second_sync_of_the_same_store_stores_nothing_twice(
     assert_holds(warehouse, store)
 
 
+@pytest.mark.slow
 def test_what_each_run_did_is_in_its_metadata(sync: DagsterSync) -> None:
     sync()
 

@@ -94,6 +94,7 @@ def test_a_failed_run_is_reported_with_what_to_do(
     assert len(inbox.texts) == 2, "it failed for another reason"
 
 
+@pytest.mark.slow
 def test_an_unforeseen_failure_is_reported_without_secrets(
     as_set: Settings, sync: DagsterSync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_stale_store_is_reported_once_until_it_is_in_step(
     assert len(inbox.texts) == 1
 
 
+@pytest.mark.slow
 def test_a_word_that_has_changed_without_a_run_is_shown_once(as_set: Settings, sync: DagsterSync) -> None:
     """Time makes stale. Planted: an event each five minutes; none."""
     sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
@@ -168,6 +170,7 @@ def test_failed_and_deferred_orders_are_reported(
     assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")
 
 
+@pytest.mark.slow
 def test_a_run_that_has_failed_is_not_reported_as_stale_too(
     as_set: Settings, inbox: Inbox, sync: DagsterSync, make_settings: MakeSettings
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_run_that_has_failed_is_not_reported_as_stale_too(
     assert inbox.texts == []
 
 
+@pytest.mark.slow
 def test_a_message_that_did_not_arrive_is_sent_again(as_set: Settings, inbox: Inbox, sync: DagsterSync) -> None:
     sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
     sync()

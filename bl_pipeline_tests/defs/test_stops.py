@@ -55,6 +55,7 @@ def test_refused_credentials_cost_one_call_and_nothing_else(
     assert synced().success
 
 
+@pytest.mark.slow
 def test_credentials_refused_in_the_middle_stop_the_others(
     sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -104,6 +105,7 @@ def test_nobody_at_the_address_stops_the_sync(
     assert as_json(dump(warehouse)) == as_json(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.HTML200, Fault.CUT, Fault.WRONG_TYPE_DATA])
 def test_what_is_no_list_is_never_no_orders(
     fault: Fault, synced: DagsterSync, server: SandboxServer, warehouse: Warehouse
@@ -139,6 +141,7 @@ def test_an_empty_store_is_synced(sync: DagsterSync, server: SandboxServer) -> N
     assert sync() == SyncResult(api_calls=2, last_synced_at=NOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["sync_orders", "refresh_order"])
 def test_missing_credentials_stop_before_any_call(
     job: str, synced: DagsterSync, store: Store, server: SandboxServer, make_settings: MakeSettings
@@ -160,6 +163,7 @@ BUDGETS: Mapping[str, dict[str, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_a_budget_too_small_for_the_lists_is_not_touched(
     budget: str, sync: DagsterSync, server: SandboxServer, make_settings: MakeSettings
@@ -195,6 +199,7 @@ def test_at_the_budget_the_sync_stops_and_the_next_day_goes_on(
     assert_holds(warehouse, store)
 
 
+@pytest.mark.slow
 def test_new_orders_come_before_old_ones_if_the_budget_ends(
     synced: DagsterSync, store: Store, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
@@ -209,6 +214,7 @@ def test_new_orders_come_before_old_ones_if_the_budget_ends(
     assert set(order_ids) <= set(stored_orders(warehouse))
 
 
+@pytest.mark.slow
 def test_rate_limited_by_bricklink_is_a_stop_at_the_budget(
     synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
 ) -> None:
@@ -224,6 +230,7 @@ def test_rate_limited_by_bricklink_is_a_stop_at_the_budget(
     assert synced().orders_created == 1
 
 
+@pytest.mark.slow
 def test_failed_orders_do_not_make_a_stop_at_the_budget_hopeless(
     sync: DagsterSync, server: SandboxServer, make_settings: MakeSettings
 ) -> None:

@@ -24,6 +24,8 @@ from bl_pipeline_tests.desk.test_metrics import asked
 from bl_pipeline_tests.desk.test_overview import result_of, words
 from bl_pipeline_tests.support.three_stores import ThreeStores, three_stores
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("bricks_uk", "bricks_de", "bricks_us")
 TOKEN = "of-twenty-characters"
 
@@ -115,7 +117,6 @@ def test_a_page_has_only_what_is_of_its_store(desk: TestClient, stores: ThreeSto
     assert "Times are in Europe/Berlin" in desk.get("/stores/bricks_de/").text
 
 
-@pytest.mark.slow
 def test_a_sync_of_one_store_is_started_from_its_card(desk: TestClient, stores: ThreeStores) -> None:
     """The redirect, the run's page and its result are of that store, and only its BrickLink is asked."""
     asked = len(stores.de_server.requests)
@@ -128,7 +129,6 @@ def test_a_sync_of_one_store_is_started_from_its_card(desk: TestClient, stores: 
     assert (refused.status_code, "The store is not connected" in refused.text) == (409, True)
 
 
-@pytest.mark.slow
 def test_the_endpoints_are_those_of_each_store(desk: TestClient, stores: ThreeStores) -> None:
     """Planted: a statusUrl without the store."""
     listed = desk.get("/api/stores").json()["stores"]

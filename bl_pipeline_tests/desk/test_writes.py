@@ -305,6 +305,7 @@ def test_what_is_no_choice_of_orders(order_id: int, client: TestClient, server: 
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_many_orders_show_how_far_they_are(
     order_id: int, synced: Sync, client: TestClient, writer: Writer, store: Store
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_list_without_data_is_empty_but_never_wipes_the_store(world: World, fa
     assert_in_step(world.warehouse, world.store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("purged_items", "fault"), [("empty", None), ("absent", Fault.DATA_NULL), ("not_found", Fault.DATA_ABSENT)]
 )
@@ -217,6 +218,7 @@ def test_too_many_calls_stops_the_run_in_good_order(world: World, part: str, fau
     assert_in_step(world.warehouse, world.store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "fault"),
     [

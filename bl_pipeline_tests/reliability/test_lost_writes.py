@@ -165,6 +165,7 @@ def test_the_process_dies_before_it_knows_the_answer(
     expect_one_effect(writer, store, order_id, given, name)
 
 
+@pytest.mark.slow
 def test_the_process_dies_once_the_order_is_loaded(order_id: int, writer: Writer, store: Store, sync: Sync) -> None:
     """The history says that the change was ours. Planted: settled by the order as the next run reads it."""
 
@@ -203,6 +204,7 @@ def test_the_process_dies_at_every_commit(
     expect_one_effect(writer, store, order_id, given, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["status", "tracking"])
 def test_somebody_else_changes_the_order_meanwhile(
     name: str, order_id: int, writer: Writer, store: Store, server: SandboxServer
@@ -227,6 +229,7 @@ def test_somebody_else_changes_the_order_meanwhile(
     assert now.status == "CANCELLED" if name == "status" else now.shipping.tracking_no == "of another"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "sends"), [("COMPLETED", 1), ("PACKED", 1), ("PENDING", 2)])
 def test_somebody_else_changes_what_is_still_to_be_sent(
     status: str, sends: int, order_id: int, writer: Writer, store: Store, server: SandboxServer

@@ -20,6 +20,8 @@ from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.support.sales_rows import assert_in_step, stored_orders
 from bl_pipeline_tests.support.world import RememberingStore, World, check_ledger
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store() -> RememberingStore:
@@ -80,7 +82,6 @@ def test_without_date_status_changed_nothing_is_missed(world: World) -> None:
     assert world.sync().api_calls == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-49, -5, 5, 49])
 def test_a_clock_that_is_wrong_misses_nothing(world: World, hours: int) -> None:
     """Ours is off by hours, then put right. Caught: changes looked for since the last run by our clock."""

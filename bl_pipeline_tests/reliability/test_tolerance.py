@@ -171,6 +171,7 @@ def test_what_stays_unreadable_is_asked_for_ever_more_rarely(world: World) -> No
     assert attempts == [1, 2, 3, 3, 4, 4]
 
 
+@pytest.mark.slow
 def test_a_release_that_reads_more_needs_no_call_for_it(world: World) -> None:
     """`bl rebuild` reads what has landed again. Here the stored answers change, not the release."""
     (order_id,) = of_several_lots(world, 1)
@@ -255,6 +256,7 @@ NO_NUMBER: dict[str, Edit] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NO_NUMBER)
 def test_a_lot_without_a_catalogue_number_is_stored_and_reported(world: World, kind: str) -> None:
     """BrickLink's custom items have none. Caught: the whole order failed."""
@@ -290,6 +292,7 @@ DATES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
 def test_no_report_fails_on_a_date_that_is_not_plausible(world: World, zone: str) -> None:
     """Caught: reports by day and month ended with an error, and named no order."""
@@ -318,6 +321,7 @@ def test_no_report_fails_on_a_date_that_is_not_plausible(world: World, zone: str
     assert landed == [{"count": len(details)}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("date", [*DATES, "soon", None])
 def test_an_order_without_a_plausible_date_fails_and_is_missing(world: World, date: str | None) -> None:
     """Its money would belong to no day, and a wrong day is worse than an order that is named as missing."""

@@ -72,6 +72,7 @@ def roles(empty_database_url: str) -> Iterator[Roles]:
                 connection.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 def test_a_superuser_makes_a_role_that_reads_what_an_upgrade_makes(roles: Roles) -> None:
     """Caught: rights for what the superuser makes, and not the warehouse's own user."""
     done = roles.run_script(roles.superuser)

@@ -229,6 +229,7 @@ def test_rows_add_up_exactly_at_any_width(
             assert revenue - vat - by_seller == turnover
 
 
+@pytest.mark.slow
 def test_what_matters_stays_if_it_is_narrow(report: Report, isolated: pytest.MonkeyPatch) -> None:
     for columns in ("80", "100"):
         isolated.setenv("COLUMNS", columns)

@@ -141,6 +141,7 @@ def test_wrong_usage_costs_no_call(
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_exit_codes(order_id: str, bl: Bl, store: Store, server: SandboxServer) -> None:
     """3 refused for this order, 4 budget, 5 credentials, 6 not reachable."""
     store.pay(int(order_id))
