@@ -26,6 +26,7 @@ from bl_pipeline_tests.support.report_imports import fees_csv, refunds_csv
 from bl_pipeline_tests.support.report_rows import Expected
 from bl_pipeline_tests.support.report_store import CLOSED, NOW, ZONES, Books, days_of
 
+DAYS = 3
 DIFFICULT = f"{TEMPLATE}_books"
 """The template that `kept` makes and is a copy of."""
 
@@ -75,12 +76,13 @@ def kept(postgres: Postgres) -> Iterator[Kept]:
     """A store synced three times, moving on in between; one worker syncs, the others copy what it has."""
 
     def fill(url: str) -> None:
-        for store in days_of():
+        for day, store in enumerate(days_of(), start=1):
             with SandboxServer(store, timestamp_lifetime=10**9) as server:
                 settings = _settings(url, **{key.lower(): value for key, value in server.environment().items()})
                 sync = Sync(settings, Clock(store.now))
-                for result in (sync(), _ask_for_feedback(sync, store)):
-                    assert result.success, result
+                assert sync().success
+                if day == DAYS:
+                    assert _ask_for_feedback(sync, store).success
             if store.now == NOW:
                 with open_warehouse(_settings(url)) as warehouse, warehouse.engine.begin() as connection:
                     close(connection, "main", CLOSED, store.now)
