@@ -86,7 +86,7 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
         exits[result.exit_code] += 1
 
         orders_stored = stored_orders(warehouse)
-        assert orders_stored == {
+        right = {
             str(order.order_id): as_read(
                 order_row(
                     order,
@@ -97,6 +97,13 @@ def soak(warehouse: Warehouse, database_url: str, *, orders: int, answers: int, 
             )
             for order in store.sales.values()
         }
+        assert orders_stored.keys() == right.keys()
+        assert {
+            (order_id, name, value, right[order_id][name])
+            for order_id, row in orders_stored.items()
+            for name, value in row.items()
+            if value != right[order_id][name]
+        } == set()
         items_stored = stored_items(warehouse)
         assert items_stored == {
             str(order.order_id): items_as_read(item_rows(order), items_stored.get(str(order.order_id), []))

@@ -182,11 +182,16 @@ MISTYPED = {"total_count", "inventory_id"}
 
 
 def as_read(right: Row, stored: Row) -> Row:
-    """The right row, if a fault has made fields of it unreadable: they are null, and named."""
+    """The right row, if a fault has made fields of it unreadable: they are named, and null.
+
+    A purged order keeps the value that an answer before had.
+    """
     unreadable = stored["unreadable_fields"]
     if not unreadable or not MISTYPED.issuperset(unreadable):
         return right
-    return {**right, **dict.fromkeys(unreadable), "unreadable_fields": unreadable}
+    is_purged = right.get("platform_status") == "PURGED"
+    values = {name: right[name] if is_purged and stored[name] == right[name] else None for name in unreadable}
+    return {**right, **values, "unreadable_fields": unreadable}
 
 
 def items_as_read(right: list[Row], stored: list[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, Wire
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
-from bl_pipeline_tests.support.sales_rows import dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sales_rows import as_read, dump, item_rows, order_row, stored_items, stored_orders
 
 pytestmark = pytest.mark.slow
 
@@ -245,3 +245,16 @@ def test_a_list_and_an_order_that_never_agree_cost_one_call_more(
         calls.append(synced().api_calls)
         clock.advance(hours=1)
     assert calls == [3, 3, 2, 2]
+
+
+def test_a_count_that_cannot_be_read_any_more_is_kept(
+    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """It may be the only copy left; what the last answer lacks is named. Planted: the count replaced by null."""
+    order = next(order for order in store.sales.values() if order.is_purged)
+    order_id = str(order.order_id)
+    server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_COUNT, times=1)
+    assert synced("refresh_order", order_ids=[order_id]).success
+    stored = stored_orders(warehouse)[order_id]
+    assert (stored["total_count"], stored["unreadable_fields"]) == (order.total_count, ["total_count"])
+    assert as_read(order_row(order, status=stored["status"]), stored)["total_count"] == order.total_count
