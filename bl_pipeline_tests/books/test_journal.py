@@ -100,7 +100,7 @@ def check_changes(connection: Connection, at_closing: dict[date, Sums], now: Sum
     return {row.what for row in rows}
 
 
-@pytest.mark.parametrize("seed", some_slow(range(8), [0, 3]))
+@pytest.mark.parametrize("seed", some_slow(range(8), [3]))
 def test_random_lives_are_booked_as_plain_python_books_them(seed: int, books: Warehouse) -> None:
     """With a month closed as soon as it is over. Planted: a batch that forgets the payment before it; an entry dated
     into a closed month; a rounding difference left out of the goods; a reversal with the new values; a currency that

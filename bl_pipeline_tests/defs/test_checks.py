@@ -58,7 +58,10 @@ def new_status(store: Store) -> int:
     return order_id
 
 
-@pytest.mark.parametrize(("check", "severity", "fault"), FAULTS)
+@pytest.mark.parametrize(
+    ("check", "severity", "fault"),
+    [pytest.param(*fault, marks=pytest.mark.slow if number % 3 else ()) for number, fault in enumerate(FAULTS)],
+)
 def test_the_order_that_offends_is_named(
     check: str,
     severity: dg.AssetCheckSeverity,

@@ -337,6 +337,7 @@ def evaluate_reports_due(clock: Clock) -> str | None:
     return data.run_requests[0].run_key if data.run_requests else None
 
 
+@pytest.mark.slow
 def test_reports_are_due_when_an_order_was_stored_and_once_a_day(
     as_set: Settings, sync: DagsterSync, store: Store, server: SandboxServer
 ) -> None:

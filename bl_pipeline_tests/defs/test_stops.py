@@ -244,6 +244,7 @@ def test_failed_orders_do_not_make_a_stop_at_the_budget_hopeless(
     assert "Calls are free again from 2026-06-15 12:00 UTC" in str(result.message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of_dagster", [False, True])
 def test_a_step_that_was_never_entered_ends_no_run(session: SyncSession, of_dagster: bool) -> None:
     """An interruption may come between two instructions, just before the step: whoever catches it notes the end.

@@ -299,6 +299,7 @@ def test_a_run_that_has_lost_its_lock_sends_nothing(order_id: int, writer: Write
     assert (writer.sent(), writer.rows()) == ([], [("drive_thru", None, None)])
 
 
+@pytest.mark.slow
 def test_a_write_that_is_never_answered_is_sent_three_times_at_most(
     order_id: int, writer: Writer, server: SandboxServer
 ) -> None:

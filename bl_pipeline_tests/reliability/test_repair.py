@@ -16,6 +16,7 @@ from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.support.processes import contents, run_steps
 from bl_pipeline_tests.support.sales_rows import Row, stored_items, stored_orders, versions
 from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.slow import some_slow
 
 SALES = ("sales.orders", "sales.order_items", "sales.order_status_history")
 OF_IT = "WHERE store = 'main' AND platform_order_id = :order_id"
@@ -63,7 +64,7 @@ def once_synced(synced: object, store: Store) -> Store:
     return store
 
 
-@pytest.mark.parametrize("way", ["refresh", "full sync"])
+@pytest.mark.parametrize("way", some_slow(["refresh", "full sync"], ["refresh"]))
 def test_what_was_damaged_is_repaired(
     way: str, once_synced: Store, settings: Settings, clock: Clock, warehouse: Warehouse
 ) -> None:

@@ -197,7 +197,7 @@ def test_without_rows_there_is_nothing_to_draw() -> None:
     assert not can_draw(rows_of("missing", {"missing": "items"}))
 
 
-@pytest.mark.parametrize("report", some_slow(CHARTED, CHARTED[:4]), ids=lambda report: report.name)
+@pytest.mark.parametrize("report", some_slow(CHARTED, CHARTED[:2]), ids=lambda report: report.name)
 @pytest.mark.parametrize("small", [False, True])
 def test_every_chart_is_drawn_of_one_row_and_of_many(report: Report, small: bool) -> None:
     spec = report.chart

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, text
@@ -127,6 +128,7 @@ def test_the_parts_add_up_to_the_whole(blank: Warehouse, drawn: list[dict[str, A
         connection.rollback()
 
 
+@pytest.mark.slow
 def test_they_do_on_postgres_15(postgres_15: Postgres) -> None:
     orders = st.lists(sales, min_size=12, max_size=12)
     with (

@@ -110,7 +110,14 @@ def test_a_lower_total_for_other_reasons(life: Life) -> None:
     assert said(life.row(order_id)) == ("decrease", Decimal("1.5"))
 
 
-@pytest.mark.parametrize(("status", "reason"), [("CANCELLED", "cancelled"), ("NSS", "problem"), ("NPB", "problem")])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("NSS", "problem"),
+        pytest.param("CANCELLED", "cancelled", marks=pytest.mark.slow),
+        pytest.param("NPB", "problem", marks=pytest.mark.slow),
+    ],
+)
 def test_money_for_an_order_that_came_to_nothing(status: str, reason: str, life: Life) -> None:
     """All of it, in whole cents as it was paid, however it had been reduced before; nothing once it is taken back."""
     order_id = life.new()

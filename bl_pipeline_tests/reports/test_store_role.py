@@ -97,6 +97,7 @@ def test_it_sees_the_rows_of_its_store(limited: Limited, name: str) -> None:
         assert session.execute(f"SELECT count(*) FROM {name} WHERE store = 'other'").fetchone() == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_A_PAST)
 def test_it_sees_the_past_of_its_store(limited: Limited, name: str) -> None:
     """As of a moment by the function, and by the setting that the function sets. Planted: SECURITY DEFINER."""

@@ -20,6 +20,7 @@ from bl_pipeline_tests.support.sales_rows import (
     stored_orders,
     versions,
 )
+from bl_pipeline_tests.support.slow import some_slow
 
 HISTORY = "sales.order_status_history"
 
@@ -80,7 +81,7 @@ CHANGES: Mapping[str, tuple[Change, int]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", some_slow(CHANGES, ["shipped", "payment alone", "batch added", "last item removed"]))
 def test_a_change_costs_the_calls_it_needs(
     change: str, synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse, clock: Clock
 ) -> None:

@@ -119,9 +119,7 @@ def skipped(states: Mapping[str, OrderState], planned: Plan, request: SyncReques
 @pytest.mark.parametrize(
     "request_",
     [
-        pytest.param(
-            request, id=name, marks=() if name in ("with messages and feedback", "a month") else pytest.mark.slow
-        )
+        pytest.param(request, id=name, marks=() if name == "with messages and feedback" else pytest.mark.slow)
         for name, request in REQUESTS.items()
     ],
 )

@@ -13,6 +13,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.support.sales_rows import order_row
+from bl_pipeline_tests.support.slow import some_slow
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 
@@ -185,7 +186,7 @@ def test_an_order_names_what_could_not_be_read(synced_bl: Bl, store: Store, serv
     assert line.split(maxsplit=2)[2] == "payment.date_paid, items.item.no"
 
 
-@pytest.mark.parametrize("columns", ["60", "80", "100", "120"])
+@pytest.mark.parametrize("columns", some_slow(["60", "80", "100", "120"], ["80"]))
 def test_tables_fit_the_terminal(synced_bl: Bl, store: Store, columns: str) -> None:
     order = max((order for order in store.sales.values() if not order.is_purged), key=lambda order: len(order.lots))
     shown = {}

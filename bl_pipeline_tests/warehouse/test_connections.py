@@ -63,6 +63,7 @@ def test_sessions_of_the_warehouse(odd_url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_sessions_of_dagster(odd_url: str, isolated: pytest.MonkeyPatch) -> None:
     """Those of the web server too, which has a time-out of its own."""
     isolated.setenv("BL_DATABASE_URL", odd_url)
@@ -75,6 +76,7 @@ def test_sessions_of_dagster(odd_url: str, isolated: pytest.MonkeyPatch) -> None
     storage._run_storage._engine.dispose()
 
 
+@pytest.mark.slow
 def test_what_the_user_asks_for_in_the_url_is_kept(odd_url: str, isolated: pytest.MonkeyPatch) -> None:
     """But not if the SQL would mean something else."""
     url = (

@@ -161,6 +161,7 @@ def test_no_call_begins_after_the_end(warehouse: Warehouse) -> None:
     assert len(rows(warehouse)) == 1
 
 
+@pytest.mark.slow
 def test_the_end_does_not_wait_for_a_thread_that_is_stuck(warehouse: Warehouse) -> None:
     """Another process may be stopped in the middle of a transaction. Then the reservation stays: spent, not lost."""
     calls = ledger(warehouse)
