@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def memory_folder() -> Path | None:
     """A folder in memory for the databases of the tests, if there is one with room for them.
 
-    On a disk that others use, a copy of the template, which is a thousand files, takes ten times as long.
+    On a disk that others use, a copy of the template, which is hundreds of files, takes ten times as long.
     """
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and shutil.disk_usage(memory).free >= _MOST_SPACE else None
