@@ -26,7 +26,7 @@
 --   Every order is in each basis whose date it has: filter on one basis before adding anything up.
 --   If BrickLink does not say that it collects the sales tax, the seller does.
 --   The state is what the address says; without one that is known, it is that of the ZIP code. Counties and cities are
---     not told apart.
+--     not distinguished.
 --   Thresholds of states differ in what they count: compare gross_12_months and orders_12_months with each state's rule.
 -- Period: month, adds up
 -- Chart: gross_sales over month

@@ -161,7 +161,7 @@ def test_other_tax_settings_make_open_months_right_and_are_booked_once(synced: S
 def test_two_that_close_at_once_close_once(
     synced: Sync, warehouse: Warehouse, settings: Settings, clock: Clock
 ) -> None:
-    """Whoever comes second waits, and is told. Planted: no lock of the books."""
+    """Whoever comes second waits, and gets the reason. Planted: no lock of the books."""
     del settings
     start, outcomes = threading.Barrier(2), list[str]()
 
