@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from benchmarks import product
+from benchmarks import api, product
 from benchmarks.goals import GOALS
+from benchmarks.growth import moved
 from benchmarks.orders import WrongResult, make, read
 from benchmarks.page import BEGIN, PAGE
 from benchmarks.page import generated as written
@@ -95,6 +96,17 @@ def test_a_wrong_result_is_an_error(database_url: str, tmp_path: Path, damage: s
         connection.execute(damage.encode())
     with pytest.raises(WrongResult):
         product.check_stored("rebuild", database_url, sums)
+
+
+@pytest.mark.slow
+def test_orders_of_a_store_that_postgres_has_made_can_change(database_url: str, tmp_path: Path) -> None:
+    """Caught: answers that could not land, because their numbers were taken."""
+    make(tmp_path / "orders", 5)
+    product.fill(database_url, 100)
+    order_ids = moved(tmp_path / "orders", tmp_path / "changed", 100, 0, 5)
+    with api.serve(tmp_path / "changed") as bricklink:
+        found = product.refresh(database_url, bricklink, order_ids)
+    assert (found["updated"], found["calls"]) == (5, 10)
 
 
 @pytest.mark.slow

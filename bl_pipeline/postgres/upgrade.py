@@ -121,6 +121,8 @@ def _move(cluster: Cluster, old_folder: Path, new_folder: Path) -> dict[str, int
         if rows != copied:
             differing = ", ".join(name for name in rows if rows[name] != copied.get(name))
             raise EmbeddedPostgresError(f"The copy differs in {differing}; nothing was changed. Please report this.")
+        with psycopg.connect(lease.url, autocommit=True) as connection:
+            connection.execute("ANALYZE")  # a dump has no statistics, and without them a query may take hours
     wait_until_stopped(aside, STOP_TIMEOUT)
     if new.has_keeper():
         raise EmbeddedPostgresError("The new Postgres does not stop; nothing was changed.")

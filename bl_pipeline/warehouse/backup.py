@@ -301,6 +301,8 @@ def _after(manifest: Manifest, kept: KeptCalls) -> str:
             END IF;
         END $check$;
         {kept.bring_back}
+        -- Postgres knows nothing of new tables for a minute or two, and would plan badly for a large store.
+        ANALYZE {", ".join(sorted(manifest.rows))};
         COMMIT;
     """
 

@@ -176,12 +176,24 @@ def _keep_replaced(connection: Connection, values: Mapping[str, Any]) -> None:
             INSERT INTO sales.replaced_items ({", ".join(lots)}, items_document_id, known_from, replaced_at)
             SELECT {_listed(lots, "i")}, o.items_document_id, answer.fetched_at,
                 coalesce(other_answer.fetched_at, staged.fetched_at)
-            FROM sales.order_items i
-            JOIN sales.orders o USING (store, platform, platform_order_id)
-            JOIN staged_orders staged USING (store, platform, platform_order_id)
+            FROM staged_orders staged
+            -- Order by order, by the key. OFFSET 0 keeps Postgres from any other way: as long as it has not counted the
+            -- rows of a store, such as after a restore, it would read all of them again for each order.
+            CROSS JOIN LATERAL (
+                SELECT items_document_id FROM sales.orders
+                WHERE (store, platform, platform_order_id)
+                    = (staged.store, staged.platform, staged.platform_order_id)
+                OFFSET 0
+            ) o
+            CROSS JOIN LATERAL (
+                SELECT * FROM sales.order_items
+                WHERE (store, platform, platform_order_id)
+                    = (staged.store, staged.platform, staged.platform_order_id)
+                OFFSET 0
+            ) i
             JOIN landing.documents answer ON answer.document_id = o.items_document_id
             LEFT JOIN landing.documents other_answer ON other_answer.document_id = staged.items_document_id
-            WHERE i.store = :store AND i.platform = :platform AND i.platform_order_id = ANY(:order_ids)
+            WHERE staged.platform_order_id = ANY(:order_ids)
               AND o.items_document_id IS DISTINCT FROM staged.items_document_id
             ON CONFLICT DO NOTHING
             """

@@ -83,6 +83,15 @@ def test_everything_goes_over_roles_and_passwords_too(old: int, home: Path) -> N
     assert upgrade_embedded(home, binaries=None).kept is None
 
 
+def test_postgres_has_looked_at_what_went_over(home: Path) -> None:
+    """Planted: tables of which Postgres knows nothing, which it reads from end to end."""
+    old = min(VERSIONS)
+    fill(home, old)
+    upgrade_embedded(home, binaries=None)
+    with acquire(home, binaries=VERSIONS[NEWEST]) as lease:
+        assert ask(lease, "SELECT reltuples FROM pg_class WHERE oid = 'mine.notes'::regclass") == 500
+
+
 def test_while_it_is_used_it_is_not_upgraded(home: Path) -> None:
     """Planted: what is written meanwhile would be lost."""
     old = min(VERSIONS)

@@ -136,5 +136,12 @@ def fill(connection: Connection, orders: int) -> None:
     connection.execute(text(ORDERS), {"orders": orders})
     connection.execute(text(ITEMS))
     connection.execute(text(LANDED))
+    # The next answer that lands gets the number after these.
+    connection.execute(
+        text(
+            "SELECT setval(pg_get_serial_sequence('landing.documents', 'document_id'), max(document_id)) "
+            "FROM landing.documents"
+        )
+    )
     connection.execute(text(HISTORY))
     connection.execute(text(STATES))
