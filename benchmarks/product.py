@@ -27,6 +27,7 @@ from bl_pipeline.reports.reading import ReportQuestion, read_report
 from bl_pipeline.rules.normalise import order_fingerprint
 from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.bookkeeping import book_changes
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.finishing import finish
 from bl_pipeline.sync.listing import ask_lists, list_orders
@@ -205,10 +206,16 @@ def fetch_all(url: str, api: str, in_flight: int) -> dict[str, float]:
 
 
 def fill(url: str, orders: int) -> None:
-    """A large synced store, made by Postgres itself: orders 1, 2, ... with five lots each, their history and states."""
+    """A large synced store, made by Postgres itself: orders 1, 2, ... with five lots each, their history and states.
+
+    All is booked, as after any sync.
+    """
     with warehouse_at(url) as warehouse:
         with warehouse.engine.begin() as connection:
             many_orders.fill(connection, orders)
+            connection.execute(text("ANALYZE"))
+        with open_session(settings(url)) as session:
+            check("the books", book_changes(session), None)
         with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
     make_tables(url)  # what the product prepares when it opens a warehouse
