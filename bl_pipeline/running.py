@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bl_pipeline.records import SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.sync.run_errors import Canceled, LockTaken, RunError, timezone_changed
+from bl_pipeline.sync.run_errors import Canceled, RunError, timezone_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,7 @@ def run_job(
         from bl_pipeline.sync.session import open_session  # noqa: PLC0415
 
         with open_session(settings) as session:
-            if not session.lock.try_acquire():
-                raise LockTaken(
-                    "Another sync of this store is running, and there is only one at a time.\n"
-                    "Look at it with: bl status, or in the Dagster UI. Then try again."
-                )
+            session.take_lock_now("this one was not started")
             session.progress = progress
             try:
                 _execute(settings, session, job, config, run_id or str(uuid.uuid4()))

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from bl_pipeline.books.booking import book, is_behind
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.run_errors import LockTaken
 from bl_pipeline.sync.session import RunLost, SyncSession, open_session
 from bl_pipeline.sync.unforeseen import summary
 from bl_pipeline.warehouse.database import refuse_unmade
@@ -40,9 +39,5 @@ def open_books(settings: Settings) -> Iterator[SyncSession]:
     """The store's session with its lock, so that nothing is loaded while a month is closed. Raises LockTaken."""
     refuse_unmade(settings)
     with open_session(settings) as session:
-        if not session.lock.try_acquire():
-            raise LockTaken(
-                "A sync or another command of this store is running, so nothing was changed: what it loads is to be "
-                "booked first.\nLook at it with: bl status. Then try again."
-            )
+        session.take_lock_now("nothing was changed: what it loads is to be booked first")
         yield session

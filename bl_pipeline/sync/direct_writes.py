@@ -13,7 +13,7 @@ from bl_pipeline.sync.asking import ask
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.previewing import Preview, preview_write
-from bl_pipeline.sync.run_errors import Canceled, LockTaken, timezone_changed
+from bl_pipeline.sync.run_errors import Canceled, timezone_changed
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.sync.writing import WriteResult, run_write
 
@@ -41,12 +41,7 @@ def write_order(
         run_id = str(uuid4())
         if dry_run:
             return preview_write(session, asked, run_id=run_id)
-        if not session.lock.try_acquire():
-            raise LockTaken(
-                "A sync or another command of this store is running, so nothing was written: there is only one at a "
-                "time.\n"
-                "Look at it with: bl status, or in the Dagster UI. Then try again."
-            )
+        session.take_lock_now("nothing was written")
         try:
             result = run_write(session, asked, run_id=run_id, job=job)
         except BaseException as error:

@@ -23,6 +23,7 @@ from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError, Store
 from bl_pipeline.sync.heartbeat import Heartbeat
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.run_errors import LockTaken
 from bl_pipeline.sync.unforeseen import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
@@ -201,6 +202,14 @@ class SyncSession:
         """Take the store's lock, unless it is taken already; `waiting` is called once if another sync has it."""
         if not self.lock.taken:
             self.lock.acquire(waiting=waiting, sleep=time.sleep)
+
+    def take_lock_now(self, meaning: str) -> None:
+        """Take the store's lock, or raise LockTaken; `meaning` is what a user reads that this means."""
+        if not self.lock.try_acquire():
+            raise LockTaken(
+                f"A sync or another command of this store is running, so {meaning}.\n"
+                "Look at it with: bl status, or in the Dagster UI. Then try again."
+            )
 
     def begin(
         self, run_id: str, *, job: str, of_all_orders: bool = True, waiting: Callable[[], None] = lambda: None

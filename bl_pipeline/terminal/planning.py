@@ -17,7 +17,7 @@ from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
-from bl_pipeline.sync.run_errors import LockTaken, RunError
+from bl_pipeline.sync.run_errors import RunError
 from bl_pipeline.sync.session import Progress, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse.ledger import BudgetExhausted
@@ -38,10 +38,7 @@ _WHY = {
 @contextmanager
 def _locked_session(settings: Settings) -> Iterator[SyncSession]:
     with open_session(settings) as session:
-        if not session.lock.try_acquire():
-            raise LockTaken(
-                "A sync of this store is running. Look at it with: bl status, or in the Dagster UI. Then try again."
-            )
+        session.take_lock_now("nothing was done")
         yield session
 
 

@@ -202,7 +202,7 @@ def test_what_stands_in_the_way_of_a_plan_has_its_exit_code(
 def test_while_a_sync_runs_they_are_refused(command: str, bl: Bl, server: SandboxServer) -> None:
     result = expect(bl(command, "--json"), 1)
     assert result.stdout == ""
-    assert "A sync of this store is running" in result.stderr
+    assert "A sync or another command of this store is running, so nothing was done" in result.stderr
     assert server.requests == []
 
 

@@ -237,7 +237,7 @@ def test_a_second_sync_is_exit_1_and_says_so(bl: Bl, warehouse: Any, server: San
         assert json_of(bl("status", "--json"))["indicator"] == "syncing"
     finally:
         lock.release()
-    assert "Another sync of this store is running" in only_message(result)
+    assert "A sync or another command of this store is running, so this one was not started" in only_message(result)
     assert server.requests == []
 
 
