@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,13 @@ from uuid import uuid4
 import hypothesis
 import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from bl_pipeline.postgres import embedded
 from bl_pipeline.records import RunStatus, SyncRequest, SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
+from bl_pipeline_tests.support.servers import PASSWORD, TEMPLATE, Postgres, memory_folder
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 _HOME = pytest.StashKey[Path]()
-TEMPLATE = "bl_pipeline_template"
-_MOST_SPACE = 4 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,15 +55,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_HOME].chmod(0o711)
 
 
-def memory_folder() -> Path | None:
-    """A folder in memory for the databases of the tests, if there is one with room for them.
-
-    On a disk that others use, a copy of the template, which is hundreds of files, takes ten times as long.
-    """
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() and shutil.disk_usage(memory).free >= _MOST_SPACE else None
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give a worker of xdist the path of the home."""
@@ -81,51 +70,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     while list(home.glob("**/postmaster.pid")) and time.monotonic() < until:
         time.sleep(0.05)
     shutil.rmtree(home, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Postgres:
-    """A server with a template of the warehouse; databases are copied from it and dropped."""
-
-    admin_url: str = field(repr=False)
-
-    def forget_at_a_crash(self) -> None:
-        """Write to the disk whenever it suits: the data is thrown away anyway."""
-        with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            for name in ("fsync", "synchronous_commit", "full_page_writes"):
-                admin.execute(f"ALTER SYSTEM SET {name} = off")
-            admin.execute("SELECT pg_reload_conf()")
-
-    def prepare(self) -> None:
-        """Make the template, if no other worker has."""
-
-        def migrate(url: str) -> None:
-            with open_warehouse(load_settings(env_file=None, bl_database_url=url)):
-                pass
-
-        self.make_template(TEMPLATE, "template1", migrate)
-
-    def make_template(self, name: str, template: str, fill: Callable[[str], None]) -> None:
-        """Make a template from another by filling it, if no other worker has."""
-        with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            admin.execute("SELECT pg_advisory_lock(hashtext('bl_pipeline_tests.template'))")
-            if not admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchall():
-                with self.database(template) as url:
-                    fill(url)
-                    admin.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
-
-    @contextmanager
-    def database(self, template: str = "template1") -> Iterator[str]:
-        """The URL of a new database."""
-        name = f"test_{uuid4().hex}"
-        with psycopg.connect(self.admin_url, autocommit=True) as admin:
-            # The cheaper way if nothing is kept: it writes no log.
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        try:
-            yield self.admin_url.rpartition("/")[0] + f"/{name}"
-        finally:
-            with psycopg.connect(self.admin_url, autocommit=True) as admin:
-                admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +121,6 @@ def database_url(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator
         yield url
 
 
-PASSWORD = "hunter2-do-not-show"
 """That of each `weak_user`."""
 
 
@@ -189,11 +132,6 @@ def weak_user(postgres: Postgres) -> Iterator[str]:
         admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
         yield name
         admin.execute(f"DROP ROLE {name}")
-
-
-def as_user(url: str, name: str) -> str:
-    """The URL for another user, whose password is PASSWORD."""
-    return make_url(url).set(username=name, password=PASSWORD).render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -29,10 +29,10 @@ import psycopg
 import pytest
 
 from bl_pipeline.postgres import embedded
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres, memory_folder
 from bl_pipeline_tests.support.forked_tests import ForkedTests, forked_tests
 from bl_pipeline_tests.support.mutants import Mutant, mutants_of
 from bl_pipeline_tests.support.recorded_lines import Recording, lines_of
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres, memory_folder
 
 PROJECT = Path(__file__).parent.parent
 WHERE = (
@@ -61,6 +61,7 @@ TESTS = {
     "bl_pipeline/sync/unforeseen.py": ["terminal/test_unforeseen.py"],
     "bl_pipeline/rules/": [
         "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
+        "reliability/test_rechecks.py",
         "defs/test_indicator.py", "terminal/test_planning.py", "terminal/test_state_words.py", "desk/test_order.py",
         "sync/test_replaying.py", "sync/test_planning.py",
     ],
@@ -75,7 +76,8 @@ TESTS = {
     "bl_pipeline/sync/": [
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "sync", "reliability/test_faults.py",
         "reliability/test_lost_writes.py", "reliability/test_times.py", "reliability/test_rebuild.py",
-        "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
+        "reliability/test_full_sync.py", "reliability/test_rechecks.py", "reliability/test_budget.py",
+        "reliability/test_cancel.py",
         "reliability/test_spread.py",
     ],
     "bl_pipeline/defs/report_assets.py": [
@@ -83,7 +85,8 @@ TESTS = {
     ],
     "bl_pipeline/defs/": [
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
-        "reliability/test_full_sync.py", "reliability/test_budget.py", "reliability/test_cancel.py",
+        "reliability/test_full_sync.py", "reliability/test_rechecks.py", "reliability/test_budget.py",
+        "reliability/test_cancel.py",
         "reliability/test_spread.py", "reliability/test_terminate.py",
     ],
     "sql/": [

@@ -36,12 +36,6 @@ def test_each_result_has_the_figures_of_its_goals() -> None:
             assert goal.figure in kept()[goal.topic].result.figures
 
 
-def test_files_are_of_a_length_to_read() -> None:
-    lengths = {path.name: len(path.read_text().splitlines()) for path in FOLDER.glob("*.py")}
-    assert len(lengths) > 10
-    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
-
-
 def allocate(mib: int) -> int:
     """Have so much memory for a moment, in this process and in a child."""
     code = f"import time; memory = bytearray({mib} << 20); time.sleep(0.3)"

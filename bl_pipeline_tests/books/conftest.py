@@ -8,7 +8,7 @@ import pytest
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 
 
 @pytest.fixture

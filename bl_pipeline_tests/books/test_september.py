@@ -19,7 +19,8 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.sandbox.order import Costs, SandboxOrder
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync, sandbox_settings
+from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 from bl_pipeline_tests.support.sessions import session_at
 
 OCTOBER, NOVEMBER = datetime(2026, 10, 5, 9, tzinfo=UTC), datetime(2026, 11, 20, 9, tzinfo=UTC)

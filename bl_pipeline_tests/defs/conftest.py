@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from bl_pipeline.sandbox import Store
-from bl_pipeline_tests.conftest import DagsterSync, Postgres
+from bl_pipeline_tests.conftest import DagsterSync
 from bl_pipeline_tests.support.inbox import Inbox
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.ui import Desk, serve_desk
 
 ORDERS = 30

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +19,7 @@ from bl_pipeline.sandbox import PASSING, WRONG_TYPES, Fault, SandboxServer, Stor
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, DagsterSync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
-from bl_pipeline_tests.support.sales_rows import dump, item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sales_rows import assert_in_step, dump, item_rows, order_row, stored_items, stored_orders
 
 pytestmark = pytest.mark.slow
 
@@ -215,3 +216,23 @@ def test_an_answer_about_another_order_is_not_stored(
     assert [error["order_id"] for error in result.errors] == [str(order_id)]
     assert "another order" in result.errors[0]["error"]
     assert str(order_id) not in stored_orders(warehouse)
+
+
+def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
+    dagster_sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse
+) -> None:
+    """The whole way, through the jobs. Caught: a run that fails for one order, a job that repairs nothing."""
+    order_id = min(order.order_id for order in store.sales.values() if not order.is_purged)
+    server.faults.on(f"/orders/{order_id}$", Fault.HTML200)
+
+    result = dagster_sync()
+
+    assert dagster_sync.last is not None
+    assert dagster_sync.last.success
+    assert (result.exit_code, [error["order_id"] for error in result.errors]) == (3, [str(order_id)])
+    assert_in_step(warehouse, store, without={order_id})
+
+    server.faults.clear()
+    dagster_sync.clock.now += timedelta(minutes=30)
+    assert dagster_sync("retry_failed_orders").orders_created == 1
+    assert_in_step(warehouse, store)

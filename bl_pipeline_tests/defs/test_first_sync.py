@@ -15,8 +15,9 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxOrder, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import NOW, Clock, DagsterSync, MakeSettings, Postgres
+from bl_pipeline_tests.conftest import NOW, Clock, DagsterSync, MakeSettings
 from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.servers import Postgres
 
 MONEY_OF_ORDERS: Mapping[str, Callable[[SandboxOrder], Decimal]] = {
     "subtotal": lambda order: order.subtotal,

@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from bl_pipeline.sandbox import Fault, Store
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.defs.test_browser import FLAGS, picture
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.ui import BROWSER, PATIENCE, Desk, serve_desk
 
 pytestmark = [

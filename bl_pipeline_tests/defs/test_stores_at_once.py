@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bl_pipeline.sandbox import Store
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.several_stores import KEYS, serve_stores
 from bl_pipeline_tests.support.ui import PATIENCE, serve_desk
 

@@ -19,7 +19,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from bl_pipeline.sandbox import SandboxServer
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, free_port
 from bl_pipeline_tests.terminal.test_up import LAUNCH, ask
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from bl_pipeline.dagster_names import Names
 from bl_pipeline.defs.instance import open_instance
 from bl_pipeline.settings import load_settings
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 MANIFESTS: list[dict[str, Any]] = list(yaml.safe_load_all((KUBERNETES / "bl-pipeline.yaml").read_text()))

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.support.many_orders import fill
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 
 ORDERS = 100_000
 BUSY = 15

@@ -14,8 +14,9 @@ from bl_pipeline.desk.serving import desks_of_stores
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.schedule import read_schedule
-from bl_pipeline_tests.conftest import Clock, as_user
+from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.desk.test_overview import NONE, words
+from bl_pipeline_tests.support.servers import as_user
 
 UI = "http://127.0.0.1:3000"
 Show = Callable[..., str]

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from bl_pipeline.desk.source import Source
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import MakeSettings, Postgres
+from bl_pipeline_tests.conftest import MakeSettings
 from bl_pipeline_tests.desk.conftest import OpenDesk
+from bl_pipeline_tests.support.servers import Postgres
 
 
 def test_it_is_closed_once_for_each_failure(settings: Settings) -> None:

@@ -24,8 +24,9 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import Unwatched
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, sandbox_settings
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, sandbox_settings
 from bl_pipeline_tests.support.processes import Task, contents, event, run_job, run_steps, start
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import wait_until
 

@@ -24,8 +24,9 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.sync.fetching import LOADED_TOGETHER
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import is_syncing
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
+from bl_pipeline_tests.conftest import NOW, MakeSettings
 from bl_pipeline_tests.support.processes import Commits, Task, contents, run_and_kill, run_job, run_steps, start
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 from bl_pipeline_tests.support.writing import write

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
 from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncRequest, SyncResult
 from bl_pipeline.rules import normalise
-from bl_pipeline.sandbox import PASSING, Fault, SandboxServer, Store, Wire
+from bl_pipeline.sandbox import PASSING, Fault, Wire
 from bl_pipeline.sync import loading
 from bl_pipeline.warehouse import state
-from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
+from bl_pipeline_tests.conftest import NOW
 from bl_pipeline_tests.support.processes import EVERYTHING
 from bl_pipeline_tests.support.sales_rows import assert_in_step, item_rows, order_row, stored_items, stored_orders
 from bl_pipeline_tests.support.slow import some_slow
@@ -392,24 +390,3 @@ def test_an_answer_that_breaks_the_code_fails_its_order_and_no_other(
     monkeypatch.undo()
     assert sync(world).success
     assert_in_step(world.warehouse, world.store)
-
-
-@pytest.mark.slow
-def test_dagster_reports_a_run_with_failed_orders_as_done_with_errors(
-    dagster_sync: DagsterSync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
-) -> None:
-    """The whole way, through the jobs. Caught: a run that fails for one order, a job that repairs nothing."""
-    order_id = min(order.order_id for order in store.sales.values() if not order.is_purged)
-    server.faults.on(f"/orders/{order_id}$", Fault.HTML200)
-
-    result = dagster_sync()
-
-    assert dagster_sync.last is not None
-    assert dagster_sync.last.success
-    assert (result.exit_code, [error["order_id"] for error in result.errors]) == (3, [str(order_id)])
-    assert_in_step(warehouse, store, without={order_id})
-
-    server.faults.clear()
-    dagster_sync.clock.now += timedelta(minutes=30)
-    assert dagster_sync("retry_failed_orders").orders_created == 1
-    assert_in_step(warehouse, store)

@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.sandbox import Fault
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.fleet import Shop, figures, half_hour, new_fleet
+from bl_pipeline_tests.support.servers import Postgres
 
 LIMIT = 300
 _OVERDRAWN = """

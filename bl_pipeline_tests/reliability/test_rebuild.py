@@ -16,9 +16,10 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Postgres, Sync, sandbox_settings
+from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, Sync, sandbox_settings
 from bl_pipeline_tests.support.processes import EVERYTHING, Commits, Task, run_and_kill, run_steps, start
 from bl_pipeline_tests.support.sales_rows import Row, as_json, dump, stored_items
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.waiting import PATIENCE
 

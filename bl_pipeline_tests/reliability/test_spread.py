@@ -26,9 +26,10 @@ from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lease import LeaseTimes
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import NOW, MakeSettings, Postgres
+from bl_pipeline_tests.conftest import NOW, MakeSettings
 from bl_pipeline_tests.reliability.test_crashes import BATCH, LATER, Scene, is_syncing_now, scene, statuses, store
 from bl_pipeline_tests.support.processes import EVERYTHING, Commits, Task, contents, run_steps, start
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.spread import LONG, expire_lease, spread_steps
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until

@@ -21,10 +21,11 @@ from bl_pipeline.records import SyncResult
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Clock, Postgres, Sync
+from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.support.report_imports import fees_csv, refunds_csv
 from bl_pipeline_tests.support.report_rows import Expected
 from bl_pipeline_tests.support.report_store import CLOSED, NOW, ZONES, Books, days_of
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 
 DAYS = 3
 DIFFICULT = f"{TEMPLATE}_books"

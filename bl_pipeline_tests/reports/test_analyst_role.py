@@ -16,7 +16,7 @@ from bl_pipeline.reports.files import read_reports
 from bl_pipeline.reports.views import install_reports
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "analyst-role.sql"
 

@@ -21,8 +21,9 @@ from bl_pipeline.sandbox import SandboxServer, Store, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import NOW, TEMPLATE, Clock, Postgres, Sync, sandbox_settings
+from bl_pipeline_tests.conftest import NOW, Clock, Sync, sandbox_settings
 from bl_pipeline_tests.support.many_orders import fill
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 from bl_pipeline_tests.support.sessions import session_at
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ from bl_pipeline.reports.files import read_reports, reports_as_of
 from bl_pipeline.reports.reading import count_rows
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres
 from bl_pipeline_tests.support.many_orders import fill
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,8 @@ from bl_pipeline.reports.views import set_timezone
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.tables import order_items, order_status_history, orders
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.report_store import BOUNDARIES, ZONES
+from bl_pipeline_tests.support.servers import Postgres
 
 SUMS = (
     "items_total", "shipping", "fees", "tax_collected_by_bricklink", "revenue", "charges", "discounts",

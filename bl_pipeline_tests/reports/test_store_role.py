@@ -17,10 +17,10 @@ from psycopg.errors import InsufficientPrivilege
 from bl_pipeline.postgres.binaries import installed
 from bl_pipeline.reports.files import read_reports, reports_as_of
 from bl_pipeline.warehouse.tables import metadata
-from bl_pipeline_tests.conftest import Postgres
-from bl_pipeline_tests.reliability.test_two_stores import BY_STORE, NEVER_BY_STORE
 from bl_pipeline_tests.reports.conftest import DIFFICULT, Kept
 from bl_pipeline_tests.reports.test_analyst_role import SCRIPT
+from bl_pipeline_tests.support.other_store import BY_STORE, NEVER_BY_STORE
+from bl_pipeline_tests.support.servers import Postgres
 
 REPORTS = [report.name for report in read_reports()]
 WITH_A_PAST = [report.name for report in reports_as_of(read_reports())]

@@ -21,7 +21,8 @@ from typer.testing import CliRunner, Result
 from bl_pipeline.postgres import embedded
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.terminal.cli import app
-from bl_pipeline_tests.conftest import NOW, Postgres
+from bl_pipeline_tests.conftest import NOW
+from bl_pipeline_tests.support.servers import Postgres
 
 NOWHERE = "postgresql://someone:hunter2@127.0.0.1:1/nothing"
 FIELDS = [

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.postgres.binaries import installed
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl
 from bl_pipeline_tests.terminal.test_backup import everything
 

@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from bl_pipeline.warehouse.connections import open_engine
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.bouncer import bouncer
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow

@@ -19,9 +19,9 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
 from bl_pipeline.warehouse.preconditions import Server
-from bl_pipeline_tests.conftest import Postgres, as_user
 from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.support.clusters import external_postgres
+from bl_pipeline_tests.support.servers import Postgres, as_user
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bl_pipeline.sandbox import Store
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, free_port
 from bl_pipeline_tests.test_docs import COMMANDS, PAGES, PROJECT, commands_in, takes_a_value
 

@@ -18,7 +18,7 @@ from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.settings import load_settings
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline_tests.conftest import _HOME, Postgres
+from bl_pipeline_tests.conftest import _HOME
 from bl_pipeline_tests.support.ends import (
     Ended,
     Process,
@@ -31,6 +31,7 @@ from bl_pipeline_tests.support.ends import (
     wait_until_none_is_idle,
 )
 from bl_pipeline_tests.support.sales_rows import assert_in_step
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import Bl, expect, free_port, grow_store, json_of
 
 pytestmark = pytest.mark.slow

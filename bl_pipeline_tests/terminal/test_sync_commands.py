@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bl_pipeline.sandbox import Fault, SandboxServer, Store, move_on
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import FIELDS, NOWHERE, Bl, expect, json_of, only_message, only_message_of_run
 
 pytestmark = pytest.mark.slow

@@ -19,8 +19,8 @@ from bl_pipeline.rules import normalise
 from bl_pipeline.sandbox import Store
 from bl_pipeline.sync import fetching, loading, writing
 from bl_pipeline.warehouse.database import unreachable
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.clusters import fill, is_stopped, small_disk
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import Bl, expect, json_of
 

@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 
 from bl_pipeline.defs.storage import WarehouseStorage
 from bl_pipeline.warehouse.connections import open_engine, shares_sessions
-from bl_pipeline_tests.conftest import Postgres
 from bl_pipeline_tests.support.bouncer import bouncer
+from bl_pipeline_tests.support.servers import Postgres
 
 ODD = {
     "default_transaction_isolation": ("serializable", "read committed"),

@@ -23,7 +23,7 @@ from bl_pipeline.warehouse.database import (
     read_warehouse,
     refuse_unmade,
 )
-from bl_pipeline_tests.conftest import PASSWORD, as_user
+from bl_pipeline_tests.support.servers import PASSWORD, as_user
 
 
 def why_not(url: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.waiting import wait_until
 
 HOLDER = """

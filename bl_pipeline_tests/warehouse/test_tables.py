@@ -18,7 +18,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import open_engine
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse, upgrade
-from bl_pipeline_tests.conftest import Postgres
+from bl_pipeline_tests.support.servers import Postgres
 
 KEY = ["store", "platform"]
 

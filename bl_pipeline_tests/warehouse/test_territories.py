@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline_tests.conftest import TEMPLATE, Postgres
+from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 from bl_pipeline_tests.support.us_states import NAMES, state_of
 
 
