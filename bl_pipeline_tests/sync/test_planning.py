@@ -12,11 +12,21 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind, OrderGroup
-from bl_pipeline.records import EVERY_DATE, FullSync, OptionalPart, OrderDates, OrderState, SyncRequest
+from bl_pipeline.records import (
+    EVERY_DATE,
+    FullSync,
+    OptionalPart,
+    OrderDates,
+    OrderState,
+    Stop,
+    StopReason,
+    SyncRequest,
+)
 from bl_pipeline.rules.changes import Plan, plan
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.planning import count_skipped, states_to_plan
-from bl_pipeline.warehouse import state
+from bl_pipeline.sync.planning import count_skipped, plan_changes, states_to_plan
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.warehouse import full_syncs, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW, Clock
 from bl_pipeline_tests.support.sessions import session_at
@@ -151,3 +161,25 @@ def test_the_requested_orders_are_all_that_is_read(warehouse: Warehouse, setting
     with session_at(settings, clock) as session:
         wanted = replace(SyncRequest(), order_ids=("100", "101", "nothing"), dates=EVERY_DATE)
         assert set(states_to_plan(session, wanted)) <= {"100", "101"}
+
+
+@pytest.mark.parametrize(
+    ("why", "asked", "kept"),
+    [
+        (None, True, 1),
+        (StopReason.BUDGET, True, 1),
+        (StopReason.CREDENTIALS, True, 0),
+        (StopReason.ERROR, True, 0),
+        (None, False, 0),
+    ],
+)
+def test_a_full_sync_stays_open_if_only_calls_are_lacking(
+    why: StopReason | None, asked: bool, kept: int, session: SyncSession, warehouse: Warehouse
+) -> None:
+    """Who asks for one with wrong credentials asks again once they are right. Planted: each of the conditions."""
+    session.begin("r", job="sync_orders")
+    if why is not None:
+        session.stop(Stop(why, "It cannot go on."))
+    plan_changes(session, SyncRequest(full_sync=asked))
+    with warehouse.engine.connect() as connection:
+        assert len(full_syncs.open_full_syncs(connection, warehouse)) == kept
