@@ -91,7 +91,8 @@ TESTS = {
     ],
     "sql/": [
         "reports/test_report_files.py", "reports/test_against_the_store.py", "reports/test_properties.py",
-        "reports/test_refunds.py", "reports/test_adjustments.py", "reports/test_taxes.py", "books/test_journal.py",
+        "reports/test_refunds.py", "reports/test_adjustments.py", "reports/test_taxes.py", "books/test_period_changes.py",
+        "books/test_journal.py",
         "reliability/test_two_stores.py",
     ],
 }  # fmt: skip

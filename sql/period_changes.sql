@@ -166,8 +166,8 @@ recomputed AS (
     LEFT JOIN LATERAL (
         SELECT
             currency,
-            coalesce(sum(debit - credit) FILTER (WHERE account_key = 'receivable'), 0) AS receivable,
-            coalesce(sum(credit - debit) FILTER (WHERE account_key = 'output_vat'), 0) AS output_vat,
+            coalesce(sum(debit - credit) FILTER (WHERE account_key = 'receivable'), 0.00) AS receivable,
+            coalesce(sum(credit - debit) FILTER (WHERE account_key = 'output_vat'), 0.00) AS output_vat,
             min(tax_kind) AS tax_kind,
             min(vat_rate) AS vat_rate
         FROM books.journal j
