@@ -24,6 +24,7 @@ SQL = b"""-- Title
 SELECT min(at) FROM t
 WHERE store = :store AND b > 2
   AND a <> 1
+-- A comment
 ORDER BY at DESC
 """
 
@@ -48,12 +49,13 @@ def test_faults_of_python() -> None:
 
 
 def test_faults_of_sql() -> None:
+    """In all of the statement. Planted: what is before the last comment taken for the header."""
     expected = {
         "3: 'min(' -> 'max('",
         "4: 'store = :store AND' -> ''",
         "4: '>' -> '>='",
         "5: '<>' -> '='",
-        "6: 'DESC' -> 'ASC'",
+        "7: 'DESC' -> 'ASC'",
     }
 
     assert expected <= {mutant.describe(SQL) for mutant in mutants_of("report.sql", SQL)}

@@ -8,7 +8,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 _OPERATORS = {
     ast.Eq: ("==", "!="),
@@ -71,7 +71,9 @@ class Mutant:
 def mutants_of(name: str, source: bytes) -> list[Mutant]:
     """All the faults there are for a file of this name."""
     if name.endswith(".sql"):
-        return list(_in_sql(source, source.index(b"\n", source.rindex(b"\n--")) + 1, len(source)))
+        lines = source.splitlines(keepends=True)
+        header = sum(map(len, takewhile(lambda line: line.startswith(b"--"), lines)))
+        return list(_in_sql(source, header, len(source)))
     found = [*_in_python(source), *_in_strings(source)]
     return [mutant for mutant in dict.fromkeys(found) if _compiles(mutant.apply(source))]
 
