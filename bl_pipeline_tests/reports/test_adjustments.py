@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -83,6 +83,17 @@ def test_cancellations_are_in_the_month_in_which_they_happened(blank: Warehouse)
     assert {name: adjusted[name] for name in ("month", "order_month", "amount", "orders")} == {
         name: row[name] for name in ("month", "order_month", "amount", "orders")
     }
+
+
+def test_what_was_cancelled_again_is_lost_in_the_month_of_the_last_time(blank: Warehouse) -> None:
+    """Planted: the month in which it was first cancelled."""
+    again = (datetime(2027, 1, 5, tzinfo=UTC), CANCELLED[1])
+    with blank.engine.connect() as connection:
+        set_timezone(connection, "main", "UTC")
+        store(connection, SEPTEMBER, CANCELLED, REOPENED, again)
+        (row,) = read(connection, "cancellations_by_month")
+        connection.rollback()
+    assert row["month"] == date(2027, 1, 1)
 
 
 def test_a_batch_vat_and_another_country_are_adjustments_too(blank: Warehouse) -> None:

@@ -52,6 +52,14 @@ def test_errors_of_two_orders_do_not_cancel_each_other(blank: Warehouse) -> None
     assert offenders == ["1", "2"]
 
 
+@pytest.mark.parametrize(("final_total", "unexplained"), [("119.99", "0"), ("120.01", "0"), ("119.9899", "0.0101")])
+def test_a_cent_is_no_error(blank: Warehouse, final_total: str, unexplained: str) -> None:
+    """Planted: a cent counted in the sum, or among the orders."""
+    (row,), offenders = sold(blank, "tax_by_rate_and_country", {"final_total": Decimal(final_total)})
+    assert (row["unexplained"], row["unexplained_orders"]) == (Decimal(unexplained), int(unexplained != "0"))
+    assert offenders == ["1"][: row["unexplained_orders"]]
+
+
 @pytest.mark.parametrize("final_total", ["120", "100", "100.01"])
 def test_vat_that_bricklink_collects_is_right_by_either_reading(blank: Warehouse, final_total: str) -> None:
     """Whether final_total deducts it is unknown. Planted: only one of the two readings."""

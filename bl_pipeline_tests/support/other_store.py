@@ -68,7 +68,7 @@ FAULTS = (
     "WHERE store = 'other') state",
     "INSERT INTO books.closings (store, period, timezone, closed_at, last_document_id, last_entry_no, entries, digest) "
     "SELECT 'other', month, 'UTC', '2026-06-14', 1, 100000, 1, 'planted' "
-    "FROM generate_series(timestamp '2026-01-01', '2027-12-01', '1 month') months (month)",
+    "FROM generate_series(timestamp '2026-01-01', '2027-12-01', '1 month') months (month) ON CONFLICT DO NOTHING",
     "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('other', '2026-06-15 12:30Z', true), "
     "('other', '2026-01-01', true)",
     "UPDATE sync.stores SET timezone = 'Pacific/Auckland' WHERE store = 'other'",
