@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bl_pipeline_tests import mutation_run
 from bl_pipeline_tests.support.mutants import mutants_of
-from bl_pipeline_tests.support.recorded_lines import RecordedTest, Recording, digest, lines_of
+from bl_pipeline_tests.support.recorded_lines import IMPORT, RecordedTest, Recording, digest, lines_of
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +118,42 @@ def test_the_tests_that_run_through_a_fault_come_the_quickest_first(tmp_path: Pa
     assert found(b"4") == ["slow"]  # the line with the name, not the whole statement
     (tmp_path / "rows.py").write_bytes(SOURCE + b"# another\n")
     assert found(b"6") is None
+
+
+TESTS = """
+import pytest
+from product.rows import made, used
+
+@pytest.fixture(scope="module")
+def rows():
+    return made()
+
+def test_first(rows):
+    assert rows
+
+def test_second(rows):
+    assert used(rows)
+
+def test_of_its_own():
+    assert used([1])
+"""
+
+
+def test_what_a_fixture_runs_is_of_each_test_that_uses_it(tmp_path: Path) -> None:
+    """Planted: only of the first, so that a fault is missed that only the second can notice."""
+    rows = tmp_path / "product" / "rows.py"
+    rows.parent.mkdir()
+    rows.write_text("def made():\n    return [1]\n\ndef used(rows):\n    return len(rows)\n")
+    (tmp_path / "test_rows.py").write_text(TESTS)
+    run = (
+        "import pytest\nfrom pathlib import Path\n"
+        "from bl_pipeline_tests.support.recorded_lines import Recorder\n"
+        "recorder = Recorder(Path.cwd(), ['product'], Path('recorded'))\n"
+        "raise SystemExit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_rows.py'], [recorder]))\n"
+    )
+    path = os.pathsep.join((str(tmp_path), str(mutation_run.PROJECT)))
+    subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, check=True)
+    recording = Recording.read(tmp_path / "recorded")
+    found = {name.partition("::")[2]: test.lines["product/rows.py"] for name, test in recording.tests.items()}
+    del found[IMPORT]
+    assert found == {"test_first": {1, 2}, "test_second": {1, 2, 4, 5}, "test_of_its_own": {4, 5}}

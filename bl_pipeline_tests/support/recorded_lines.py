@@ -115,6 +115,7 @@ class Recorder:
         self._target = target
         self._now: dict[str, set[int]] = defaultdict(set)
         self._tests: dict[str, tuple[float, dict[str, list[int]]]] = {}
+        self._shared: dict[object, dict[str, set[int]]] = {}
         # What runs before the first test runs because something is imported.
         sys.settrace(self._trace)
 
@@ -146,7 +147,25 @@ class Recorder:
             sys.settrace(None)
             threading.settrace(None)
             seconds = round(time.monotonic() - began, 3)
+            for fixture in (each for found in item._fixtureinfo.name2fixturedefs.values() for each in found):  # type: ignore[attr-defined]
+                self._add(self._shared.get(fixture, {}))
             self._tests[item.nodeid] = seconds, self._lines()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[Any]:
+        """Keep what a fixture runs through: if it is made once for several tests, each of them depends on it."""
+        before, self._now = self._now, defaultdict(set)
+        try:
+            return (yield)
+        finally:
+            made, self._now = self._now, before
+            self._add(made)
+            if fixturedef.scope != "function":
+                self._shared[fixturedef] = made
+
+    def _add(self, lines: Mapping[str, set[int]]) -> None:
+        for name, more in list(lines.items()):
+            self._now[name] |= more
 
     def _lines(self) -> dict[str, list[int]]:
         return {name.removeprefix(self._folder): sorted(lines.copy()) for name, lines in list(self._now.items())}
