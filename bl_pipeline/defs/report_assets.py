@@ -156,7 +156,7 @@ def preview(rows: "ReportRows") -> str:
         _line("---:" if column.is_amount else "---" for column in columns),
         *(_line(_cell(row[place], rows.columns[place]) for place in places) for row in shown[:PREVIEW_ROWS]),
     ]
-    return "\n".join(lines if shown else [*lines[:2], "", "No rows."])
+    return "\n".join(lines if shown else [*lines, "", "No rows."])
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -83,7 +83,7 @@ def _refuse_other_stores(context: dg.OpExecutionContext, names: Names) -> None:
     Only who materializes assets of several stores at once can ask for it.
     """
     stores = {key.path[0] for key in context.job_def.asset_layer.executable_asset_keys if key.path[1:] == ["orders"]}
-    if names.store and len(stores) > 1:
+    if len(stores) > 1:
         raise dg.Failure(
             f"This run has assets of several stores: {', '.join(sorted(stores))}. A run syncs one store, so that none "
             "waits for another, and nothing was fetched.\nMaterialize the assets of one store at a time, such as those "
