@@ -163,6 +163,31 @@ def test_what_is_shown_is_small_and_names_no_buyer(sync: DagsterSync, store: Sto
         assert order.buyer.address.full_name not in text
 
 
+def test_another_time_zone_is_shown_once(sync: DagsterSync, make_settings: MakeSettings) -> None:
+    """With the one before. Planted: shown if it is the same."""
+    sync()
+    assert "time_zone_before" not in shown(sync)
+    sync.clock.advance(hours=1)
+    sync(settings=make_settings(bl_timezone="Europe/Berlin"))
+    assert (shown(sync)["time_zone"].value, shown(sync)["time_zone_before"].value) == ("Europe/Berlin", "UTC")
+
+
+def test_only_what_was_asked_for_is_made(sync: DagsterSync, store: Store, make_settings: MakeSettings) -> None:
+    """Planted: parts that were not asked for; not those that were."""
+
+    def made() -> set[str]:
+        assert sync.last is not None
+        events = (event.asset_key for event in sync.last.all_events if event.is_step_materialization)
+        return {key.to_user_string() for key in events if key} - {"order_summaries", "order_changes"}
+
+    sync()
+    assert made() == {"orders", "order_items"}
+    store.pay(store.place_order())
+    sync.clock.advance(hours=1)
+    sync(settings=make_settings(bl_messages="all"))
+    assert made() == {"orders", "order_items", "order_messages"}
+
+
 def test_links_and_charts_are_shown_in_place() -> None:
     """The UI hides longer Markdown behind a click, so the most there can be has to fit."""
     usage = Usage(used=99_999, left=0, limit=100_000, reserve=0, next_reset_at=None)

@@ -337,6 +337,12 @@ def evaluate_reports_due(clock: Clock) -> str | None:
     return data.run_requests[0].run_key if data.run_requests else None
 
 
+def test_reports_of_one_store_are_looked_at_more_often() -> None:
+    """Of many stores there is always one that has stored something. Planted: the same of one and of several."""
+    seconds = [reports_sensor(stores).minimum_interval_seconds for stores in ([Names()], [Names("a"), Names("b")])]
+    assert seconds == [60, 1800]
+
+
 @pytest.mark.slow
 def test_reports_are_due_when_an_order_was_stored_and_once_a_day(
     as_set: Settings, sync: DagsterSync, store: Store, server: SandboxServer

@@ -25,11 +25,8 @@ from bl_pipeline_tests.defs.test_sensors import evaluate_incomplete, evaluate_ru
 from bl_pipeline_tests.support.inbox import Inbox
 from bl_pipeline_tests.support.several_stores import KEYS, SeveralStores, serve_stores
 
-pytestmark = [
-    pytest.mark.slow,
-    # Apprise loads all of its services, and one of them asks for a module that newer Pythons do not have.
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+# Apprise loads all of its services, and one of them asks for a module that newer Pythons do not have.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 
 @pytest.fixture
@@ -55,6 +52,7 @@ def sync(key: str, instance: dg.DagsterInstance, *, now: datetime | None = None)
     return done
 
 
+@pytest.mark.slow
 def test_each_store_is_reported_for_itself(stores: SeveralStores, inbox: Inbox, instance: dg.DagsterInstance) -> None:
     """Planted: one cursor for all stores."""
     day_before = datetime.now(UTC) - timedelta(hours=25)
@@ -83,6 +81,7 @@ def test_each_store_is_reported_for_itself(stores: SeveralStores, inbox: Inbox, 
     assert json.loads(cursor or "") == {"bricks_uk": ["failed"], "bricks_de": ["failed"], "bricks_us": []}
 
 
+@pytest.mark.slow
 def test_the_cursor_of_the_only_store_is_read_when_there_are_more(
     stores: SeveralStores, inbox: Inbox, instance: dg.DagsterInstance
 ) -> None:
@@ -93,6 +92,7 @@ def test_the_cursor_of_the_only_store_is_read_when_there_are_more(
         assert json.loads(evaluate_incomplete(before, instance) or "") == {key: [] for key in KEYS}
 
 
+@pytest.mark.slow
 def test_a_word_that_has_changed_is_shown_at_the_asset_of_its_store(
     stores: SeveralStores, instance: dg.DagsterInstance
 ) -> None:
@@ -110,6 +110,7 @@ def test_a_word_that_has_changed_is_shown_at_the_asset_of_its_store(
     assert newest_event(instance, Names()) is None
 
 
+@pytest.mark.slow
 def test_the_same_failure_of_two_stores_is_two_messages(
     stores: SeveralStores, inbox: Inbox, isolated: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
@@ -143,6 +144,7 @@ def test_any_job_that_fails_is_reported_with_its_store(
     ]
 
 
+@pytest.mark.slow
 def test_secrets_of_every_store_are_removed(stores: SeveralStores) -> None:
     """Planted: those of the store only whose settings they are."""
     secrets = [value for name, value in stores.variables.items() if name.startswith("BRICKS_")]
@@ -150,6 +152,7 @@ def test_secrets_of_every_store_are_removed(stores: SeveralStores) -> None:
         assert without_secrets(settings, " ".join(secrets)) == " ".join(["***"] * len(secrets))
 
 
+@pytest.mark.slow
 def test_a_sync_whose_process_is_gone_is_ended_while_other_stores_sync(
     stores: SeveralStores, instance: dg.DagsterInstance
 ) -> None:

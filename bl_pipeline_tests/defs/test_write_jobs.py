@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -16,9 +17,15 @@ SECRET = "between you and me"
 
 
 def run(dagster: DagsterSync, job: str, op: str, **config: object) -> dg.ExecuteInProcessResult:
+    """A run of a job whose op is given this."""
+    return run_job(dagster, job, {"ops": {op: {"config": config}}})
+
+
+def run_job(dagster: DagsterSync, job: str, run_config: Mapping[str, Any] | None = None) -> dg.ExecuteInProcessResult:
+    """A run of a job with a session of its own."""
     with session_at(dagster.settings, dagster.clock, sleep=dagster.clock.sleep) as session:
         return defs.resolve_job_def(job).execute_in_process(
-            run_config={"ops": {op: {"config": config}}},
+            run_config=run_config,
             resources={"sync": OpenedSession(session)},
             instance=dagster.instance,
             raise_on_error=False,

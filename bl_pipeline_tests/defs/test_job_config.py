@@ -1,0 +1,45 @@
+"""What the jobs do if nothing is asked of them, and what the one that withdraws full syncs shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from bl_pipeline.defs import jobs
+from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
+from bl_pipeline_tests.defs.test_write_jobs import run_job
+
+NOTHING_ELSE = {"include_items": True, "full_sync": False, "only_failed": False, "messages": False, "feedback": False}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "given", "asked"),
+    [
+        (jobs.sync_config, {}, {"include_filed": True}),
+        (jobs.full_sync_config, {}, {"full_sync": True}),
+        (jobs.refresh_config, {"order_ids": ["31"]}, {"order_ids": ["31"]}),
+        (jobs.retry_config, {}, {"only_failed": True}),
+    ],
+    ids=["sync", "full sync", "refresh", "retry"],
+)
+def test_what_is_not_given_is_the_ordinary(
+    mapping: dg.ConfigMapping, given: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """Planted: each default turned round."""
+    for step in mapping.resolve_from_unvalidated_config(given).values():
+        assert step["config"].items() >= {**NOTHING_ELSE, **asked}.items()
+
+
+def test_how_many_full_syncs_were_withdrawn_is_shown(dagster_synced: DagsterSync, make_settings: MakeSettings) -> None:
+    """Planted: nothing shown."""
+    dagster_synced.clock.advance(days=1)
+    dagster_synced(settings=make_settings(bl_daily_call_limit=5, bl_call_reserve=0), full_sync=True)
+    shown = []
+    for _ in range(2):
+        done = run_job(dagster_synced, "cancel_full_sync")
+        assert done.success
+        (output,) = (event.step_output_data for event in done.all_events if event.is_successful_output)
+        shown.append(output.metadata["full_syncs_withdrawn"].value)
+    assert shown == [1, 0]
