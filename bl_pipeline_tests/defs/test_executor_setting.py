@@ -53,6 +53,28 @@ def test_a_run_has_a_lease_if_its_steps_are_spread(
         assert (resources.sync.session.lease is not None) == (executor is not Executor.IN_PROCESS)
 
 
+def test_a_step_sees_that_its_run_is_being_terminated(
+    make_settings: MakeSettings, isolated: pytest.MonkeyPatch, dagster_instance: dg.DagsterInstance
+) -> None:
+    """On another machine no signal reaches it. Planted: no run is; every run is."""
+    for name, value in make_settings().as_environment().items():
+        isolated.setenv(name, value)
+    seen: list[bool] = []
+
+    @dg.op(required_resource_keys={"sync"})
+    def look(context) -> None:  # type: ignore[no-untyped-def]
+        for _ in range(2):
+            seen.append(context.resources.sync.session.is_terminated())
+            context.instance.report_run_canceling(context.run)
+
+    @dg.job(resource_defs={"sync": SyncSessionResource()})
+    def looking() -> None:
+        look()
+
+    looking.execute_in_process(instance=dagster_instance, raise_on_error=False)
+    assert seen == [False, True]
+
+
 @pytest.mark.slow
 def test_a_worker_of_other_settings_does_not_start(isolated: pytest.MonkeyPatch) -> None:
     """Its steps would have no lease. Planted: only the broker looked at."""

@@ -17,12 +17,13 @@ NOTHING_ELSE = {"include_items": True, "full_sync": False, "only_failed": False,
 @pytest.mark.parametrize(
     ("mapping", "given", "asked"),
     [
-        (jobs.sync_config, {}, {"include_filed": True}),
+        (jobs.sync_config, {}, {"include_filed": True, "order_ids": None}),
+        (jobs.sync_config, {"order_ids": ["31"]}, {"order_ids": ["31"]}),
         (jobs.full_sync_config, {}, {"full_sync": True}),
         (jobs.refresh_config, {"order_ids": ["31"]}, {"order_ids": ["31"]}),
         (jobs.retry_config, {}, {"only_failed": True}),
     ],
-    ids=["sync", "full sync", "refresh", "retry"],
+    ids=["sync", "sync of orders", "full sync", "refresh", "retry"],
 )
 def test_what_is_not_given_is_the_ordinary(
     mapping: dg.ConfigMapping, given: dict[str, Any], asked: dict[str, Any]

@@ -31,8 +31,6 @@ from bl_pipeline_tests.defs.test_definitions import (
 from bl_pipeline_tests.support.several_stores import KEYS, SeveralStores, serve_stores
 from bl_pipeline_tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def stores(isolated: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> Iterator[SeveralStores]:
@@ -73,6 +71,7 @@ def stored() -> dict[str, int]:
         return {row.store: row.orders for row in rows}
 
 
+@pytest.mark.slow
 def test_each_store_has_definitions_of_its_own(stores: SeveralStores) -> None:
     """Names that people, bookmarks and scripts rely on: a change here belongs in the CHANGELOG."""
     defs = load()
@@ -103,6 +102,7 @@ def test_each_store_has_definitions_of_its_own(stores: SeveralStores) -> None:
             assert all(word.endswith(f"_{key}") for word in words), words
 
 
+@pytest.mark.slow
 def test_no_two_stores_have_a_name_in_common(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever their keys. Caught: with `uk` and `orders_uk` a job and a graph were `sync_orders_uk`."""
     file = tmp_path / "stores.toml"
@@ -117,6 +117,7 @@ def test_no_two_stores_have_a_name_in_common(isolated: pytest.MonkeyPatch, tmp_p
     assert [(name, other) for name in of_each for other in of_each if name.startswith(f"{other}_")] == []
 
 
+@pytest.mark.slow
 def test_a_file_with_one_store_changes_no_name(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with serve_stores(tmp_path, KEYS[:1]) as stores:
         for name, value in stores.variables.items():
@@ -124,6 +125,7 @@ def test_a_file_with_one_store_changes_no_name(isolated: pytest.MonkeyPatch, tmp
         assert names_in(load()) == names_in(defs_of_one_store)
 
 
+@pytest.mark.slow
 def test_schedules_are_spread_over_the_half_hour() -> None:
     """Planted: all at the full and the half hour."""
 
@@ -138,6 +140,7 @@ def test_schedules_are_spread_over_the_half_hour() -> None:
     assert sorted(map(minutes(50).count, range(30))) == [1] * 10 + [2] * 20
 
 
+@pytest.mark.slow
 def test_one_store_is_materialized_and_no_other(stores: SeveralStores, dagster_instance: dg.DagsterInstance) -> None:
     """Planted: one resource for all stores."""
     run = materialize(sales_of("bricks_de"), dagster_instance)
@@ -158,6 +161,7 @@ def test_a_run_syncs_one_store(stores: SeveralStores, dagster_instance: dg.Dagst
     assert stored() == {}
 
 
+@pytest.mark.slow
 def test_a_job_is_of_its_store(stores: SeveralStores, dagster_instance: dg.DagsterInstance) -> None:
     """Planted: events of its assets without the store."""
     order_id = str(next(iter(stores.servers["bricks_us"].store.sales)))
@@ -172,6 +176,7 @@ def test_a_job_is_of_its_store(stores: SeveralStores, dagster_instance: dg.Dagst
         assert connection.execute(text("SELECT store, job FROM sync.runs")).all() == [("bricks_us", "refresh_order")]
 
 
+@pytest.mark.slow
 def test_a_refused_store_stops_no_other(
     stores: SeveralStores, isolated: pytest.MonkeyPatch, dagster_instance: dg.DagsterInstance
 ) -> None:
@@ -188,6 +193,7 @@ def test_a_refused_store_stops_no_other(
     assert stored() == {"bricks_de": 7, "bricks_us": 8}
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_connected_skips_for_a_reason_of_its_own(
     stores: SeveralStores, isolated: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +211,7 @@ def test_a_store_that_is_not_connected_skips_for_a_reason_of_its_own(
     )
 
 
+@pytest.mark.slow
 def test_a_report_counts_the_rows_of_each_store(stores: SeveralStores, dagster_instance: dg.DagsterInstance) -> None:
     """Planted: the rows of the first store only."""
     for key in KEYS[:2]:
@@ -224,6 +231,7 @@ def test_a_report_counts_the_rows_of_each_store(stores: SeveralStores, dagster_i
     assert shown["dagster/row_count"].value == sum(stored_rows.values()) > 0
 
 
+@pytest.mark.slow
 def test_the_terminal_and_the_desk_run_the_job_of_the_store(stores: SeveralStores) -> None:
     """Planted: the job of the first store; a run in the UI under no job."""
     from bl_pipeline.defs.instance import open_instance
@@ -245,6 +253,7 @@ def test_the_terminal_and_the_desk_run_the_job_of_the_store(stores: SeveralStore
         assert instance.get_latest_materialization_event(dg.AssetKey(["bricks_de", "orders"])) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [("dg", "check", "defs"), ("dagster", "definitions", "validate", "-m", "bl_pipeline.definitions")],
@@ -268,6 +277,7 @@ def test_the_definitions_are_valid_and_wrong_settings_are_named(
     assert "[bricks_fr] timezon: there is no such key; perhaps timezone" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_names_of_a_job_lead_back_to_it() -> None:
     assert Names("ASSET_JOB").job("__ASSET_JOB") == "__ASSET_JOB"
     assert Names("bricks_uk").job("sync_orders_bricks_uk") == "sync_orders"
