@@ -120,7 +120,12 @@ def changeable(state: OrderState, parts: frozenset[AnswerKind]) -> frozenset[Ans
 
 def least_pieces(kind: AnswerKind, order: Order) -> int | None:
     """How many pieces an answer must have at least; if 0, the data may be absent. None: it may be empty, not absent."""
-    return 0 if is_purged(order.status) else KINDS[kind].pieces(order)
+    return pieces_needed(order.status, KINDS[kind].pieces(order))
+
+
+def pieces_needed(status: str, counted: int | None) -> int | None:
+    """The same, by the status of the order and the pieces that it counts."""
+    return 0 if is_purged(status) else counted
 
 
 def is_refused_for_good(error: Exception, order: Order) -> bool:
@@ -130,4 +135,10 @@ def is_refused_for_good(error: Exception, order: Order) -> bool:
 
 def leaves_stored(answer: PartRows, stored: PartState, order: Order) -> bool:
     """Whether the stored rows of a purged order stay: the answer has none, or lacks some and all of them are stored."""
-    return is_purged(order.status) and (not answer.rows or (answer.fault is not None and stored.is_whole))
+    lacks_some = answer.fault is not None and stored.is_whole
+    return empty_leaves_stored(order.status, len(answer.rows)) or (is_purged(order.status) and lacks_some)
+
+
+def empty_leaves_stored(status: str, rows: int) -> bool:
+    """The same of an answer without a fault, by the status of the order and the number of rows."""
+    return is_purged(status) and not rows

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.rules.frames import SCHEMAS, as_frame
-from bl_pipeline.rules.kinds import is_purged
+from bl_pipeline.rules.kinds import empty_leaves_stored, is_purged, pieces_needed
 from bl_pipeline.rules.normalise_columns import ManyRows, rows_of_answers
 from bl_pipeline.rules.statuses import normalise_status
 from bl_pipeline.warehouse.landing import Document
@@ -107,9 +107,9 @@ def _take(found: Mapping[str, list[_State]], orders: ManyRows, items: ManyRows) 
             status = platform_status[row]
             state.is_purged = is_purged(status)
             state.status = previous = statuses[row] or normalise_status(status, previous=previous, paid=paid[row])
-            if lots_of_state or not state.is_purged:
+            if not empty_leaves_stored(status, lots_of_state):
                 state.items_answer = answer
-            if answer is not None and not lots_of_state and pieces[row] and not state.is_purged:
+            if answer is not None and not lots_of_state and pieces_needed(status, pieces[row]):
                 is_usual = False
         if is_usual:
             taken[order_id] = states
