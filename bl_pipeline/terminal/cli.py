@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -248,8 +249,6 @@ def plan(
 ) -> None:
     """What a sync would fetch, and its cost in calls and days; it asks for the lists, which is two calls."""
     with explained():
-        from dataclasses import asdict
-
         from bl_pipeline.settings import load_settings
         from bl_pipeline.terminal.planning import forecast_view, make_forecast
 

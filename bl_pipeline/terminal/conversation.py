@@ -9,6 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import ExitCode
@@ -75,10 +78,6 @@ def _fetch(settings: Settings, kind: AnswerKind, order_id: str) -> None:
 
 def _view(kind: AnswerKind, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Each message or rating with a heading, its text as it was written, without control characters."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
-
     lines: list[RenderableType] = []
     for row in rows:
         if kind is AnswerKind.MESSAGES:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,8 +84,6 @@ def _template(settings: Settings, folder: Path) -> tuple[str, list[Path]]:
 def _export(
     settings: Settings, target: str, period: str | None, accounts: Path, rates: list[str], folder: Path
 ) -> tuple[str, list[Path]]:
-    from datetime import UTC, datetime
-
     from bl_pipeline.books.closing import parse_month
     from bl_pipeline.books.export_lines import UnbalancedEntry
     from bl_pipeline.books.exporting import (

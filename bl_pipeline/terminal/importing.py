@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
@@ -48,9 +53,6 @@ def import_file(
     if file is None:
         print_json({str(kind): _columns_json(kind) for kind in kinds}) if as_json else show(_columns_view(kinds))
         return
-    from datetime import UTC, datetime
-    from zoneinfo import ZoneInfo
-
     from bl_pipeline.settings import load_settings
 
     settings = load_settings()
@@ -99,10 +101,6 @@ def _columns_json(kind: ImportKind) -> list[dict[str, Any]]:
 
 
 def _columns_view(kinds: Sequence[ImportKind]) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
     from bl_pipeline.books.import_files import COLUMNS
 
     parts: list[RenderableType] = []

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
@@ -150,8 +151,6 @@ def _as_json(period: Period) -> dict[str, Any]:
 
 
 def _view(found: Sequence[Period]) -> RenderableType:
-    from rich.text import Text
-
     from bl_pipeline.books.closing import month
     from bl_pipeline.terminal.tables import Column, FittedTable
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bl_pipeline.records import ExitCode
+from bl_pipeline.records import ExitCode, FailedOrder
 from bl_pipeline.terminal.console import clean, print_json, show, show_times_in, stderr, stdout
-from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.terminal.failures import Refused, explain_all
 
 if TYPE_CHECKING:
     from bl_pipeline.settings import Settings
@@ -50,11 +51,8 @@ def status(
 
 def _check() -> int:
     """Print one line about the store after the runs that have ended, whatever goes wrong; returns the exit code."""
-    from datetime import UTC, datetime
-
     from bl_pipeline.settings import load_settings
     from bl_pipeline.sync.status import standing_after_runs, standing_of_nothing
-    from bl_pipeline.terminal.failures import explain_all
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
 
     now = datetime.now(UTC)
@@ -134,7 +132,6 @@ def errors(as_json: Json = False) -> None:
     from bl_pipeline.settings import load_settings
 
     settings = load_settings()
-    from bl_pipeline.records import FailedOrder
     from bl_pipeline.terminal.views import errors_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.state import failed_orders

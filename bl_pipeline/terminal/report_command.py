@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.files import read_reports
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import print_json, show, stderr
 from bl_pipeline.terminal.encoding import readable
@@ -46,7 +47,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
-    from bl_pipeline.reports.files import read_reports
     from bl_pipeline.reports.questions import QuestionError
     from bl_pipeline.settings import load_settings
     from bl_pipeline.terminal import reports

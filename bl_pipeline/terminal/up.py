@@ -20,12 +20,14 @@ from bl_pipeline.dagster_names import names_of
 from bl_pipeline.postgres.cluster import FileLock
 from bl_pipeline.project import PROJECT
 from bl_pipeline.records import ExitCode
+from bl_pipeline.reports.views import set_timezone
 from bl_pipeline.settings import LogFormat, Settings, SettingsError, load_installation, load_stores
 from bl_pipeline.sync.run_errors import timezone_changed
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import demo_world, how_to_call_bl
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 from bl_pipeline.terminal.signals import orderly_end
+from bl_pipeline.warehouse.database import open_warehouse, read_warehouse
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
@@ -86,7 +88,6 @@ def run_desk(host: str, port: int) -> int:
     """
     from bl_pipeline.desk.access import require_token  # noqa: PLC0415
     from bl_pipeline.desk.serving import serve  # noqa: PLC0415
-    from bl_pipeline.warehouse.database import open_warehouse, read_warehouse  # noqa: PLC0415
 
     if host == HOST and _in_use(port):
         c.complain(_who_uses(port, "bl desk --port"))
@@ -166,8 +167,6 @@ def _serve(
     from bl_pipeline.defs.instance import dagster_home, limit_pools, open_instance  # noqa: PLC0415
     from bl_pipeline.logs import JsonLines  # noqa: PLC0415
     from bl_pipeline.reports.taxes import set_taxes  # noqa: PLC0415
-    from bl_pipeline.reports.views import set_timezone  # noqa: PLC0415
-    from bl_pipeline.warehouse.database import open_warehouse  # noqa: PLC0415
 
     home = dagster_home(settings)
     _be_the_only_one(stack, home, port)
