@@ -11,13 +11,14 @@ from bl_pipeline.dagster_names import JOBS, Names, names_of
 from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_of
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
+from bl_pipeline.records import RunStatus
 from bl_pipeline.rules.indicator import STALE_AFTER, Indicator
 from bl_pipeline.settings import Settings, load_installation, load_stores
 
 EVERY_FIVE_MINUTES = 300
 _TITLES = {
-    "not_connected": "the store is not connected",
-    "stale": "the warehouse is stale",
+    Indicator.NOT_CONNECTED: "the store is not connected",
+    Indicator.STALE: "the warehouse is stale",
     "failed": "orders failed",
     "deferred": "stopped at the call budget",
 }
@@ -79,19 +80,21 @@ def _report_state(
     names = names_of(settings.store)
     with open_session(settings) as session:
         state = read_status(session.store, session.warehouse)
-        if state.indicator == "syncing":
+        if state.indicator is Indicator.SYNCING:
             return state.indicator, reported
         if (newest_event(context.instance, names) or {}).get("indicator") != state.indicator:
             # Time makes stale, and a process that was killed could show nothing itself.
             show_standing(context.instance.report_runless_asset_event, session)
-    messages = {}
+    messages: dict[str, str] = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
-    if state.indicator == "not_connected" or (state.indicator == "stale" and state.last_run and overdue):
-        messages[state.indicator.value] = state.reason
+    if state.indicator is Indicator.NOT_CONNECTED or (
+        state.indicator is Indicator.STALE and state.last_run and overdue
+    ):
+        messages[state.indicator] = state.reason
     if state.failed_orders:
         errors = f"bl errors --store {names.store}" if names.store else "bl errors"
         messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `{errors}` says why."
-    if state.last_run and state.last_run.status == "stopped_at_budget":
+    if state.last_run and state.last_run.status is RunStatus.STOPPED_AT_BUDGET:
         messages["deferred"] = state.last_run.message or "The call budget is used up."
     # Half-hourly runs would report the same 48 times a day: report it once, until it has passed.
     return state.indicator, [
