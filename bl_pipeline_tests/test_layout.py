@@ -203,15 +203,19 @@ def test_settings_are_read_in_one_place() -> None:
 
 
 def test_settings_come_from_the_entry_points() -> None:
-    """A command or a callback of Dagster reads them and hands them on, so a second store needs no other code."""
-    entries = ("bl_pipeline.terminal.", "bl_pipeline.defs.", "bl_pipeline.desk.")
+    """A command or a callback of Dagster reads them and hands them on, so a second store needs no other code.
+
+    Planted: load_stores in a module of sync/.
+    """
+    entries = ("bl_pipeline.terminal.", "bl_pipeline.defs.", "bl_pipeline.desk.", "bl_pipeline.definitions")
+    readers = {"load_settings", "load_stores", "load_installation"}
     calls = {
         module(path)
         for path in FILES
         for node in ast.walk(PARSED[path])
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "load_settings"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in readers
     }
-    assert calls
+    assert "bl_pipeline.definitions" in calls
     assert {name for name in calls if not name.startswith(entries)} == set()
 
 
