@@ -42,7 +42,7 @@ def book(connection: Connection, store: str, now: datetime) -> int:
         connection.execute(text(f"ANALYZE {table}"))
     written = connection.scalar(text(_BOOK), values)
     connection.execute(text(_MOVE_ON), values)
-    connection.execute(text("DROP TABLE orders_to_book, states_to_book, lines_to_book, signed_states"))
+    connection.execute(text("DROP TABLE orders_to_book, states_to_book, lines_to_book, fingerprints"))
     return written or 0
 
 
@@ -123,16 +123,16 @@ _LINES = """
     WHERE s.counts AND line.amount <> 0
 """
 
-# All that has to differ for a new entry, as one text for each state; nothing for one that books nothing.
-_SIGN = """
-    CREATE TEMP TABLE signed_states ON COMMIT DROP AS
+# Of each state the fingerprint of its lines: a new entry is written if it differs. A state that books nothing has none.
+_FINGERPRINTS = """
+    CREATE TEMP TABLE fingerprints ON COMMIT DROP AS
     SELECT
         platform, platform_order_id, document_id,
         string_agg(account_key || ' ' || debit::numeric(19, 2) || ' ' || credit::numeric(19, 2), ', ' ORDER BY place)
             -- The same in each line.
             || jsonb_build_array(
                 min(currency), min(country_code), min(region), min(special_territory), min(vat_rate), min(tax_kind)
-            ) AS signature
+            ) AS fingerprint
     FROM lines_to_book
     GROUP BY platform, platform_order_id, document_id
 """
@@ -141,7 +141,7 @@ _STEPS = {
     "orders_to_book": _TAKE,
     "states_to_book": _STATES,
     "lines_to_book": _LINES,
-    "signed_states": _SIGN,
+    "fingerprints": _FINGERPRINTS,
 }
 """Temporary table → what fills it."""
 
@@ -163,11 +163,11 @@ _BOOK = """
     compared AS (
         SELECT
             s.*,
-            coalesce(signed.signature, '') AS signature,
-            lag(coalesce(signed.signature, ''), 1, coalesce(before.signature, '')) OVER states AS signature_before
+            coalesce(found.fingerprint, '') AS fingerprint,
+            lag(coalesce(found.fingerprint, ''), 1, coalesce(before.fingerprint, '')) OVER states AS fingerprint_before
         FROM states_to_book s
-        LEFT JOIN signed_states signed USING (platform, platform_order_id, document_id)
-        LEFT JOIN signed_states before
+        LEFT JOIN fingerprints found USING (platform, platform_order_id, document_id)
+        LEFT JOIN fingerprints before
             ON before.platform = s.platform AND before.platform_order_id = s.platform_order_id
             AND before.document_id = 0
         WINDOW states AS (PARTITION BY s.platform, s.platform_order_id ORDER BY s.document_id)
@@ -182,7 +182,7 @@ _BOOK = """
             coalesce(b.tax_point, first_value(c.tax_day) OVER states) AS first_tax_day
         FROM compared c
         LEFT JOIN booked b USING (platform, platform_order_id)
-        WHERE c.signature <> c.signature_before
+        WHERE c.fingerprint <> c.fingerprint_before
         WINDOW states AS (PARTITION BY c.platform, c.platform_order_id ORDER BY c.document_id)
     ),
     dated AS (
@@ -192,8 +192,8 @@ _BOOK = """
                 + row_number() OVER (ORDER BY NOT is_seen_now, document_id, platform, platform_order_id) AS entry_no,
             CASE
                 WHEN previous_document_id IS NULL THEN 'sale'
-                WHEN signature = '' THEN 'cancellation'
-                WHEN order_date > order_date_before AND signature_before <> '' THEN 'batch'
+                WHEN fingerprint = '' THEN 'cancellation'
+                WHEN order_date > order_date_before AND fingerprint_before <> '' THEN 'batch'
                 ELSE 'correction'
             END AS event,
             greatest(

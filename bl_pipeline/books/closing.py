@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, text
 
 from bl_pipeline.books.booking import book, lock_books
+from bl_pipeline.books.export_lines import SOLD
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.views import read_timezone
@@ -27,8 +28,6 @@ _NAMED = 5
 """Missing orders that a message names."""
 
 _NOTHING = Decimal()
-_TURNOVER = ("sales_goods", "sales_shipping", "sales_charges", "discounts")
-"""The accounts of what the seller earns before costs."""
 
 
 class ClosingRefused(Exception):
@@ -84,7 +83,7 @@ class Period:
         return {
             currency: Figures(
                 receivable=balance.get("receivable", _NOTHING),
-                turnover=-sum((balance.get(account, _NOTHING) for account in _TURNOVER), _NOTHING),
+                turnover=-sum((balance.get(account, _NOTHING) for account in SOLD), _NOTHING),
                 vat=-balance.get("output_vat", _NOTHING),
             )
             for currency, balance in sorted(balances.items())
