@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-_UTF_8_SIGN = re.compile(rb"[\xc2-\xde][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_UTF_8_CHARACTER = re.compile(rb"[\xc2-\xde][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _WITH_POINT = re.compile(r"-?\d{1,15}(\.\d{1,4})?", re.ASCII)
 _WITH_COMMA = re.compile(r"-?(\d{1,15}|[1-9]\d{0,2}(\.\d{3}){1,4})(,\d{1,4})?", re.ASCII)
 _OF_TWO_MEANINGS = re.compile(r"-?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
@@ -59,12 +59,12 @@ def read_table(content: bytes, columns: Sequence[str]) -> Table:
         if len(cells) == len(header):
             found.append((number, {name: cells[place].strip() for name, place in places.items()}))
         else:
-            sign = "comma" if delimiter == "," else "semicolon"
+            separator = "comma" if delimiter == "," else "semicolon"
             errors.append(
                 FileError(
                     number,
                     f"it has {len(cells)} values, and the header has {len(header)} columns. "
-                    f"A value with a {sign} in it needs quotes around it.",
+                    f"A value with a {separator} in it needs quotes around it.",
                 )
             )
     return Table(found, errors, delimiter == ";")
@@ -98,7 +98,7 @@ def _decoded(content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # If some of it is UTF-8 and some is not, nobody knows what was meant.
-        encoding = "ascii" if _UTF_8_SIGN.search(content) else "cp1252"
+        encoding = "ascii" if _UTF_8_CHARACTER.search(content) else "cp1252"
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:
@@ -113,7 +113,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _delimiter(text: str, columns: Sequence[str]) -> str:
-    """The sign that separates the names of the columns, which have none of both in them."""
+    """The character that separates the names of the columns; no name contains either of the two."""
     header = next((line for line in text.splitlines() if line.strip(" ,;")), "")
 
     def named(delimiter: str) -> int:

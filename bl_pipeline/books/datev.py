@@ -207,16 +207,16 @@ def _number(amount: Decimal) -> str:
 
 
 def _text(value: str, length: int = _TEXT_LENGTH) -> str:
-    """A text in quotes, no longer than it may be, with signs that the encoding has and without control characters."""
-    plain = "".join(_sign(sign) for sign in unicodedata.normalize("NFC", value))
+    """A text in quotes, cut to its length, of characters that the encoding has, without control characters."""
+    plain = "".join(_encodable(character) for character in unicodedata.normalize("NFC", value))
     return '"' + plain[:length].replace('"', '""') + '"'
 
 
-def _sign(sign: str) -> str:
-    """A sign of the encoding for each: the same one, the letter without its marks, or a question mark."""
-    if unicodedata.category(sign).startswith("C"):
+def _encodable(character: str) -> str:
+    """A character of the encoding for each: the same one, the letter without its marks, or a question mark."""
+    if unicodedata.category(character).startswith("C"):
         return " "
-    for other in (sign, unicodedata.normalize("NFKD", sign)[0]):
+    for other in (character, unicodedata.normalize("NFKD", character)[0]):
         if other.encode(_ENCODING, "ignore"):
             return other
     return "?"

@@ -16,7 +16,7 @@ class Heartbeat:
     """Renews the lease of a run from now on, and calls `beat` each time. Stop it at the end of the step.
 
     What `beat` raises is ignored: if Dagster's storage does not answer for a while, the run keeps its store. If the
-    lease has gone it ends: the run sees that by itself, in its row, before it calls or stores anything.
+    lease has expired it ends: the run sees that by itself, in its row, before it calls or stores anything.
     """
 
     def __init__(self, engine: Engine, run_id: str, times: LeaseTimes, beat: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ class Heartbeat:
                 return
 
     def _renew(self, seconds: float) -> bool:
-        """False if the lease has gone. Without an answer of the database it may still be there: nothing is stored."""
+        """False if the lease has expired. Without an answer of the database it may not have: nothing is stored."""
         with suppress(SQLAlchemyError), self._engine.begin() as connection:
             return renew(connection, self._run_id, seconds)
         return True

@@ -10,7 +10,7 @@ import unicodedata
 _NAME = "bl_pipeline.plain"
 
 # One character for one, so that tables stay aligned.
-_SIGNS = str.maketrans(
+_SIMILAR = str.maketrans(
     {
         **dict.fromkeys("●•", "*"),
         **dict.fromkeys("─━╸╺", "-"),
@@ -27,11 +27,11 @@ _SIGNS = str.maketrans(
 
 def plain(text: str, encoding: str) -> str:
     """The text, with a similar character, or a question mark, for each one that the encoding lacks."""
-    return "".join(_like(sign, encoding) for sign in text)
+    return "".join(_like(character, encoding) for character in text)
 
 
-def _like(sign: str, encoding: str) -> str:
-    for other in (sign.translate(_SIGNS), unicodedata.normalize("NFKD", sign)[0]):
+def _like(character: str, encoding: str) -> str:
+    for other in (character.translate(_SIMILAR), unicodedata.normalize("NFKD", character)[0]):
         try:
             other.encode(encoding)
         except UnicodeEncodeError:

@@ -18,7 +18,7 @@ from bl_pipeline.warehouse.database import Warehouse
 DIED = "The process ended before it could report; the next run goes on from what was stored."
 """The message of a run whose process was killed, or whose machine lost its power."""
 
-_HAS_GONE = "lease_until <= clock_timestamp()"
+_EXPIRED = "lease_until <= clock_timestamp()"
 _SESSION = "'bl_pipeline ' || run_id"
 """The application_name of a session while it stores something for a run."""
 
@@ -43,7 +43,7 @@ class Standing(StrEnum):
     """By `bl cancel`; no other run can begin yet."""
     CANCELED = auto()
     LOST = auto()
-    """Its lease has gone, or somebody has ended it, or it is not there."""
+    """Its lease has expired, or somebody has ended it, or it is not there."""
 
 
 def standing(connection: Connection, run_id: str, *, keep: bool = False) -> Standing:
@@ -55,15 +55,15 @@ def standing(connection: Connection, run_id: str, *, keep: bool = False) -> Stan
 _LOOK = """
     SELECT CASE
         WHEN status = 'canceled' THEN 'canceled'
-        WHEN status <> 'started' OR {gone} THEN 'lost'
+        WHEN status <> 'started' OR {expired} THEN 'lost'
         WHEN cancel_requested_at IS NOT NULL THEN 'cancel_requested'
         ELSE 'goes_on'
     END{kept}
 """
-_STANDING = text(_LOOK.format(gone=_HAS_GONE, kept="") + "FROM sync.runs WHERE run_id = :run_id")
+_STANDING = text(_LOOK.format(expired=_EXPIRED, kept="") + "FROM sync.runs WHERE run_id = :run_id")
 # The weakest lock: it keeps out those who end the run (FOR UPDATE), and neither other steps of it nor a renewal.
 _KEPT = text(
-    _LOOK.format(gone=_HAS_GONE, kept=f", set_config('application_name', {_SESSION}, true)")
+    _LOOK.format(expired=_EXPIRED, kept=f", set_config('application_name', {_SESSION}, true)")
     + "FROM sync.runs WHERE run_id = :run_id FOR KEY SHARE"
 )
 
@@ -74,7 +74,7 @@ def keep_row(connection: Connection, run_id: str) -> None:
 
 
 def renew(connection: Connection, run_id: str, seconds: float) -> bool:
-    """Let the run's lease be good for this time from now; False if it has gone."""
+    """Let the run's lease be good for this time from now; False if it has expired."""
     renewed = connection.execute(
         text(
             """
@@ -99,8 +99,8 @@ _LEASED = text(
 
 
 def end_lost_leases(connection: Connection, warehouse: Warehouse) -> None:
-    """Note that the runs of the store have failed whose lease has gone. The caller has the store's lock."""
-    _end(connection, _HAS_GONE, {"store": warehouse.store, "now": None})
+    """Note that the runs of the store have failed whose lease has expired. The caller has the store's lock."""
+    _end(connection, _EXPIRED, {"store": warehouse.store, "now": None})
 
 
 def end_dead_runs(connection: Connection, warehouse: Warehouse, *, run_id: str, now: datetime) -> None:
@@ -108,7 +108,7 @@ def end_dead_runs(connection: Connection, warehouse: Warehouse, *, run_id: str, 
 
     The caller has the store's lock, so a run without a lease is not alive.
     """
-    which = f"run_id <> :run_id AND (lease_until IS NULL OR {_HAS_GONE})"
+    which = f"run_id <> :run_id AND (lease_until IS NULL OR {_EXPIRED})"
     _end(connection, which, {"store": warehouse.store, "run_id": run_id, "now": now})
 
 

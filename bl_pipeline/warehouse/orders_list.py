@@ -262,7 +262,7 @@ def _source(wanted: OrderFilter, zone: ZoneInfo) -> tuple[str, dict[str, Any]]:
     return f"FROM sales.order_search s {lots if 'search' in values else ''} WHERE {' AND '.join(conditions)}", values
 
 
-# LIKE, so that Postgres guesses well how many orders have the words; its signs are searched as they are.
+# LIKE, so that Postgres guesses well how many orders have the words; its special characters are searched as they are.
 _SEARCH = r"words LIKE '%' || regexp_replace(sales.plain_text(:search), '([\\%_])', '\\\1', 'g') || '%'"
 _LOTS = """(
     SELECT DISTINCT store, platform, platform_order_id FROM sales.order_items
