@@ -24,7 +24,8 @@ class Standing(StrEnum):
 
     READY = "ready"
     DONE = "done"
-    SO = "so"
+    AS_ASKED = "as_asked"
+    """BrickLink has all of it already."""
     REFUSED = "refused"
     STOPPED = "stopped"
 

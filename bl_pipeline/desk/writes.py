@@ -59,7 +59,7 @@ _OUTCOMES = {
 }
 
 
-_PATIENCE = 2.0
+_RESULT_TIMEOUT = 2.0
 """Seconds until a page with the progress is shown in place of the result."""
 
 
@@ -84,7 +84,7 @@ def confirm(desk: DeskOf, fields: Fields) -> RedirectResponse:
 
 def _start(desk: Desk, changes: Changes) -> RedirectResponse:
     desk.working.start(changes, lambda changes: _work(desk, changes))
-    changes.ended.wait(_PATIENCE)
+    changes.ended.wait(_RESULT_TIMEOUT)
     return RedirectResponse(f"{desk.root}/writes/{changes.key}", status_code=303)
 
 
@@ -200,8 +200,8 @@ def _write(
 
 def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview) -> Change:
     zone = desk.settings.bl_timezone
-    if _is_so(typed, found):
-        return Change(order, typed, Standing.SO)
+    if _is_as_asked(typed, found):
+        return Change(order, typed, Standing.AS_ASKED)
     if found.stop_reason:
         return Change(order, typed, Standing.STOPPED)
     if found.errors:
@@ -226,8 +226,8 @@ def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResu
         )
         for write in result.writes
     ]
-    if not lines and _is_so(typed, result):
-        return Change(order, typed, Standing.SO)
+    if not lines and _is_as_asked(typed, result):
+        return Change(order, typed, Standing.AS_ASKED)
     if result.success:
         return Change(order, typed, Standing.DONE, lines=lines)
     standing = Standing.STOPPED if result.stop_reason else Standing.REFUSED
@@ -249,7 +249,7 @@ def _line(
     return Line(_REQUESTS[kind], changes, outcome)
 
 
-def _is_so(typed: Mapping[str, str], result: Preview | WriteResult) -> bool:
+def _is_as_asked(typed: Mapping[str, str], result: Preview | WriteResult) -> bool:
     """Whether the order is as asked already: then it does not matter who has changed it."""
     return bool(typed) and set(typed) <= set(result.already)
 
