@@ -91,8 +91,9 @@ TESTS = {
     ],
     "sql/": [
         "reports/test_report_files.py", "books/test_book_states.py", "books/test_period_changes.py",
-        "reports/test_payments.py", "reports/test_open_orders.py", "reports/test_tax.py", "reports/test_adjustments.py",
-        "reports/test_taxes.py", "reports/test_beside_another_store.py", "reports/test_against_the_store.py",
+        "reports/test_payments.py", "reports/test_open_orders.py", "reports/test_completeness.py",
+        "reports/test_tax.py", "reports/test_adjustments.py", "reports/test_taxes.py",
+        "reports/test_beside_another_store.py", "reports/test_against_the_store.py",
         "reports/test_properties.py", "reports/test_refunds.py", "books/test_journal.py",
         "reliability/test_two_stores.py",
     ],
