@@ -60,6 +60,7 @@ def run_job(
 
 
 def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping[str, Any], run_id: str) -> None:
+    """Run a job of Dagster in this process, with the session in place of its resource; raises what ended a step."""
     import dagster as dg  # noqa: PLC0415
 
     from bl_pipeline.dagster_names import names_of  # noqa: PLC0415

@@ -220,6 +220,7 @@ def _is_intact(row: Any, totals: Sequence[Total], noted: dict[int, list[Total]])
 
 
 def _check(connection: Connection, store: str, period: date, now: datetime) -> None:
+    """Raise ClosingRefused if the month is closed, not over or not the next one, or if its orders are not all known."""
     name = month(period)
     last = _last_closed(connection, store)
     if last is not None and period <= last:

@@ -115,6 +115,7 @@ def standing(facts: Facts, remedies: Remedies) -> Standing:
 
 
 def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str, int]:
+    """The indicator, its reason and the exit code of `bl status --check`: of the first cause that applies."""
     run, synced = facts.judged_by, facts.last_synced_at
     failed = run is not None and run.status is RunStatus.FAILED
     unset = failed and run is not None and run.stop_reason is StopReason.SETTINGS and not facts.connected

@@ -113,6 +113,10 @@ def end_dead_runs(connection: Connection, warehouse: Warehouse, *, run_id: str, 
 
 
 def _end(connection: Connection, which: str, values: dict[str, Any]) -> None:
+    """Note that the started runs of the store have failed for which `which`, a condition in SQL, is true.
+
+    Before that it ends their sessions that are in a transaction, so that none of them can still commit.
+    """
     which = f"store = :store AND status = 'started' AND {which}"
     values["dead"] = list(connection.scalars(text(f"SELECT run_id FROM sync.runs WHERE {which}"), values))
     if not values["dead"]:
