@@ -9,15 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from bl_pipeline.books.csv_tables import FileError, FileErrors, read_table
-from bl_pipeline.books.export_lines import JournalLine
+from bl_pipeline.books.journal import AccountKey, JournalLine, Region
 
 COLUMNS = ("account_key", "region", "vat_rate", "account", "tax_code")
-ACCOUNT_KEYS = (
-    "receivable", "sales_goods", "sales_shipping", "sales_charges", "discounts", "output_vat", "sales_tax_payable",
-    "marketplace_tax_clearing",
-)  # fmt: skip
-REGIONS = ("home", "eu", "third", "unclear")
-
+_KEYS, _REGIONS = list(AccountKey), list(Region)
 
 FILE = "accounts.csv"
 """What the file is called, unless another one is given."""
@@ -27,8 +22,8 @@ FILE = "accounts.csv"
 class Combination:
     """What decides on the account of a line. In a line of accounts.csv None is any region, and any VAT rate."""
 
-    account_key: str
-    region: str | None
+    account_key: AccountKey
+    region: Region | None
     vat_rate: Decimal | None
 
     def __str__(self) -> str:
@@ -85,8 +80,8 @@ def _in_order(combinations: Iterable[Combination]) -> list[Combination]:
     return sorted(
         set(combinations),
         key=lambda each: (
-            ACCOUNT_KEYS.index(each.account_key),
-            REGIONS.index(each.region or REGIONS[-1]),
+            _KEYS.index(each.account_key),
+            _REGIONS.index(each.region or Region.UNCLEAR),
             each.vat_rate or Decimal(0),
         ),
     )
@@ -125,7 +120,7 @@ def parse_accounts(content: bytes, file: str = FILE) -> Accounts:
 
 
 def _combination(written: Mapping[str, str], *, decimal_comma: bool) -> Combination:
-    for name, known in (("account_key", ACCOUNT_KEYS), ("region", REGIONS)):
+    for name, known in (("account_key", _KEYS), ("region", _REGIONS)):
         if written[name] not in known and (written[name] or name == "account_key"):
             raise ValueError(f"{name}: {written[name]!r} is none of: {', '.join(known)}")
     rate = written["vat_rate"]
@@ -137,4 +132,6 @@ def _combination(written: Mapping[str, str], *, decimal_comma: bool) -> Combinat
         raise ValueError(
             f"vat_rate: {rate!r} is no rate in per cent such as 19 or {'8,1' if decimal_comma else '8.1, with a point'}"
         ) from None
-    return Combination(written["account_key"], written["region"] or None, vat_rate)
+    return Combination(
+        AccountKey(written["account_key"]), Region(written["region"]) if written["region"] else None, vat_rate
+    )

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from bl_pipeline.books.booking import book, lock_books
 from bl_pipeline.books.export_lines import SOLD
+from bl_pipeline.books.journal import AccountKey
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.views import read_timezone
@@ -82,9 +83,9 @@ class Period:
             balances.setdefault(total.currency, {})[total.account_key] = total.debit - total.credit
         return {
             currency: Figures(
-                receivable=balance.get("receivable", _NOTHING),
+                receivable=balance.get(AccountKey.RECEIVABLE, _NOTHING),
                 turnover=-sum((balance.get(account, _NOTHING) for account in SOLD), _NOTHING),
-                vat=-balance.get("output_vat", _NOTHING),
+                vat=-balance.get(AccountKey.OUTPUT_VAT, _NOTHING),
             )
             for currency, balance in sorted(balances.items())
         }

@@ -13,7 +13,8 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from bl_pipeline.books.accounts import Account, Accounts, combination_of
-from bl_pipeline.books.export_lines import SOLD, WITHOUT_VAT, ExportFile, JournalLine, entries_of, sold_lines
+from bl_pipeline.books.export_lines import SOLD, WITHOUT_VAT, ExportFile, entries_of, sold_lines
+from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, TaxKind
 
 BASE_CURRENCY = "EUR"
 MOST_RECORDS = 99_999
@@ -25,7 +26,11 @@ _CENT = Decimal("0.01")
 _MILLIONTH = Decimal("0.000001")
 _MOST_AMOUNT = Decimal("9_999_999_999.99")
 _LEAST_RATE, _ABOVE_RATES = 1, 10_000
-_EVENTS = {"correction": "Korrektur", "cancellation": "Storno", "batch": "Nachtrag"}
+_EVENTS = {
+    EntryEvent.CORRECTION: "Korrektur",
+    EntryEvent.CANCELLATION: "Storno",
+    EntryEvent.BATCH: "Nachtrag",
+}
 
 FIELDS = (
     "Umsatz (ohne Soll/Haben-Kz)", "Soll/Haben-Kennzeichen", "WKZ Umsatz", "Kurs", "Basis-Umsatz", "WKZ Basis-Umsatz",
@@ -145,7 +150,7 @@ def too_large(lines: Iterable[JournalLine]) -> list[str]:
 
 def _debtor(line: JournalLine) -> JournalLine:
     """The line as one of the receivable; an order that came to nothing because of a coupon has none in the journal."""
-    return replace(line, account_key="receivable")
+    return replace(line, account_key=AccountKey.RECEIVABLE)
 
 
 def _records(entry: Sequence[JournalLine], accounts: Accounts, rates: Mapping[str, Decimal]) -> Iterator[str]:
@@ -186,7 +191,7 @@ def _records(entry: Sequence[JournalLine], accounts: Accounts, rates: Mapping[st
 
 def _destination(line: JournalLine) -> tuple[str, str]:
     """The country and the rate of a sale that is declared in the One-Stop Shop; of others nothing."""
-    if line.tax_kind != "oss" or line.country_code is None or line.vat_rate is None:
+    if line.tax_kind is not TaxKind.OSS or line.country_code is None or line.vat_rate is None:
         return "", ""
     # The codes of VAT, which differ from ISO's twice.
     country = (

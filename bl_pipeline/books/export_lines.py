@@ -1,48 +1,22 @@
-"""What exports are made of: the lines of the journal, and of each entry what was sold, net and with its VAT. Pure."""
+"""What exports are made of: of each entry of the journal what was sold, net and with its VAT. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from itertools import groupby
 from operator import attrgetter
 
-SOLD = ("sales_goods", "sales_shipping", "sales_charges", "discounts")
+from bl_pipeline.books.journal import AccountKey, JournalLine
+
+SOLD = (AccountKey.SALES_GOODS, AccountKey.SALES_SHIPPING, AccountKey.SALES_CHARGES, AccountKey.DISCOUNTS)
 """Accounts of the journal that have amounts without VAT; their VAT is in output_vat."""
 
-WITHOUT_VAT = ("sales_tax_payable",)
+WITHOUT_VAT = (AccountKey.SALES_TAX_PAYABLE,)
 """Other accounts that receivables stand against."""
 
 _CENT = Decimal("0.01")
-
-
-@dataclass(frozen=True, slots=True)
-class JournalLine:
-    """A line of books.journal, as far as exports need it; amounts in `currency`, with two decimals."""
-
-    entry_no: int
-    document: str
-    platform_order_id: str
-    event: str
-    booking_date: date
-    corrects_period: date | None
-    account_key: str
-    is_reversal: bool
-    country_code: str | None
-    region: str
-    special_territory: str | None
-    vat_rate: Decimal | None
-    tax_kind: str
-    debit: Decimal
-    credit: Decimal
-    currency: str
-
-    @property
-    def income(self) -> Decimal:
-        """The credit, or as a negative amount the debit."""
-        return self.credit - self.debit
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +63,11 @@ def sold_lines(entry: Sequence[JournalLine]) -> list[SoldLine]:
     for is_reversal in (True, False):
         lines = [line for line in entry if line.is_reversal is is_reversal]
         sold = [line for line in lines if line.account_key in SOLD]
-        vat = sum((line.income for line in lines if line.account_key == "output_vat"), Decimal(0))
+        vat = sum((line.income for line in lines if line.account_key is AccountKey.OUTPUT_VAT), Decimal(0))
         shares = shared_out(vat, [line.income for line in sold])
         part = [SoldLine(line, line.income, share) for line, share in zip(sold, shares, strict=True)]
         part += [SoldLine(line, line.income, Decimal(0)) for line in lines if line.account_key in WITHOUT_VAT]
-        receivable = -sum((line.income for line in lines if line.account_key == "receivable"), Decimal(0))
+        receivable = -sum((line.income for line in lines if line.account_key is AccountKey.RECEIVABLE), Decimal(0))
         if sum((each.gross for each in part), Decimal(0)) != receivable:
             raise UnbalancedEntry(
                 f"Entry {entry[0].entry_no} of the journal ({entry[0].document}) does not balance, so nothing was "

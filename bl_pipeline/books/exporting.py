@@ -16,7 +16,8 @@ from bl_pipeline.books import datev, quickbooks, xero
 from bl_pipeline.books.accounts import Accounts, Combination, combination_of, parse_accounts, template
 from bl_pipeline.books.closing import month, read_periods
 from bl_pipeline.books.datev import DatevHeader, year_start
-from bl_pipeline.books.export_lines import ExportFile, JournalLine
+from bl_pipeline.books.export_lines import ExportFile
+from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, Region, TaxKind
 from bl_pipeline.settings import Settings
 
 _RATE = re.compile(r"([A-Za-z]{3})=(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
@@ -81,16 +82,32 @@ def read_lines(connection: Connection, store: str, period: date) -> list[Journal
         ),
         {"store": store, "period": period},
     )
-    return [JournalLine(*row) for row in rows]
+    return [
+        JournalLine(
+            **{
+                **row._mapping,
+                "event": EntryEvent(row.event),
+                "account_key": AccountKey(row.account_key),
+                "region": Region(row.region),
+                "tax_kind": TaxKind(row.tax_kind),
+            }
+        )
+        for row in rows
+    ]
 
 
 def read_combinations(connection: Connection, store: str) -> list[Combination]:
     """What accounts.csv has to have lines for: the combinations that occur in the store's journal."""
     rows = connection.execute(
-        text("SELECT DISTINCT account_key, region, trim_scale(vat_rate) FROM books.journal WHERE store = :store"),
+        text(
+            """
+            SELECT DISTINCT account_key, region, trim_scale(vat_rate) AS vat_rate
+            FROM books.journal WHERE store = :store
+            """
+        ),
         {"store": store},
     )
-    return [Combination(*row) for row in rows]
+    return [Combination(AccountKey(row.account_key), Region(row.region), row.vat_rate) for row in rows]
 
 
 def export_period(

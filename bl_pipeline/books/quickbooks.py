@@ -10,15 +10,14 @@ from datetime import date
 from decimal import Decimal
 
 from bl_pipeline.books.accounts import Accounts, rate_text
-from bl_pipeline.books.export_lines import ExportFile, JournalLine
+from bl_pipeline.books.export_lines import ExportFile
+from bl_pipeline.books.journal import AccountKey, JournalLine
 from bl_pipeline.books.xero import CONTACT, csv_bytes
 
 MOST_ROWS = 1_000
 """Rows of a file; a day is never split over two."""
 
 COLUMNS = ("JournalNo", "JournalDate", "AccountName", "Debits", "Credits", "Description", "Name", "Currency")
-
-_RECEIVABLE = "receivable"
 
 
 def quickbooks_files(period: date, lines: Sequence[JournalLine], accounts: Accounts) -> list[ExportFile]:
@@ -54,7 +53,12 @@ def _summary(day: date, currency: str, lines: Sequence[JournalLine], accounts: A
         for is_debit, amount in ((True, line.debit), (False, line.credit)):
             if amount:
                 what = f"{line.account_key} {line.region} {rate_text(line.vat_rate)}".strip()
-                key = (accounts.of(line).account, what, CONTACT if line.account_key == _RECEIVABLE else "", is_debit)
+                key = (
+                    accounts.of(line).account,
+                    what,
+                    CONTACT if line.account_key is AccountKey.RECEIVABLE else "",
+                    is_debit,
+                )
                 sums[key] = sums.get(key, Decimal(0)) + amount
     return [
         [

@@ -13,7 +13,8 @@ from datetime import date
 from decimal import Decimal
 
 from bl_pipeline.books.accounts import Account, Accounts
-from bl_pipeline.books.export_lines import SOLD, WITHOUT_VAT, ExportFile, JournalLine, entries_of, sold_lines
+from bl_pipeline.books.export_lines import SOLD, WITHOUT_VAT, ExportFile, entries_of, sold_lines
+from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine
 
 MOST_INVOICES = 500
 """Invoices of a file that Xero imports."""
@@ -29,11 +30,11 @@ COLUMNS = (
 )  # fmt: skip
 
 _WORDS = {
-    "sales_goods": "Goods",
-    "sales_shipping": "Shipping",
-    "sales_charges": "Charges",
-    "discounts": "Discount",
-    "sales_tax_payable": "Sales tax",
+    AccountKey.SALES_GOODS: "Goods",
+    AccountKey.SALES_SHIPPING: "Shipping",
+    AccountKey.SALES_CHARGES: "Charges",
+    AccountKey.DISCOUNTS: "Discount",
+    AccountKey.SALES_TAX_PAYABLE: "Sales tax",
 }
 
 
@@ -70,7 +71,7 @@ def xero_files(period: date, lines: Sequence[JournalLine], accounts: Accounts) -
 
 def _number(line: JournalLine) -> str:
     """The number of a sale is the order's; what follows has numbers of its own."""
-    return line.document if line.event == "sale" else f"{line.document}-{line.entry_no}"
+    return line.document if line.event is EntryEvent.SALE else f"{line.document}-{line.entry_no}"
 
 
 def _invoice(number: str, entry: Sequence[JournalLine], accounts: Accounts) -> list[list[str]]:
@@ -99,7 +100,7 @@ def _invoice(number: str, entry: Sequence[JournalLine], accounts: Accounts) -> l
 
 
 def _said(line: JournalLine) -> str:
-    if line.event == "sale" and not line.corrects_period:
+    if line.event is EntryEvent.SALE and not line.corrects_period:
         return ""
     return line.event + (f" of {line.corrects_period:%Y-%m}" if line.corrects_period else "")
 

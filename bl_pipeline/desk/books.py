@@ -163,12 +163,13 @@ def _changes(connection: Connection, store: str) -> dict[date, list[Change]]:
     rows = connection.execute(
         text(
             """
-            SELECT period, count(*), currency, sum(revenue_movement), sum(vat_movement) FROM reports.period_changes
+            SELECT period, count(*) AS changes, currency, sum(revenue_movement) AS revenue, sum(vat_movement) AS vat
+            FROM reports.period_changes
             WHERE store = :store GROUP BY period, currency ORDER BY period, currency
             """
         ),
         {"store": store},
     )
-    for period, *change in rows:
-        found.setdefault(period, []).append(Change(*change))
+    for row in rows:
+        found.setdefault(row.period, []).append(Change(row.changes, row.currency, row.revenue, row.vat))
     return found

@@ -9,7 +9,8 @@ import pytest
 
 from bl_pipeline.books.accounts import Account, Combination, parse_accounts, template
 from bl_pipeline.books.csv_tables import FileErrors
-from bl_pipeline.books.export_lines import JournalLine, shared_out
+from bl_pipeline.books.export_lines import shared_out
+from bl_pipeline.books.journal import AccountKey, JournalLine, Region
 from bl_pipeline_tests.support.journal_lines import journal
 
 HEADER = "account_key,region,vat_rate,account,tax_code\n"
@@ -24,7 +25,7 @@ FILLED = (
 def line() -> JournalLine:
     """A line of goods sold at home, at 19 %."""
     (line, *_) = journal(1, 1)
-    return replace(line, account_key="sales_goods", region="home", vat_rate=Decimal(19))
+    return replace(line, account_key=AccountKey.SALES_GOODS, region=Region.HOME, vat_rate=Decimal(19))
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,13 @@ def test_the_most_specific_line_wins(region: str, rate: Decimal | None, account:
     head, *rows = FILLED.splitlines()
     for order in (rows, rows[::-1]):
         accounts = parse_accounts("\n".join([head, *order, ""]).encode())
-        assert accounts.find(replace(line, region=region, vat_rate=rate)) == account
+        assert accounts.find(replace(line, region=Region(region), vat_rate=rate)) == account
 
 
 def test_what_has_no_account_is_named_once_in_the_order_of_the_template(line: JournalLine) -> None:
     accounts = parse_accounts(FILLED.encode())
     lines = [
-        replace(line, account_key=key, region=region, vat_rate=rate)
+        replace(line, account_key=AccountKey(key), region=Region(region), vat_rate=rate)
         for key in ("output_vat", "discounts", "sales_goods")
         for region in ("third", "home", "eu")
         for rate in (Decimal(19), Decimal("8.10"), None)
@@ -83,8 +84,8 @@ def test_what_a_german_spreadsheet_writes_is_read(encoding: str) -> None:
     content = "account_key;region;vat_rate;account;tax_code\r\n"
     content += "sales_goods;eu;8,1;Erlöse, EU;\r\nsales_goods;home;19;8400;3\r\n"
     assert parse_accounts(content.encode(encoding)).by_combination == {
-        Combination("sales_goods", "eu", Decimal("8.1")): Account("Erlöse, EU", ""),
-        Combination("sales_goods", "home", Decimal(19)): Account("8400", "3"),
+        Combination(AccountKey.SALES_GOODS, Region.EU, Decimal("8.1")): Account("Erlöse, EU", ""),
+        Combination(AccountKey.SALES_GOODS, Region.HOME, Decimal(19)): Account("8400", "3"),
     }
     with pytest.raises(FileErrors, match=r"line 2: vat_rate: '8,1,0' is no rate in per cent such as 19 or 8,1"):
         parse_accounts(content.replace("8,1", "8,1,0").encode())

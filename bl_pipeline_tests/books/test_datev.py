@@ -16,7 +16,8 @@ import pytest
 from bl_pipeline.books import datev
 from bl_pipeline.books.accounts import Account, Accounts, Combination
 from bl_pipeline.books.datev import DatevHeader, datev_files, year_start
-from bl_pipeline.books.export_lines import ExportFile, JournalLine, UnbalancedEntry
+from bl_pipeline.books.export_lines import ExportFile, UnbalancedEntry
+from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, Region, TaxKind
 from bl_pipeline_tests.support.journal_lines import PERIOD, cells, journal, numbered_accounts, totals
 
 HEADER = DatevHeader(29098, 55003, date(2026, 1, 1), 4)
@@ -141,10 +142,12 @@ def without_zeros(counted: Mapping[Any, int]) -> dict[Any, int]:
 def test_a_sale_is_one_record_with_its_vat() -> None:
     """Goods, shipping and a discount of one account: 119.00, out of which DATEV takes the VAT."""
     (line,) = [line for line in journal(1, 1) if line.account_key == "receivable"]
-    home = replace(line, event="sale", country_code="DE", region="home", vat_rate=Decimal(19), tax_kind="standard",
-                   special_territory=None, corrects_period=None, booking_date=date(2026, 9, 3))  # fmt: skip
+    home = replace(
+        line, event=EntryEvent.SALE, country_code="DE", region=Region.HOME, vat_rate=Decimal(19),
+        tax_kind=TaxKind.STANDARD, special_territory=None, corrects_period=None, booking_date=date(2026, 9, 3),
+    )  # fmt: skip
     lines = [
-        replace(home, account_key=key, debit=Decimal(debit), credit=Decimal(credit))
+        replace(home, account_key=AccountKey(key), debit=Decimal(debit), credit=Decimal(credit))
         for key, debit, credit in (
             ("receivable", "119.00", "0"), ("sales_goods", "0", "96.00"), ("sales_shipping", "0", "5.00"),
             ("discounts", "1.00", "0"), ("output_vat", "0", "19.00"),
@@ -152,9 +155,9 @@ def test_a_sale_is_one_record_with_its_vat() -> None:
     ]  # fmt: skip
     accounts = Accounts(
         {
-            Combination("receivable", None, None): Account("10000", ""),
+            Combination(AccountKey.RECEIVABLE, None, None): Account("10000", ""),
             **{
-                Combination(key, None, None): Account("8400", "")
+                Combination(AccountKey(key), None, None): Account("8400", "")
                 for key in ("sales_goods", "sales_shipping", "discounts")
             },
         }
@@ -282,7 +285,7 @@ def test_accounts_that_are_no_numbers_are_named() -> None:
     lines = [line for line in journal(4, 40) if line.region == "home"]
     accounts = numbered_accounts(lines)
     assert datev.wrong_accounts(lines, accounts, 4) == []
-    goods = Combination("sales_goods", "home", Decimal(19))
+    goods = Combination(AccountKey.SALES_GOODS, Region.HOME, Decimal(19))
     for account, said in (
         (Account("Sales", ""), "sales_goods,home,19: account 'Sales' is no number of up to 5 digits"),
         (Account("840000", ""), "sales_goods,home,19: account '840000' is no number of up to 5 digits"),

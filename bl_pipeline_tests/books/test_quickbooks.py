@@ -11,7 +11,8 @@ import pytest
 
 from bl_pipeline.books import quickbooks
 from bl_pipeline.books.accounts import Account, Accounts, Combination
-from bl_pipeline.books.export_lines import ExportFile, JournalLine
+from bl_pipeline.books.export_lines import ExportFile
+from bl_pipeline.books.journal import JournalLine
 from bl_pipeline.books.quickbooks import quickbooks_files
 from bl_pipeline_tests.support.journal_lines import PERIOD, cells, journal
 

@@ -12,7 +12,8 @@ import pytest
 
 from bl_pipeline.books import xero
 from bl_pipeline.books.accounts import Account, Accounts, Combination
-from bl_pipeline.books.export_lines import ExportFile, JournalLine
+from bl_pipeline.books.export_lines import ExportFile
+from bl_pipeline.books.journal import AccountKey, JournalLine
 from bl_pipeline.books.xero import xero_files
 from bl_pipeline_tests.support.journal_lines import PERIOD, cells, journal
 
@@ -139,7 +140,7 @@ def test_a_change_is_what_differs() -> None:
         (False, {"receivable": "-117.81", "sales_goods": "100", "discounts": "-1", "output_vat": "18.81"}),
     )
     lines = [
-        replace(home, is_reversal=is_reversal, account_key=key, debit=max(-Decimal(amount), Decimal(0)),
+        replace(home, is_reversal=is_reversal, account_key=AccountKey(key), debit=max(-Decimal(amount), Decimal(0)),
                 credit=max(Decimal(amount), Decimal(0)))
         for is_reversal, amounts in sides
         for key, amount in amounts.items()

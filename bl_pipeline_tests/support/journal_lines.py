@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from bl_pipeline.books.accounts import Account, Accounts, Combination
-from bl_pipeline.books.export_lines import JournalLine
+from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, Region, TaxKind
 
 PERIOD = date(2026, 9, 1)
 CENT = Decimal("0.01")
@@ -47,7 +47,7 @@ def journal(seed: int, entries: int, currencies: tuple[str, ...] = ("EUR",)) -> 
             "entry_no": number,
             "document": f"BL-{30_000_000 + number}",
             "platform_order_id": str(30_000_000 + number),
-            "event": event,
+            "event": EntryEvent(event),
             "booking_date": PERIOD + timedelta(days=rng.randrange(30)),
             "corrects_period": date(2026, 7, 1) if event != "sale" and rng.random() < 0.5 else None,
         }
@@ -96,13 +96,13 @@ def lines_of(
             credit = -amount if is_reversal else amount
             yield JournalLine(
                 **head,  # type: ignore[arg-type]
-                account_key=account_key,
+                account_key=AccountKey(account_key),
                 is_reversal=is_reversal,
                 country_code=country,  # type: ignore[arg-type]
-                region=str(region),
+                region=Region(str(region)),
                 special_territory=territory,  # type: ignore[arg-type]
                 vat_rate=rate,  # type: ignore[arg-type]
-                tax_kind=str(kind),
+                tax_kind=TaxKind(str(kind)),
                 debit=max(-credit, Decimal(0)),
                 credit=max(credit, Decimal(0)),
                 currency=currency,
@@ -113,7 +113,7 @@ def numbered_accounts(lines: Iterable[JournalLine]) -> Accounts:
     """A chart in which each combination has a number of its own, and a tax code."""
     found: dict[Combination, Account] = {}
     for line in lines:
-        for key in (line.account_key, "receivable"):
+        for key in (line.account_key, AccountKey.RECEIVABLE):
             each = Combination(key, line.region, line.vat_rate)
             found.setdefault(each, Account(str(4000 + len(found)), str(len(found) % 3) if len(found) % 3 else ""))
     return Accounts(found)
