@@ -29,6 +29,8 @@
 --   A row without movement has another country, kind of tax or rate, so that the lines of a tax return differ and not
 --     their sum; or it is about an order that comes to nothing.
 --   If a change is of several kinds, what is the first that applies, in the order above.
+--   If a rebuild reads another date of payment in an answer that was known at the closing, no row shows that the order
+--     has left its month: the journal has the day of the order's first entry only, not that of each answer.
 --   A period that was reopened and closed again starts anew with its last closing.
 -- Period: period
 WITH closed AS (
@@ -133,8 +135,8 @@ read_again AS (
     FROM doubtful d
     CROSS JOIN LATERAL (
         SELECT
-            state_number, document_id, counts, tax_point, tax_period, currency, receivable, output_vat, tax_kind,
-            vat_rate
+            state_number, document_id, counts, tax_point, tax_period, currency, country_code, special_territory,
+            receivable, output_vat, tax_kind, vat_rate
         FROM reports.book_states
         WHERE store = d.store AND platform = d.platform AND platform_order_id = d.platform_order_id
         OFFSET 0 -- order by order: else Postgres works the view out for all orders there are
@@ -148,7 +150,10 @@ recomputed AS (
         side.*,
         booked.receivable AS receivable_then,
         concat_ws(' ', booked.tax_kind, trim_scale(booked.vat_rate) || ' %', booked.output_vat) AS vat_then,
+        concat_ws(' ', booked.country_code, booked.special_territory) AS country_then,
         booked.receivable IS DISTINCT FROM r.receivable AS is_amount,
+        (r.tax_kind, r.vat_rate, r.output_vat)
+            IS DISTINCT FROM (booked.tax_kind, booked.vat_rate, booked.output_vat) AS is_vat,
         (
             SELECT max(booked_at) FROM books.journal j
             WHERE j.store = r.store AND j.platform = r.platform AND j.platform_order_id = r.platform_order_id
@@ -168,6 +173,8 @@ recomputed AS (
             currency,
             coalesce(sum(debit - credit) FILTER (WHERE account_key = 'receivable'), 0.00) AS receivable,
             coalesce(sum(credit - debit) FILTER (WHERE account_key = 'output_vat'), 0.00) AS output_vat,
+            min(country_code) AS country_code,
+            min(special_territory) AS special_territory,
             min(tax_kind) AS tax_kind,
             min(vat_rate) AS vat_rate
         FROM books.journal j
@@ -198,7 +205,8 @@ recomputed AS (
     WHERE c.period IN (r.tax_period, dated.period_then)
       AND (
           side.revenue_movement <> 0 OR side.vat_movement <> 0 OR side.is_before <> side.is_after
-          OR (r.tax_kind, r.vat_rate) IS DISTINCT FROM (booked.tax_kind, booked.vat_rate)
+          OR (r.country_code, r.special_territory, r.tax_kind, r.vat_rate)
+              IS DISTINCT FROM (booked.country_code, booked.special_territory, booked.tax_kind, booked.vat_rate)
       )
 )
 SELECT
@@ -233,13 +241,17 @@ SELECT
     platform_order_id,
     state_number,
     'recomputed',
-    CASE WHEN is_before THEN CASE WHEN is_amount OR NOT is_after THEN receivable_then::text ELSE vat_then END END,
     CASE
-        WHEN is_after THEN
-            CASE
-                WHEN is_amount OR NOT is_before THEN receivable::text
-                ELSE concat_ws(' ', tax_kind, vat_rate || ' %', output_vat)
-            END
+        WHEN NOT is_before THEN NULL
+        WHEN is_amount OR NOT is_after THEN receivable_then::text
+        WHEN is_vat THEN vat_then
+        ELSE country_then
+    END,
+    CASE
+        WHEN NOT is_after THEN NULL
+        WHEN is_amount OR NOT is_before THEN receivable::text
+        WHEN is_vat THEN concat_ws(' ', tax_kind, vat_rate || ' %', output_vat)
+        ELSE concat_ws(' ', country_code, special_territory)
     END,
     revenue_movement,
     vat_movement,

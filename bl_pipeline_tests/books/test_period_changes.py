@@ -155,6 +155,8 @@ READ_OTHERWISE: list[tuple[dict[str, Any], str, list[Row]]] = [
         ("recomputed", "119.00", None, *moved("-119", "-19")), ("recomputed", None, "119.00", *moved("119", "19")),
     ]),
     ({}, "final_total = 118", [("recomputed", "119.00", "118.00", *moved("-1", "0"))]),
+    ({}, "country_code = 'FR'", [("recomputed", "DE", "FR", ZERO, ZERO)]),
+    ({}, "postal_code = '78266'", [("recomputed", "DE", "DE busingen", ZERO, ZERO)]),
 ]  # fmt: skip
 """What an order was when its month was closed, what is read otherwise, and the rows of that."""
 
