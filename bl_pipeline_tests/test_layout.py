@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +186,12 @@ def test_files_are_of_a_length_to_read() -> None:
     lengths = {str(path): len(path.read_text().splitlines()) for path in files if "migrations" not in path.parts}
     assert len(lengths) > 500
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_one_module_reads_the_clock() -> None:
+    """So that another clock can be handed in; the sandbox has its own."""
+    reading = {module(path) for path in FILES if re.search(r"datetime\.now\(|time\.time\(", path.read_text())}
+    assert {name for name in reading if "sandbox" not in name} == {"bl_pipeline.clock"}
 
 
 def test_no_module_is_a_drawer_for_everything() -> None:

@@ -1,10 +1,11 @@
 """Old runs of Dagster's history are deleted by a job of our own: its retention settings are about ticks only."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.settings import load_installation
 
@@ -28,7 +29,7 @@ def delete_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None
     from bl_pipeline.defs.old_runs import delete_runs_before  # noqa: PLC0415
 
     days = config.days or load_installation().bl_run_history_days
-    deleted = delete_runs_before(context.instance, datetime.now(UTC) - timedelta(days=days))
+    deleted = delete_runs_before(context.instance, utc_now() - timedelta(days=days))
     context.log.info(f"{deleted} runs deleted")
     context.add_output_metadata({"runs_deleted": deleted})
 

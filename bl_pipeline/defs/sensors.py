@@ -3,10 +3,10 @@
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import dagster as dg
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.dagster_names import JOBS, Names, names_of
 from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_of
 from bl_pipeline.defs.notify import notify, without_secrets
@@ -136,7 +136,7 @@ def runs_cut_short(context: dg.SensorEvaluationContext) -> dg.SkipReason:
                 return dg.SkipReason("A sync is running.")
             connection.rollback()
             time.sleep(wait)
-    dead = end_dead_runs(context.instance, quiet.values(), datetime.now(UTC))
+    dead = end_dead_runs(context.instance, quiet.values(), utc_now())
     return dg.SkipReason(f"Ended: {', '.join(dead)}" if dead else "No run has lost its process.")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import RunStatus
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.warehouse import runs
@@ -73,6 +74,7 @@ def cancel_store(
     warehouse: Warehouse,
     *,
     waiting: Callable[[], None] = lambda: None,
+    clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Cancellation:
     """Ask the running sync to stop, wait for its end, and withdraw the open full syncs.
@@ -82,9 +84,9 @@ def cancel_store(
 
     def withdraw() -> int:
         with warehouse.engine.begin() as connection:
-            return len(withdraw_full_syncs(connection, warehouse, datetime.now(UTC)))
+            return len(withdraw_full_syncs(connection, warehouse, clock()))
 
-    run, busy = _ask(warehouse, None)
+    run, busy = _ask(warehouse, None, clock)
     withdrawn = withdraw()
     until = time.monotonic() + (START_TIMEOUT if run is None else STOP_TIMEOUT)
     has_waited = False
@@ -98,12 +100,12 @@ def cancel_store(
             waiting()
         sleep(0.2)
         before = run
-        run, busy = _ask(warehouse, before)
+        run, busy = _ask(warehouse, before, clock)
         if run is not None and (before is None or run.run_id != before.run_id):
             until = time.monotonic() + STOP_TIMEOUT
 
 
-def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
+def _ask(warehouse: Warehouse, before: Run | None, clock: Callable[[], datetime]) -> tuple[Run | None, bool]:
     """Ask the started run to stop; returns it (None if there is none), and whether the store's lock is taken.
 
     `before` is the run that was asked before, which is returned when it has ended. If it turns out to have died long
@@ -117,7 +119,7 @@ def _ask(warehouse: Warehouse, before: Run | None) -> tuple[Run | None, bool]:
         if run is not None and not had_died and (run.status != RunStatus.STARTED or not busy):
             return run, busy
         # A started run while none is running has died: there is nothing to stop.
-        run_id = request_cancel(connection, warehouse, datetime.now(UTC)) if busy else None
+        run_id = request_cancel(connection, warehouse, clock()) if busy else None
         if run_id is None and run is not None and not had_died:
             run_id = run.run_id  # it has ended since it was read
         return (None if run_id is None else runs.read_run(connection, run_id)), busy

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import FullSync, RunStatus, StopReason
 from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Remedies, Standing, in_a_terminal, standing
 from bl_pipeline.settings import Store
@@ -48,7 +49,7 @@ def read_status(
     """The status of the store, from the warehouse alone: no call is made. Its reason says what to do: the remedies, or
     what to type.
     """
-    now = now or datetime.now(UTC)
+    now = now or utc_now()
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
@@ -77,7 +78,7 @@ def read_statuses(stores: Iterable[Store], warehouse: Warehouse, now: datetime |
 
 def status_of_nothing(store: Store, address: str) -> Status:
     """The status of a warehouse without tables, at this address, into which nothing was ever synced."""
-    now = datetime.now(UTC)
+    now = utc_now()
     stands = standing_of_nothing(store, now)
     return Status(
         store=store.key,

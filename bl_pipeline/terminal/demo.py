@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from rich.text import Text
 from sqlalchemy import Connection
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import SyncResult
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.running import run_job
@@ -107,7 +108,7 @@ def _show_steps(world: DemoWorld) -> bool:
 
 def _months_ago(months: int) -> str:
     """The first day of the month that was `months` months ago."""
-    today = datetime.now(UTC).date()
+    today = utc_now().date()
     year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
     return date(year, month + 1, 1).isoformat()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +20,7 @@ from bl_pipeline.bricklink import (
     CredentialsRefused,
     PermissionDenied,
 )
+from bl_pipeline.clock import utc_now
 from bl_pipeline.env_file import ENV_FILE
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
@@ -241,7 +241,7 @@ def _check_books(warehouse: Warehouse) -> Iterator[Check]:
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
-    status = read_status(settings.store, warehouse, datetime.now(UTC))
+    status = read_status(settings.store, warehouse, utc_now())
     exhausted = status.calls.next_reset_at is not None or status.calls.left == 0
     remedies = []
     if status.calls.dated_ahead:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import clean, print_json, show, stderr
@@ -105,7 +105,7 @@ def _export(
     chart = AccountsFile(clean(str(accounts)), path.read_bytes() if path.exists() else None)
     try:
         with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-            files = export_period(connection, settings, ExportFormat(target), month, chart, rates, datetime.now(UTC))
+            files = export_period(connection, settings, ExportFormat(target), month, chart, rates, utc_now())
     except UnbalancedEntry as error:
         raise Refused(str(error), ExitCode.OTHER) from None
     if not files:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import clean, complain, print_json, show
@@ -65,7 +65,7 @@ def import_file(
         content = file.expanduser().read_bytes()
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}") from None
-    now = datetime.now(UTC)
+    now = utc_now()
     try:
         lines = parse_file(kind, content, today=now.astimezone(ZoneInfo(settings.bl_timezone)).date())
         with open_warehouse(settings, for_writing=True) as warehouse, warehouse.engine.begin() as connection:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.records import ExitCode, FailedOrder
 from bl_pipeline.terminal.console import clean, print_json, show, show_times_in, stderr, stdout
 from bl_pipeline.terminal.failures import Refused, explain_all
@@ -55,7 +55,7 @@ def _check() -> int:
     from bl_pipeline.sync.status import standing_after_runs, standing_of_nothing
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
 
-    now = datetime.now(UTC)
+    now = utc_now()
     try:
         settings = load_settings()
         try:

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.reports.as_of import parse_moment
 from bl_pipeline.reports.csv_rows import write_csv
 from bl_pipeline.reports.files import Report, ReportColumn, grouped
@@ -128,7 +129,7 @@ class Wanted:
             if not are_installed(connection):
                 raise OutdatedWarehouse("its reports are not those of the folder sql/")
             c.show_times_in(warehouse.timezone)
-            as_of = parse_moment(self.as_of, warehouse.timezone, datetime.now(UTC)) if self.as_of else None
+            as_of = parse_moment(self.as_of, warehouse.timezone, utc_now()) if self.as_of else None
             asked = ReportQuestion(since, until, self.currency, basis, total=True, limit=limit, as_of=as_of)
             rows = read_report(connection, warehouse.store, report, asked)
             if not rows.rows and warehouse.store not in (stores := stores_with_orders(connection)):

@@ -9,13 +9,13 @@ import shutil
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.dagster_names import names_of
 from bl_pipeline.postgres.cluster import FileLock
 from bl_pipeline.project import PROJECT
@@ -177,7 +177,7 @@ def _serve(
         for each in stores:
             with warehouse.engine.begin() as connection:
                 before = set_timezone(connection, each.bl_store, each.bl_timezone)
-                set_taxes(connection, each.bl_store, each.store.taxes, datetime.now(UTC))
+                set_taxes(connection, each.bl_store, each.store.taxes, utc_now())
             if before:
                 of_store = f"Store {each.bl_store}: " if len(stores) > 1 else ""
                 c.stderr().print(f"{of_store}{timezone_changed(before, each.bl_timezone)}")

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
+from bl_pipeline.clock import utc_now
 from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.warehouse import tables
@@ -122,7 +123,7 @@ def back_up(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
         assert revision
         assert contents
         manifest = Manifest(
-            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            made_at=utc_now().isoformat(timespec="seconds"),
             postgres=str(connection.info.parameter_status("server_version")),
             dumped_with=version,
             revision=revision[0],
