@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bl_pipeline.settings import Settings, Store, load_settings
-from bl_pipeline.sync.asking import NotAsked, ask
+from bl_pipeline.sync.asking import NotAsked, WriteOrder, ask
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
@@ -78,3 +78,7 @@ def test_what_is_refused(given: dict[str, Any], more: dict[str, Any], why: str, 
     assert str(refused.value).endswith("\nNothing was sent.")
     with pytest.raises(NotAsked, match="is no order number"):
         ask(berlin, "x", {"remarks": "x"}, now=NOW)
+
+
+def test_nobody_gets_a_copy_unless_it_is_asked_for() -> None:
+    assert not WriteOrder("31", {"drive_thru": True}).mail_me

@@ -194,3 +194,15 @@ def test_an_answer_that_is_something_else_is_left_out(kind: AnswerKind, body: by
     odd = replace(documents[place], body=body)
     documents[place] = odd
     assert replays({str(order.order_id): documents}) == ([], set())
+
+
+@pytest.mark.parametrize("kinds", ["order items items", "items order items", "order items messages"])
+def test_what_comes_in_another_order_is_read_one_by_one(kinds: str) -> None:
+    """Planted: each of the conditions left out, so that an answer is lost."""
+    store = Store.grow(orders=2, seed=1, now=NOW)
+    first, second = store.sales.values()
+    said = {**dict(answers_of(Wire(), first)), AnswerKind.MESSAGES: []}
+    documents = landed(str(first.order_id), [(kind, said[kind]) for kind in map(AnswerKind, kinds.split())])
+    documents |= landed(str(second.order_id), answers_of(Wire(), second))
+    _, usual = replays(documents)
+    assert usual == {str(second.order_id)}

@@ -11,6 +11,7 @@ from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline_tests.conftest import Clock
+from bl_pipeline_tests.support.spread import LONG
 
 
 def row(session: SyncSession) -> Run:
@@ -101,3 +102,25 @@ def test_the_lock_is_taken_by_one_and_given_back(settings: Settings) -> None:
         one.check_lock()
         one.close()
         assert other.lock.try_acquire()
+
+
+def test_a_run_that_another_process_has_begun_is_joined(settings: Settings) -> None:
+    """Planted: joined, and said not to be, so that the step begins a run of its own."""
+    with open_session(settings) as one, open_session(settings) as other:
+        one.lease = other.lease = LONG
+        assert one.try_begin_spread("run", job="job")
+        assert not other.try_begin_spread("another", job="job")
+        assert other.attach("run")
+        assert row(other).status is RunStatus.STARTED
+
+
+def test_no_call_is_reserved_for_a_run_that_was_canceled_elsewhere(session: SyncSession) -> None:
+    """Planted: not looked at where calls are reserved."""
+    session.begin("run", job="job")
+    session.cancel()
+    with (
+        session.calling("run") as (_, ledger),
+        session.warehouse.engine.begin() as connection,
+        pytest.raises(Interrupted),
+    ):
+        ledger.check(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from bl_pipeline.rules.writes import WriteKind, WriteOutcome
 from bl_pipeline.sync.settling import describe, name_of, not_sent
+from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.writes import ACCEPTED, LOST, Write
 
 KINDS = {
@@ -71,3 +73,10 @@ def test_a_drive_thru_that_is_not_shown_is_not_known_only_if_the_order_was_read(
     assert describe(drive_thru, None).startswith(unseen)
     assert "cannot be read now" in describe(drive_thru, None, is_read=False)
     assert "cannot be read now" in describe(write(), None)
+
+
+def test_json_has_what_became_of_each_request() -> None:
+    """Planted: not known, although it is."""
+    done = replace(write(), outcome=WriteOutcome.DONE)
+    written = WriteResult(writes=[done, write()]).as_dict()["writes"]
+    assert [each["outcome"] for each in written] == ["done", "unknown"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bl_pipeline.rules.indicator import Indicator
-from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.status import standing_of_nothing, status_of_nothing
+from bl_pipeline.settings import Settings, load_settings
+from bl_pipeline.sync.status import read_status, standing_of_nothing, status_of_nothing
+from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW
 
 NAMES = ("bricklink_consumer_key", "bricklink_consumer_secret", "bricklink_token_value", "bricklink_token_secret")
@@ -28,3 +31,10 @@ def test_nothing_is_stored_and_no_call_was_made(isolated: pytest.MonkeyPatch, co
     word = Indicator.STALE if connected else Indicator.NOT_CONNECTED
     assert status.indicator is standing_of_nothing(store, NOW).indicator is word
     assert status.as_dict()["reason"] == standing_of_nothing(store, NOW).reason
+
+
+def test_a_store_without_credentials_is_not_connected(warehouse: Warehouse, settings: Settings) -> None:
+    """Planted: turned round."""
+    with_them = read_status(settings.store, warehouse, NOW)
+    without = read_status(replace(settings.store, credentials=None), warehouse, NOW)
+    assert (with_them.indicator, without.indicator) == (Indicator.STALE, Indicator.NOT_CONNECTED)
