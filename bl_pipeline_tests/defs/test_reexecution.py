@@ -74,7 +74,8 @@ def test_after_a_step_that_broke(step: str, history: dg.DagsterInstance, warehou
     assert (broken.success, failed) == (False, {step})
     shown = newest_event(history, Names())
     assert shown is not None
-    assert (shown["indicator"], shown["success"]) == ("error", False)
+    # If the end of the run cannot be stored, the store is what it was before: nothing was ever synced.
+    assert (shown["indicator"], shown["success"]) == ("stale" if step == "finish_sync" else "error", False)
     with warehouse.engine.begin() as connection:
         connection.execute(text("DROP FUNCTION sync.break() CASCADE"))
 
