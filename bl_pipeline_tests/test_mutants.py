@@ -152,7 +152,9 @@ def test_what_a_fixture_runs_is_of_each_test_that_uses_it(tmp_path: Path) -> Non
         "raise SystemExit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_rows.py'], [recorder]))\n"
     )
     path = os.pathsep.join((str(tmp_path), str(mutation_run.PROJECT)))
-    subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, check=True)
+    # Without the options and plugins of the pytest that runs this one.
+    without = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env={**without, "PYTHONPATH": path}, check=True)
     recording = Recording.read(tmp_path / "recorded")
     found = {name.partition("::")[2]: test.lines["product/rows.py"] for name, test in recording.tests.items()}
     del found[IMPORT]
