@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, text
 
@@ -154,7 +154,7 @@ def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part
         values = {"store": warehouse.store, "platform": PLATFORM, "order_ids": differing}
         which = "store = :store AND platform = :platform AND platform_order_id = ANY(:order_ids)"
         if table is order_items:
-            _keep_replaced(connection, values)
+            _keep_replaced(connection, differing)
         connection.execute(text(f"DELETE FROM {table.fullname} WHERE {which}"), values)
         names = ", ".join(column.name for column in table.columns)
         connection.execute(
@@ -164,8 +164,8 @@ def _merge_part(connection: Connection, warehouse: Warehouse, table: Table, part
     return set(differing)
 
 
-def _keep_replaced(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Keep the stored lots of the orders in `values`, which others are about to replace, with the time of their answer.
+def _keep_replaced(connection: Connection, order_ids: Sequence[str]) -> None:
+    """Keep the stored lots of these orders, which others are about to replace, with the time of their answer.
 
     Not those that the same answer is to repair.
     """
@@ -198,7 +198,7 @@ def _keep_replaced(connection: Connection, values: Mapping[str, Any]) -> None:
             ON CONFLICT DO NOTHING
             """
         ),
-        values,
+        {"order_ids": order_ids},
     )
 
 

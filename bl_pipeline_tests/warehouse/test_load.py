@@ -65,7 +65,7 @@ def test_replaced_lots_are_read_order_by_order(warehouse: Warehouse) -> None:
             "WHERE relid IN ('sales.orders'::regclass, 'sales.order_items'::regclass)"
         )
         before = connection.scalar(read)
-        _keep_replaced(connection, {"store": warehouse.store, "platform": "bricklink", "order_ids": order_ids})
+        _keep_replaced(connection, order_ids)
         assert connection.scalar(read) - before <= 6 * orders
         lots = connection.scalar(text("SELECT count(*) FROM sales.order_items"))
         assert connection.scalar(text("SELECT count(*) FROM sales.replaced_items")) == lots
