@@ -17,23 +17,9 @@ from bl_pipeline.dagster_names import Names
 from bl_pipeline.defs.instance import dagster_home, limit_pools, open_instance
 from bl_pipeline.defs.old_runs import delete_runs_before
 from bl_pipeline.settings import load_settings
+from bl_pipeline_tests.defs.test_instance import idle, something
 from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.waiting import wait_until
-
-
-@dg.asset(code_version="1")
-def something() -> None:
-    """An asset, whose events have tags."""
-
-
-@dg.op
-def nothing() -> None:
-    """Does nothing."""
-
-
-@dg.job
-def idle() -> None:
-    nothing()
 
 
 @pytest.fixture

@@ -112,23 +112,3 @@ def test_cut_off_it_goes_on_with_the_next_call(instance: dg.DagsterInstance, emp
         assert delete_runs_before(instance, datetime.now(UTC) + SOON) == 701
         for table in ("runs", "event_logs", "run_tags"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
-
-
-def test_nothing_of_a_deleted_run_is_left(instance: dg.DagsterInstance, empty_database_url: str) -> None:
-    """No tag of its events, and no slot of a pool, which a run that was killed may never have given back.
-
-    Planted: both.
-    """
-
-    old, last = (dg.materialize([something], instance=instance).run_id for _ in range(2))
-    instance.event_log_storage.set_concurrency_slots("pool", 1)
-    assert instance.event_log_storage.claim_concurrency_slot("pool", old, "step").is_claimed
-    with psycopg.connect(empty_database_url, options="-csearch_path=dagster", autocommit=True) as connection:
-        # Dagster keeps the version of the data of each materialization in a tag.
-        of_events = "SELECT count(*), count(*) FILTER (WHERE event_id IN (SELECT id FROM event_logs)) "
-        of_events += "FROM asset_event_tags"
-        assert connection.execute(of_events).fetchone() == (2, 2)
-        assert delete_runs_before(instance, datetime.now(UTC) + SOON) == 1
-        assert connection.execute(of_events).fetchone() == (1, 1)
-    assert instance.get_run_by_id(last) is not None
-    assert instance.event_log_storage.get_concurrency_info("pool").active_slot_count == 0
