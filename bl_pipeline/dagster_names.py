@@ -6,12 +6,31 @@ Apart from the definitions, so that whoever only looks for them does not import 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from bl_pipeline.settings import Store
+if TYPE_CHECKING:
+    from bl_pipeline.settings import Store
 
-SYNC_JOBS = ("sync_orders", "full_sync", "refresh_order", "retry_failed_orders")
-JOBS = (*SYNC_JOBS, "rebuild", "cancel_full_sync", "update_order", "send_drive_thru")
-"""The jobs of a store."""
+
+class Job(StrEnum):
+    """The jobs of a store."""
+
+    SYNC_ORDERS = "sync_orders"
+    FULL_SYNC = "full_sync"
+    REFRESH_ORDER = "refresh_order"
+    RETRY_FAILED_ORDERS = "retry_failed_orders"
+    REBUILD = "rebuild"
+    CANCEL_FULL_SYNC = "cancel_full_sync"
+    UPDATE_ORDER = "update_order"
+    SEND_DRIVE_THRU = "send_drive_thru"
+
+
+SYNC_JOBS = (Job.SYNC_ORDERS, Job.FULL_SYNC, Job.REFRESH_ORDER, Job.RETRY_FAILED_ORDERS)
+"""Those that fetch orders."""
+
+WRITE_JOBS = (Job.UPDATE_ORDER, Job.SEND_DRIVE_THRU)
+"""Those that change an order at BrickLink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +44,7 @@ class Names:
 
         No name may begin with another one and an underscore: with the keys `uk` and `orders_uk` two would be the same.
         """
-        return f"{name}_{self.store}" if self.store else name
+        return f"{name}_{self.store}" if self.store else str(name)
 
     def asset(self, name: str) -> list[str]:
         """The key of an asset of the sync, as its parts: `bricks_uk/orders`.
@@ -56,7 +75,7 @@ class Names:
 
     def job(self, name: str) -> str:
         """The name of a job without the store, which has a column of its own in `sync.runs`."""
-        return {self.of(job): job for job in JOBS}.get(name, name)
+        return {self.of(job): job for job in Job}.get(name, name)
 
 
 def names_of(store: Store) -> Names:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, NamedTuple
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple, TypedDict
 
 from bl_pipeline.columns import AnswerKind, OrderGroup
 
@@ -49,7 +49,7 @@ class StopReason(StrEnum):
     ERROR = "error"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """The exit code of `bl`."""
         return _EXIT_CODES[self]
 
@@ -65,7 +65,11 @@ class RunStatus(StrEnum):
     CANCELED = "canceled"
 
 
-class ExitCode:
+COMPLETE = (RunStatus.SUCCEEDED, RunStatus.COMPLETED_WITH_ERRORS)
+"""How a run ends that nothing stopped; what failed is due again in the next one."""
+
+
+class ExitCode(IntEnum):
     """Exit codes of `bl`, in the order of precedence if several apply."""
 
     DONE = 0
@@ -316,12 +320,19 @@ class Stop:
     message: str
 
 
+class ReportedError(TypedDict):
+    """An order that failed, as the SyncResult names it, ready for JSON."""
+
+    order_id: str
+    error: str
+
+
 @dataclass(frozen=True)
 class SyncResult:
     """What one sync did.
 
-    Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are order_id and error of
-    each order that failed. `last_synced_at` is the end of the last run that brought the warehouse up to date with
+    Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are
+    the orders that failed. `last_synced_at` is the end of the last run that brought the warehouse up to date with
     the lists.
     """
 
@@ -329,7 +340,7 @@ class SyncResult:
     orders_updated: int = 0
     orders_skipped: int = 0
     orders_deferred: int = 0
-    errors: list[dict[str, str]] = field(default_factory=list)
+    errors: list[ReportedError] = field(default_factory=list)
     api_calls: int = 0
     last_synced_at: datetime | None = None
     duration_seconds: float = 0.0
@@ -342,7 +353,7 @@ class SyncResult:
         return self.orders_created + self.orders_updated + self.orders_skipped
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """The exit code of `bl`; if several apply, the first in the order of precedence."""
         if self.stop_reason is not None:
             return self.stop_reason.exit_code

@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.interruptions import interruption_behind
@@ -19,14 +20,14 @@ from bl_pipeline.sync.run_errors import Canceled, RunError, timezone_changed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bl_pipeline.sync.session import Progress, SyncSession
+    from bl_pipeline.sync.session import ProgressListener, SyncSession
 
 
 def run_job(
     settings: Settings,
     job: str,
     config: Mapping[str, Any],
-    progress: Progress,
+    progress: ProgressListener,
     *,
     warn: Callable[[str], None],
     run_id: str | None = None,
@@ -79,7 +80,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             definition.execute_in_process(
                 # In the asset job the graph is one of the ops, the other jobs are the graph.
                 run_config={
-                    **({"ops": {names.graph: asked} if job == "sync_orders" else asked} if asked else {}),
+                    **({"ops": {names.graph: asked} if job == Job.SYNC_ORDERS else asked} if asked else {}),
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 instance=instance,

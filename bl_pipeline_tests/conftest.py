@@ -34,7 +34,7 @@ from bl_pipeline_tests.support.servers import PASSWORD, TEMPLATE, Postgres, memo
 if TYPE_CHECKING:
     import dagster as dg
 
-    from bl_pipeline.sync.session import Progress, SyncSession
+    from bl_pipeline.sync.session import ProgressListener, SyncSession
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 _HOME = pytest.StashKey[Path]()
@@ -248,7 +248,7 @@ def open_test_session(settings: Settings, clock: Clock) -> Iterator[OpenSession]
 
     with ExitStack() as stack:
 
-        def open_one(settings: Settings = settings, progress: Progress | None = None) -> SyncSession:
+        def open_one(settings: Settings = settings, progress: ProgressListener | None = None) -> SyncSession:
             return stack.enter_context(session_at(settings, clock, sleep=clock.sleep, progress=progress))
 
         yield open_one
@@ -272,7 +272,7 @@ class Sync:
         job: str = "sync_orders",
         *,
         settings: Settings | None = None,
-        progress: Progress | None = None,
+        progress: ProgressListener | None = None,
         order_ids: Sequence[str] | None = None,
         **request: Any,
     ) -> SyncResult:
@@ -302,7 +302,7 @@ class DagsterSync:
         *,
         settings: Settings | None = None,
         partition: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressListener | None = None,
         **config: Any,
     ) -> SyncResult:
         """Run a job with this config; `last` is what Dagster says of it."""

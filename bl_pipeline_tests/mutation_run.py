@@ -55,7 +55,7 @@ TESTS = {
     ],
     "bl_pipeline/warehouse/tables/": ["warehouse/test_tables.py", "warehouse/test_migrations.py"],
     "bl_pipeline/warehouse/schedule.py": ["desk/test_next_sync.py", "defs/test_schedule_state.py"],
-    "bl_pipeline/sync/bookkeeping.py": ["books/test_bookkeeping.py", "books/test_closing.py"],
+    "bl_pipeline/sync/bookkeeping.py": ["sync/test_bookkeeping.py", "books/test_closing.py"],
     "bl_pipeline/sync/canceling.py": ["terminal/test_cancel_command.py", "reliability/test_cancel.py"],
     "bl_pipeline/sync/rebuild.py": ["sync/test_replaying.py", "reliability/test_rebuild.py"],
     "bl_pipeline/sync/unforeseen.py": ["terminal/test_unforeseen.py"],
@@ -78,7 +78,7 @@ TESTS = {
         "reliability/test_lost_writes.py", "reliability/test_times.py", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_rechecks.py", "reliability/test_budget.py",
         "reliability/test_cancel.py",
-        "reliability/test_spread.py",
+        "reliability/test_distributed.py",
     ],
     "bl_pipeline/defs/report_assets.py": [
         "reports/test_assets.py", "defs/test_sensors.py", "defs/test_several_stores.py",
@@ -87,7 +87,7 @@ TESTS = {
         "reliability/test_two_stores.py", "reliability/test_run_rows.py", "defs", "reliability/test_rebuild.py",
         "reliability/test_full_sync.py", "reliability/test_rechecks.py", "reliability/test_budget.py",
         "reliability/test_cancel.py",
-        "reliability/test_spread.py", "reliability/test_terminate.py",
+        "reliability/test_distributed.py", "reliability/test_terminate.py",
     ],
     "sql/": [
         "reports/test_report_files.py", "books/test_book_states.py", "books/test_period_changes.py",

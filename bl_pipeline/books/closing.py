@@ -19,9 +19,11 @@ from sqlalchemy import Connection, text
 from bl_pipeline.books.booking import book, lock_books
 from bl_pipeline.books.export_lines import SOLD
 from bl_pipeline.books.journal import AccountKey
+from bl_pipeline.records import COMPLETE
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.views import read_timezone
+from bl_pipeline.warehouse.tables.schema import sql_list
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
@@ -91,6 +93,16 @@ class Period:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodChange:
+    """What has changed of a closed month since its closing, in one currency: how many changes, and their sums."""
+
+    changes: int
+    currency: str
+    revenue: Decimal
+    vat: Decimal
+
+
 def close(connection: Connection, store: str, period: date, now: datetime) -> list[date]:
     """Close a month, in the caller's transaction, after the journal was brought up to date; returns what was closed.
 
@@ -121,6 +133,24 @@ def reopen(connection: Connection, store: str, period: date, now: datetime) -> N
              "reopened_at IS NULL"),
         {"store": store, "period": period, "now": now},
     )  # fmt: skip
+
+
+def read_period_changes(connection: Connection, store: str) -> dict[date, list[PeriodChange]]:
+    """What has changed of each closed month since its closing; months without a change are left out."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT period, count(*) AS changes, currency, sum(revenue_movement) AS revenue, sum(vat_movement) AS vat
+            FROM reports.period_changes
+            WHERE store = :store GROUP BY period, currency ORDER BY period, currency
+            """
+        ),
+        {"store": store},
+    )
+    found: dict[date, list[PeriodChange]] = {}
+    for row in rows:
+        found.setdefault(row.period, []).append(PeriodChange(row.changes, row.currency, row.revenue, row.vat))
+    return found
 
 
 def month(period: date) -> str:
@@ -265,13 +295,13 @@ def _last_closed(connection: Connection, store: str) -> date | None:
     return last
 
 
-_ENDS = """
+_ENDS = f"""
     SELECT
         CAST(CAST(:last AS date) + interval '1 month' AS date),
         (CAST(:period AS date) + interval '1 month') AT TIME ZONE :timezone,
         (
             SELECT max(listed_at) FROM sync.runs
-            WHERE store = :store AND scope = 'all' AND status IN ('succeeded', 'completed_with_errors')
+            WHERE store = :store AND scope = 'all' AND status IN ({sql_list(COMPLETE)})
         )
 """
 

@@ -88,10 +88,10 @@ def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iter
 
 
 def _in_step(session: "SyncSession", key: dg.AssetCheckKey) -> dg.AssetCheckResult:
-    from bl_pipeline.sync.status import standing_after_runs  # noqa: PLC0415
+    from bl_pipeline.sync.status import state_after_runs  # noqa: PLC0415
 
     with session.warehouse.engine.connect() as connection:
-        stands = standing_after_runs(session.store, connection, session.warehouse, session.clock())
+        stands = state_after_runs(session.store, connection, session.warehouse, session.clock())
     return dg.AssetCheckResult(
         passed=stands.indicator is Indicator.SYNCED,
         asset_key=key.asset_key,

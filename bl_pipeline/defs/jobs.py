@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from bl_pipeline.dagster_names import Names, names_of
+from bl_pipeline.dagster_names import Job, Names, names_of
 from bl_pipeline.defs.metadata import rebuild_metadata, table_metadata
 from bl_pipeline.defs.of_a_store import asset_key, job_of, session_of, settings_of
 from bl_pipeline.defs.step_errors import explained
@@ -116,7 +116,7 @@ def sales_assets(names: Names) -> dg.AssetsDefinition:
 def sync_orders(names: Names, sales: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
     """The ordinary sync: it materializes the assets."""
     return dg.define_asset_job(
-        names.of("sync_orders"),
+        names.of(Job.SYNC_ORDERS),
         selection=dg.AssetSelection.assets(sales),
         description="Brings new and changed sales into the warehouse.",
     )
@@ -126,15 +126,15 @@ def other_jobs(names: Names) -> list[dg.JobDefinition]:
     """The store's jobs beside it that write nothing at BrickLink."""
     full_sync = sync_graph(
         names,
-        names.of("full_sync"),
+        names.of(Job.FULL_SYNC),
         full_sync_config,
         "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated "
         f"run leaves, the next syncs fetch: {names.of('cancel_full_sync')} withdraws it.",
     )
-    refresh_order = sync_graph(names, names.of("refresh_order"), refresh_config, "Fetches the given orders again.")
+    refresh_order = sync_graph(names, names.of(Job.REFRESH_ORDER), refresh_config, "Fetches the given orders again.")
     retry_failed_orders = sync_graph(
         names,
-        names.of("retry_failed_orders"),
+        names.of(Job.RETRY_FAILED_ORDERS),
         retry_config,
         "Tries again the orders that failed before, and only these.",
     )
@@ -156,7 +156,7 @@ def _rebuild(names: Names) -> dg.JobDefinition:
     )
     @explained
     def rebuild_sales(context: dg.OpExecutionContext) -> None:
-        from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
+        from bl_pipeline.defs.store_state import show_state  # noqa: PLC0415
         from bl_pipeline.sync.rebuild import rebuild as step  # noqa: PLC0415
 
         session = session_of(context, names)
@@ -164,13 +164,13 @@ def _rebuild(names: Names) -> dg.JobDefinition:
         result = step(session)
         context.add_output_metadata(rebuild_metadata(result))
         # What it repaired is no fault of the store any more.
-        show_standing(context.log_event, session)
+        show_state(context.log_event, session)
         if result.undone:
             raise dg.Failure(result.message, metadata=rebuild_metadata(result), allow_retries=False)
 
     return job_of(
         rebuild_sales,
-        name=names.of("rebuild"),
+        name=names.of(Job.REBUILD),
         step="rebuild_sales",
         description="Makes `sales` again from `landing`, with no call to BrickLink.",
     )
@@ -184,18 +184,18 @@ def _cancel_full_sync(names: Names) -> dg.JobDefinition:
     )
     @explained
     def withdraw_full_syncs(context: dg.OpExecutionContext) -> None:
-        from bl_pipeline.defs.store_state import show_standing  # noqa: PLC0415
+        from bl_pipeline.defs.store_state import show_state  # noqa: PLC0415
         from bl_pipeline.warehouse import full_syncs  # noqa: PLC0415
 
         session = session_of(context, names)
         with session.warehouse.engine.begin() as connection:
             withdrawn = full_syncs.withdraw_full_syncs(connection, session.warehouse, session.clock())
         context.add_output_metadata({"full_syncs_withdrawn": len(withdrawn)})
-        show_standing(context.log_event, session)
+        show_state(context.log_event, session)
 
     return job_of(
         withdraw_full_syncs,
-        name=names.of("cancel_full_sync"),
+        name=names.of(Job.CANCEL_FULL_SYNC),
         step="withdraw_full_syncs",
         description="Withdraws a full sync that is still open, as bl cancel does. A run that is going on is not "
         "touched: terminate it under Runs.",

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from bl_pipeline.defs.charts import chart
-from bl_pipeline.records import SyncResult
+from bl_pipeline.records import ReportedError, SyncResult
 from bl_pipeline.reports.order_facts import order_page
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ _ERROR_LENGTH = 300
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> dg.TableMetadataValue:
-    """A table of rows; columns are names and Dagster's types for them."""
+    """A table of rows; columns are names and Dagster's types for them. Of an enum it has the value."""
     return dg.MetadataValue.table(
-        records=[dg.TableRecord({name: row[name] for name, _ in columns}) for row in rows],
+        records=[dg.TableRecord({name: _plain(row[name]) for name, _ in columns}) for row in rows],
         schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns]),
     )
+
+
+def _plain(value: Any) -> Any:
+    """Dagster stores no enum that it does not know."""
+    return value.value if isinstance(value, Enum) else value
 
 
 def order_links(order_ids: Sequence[str], *, total: int) -> dg.MarkdownMetadataValue:
@@ -78,7 +84,7 @@ def result_metadata(result: SyncResult) -> dict[str, Any]:
     return metadata
 
 
-def _errors_table(errors: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
+def _errors_table(errors: Sequence[ReportedError]) -> dg.TableMetadataValue:
     rows = [{"order_id": error["order_id"], "error": error["error"][:_ERROR_LENGTH]} for error in errors[:ERRORS_SHOWN]]
     return table(rows, [("order_id", "string"), ("error", "string")])
 
@@ -160,7 +166,7 @@ def writes_metadata(writes: Sequence[Write], already: Sequence[str]) -> dict[str
 
 def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:
     """What a rebuild did."""
-    failures = [{"order_id": failed.order_id, "error": failed.error} for failed in result.failures]
+    failures = [ReportedError(order_id=failed.order_id, error=failed.error) for failed in result.failures]
     return {
         "orders_rebuilt": result.orders,
         "orders_failed": len(failures),

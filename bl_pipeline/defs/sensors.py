@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from bl_pipeline.clock import utc_now
-from bl_pipeline.dagster_names import JOBS, Names, names_of
+from bl_pipeline.dagster_names import Job, Names, names_of
 from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_of
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
@@ -36,7 +36,7 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
     message = next((text for text in texts if text), context.failure_event.message or "Its log in Dagster says why.")
     for settings in load_stores():
         names = names_of(settings.store)
-        if context.dagster_run.job_name in map(names.of, JOBS) or is_sync_of(names, context.dagster_run):
+        if context.dagster_run.job_name in map(names.of, Job) or is_sync_of(names, context.dagster_run):
             break
     else:
         # Of no store, such as delete_old_runs.
@@ -73,7 +73,7 @@ def _report_state(
     context: dg.SensorEvaluationContext, settings: Settings, reported: list[str]
 ) -> tuple[Indicator, list[str]]:
     """Report what is new since these kinds of messages were sent; returns the state, and the kinds that are known."""
-    from bl_pipeline.defs.store_state import newest_event, show_standing  # noqa: PLC0415
+    from bl_pipeline.defs.store_state import newest_event, show_state  # noqa: PLC0415
     from bl_pipeline.sync.session import open_session  # noqa: PLC0415
     from bl_pipeline.sync.status import read_status  # noqa: PLC0415
 
@@ -84,7 +84,7 @@ def _report_state(
             return state.indicator, reported
         if (newest_event(context.instance, names) or {}).get("indicator") != state.indicator:
             # Time makes stale, and a process that was killed could show nothing itself.
-            show_standing(context.instance.report_runless_asset_event, session)
+            show_state(context.instance.report_runless_asset_event, session)
     messages: dict[str, str] = {}
     overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
     if state.indicator is Indicator.NOT_CONNECTED or (

@@ -13,7 +13,7 @@ from bl_pipeline.defs.check_results import check_specs, evaluate
 from bl_pipeline.defs.of_a_store import asset_key
 from bl_pipeline.records import Outcome, SyncResult
 from bl_pipeline.sync.finishing import read_result
-from bl_pipeline.sync.status import standing_after_runs
+from bl_pipeline.sync.status import state_after_runs
 from bl_pipeline.sync.unforeseen import frames
 from bl_pipeline.warehouse import run_orders, runs, trends
 from bl_pipeline.warehouse.usage import ledger_key, read_usage
@@ -31,7 +31,7 @@ def sync_report(session: SyncSession, result: SyncResult) -> dict[str, Any]:
         created = run_orders.run_order_ids(connection, session.run_id, Outcome.CREATED, limit=metadata.ORDERS_LINKED)
         detected_by = run_orders.count_reasons(connection, session.run_id)
         report = {
-            **standing_after_runs(session.store, connection, warehouse, now).as_metadata,
+            **state_after_runs(session.store, connection, warehouse, now).as_metadata,
             **metadata.result_metadata(result),
             "time_zone": session.store.timezone,
             **metadata.usage_metadata(usage),
@@ -75,10 +75,10 @@ def show(log: Callable[[Any], None], session: SyncSession, values: Mapping[str, 
     log_checks(log, session)
 
 
-def show_standing(log: Callable[[Any], None], session: SyncSession) -> None:
+def show_state(log: Callable[[Any], None], session: SyncSession) -> None:
     """Show the state of the store now, without a run of a sync to report."""
     with session.warehouse.engine.connect() as connection:
-        stands = standing_after_runs(session.store, connection, session.warehouse, session.clock())
+        stands = state_after_runs(session.store, connection, session.warehouse, session.clock())
     show(log, session, stands.as_metadata)
 
 

@@ -69,9 +69,9 @@ def _begin(context: dg.OpExecutionContext, session: "SyncSession", request: Sync
 
     if session.lease is None:
         session.begin(run_id, job=job, of_all_orders=of_all_orders, waiting=waiting)
-    elif not session.try_begin_spread(run_id, job=job, of_all_orders=of_all_orders):
+    elif not session.try_begin_distributed(run_id, job=job, of_all_orders=of_all_orders):
         waiting()
-        while not session.try_begin_spread(run_id, job=job, of_all_orders=of_all_orders):
+        while not session.try_begin_distributed(run_id, job=job, of_all_orders=of_all_orders):
             time.sleep(1.0)
             if session.is_terminated():
                 raise dg.DagsterExecutionInterruptedError

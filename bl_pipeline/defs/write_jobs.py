@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from bl_pipeline.dagster_names import Names, names_of
+from bl_pipeline.dagster_names import Job, Names, names_of
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.of_a_store import job_of, session_of
 from bl_pipeline.defs.step_errors import explained
@@ -103,14 +103,14 @@ def write_jobs(names: Names) -> list[dg.JobDefinition]:
     return [
         job_of(
             write_to_order,
-            name=names.of("update_order"),
+            name=names.of(Job.UPDATE_ORDER),
             step="write_to_order",
             description="Changes one order at BrickLink, for real: costs before the payment status, tracking before "
             "SHIPPED. Then fetches it.",
         ),
         job_of(
             write_drive_thru,
-            name=names.of("send_drive_thru"),
+            name=names.of(Job.SEND_DRIVE_THRU),
             step="write_drive_thru",
             description='Sends "Thank You, Drive Thru!" to the buyer of an order, for real: once, never a second time.',
         ),

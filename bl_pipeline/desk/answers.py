@@ -18,7 +18,7 @@ from bl_pipeline.records import StopReason
 from bl_pipeline.rules.indicator import Indicator
 
 
-class Answer(BaseModel):
+class JsonModel(BaseModel):
     """An object whose names are camelCase in JSON."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, from_attributes=True)
@@ -37,14 +37,14 @@ class Problem(BaseModel):
     next_reset_at: datetime | None = Field(default=None, alias="nextResetAt", description="Only with 429: when calls are free again; absent if with these settings none ever is")
 
 
-class Launched(Answer):
+class Launched(JsonModel):
     """A run that has been started."""
 
     run_id: str = Field(description="The id of the run, the same as in the Dagster UI")
     status_url: str = Field(description="The address at which this run's progress, then its result, can be read")
 
 
-class Calls(Answer):
+class Calls(JsonModel):
     """How much of the call budget is used; every number is of API calls."""
 
     used: int = Field(description="Calls made in the last 24 hours")
@@ -54,7 +54,7 @@ class Calls(Answer):
     next_reset_at: datetime | None = Field(description="When enough calls for a sync are free again; null if they are now, or never with these settings")
 
 
-class Progress(Answer):
+class Progress(JsonModel):
     """A run that is going on; counts are of orders."""
 
     run_id: str = Field(description="The id of the run, the same as in the Dagster UI")
@@ -71,14 +71,14 @@ class Progress(Answer):
     is_stopping: bool = Field(description="It was asked to stop, and will within seconds")
 
 
-class OrderError(Answer):
+class OrderError(JsonModel):
     """An order that could not be fetched, read or stored."""
 
     platform_order_id: str = Field(description="The order's id at BrickLink")
     error: str = Field(description="Why, and what to do, in plain words")
 
 
-class Result(Answer):
+class Result(JsonModel):
     """How a run ended; counts are of orders."""
 
     run_id: str = Field(description="The id of the run, the same as in the Dagster UI")
@@ -98,7 +98,7 @@ class Result(Answer):
     message: str | None = Field(description="What a stop means and what to do; null if nothing stopped it")
 
 
-class Standing(Answer):
+class StoreState(JsonModel):
     """How a store stands."""
 
     store: str = Field(description="Key of the store, BL_STORE")
@@ -112,26 +112,26 @@ class Standing(Answer):
     calls: Calls = Field(description="The call budget")
 
 
-class SyncStatus(Standing):
+class SyncStatus(StoreState):
     """How the store stands, and its runs."""
 
     run: Progress | None = Field(description="The run that is going on; null if none is")
     last_result: Result | None = Field(description="How the last run ended; null if none has")
 
 
-class ListedStore(Standing):
+class ListedStore(StoreState):
     """One of the stores, and how it stands."""
 
     api_url: str = Field(description="The address of its endpoints, relative to that of the desk: /stores/KEY/api, or /api if it is the only store")
 
 
-class StoreList(Answer):
+class StoreList(JsonModel):
     """The stores of this installation."""
 
     stores: list[ListedStore] = Field(description="The stores, in the order of their file")
 
 
-class ListedOrder(Answer):
+class ListedOrder(JsonModel):
     """An order in a list."""
 
     platform_order_id: str = Field(description="The order's id at the platform")
@@ -155,7 +155,7 @@ class ListedOrder(Answer):
     store: str = Field(description="Key of the store")
 
 
-class OrderPage(Answer):
+class OrderPage(JsonModel):
     """A page of the list of orders, and what all orders that were asked for come to."""
 
     orders: list[ListedOrder] = Field(description="The orders of this page")
@@ -166,7 +166,7 @@ class OrderPage(Answer):
     without_revenue: int = Field(description="How many of all are cancelled or a problem: their totals are no revenue")
 
 
-class Address(Answer):
+class Address(JsonModel):
     """An address as BrickLink sends it; a part is null if there is none."""
 
     name: str | None = Field(default=None, description="Full name")
@@ -182,7 +182,7 @@ class Address(Answer):
     phone_number: str | None = Field(default=None, description="Phone number")
 
 
-class StatusChange(Answer):
+class StatusChange(JsonModel):
     """What an order said each time it was seen to differ."""
 
     observed_at: datetime = Field(description="When the pipeline first saw it")
@@ -235,20 +235,20 @@ def _fields(columns: Sequence[Column]) -> dict[str, Any]:
     return fields
 
 
-def _part(name: str, columns: Sequence[Column], doc: str) -> type[Answer]:
+def _part(name: str, columns: Sequence[Column], doc: str) -> type[JsonModel]:
     of_part = [column for column in columns if column.name != "platform_order_id"]
-    return create_model(name, __base__=Answer, __doc__=doc, **_fields(of_part))
+    return create_model(name, __base__=JsonModel, __doc__=doc, **_fields(of_part))
 
 
 if TYPE_CHECKING:
-    OrderItem = OrderMessage = OrderFeedback = NormalizedOrder = Answer
+    OrderItem = OrderMessage = OrderFeedback = NormalizedOrder = JsonModel
 else:
     OrderItem = _part("OrderItem", ORDER_ITEMS, "A line of an order.")
     OrderMessage = _part("OrderMessage", ORDER_MESSAGES, "A message about an order that the seller received.")
     OrderFeedback = _part("OrderFeedback", ORDER_FEEDBACK, "Feedback about an order.")
     NormalizedOrder = create_model(
         "NormalizedOrder",
-        __base__=Answer,
+        __base__=JsonModel,
         __doc__="An order in full.",
         **_fields(ORDERS),
         platform=(str, Field(description="Where the order was placed: bricklink")),

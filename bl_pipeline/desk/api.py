@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic.alias_generators import to_camel
 
 from bl_pipeline.columns import OPTIONAL_PARTS, OrderGroup
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.desk import answers
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.next_sync import next_sync
@@ -145,7 +146,7 @@ def _launched(desk: Desk, run_id: str, response: Response) -> answers.Launched:
 @router.post("/integrations/bricklink/sync", status_code=202, responses=_LAUNCHED | _problems(404, 409, 429))
 def sync(desk: DeskOf, response: Response, options: SyncOptions | None = None) -> answers.Launched:
     """Start a sync; without a body one of new and changed orders."""
-    return _launched(desk, launch(desk, "sync_orders", (options or SyncOptions()).model_dump()), response)
+    return _launched(desk, launch(desk, Job.SYNC_ORDERS, (options or SyncOptions()).model_dump()), response)
 
 
 @router.get("/integrations/bricklink/status", responses=_problems(404))
@@ -160,7 +161,7 @@ def status(
     now = desk.status()
     running, ended = _runs(desk, now, run_id)
     return answers.SyncStatus(
-        **_standing(desk, now),
+        **_store_state(desk, now),
         run=None if running is None else _progress(running),
         last_result=None if ended is None else _result(ended, now),
     )
@@ -171,14 +172,14 @@ def stores(request: Request) -> answers.StoreList:
     """The stores of this installation, and how each stands."""
     return answers.StoreList(
         stores=[
-            answers.ListedStore(**_standing(desk, desk.status()), api_url=f"{desk.root}/api")
+            answers.ListedStore(**_store_state(desk, desk.status()), api_url=f"{desk.root}/api")
             for desk in desks_of(request).all
         ]
     )
 
 
-def _standing(desk: Desk, now: Status) -> dict[str, Any]:
-    """What answers.Standing has."""
+def _store_state(desk: Desk, now: Status) -> dict[str, Any]:
+    """What answers.StoreState has."""
     return {
         "store": now.store,
         "indicator": now.indicator,
@@ -298,4 +299,4 @@ def refresh(desk: DeskOf, response: Response, id: OrderNumber) -> answers.Launch
     with desk.source.reading() as (connection, warehouse):
         if not read_states(connection, warehouse, [number]):
             raise _no_such_order(number)
-    return _launched(desk, launch(desk, "refresh_order", {"order_ids": [number]}), response)
+    return _launched(desk, launch(desk, Job.REFRESH_ORDER, {"order_ids": [number]}), response)

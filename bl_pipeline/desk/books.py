@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from io import BytesIO
 from typing import Annotated
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Connection, text
 from starlette.datastructures import UploadFile
 
 from bl_pipeline.books.accounts import FILE, template
 from bl_pipeline.books.booking import is_behind
-from bl_pipeline.books.closing import ClosingRefused, close, month, next_to_close, parse_month, read_periods, reopen
+from bl_pipeline.books.closing import (
+    ClosingRefused,
+    close,
+    month,
+    next_to_close,
+    parse_month,
+    read_period_changes,
+    read_periods,
+    reopen,
+)
 from bl_pipeline.books.csv_tables import FileErrors
 from bl_pipeline.books.export_lines import UnbalancedEntry
 from bl_pipeline.books.exporting import AccountsFile, ExportFormat, ExportRefused, export_period, read_combinations
@@ -32,16 +38,6 @@ from bl_pipeline.sync.bookkeeping import open_books
 router = APIRouter()
 
 _PROGRAMS = {ExportFormat.DATEV: "DATEV", ExportFormat.XERO: "Xero", ExportFormat.QUICKBOOKS: "QuickBooks Online"}
-
-
-@dataclass(frozen=True)
-class Change:
-    """What has changed of a closed month since, in one currency: how many changes, and their sums."""
-
-    changes: int
-    currency: str
-    revenue: Decimal
-    vat: Decimal
 
 
 @router.get("/books")
@@ -139,7 +135,7 @@ def export_month(request: Request, desk: DeskOf, fields: Fields, chart: Chart) -
 def _page(request: Request, desk: Desk, refusal: str = "") -> HTMLResponse:
     with desk.source.reading() as (connection, warehouse):
         periods = read_periods(connection, warehouse.store)
-        changes = _changes(connection, warehouse.store)
+        changes = read_period_changes(connection, warehouse.store)
         behind = is_behind(connection, warehouse.store)
     closed = [period.period for period in periods if period.is_closed]
     return page(
@@ -155,21 +151,3 @@ def _page(request: Request, desk: Desk, refusal: str = "") -> HTMLResponse:
         targets=_PROGRAMS,
         month=month,
     )
-
-
-def _changes(connection: Connection, store: str) -> dict[date, list[Change]]:
-    """What has changed of each closed month since its closing."""
-    found: dict[date, list[Change]] = {}
-    rows = connection.execute(
-        text(
-            """
-            SELECT period, count(*) AS changes, currency, sum(revenue_movement) AS revenue, sum(vat_movement) AS vat
-            FROM reports.period_changes
-            WHERE store = :store GROUP BY period, currency ORDER BY period, currency
-            """
-        ),
-        {"store": store},
-    )
-    for row in rows:
-        found.setdefault(row.period, []).append(Change(row.changes, row.currency, row.revenue, row.vat))
-    return found

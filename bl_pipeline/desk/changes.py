@@ -19,7 +19,7 @@ _KEPT = 20
 _END_TIMEOUT = 30.0  # seconds for a write to end in good order when the desk ends
 
 
-class Standing(StrEnum):
+class ChangeStatus(StrEnum):
     """How it stands with what is asked of one order."""
 
     READY = "ready"
@@ -45,7 +45,7 @@ class Change:
 
     order: Row
     typed: Mapping[str, str]
-    standing: Standing
+    status: ChangeStatus
     message: str = ""
     lines: list[Line] = field(default_factory=list)
     calls: int = 0

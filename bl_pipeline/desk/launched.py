@@ -19,7 +19,7 @@ from bl_pipeline.running import run_job
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.run_errors import RunError
-from bl_pipeline.sync.session import Unwatched
+from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.sync.unforeseen import describe, foreseen
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     try:
         Thread(target=_cancel_at_the_end_of_input, daemon=True).start()
         result = run_job(
-            load_settings(), asked["job"], asked["config"], Unwatched(), warn=lambda _: None, run_id=asked["run_id"]
+            load_settings(), asked["job"], asked["config"], NoProgress(), warn=lambda _: None, run_id=asked["run_id"]
         )
         code, message = result.exit_code, result.message
     except (Exception, KeyboardInterrupt) as error:

@@ -16,7 +16,7 @@ from bl_pipeline.desk.state import view_of
 from bl_pipeline.records import RunStatus
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import Store
-from bl_pipeline.sync.status import Status, read_status, standing_after_runs
+from bl_pipeline.sync.status import Status, read_status, state_after_runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.runs import Run, last_runs
 
@@ -33,7 +33,7 @@ class Measured:
 def measure(store: Store, warehouse: Warehouse, now: datetime) -> Measured:
     """Look at one store. Raises as `read_status`."""
     with warehouse.engine.connect() as connection:
-        check = standing_after_runs(store, connection, warehouse, now)
+        check = state_after_runs(store, connection, warehouse, now)
         # The latest one may be under way.
         ended = [run for run in last_runs(connection, warehouse, limit=2) if run.status is not RunStatus.STARTED]
     return Measured(read_status(store, warehouse, now), check.exit_code, ended[0] if ended else None)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bl_pipeline.bricklink import BrickLinkError
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.desk.failures import KINDS, Refused
 from bl_pipeline.desk.next_sync import next_sync
 from bl_pipeline.desk.pages import page
@@ -130,7 +131,7 @@ def sync(
 ) -> RedirectResponse:
     """Sync now."""
     config = {"full_sync": full, "include_filed": filed, "include_items": items}
-    return _to_run(desk, launch(desk, "sync_orders", config))
+    return _to_run(desk, launch(desk, Job.SYNC_ORDERS, config))
 
 
 @router.post("/test")
@@ -155,13 +156,13 @@ def disconnect(request: Request, desk: DeskOf) -> HTMLResponse:
 @router.post("/retry")
 def retry(desk: DeskOf) -> RedirectResponse:
     """Try again the orders that failed."""
-    return _to_run(desk, launch(desk, "retry_failed_orders", {}))
+    return _to_run(desk, launch(desk, Job.RETRY_FAILED_ORDERS, {}))
 
 
 @router.post("/orders/{order_id}/refresh")
 def refresh(desk: DeskOf, order_id: str) -> RedirectResponse:
     """Fetch one order, also one that is not stored yet: the page that says so has a button for it."""
-    return _to_run(desk, launch(desk, "refresh_order", {"order_ids": [parse_order_number(order_id)]}))
+    return _to_run(desk, launch(desk, Job.REFRESH_ORDER, {"order_ids": [parse_order_number(order_id)]}))
 
 
 @router.post("/cancel")
@@ -192,8 +193,8 @@ def run(request: Request, desk: DeskOf, run_id: str) -> Response:
     if state is None:
         why = "It may be of another store, or of another warehouse."
         raise Refused(404, "There is no such run", why, kind="no-such-run")
-    again = {"retry_failed_orders": "/retry"}.get(state.job, "/sync")
-    if state.job == "refresh_order" and not state.goes_on:
+    again = "/retry" if state.job == Job.RETRY_FAILED_ORDERS else "/sync"
+    if state.job == Job.REFRESH_ORDER and not state.goes_on:
         with desk.source.reading() as (connection, _):
             order_id = only_order(connection, run_id)
         if order_id is not None:

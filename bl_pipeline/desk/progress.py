@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from bl_pipeline.desk.state import Desk
-from bl_pipeline.records import ExitCode, Outcome, RunStatus, StopReason
+from bl_pipeline.records import ExitCode, Outcome, ReportedError, RunStatus, StopReason
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.warehouse import run_orders, runs
 from bl_pipeline.warehouse.database import Warehouse
@@ -23,7 +22,7 @@ class RunState:
     """A run as a page shows it. Counts are of orders; `planned` is None until the lists were compared.
 
     `fetched` counts those whose answers were received; they are stored in batches, later.
-    `errors` are those of the result: order id and reason.
+    `errors` are those of the result.
     """
 
     run_id: str
@@ -43,7 +42,7 @@ class RunState:
     stop_reason: StopReason | None = None
     message: str | None = None
     exit_code: int = ExitCode.DONE
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[ReportedError] = field(default_factory=list)
 
     @property
     def has_begun(self) -> bool:
@@ -76,22 +75,22 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
                 message=ended.message or _LOST,
                 exit_code=ended.exit_code,
             )
-        planned, fetched, current, calls, stopping = _look(connection, run_id)
+        now = run_orders.read_progress(connection, run_id)
         if run.status == RunStatus.STARTED and (is_ours or (ended is None and _is_alive(connection, warehouse, run))):
             counts = run_orders.count_outcomes(connection, run_id)
             return RunState(
                 run_id,
                 run.job,
                 goes_on=True,
-                is_stopping=stopping,
-                planned=None if run.orders_skipped is None else planned,
-                fetched=fetched,
+                is_stopping=now.is_stopping,
+                planned=None if run.orders_skipped is None else now.planned,
+                fetched=now.fetched,
                 created=counts[Outcome.CREATED],
                 updated=counts[Outcome.UPDATED],
                 skipped=counts[Outcome.SKIPPED] + (run.orders_skipped or 0),
-                current=current,
+                current=now.current,
                 seconds=(desk.clock() - run.started_at).total_seconds(),
-                api_calls=calls,
+                api_calls=now.calls,
             )
     # With a connection of its own: not while that one is kept, or pages that ask at the same time wait for each other.
     result = read_result(warehouse, run_id)
@@ -103,14 +102,14 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         run_id,
         run.job,
         is_canceled=run.status == RunStatus.CANCELED,
-        planned=planned,
-        fetched=fetched,
+        planned=now.planned,
+        fetched=now.fetched,
         created=result.orders_created,
         updated=result.orders_updated,
         skipped=result.orders_skipped,
         deferred=result.orders_deferred,
         seconds=run.duration_seconds,
-        api_calls=calls,
+        api_calls=now.calls,
         stop_reason=result.stop_reason,
         message=message,
         exit_code=result.exit_code,
@@ -125,26 +124,3 @@ def _is_alive(connection: Connection, warehouse: Warehouse, run: runs.Run) -> bo
     now = runs.read_run(connection, run.run_id)
     # If it has ended meanwhile, the next look shows how.
     return now is not None and now.status != RunStatus.STARTED
-
-
-def _look(connection: Connection, run_id: str) -> tuple[int, int, str | None, int, bool]:
-    """Orders planned, and fetched; the one that is asked for now; API calls; whether it was asked to stop."""
-    row = connection.execute(
-        text(
-            """
-            WITH calls AS (
-                SELECT split_part(path, '/', 3) AS order_id, finished_at, call_id
-                FROM sync.api_calls WHERE run_id = :run_id
-            )
-            SELECT
-                (SELECT count(*) FROM sync.run_orders WHERE run_id = :run_id AND outcome IS DISTINCT FROM 'deferred'
-                    AND batch_number > 0),
-                (SELECT count(DISTINCT order_id) FROM calls WHERE order_id <> '' AND finished_at IS NOT NULL),
-                (SELECT order_id FROM calls WHERE order_id <> '' ORDER BY call_id DESC LIMIT 1),
-                (SELECT count(*) FROM calls),
-                (SELECT cancel_requested_at IS NOT NULL FROM sync.runs WHERE run_id = :run_id)
-            """
-        ),
-        {"run_id": run_id},
-    ).one()
-    return row[0], row[1], row[2], row[3], bool(row[4])

@@ -14,7 +14,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from bl_pipeline.desk.changes import Change, Changes, Line, Standing
+from bl_pipeline.dagster_names import Job
+from bl_pipeline.desk.changes import Change, Changes, ChangeStatus, Line
 from bl_pipeline.desk.chosen import Fields, choose, read_orders
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import require_changes
@@ -123,16 +124,16 @@ def _work(desk: Desk, changes: Changes) -> None:
         if desk.working.closing.is_set():
             changes.stop = changes.stop or "The desk was ended. Orders that it had not begun are as they were."
         if changes.stop:
-            changes.done.append(Change(order, typed, Standing.STOPPED))
+            changes.done.append(Change(order, typed, ChangeStatus.STOPPED))
             continue
         try:
             changes.done.append((_send if changes.is_sent else _preview)(desk, changes, order, typed))
         except NotAsked as error:
-            changes.done.append(Change(order, typed, Standing.REFUSED, str(error)))
+            changes.done.append(Change(order, typed, ChangeStatus.REFUSED, str(error)))
         except Exception as error:
             # What was done for the orders before is shown.
             changes.stop = foreseen(error) or describe(error)
-            changes.done.append(Change(order, typed, Standing.STOPPED, changes.stop))
+            changes.done.append(Change(order, typed, ChangeStatus.STOPPED, changes.stop))
 
 
 def _preview(desk: Desk, changes: Changes, order: Row, typed: Mapping[str, str]) -> Change:
@@ -189,7 +190,7 @@ def _write(
         desk.settings,
         order["platform_order_id"],
         given,
-        job="send_drive_thru" if list(given) == ["drive_thru"] else "update_order",
+        job=Job.SEND_DRIVE_THRU if list(given) == ["drive_thru"] else Job.UPDATE_ORDER,
         dry_run=dry_run,
         warn=warn,
         clock=desk.clock,
@@ -201,16 +202,16 @@ def _write(
 def _previewed(desk: Desk, order: Row, typed: Mapping[str, str], found: Preview) -> Change:
     zone = desk.settings.bl_timezone
     if _is_as_asked(typed, found):
-        return Change(order, typed, Standing.AS_ASKED)
+        return Change(order, typed, ChangeStatus.AS_ASKED)
     if found.stop_reason:
-        return Change(order, typed, Standing.STOPPED)
+        return Change(order, typed, ChangeStatus.STOPPED)
     if found.errors:
-        return Change(order, typed, Standing.REFUSED, _errors(found))
+        return Change(order, typed, ChangeStatus.REFUSED, _errors(found))
     lines = [
         _line(typed, one.kind, before, one.asked, zone)
         for one, before in zip(found.requests, found.before, strict=True)
     ]
-    return Change(order, typed, Standing.READY, lines=lines, calls=found.calls - found.calls_to_settle)
+    return Change(order, typed, ChangeStatus.READY, lines=lines, calls=found.calls - found.calls_to_settle)
 
 
 def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResult) -> Change:
@@ -218,20 +219,20 @@ def _written(desk: Desk, order: Row, typed: Mapping[str, str], result: WriteResu
     lines = [
         _line(
             typed,
-            WriteKind(write.kind),
+            write.kind,
             write.before,
             write.asked,
             zone,
-            _OUTCOMES[WriteOutcome(write.outcome)] if write.outcome else "not known yet",
+            _OUTCOMES[write.outcome] if write.outcome else "not known yet",
         )
         for write in result.writes
     ]
     if not lines and _is_as_asked(typed, result):
-        return Change(order, typed, Standing.AS_ASKED)
+        return Change(order, typed, ChangeStatus.AS_ASKED)
     if result.success:
-        return Change(order, typed, Standing.DONE, lines=lines)
-    standing = Standing.STOPPED if result.stop_reason else Standing.REFUSED
-    return Change(order, typed, standing, _errors(result), lines)
+        return Change(order, typed, ChangeStatus.DONE, lines=lines)
+    status = ChangeStatus.STOPPED if result.stop_reason else ChangeStatus.REFUSED
+    return Change(order, typed, status, _errors(result), lines)
 
 
 def _line(

@@ -57,7 +57,7 @@ def in_a_terminal(store: str = "") -> Remedies:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoreState:
     """The indicator, and its reason: what happened, what it means, what to do. Times in the reason are marked UTC.
 
     `exit_code` is that of `bl status --check`: 0 if the store is in step, else that of `bl` for the same cause.
@@ -103,7 +103,7 @@ class Facts:
     open_full_syncs: int = 0
 
 
-def standing(facts: Facts, remedies: Remedies) -> Standing:
+def store_state(facts: Facts, remedies: Remedies) -> StoreState:
     """The indicator at this moment, and why."""
     word, reason, exit_code = _judge(facts, remedies)
     more = [reason]
@@ -111,7 +111,7 @@ def standing(facts: Facts, remedies: Remedies) -> Standing:
         more.append("The last run was canceled: what was stored is kept, and the next run goes on from there.")
     if facts.open_full_syncs:
         more.append(f"A full sync is open: each sync goes on with it. {remedies.withdraw}")
-    return Standing(word, "\n".join(more), exit_code)
+    return StoreState(word, "\n".join(more), exit_code)
 
 
 def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str, int]:

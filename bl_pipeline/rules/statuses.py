@@ -32,10 +32,26 @@ WORDS = (*STATUSES, PURGED)
 NOT_REVENUE = frozenset({OrderGroup.CANCELLED, OrderGroup.PROBLEM})
 """Normalised statuses that are no revenue. A list of exclusions, so that a new status counts and is seen."""
 
-OPEN = frozenset(
-    {OrderGroup.PENDING, OrderGroup.PROCESSING, OrderGroup.SHIPPED, OrderGroup.ON_HOLD, OrderGroup.UNKNOWN}
-)
+IN_WORK = (OrderGroup.PENDING, OrderGroup.PROCESSING)
+"""Normalised statuses of orders that are still to be paid, packed or sent."""
+
+UNDECIDED = (OrderGroup.ON_HOLD, OrderGroup.UNKNOWN)
+"""Normalised statuses of orders that a person has to look at."""
+
+OPEN = (*IN_WORK, OrderGroup.SHIPPED, *UNDECIDED)
 """Normalised statuses of orders on which something is still to happen."""
+
+PERHAPS_UNPAID = tuple(group for group in OPEN if group is not OrderGroup.PROCESSING)
+"""Normalised statuses of open orders of which the status does not say that they are paid."""
+
+NOT_SENT = (*IN_WORK, *UNDECIDED)
+"""Normalised statuses of open orders of which the status does not say that they are sent."""
+
+PAYMENT_ARRIVED = ("Received", "Completed")
+"""BrickLink's payment statuses of which each says that the seller has the money."""
+
+PAYMENT_FAILED = ("Bounced", "Returned")
+"""BrickLink's payment statuses of which each says that the buyer has the money again."""
 
 
 def is_known(platform_status: str) -> bool:

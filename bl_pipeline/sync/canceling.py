@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bl_pipeline.clock import utc_now
+from bl_pipeline.dagster_names import WRITE_JOBS
 from bl_pipeline.records import RunStatus
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.warehouse import runs
@@ -19,7 +20,6 @@ from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
-_WRITES = ("update_order", "send_drive_thru")
 """The jobs that no later run goes on with."""
 
 STOP_TIMEOUT = 30.0
@@ -52,7 +52,7 @@ class Cancellation:
             name = f"{self.run.job}, started {moment(self.run.started_at)}"
             kept = (
                 "What BrickLink has done stays, and nothing more is sent. Ask again for what is left."
-                if self.run.job in _WRITES
+                if self.run.job in WRITE_JOBS
                 else "What was stored is kept, and the next sync goes on from there."
             )
             lines.append(

@@ -29,7 +29,7 @@ from bl_pipeline.sync.loading import (
 )
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
-from bl_pipeline.sync.threads import Together, as_they_come, in_threads
+from bl_pipeline.sync.threads import Batcher, as_they_come, in_threads
 from bl_pipeline.sync.unforeseen import log_unforeseen
 from bl_pipeline.warehouse import landing, run_orders, runs, state
 from bl_pipeline.warehouse.database import WarehouseError
@@ -108,7 +108,7 @@ class _Batch:
         self._states = states
         self._landed = landed
         self._wanted = wanted
-        self._answers = Together(partial(_land, session, ledger))
+        self._answers = Batcher(partial(_land, session, ledger))
         self._stopped = Event()
         self._fetched: list[FetchedOrder] = []
         self._failures: list[FailedOrder] = []
@@ -189,7 +189,7 @@ class _Fetcher:
         self,
         session: SyncSession,
         client: BrickLinkClient,
-        answers: Together[Received, Document | UnstorableAnswer],
+        answers: Batcher[Received, Document | UnstorableAnswer],
         planned: Fetch,
         state: OrderState,
         landed: list[Document],

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason, SyncResult
+from bl_pipeline.records import Outcome, ReportedError, RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.rules.changes import full_sync_waits_for
 from bl_pipeline.sync.bookkeeping import book_changes
 from bl_pipeline.sync.session import SyncSession
@@ -19,8 +19,8 @@ from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.usage import count_run_calls, ledger_key, read_usage
 
 
-def finish(session: SyncSession, errors_of_writes: Sequence[dict[str, str]] = ()) -> SyncResult:
-    """Note the end of the run and report it; `errors_of_writes` are order_id and error of writes that were not done.
+def finish(session: SyncSession, errors_of_writes: Sequence[ReportedError] = ()) -> SyncResult:
+    """Note the end of the run and report it; `errors_of_writes` say which writes were not done.
 
     What the run has loaded is booked first.
     """

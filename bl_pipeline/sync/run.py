@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import SyncRequest, SyncResult
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.finishing import finish
@@ -11,7 +12,7 @@ from bl_pipeline.sync.session import SyncSession
 
 
 def run_sync(
-    session: SyncSession, request: SyncRequest, *, run_id: str, job: str = "sync_orders", batch_size: int = BATCH_SIZE
+    session: SyncSession, request: SyncRequest, *, run_id: str, job: str = Job.SYNC_ORDERS, batch_size: int = BATCH_SIZE
 ) -> SyncResult:
     """List, plan, fetch batch by batch, and finish; waits for the store's lock if another sync has it.
 

@@ -28,7 +28,7 @@ from bl_pipeline.sync.unforeseen import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
-from bl_pipeline.warehouse.lease import LeaseTimes, Standing, keep_row, standing
+from bl_pipeline.warehouse.lease import LeaseStatus, LeaseTimes, keep_row, lease_status
 from bl_pipeline.warehouse.ledger import CallLedger
 from bl_pipeline.warehouse.lock import SyncLock, try_for_transaction
 from bl_pipeline.warehouse.sales import count_rows
@@ -51,7 +51,7 @@ class RunLost(WarehouseError):
         )
 
 
-class Progress(Protocol):
+class ProgressListener(Protocol):
     """What is called as a sync makes progress, to show it."""
 
     def planned(self, total: int) -> None:
@@ -64,7 +64,7 @@ class Progress(Protocol):
         """An order is done, and this is how it went."""
 
 
-class Unwatched:
+class NoProgress:
     """Shows no progress."""
 
     def planned(self, total: int) -> None:
@@ -92,7 +92,7 @@ class SyncSession:
     lock: SyncLock
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] | None = None
-    progress: Progress = field(default_factory=Unwatched)
+    progress: ProgressListener = field(default_factory=NoProgress)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     run_id: str = ""
     result: SyncResult | None = None
@@ -176,14 +176,14 @@ class SyncSession:
         if not self.run_id:
             return  # what is done is of no run, such as a rebuild
         asked_at = time.monotonic()
-        found = standing(connection, self.run_id, keep=keep)
-        self.cancel_requested |= found is Standing.CANCEL_REQUESTED
-        self.lost |= found is Standing.LOST
-        if found is not Standing.GOES_ON:
+        found = lease_status(connection, self.run_id, keep=keep)
+        self.cancel_requested |= found is LeaseStatus.CANCEL_REQUESTED
+        self.lost |= found is LeaseStatus.LOST
+        if found is not LeaseStatus.GOES_ON:
             self.canceled.set()
-        if found is Standing.LOST:
+        if found is LeaseStatus.LOST:
             raise RunLost
-        if found is Standing.CANCELED:
+        if found is LeaseStatus.CANCELED:
             raise Interrupted
         self._asked_at_seconds = asked_at
 
@@ -223,7 +223,7 @@ class SyncSession:
         with self.warehouse.engine.begin() as connection:
             self._note_start(connection, run_id, job, lease=None, of_all_orders=of_all_orders)
 
-    def try_begin_spread(self, run_id: str, *, job: str, of_all_orders: bool = True) -> bool:
+    def try_begin_distributed(self, run_id: str, *, job: str, of_all_orders: bool = True) -> bool:
         """Note the start of a run whose next steps `attach`, in whatever process; False if another sync is running."""
         self.run_id = run_id
         with self.warehouse.engine.begin() as connection:
@@ -259,7 +259,7 @@ class SyncSession:
             self.canceled.set()
 
     def check_lock(self) -> None:
-        """Raise WarehouseError if the run has lost the store's lock; a run that is spread has none, but a lease."""
+        """Raise WarehouseError if the run has lost the store's lock; a distributed run has none, but a lease."""
         if self._heartbeat is None:
             self.lock.check()
 

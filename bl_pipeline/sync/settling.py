@@ -16,7 +16,7 @@ from bl_pipeline.sync.unforeseen import LOG
 from bl_pipeline.warehouse import landing, writes
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.usage import last_write_at
-from bl_pipeline.warehouse.writes import ACCEPTED, Write
+from bl_pipeline.warehouse.writes import Write, WriteAnswer
 
 NAMES = {
     WriteKind.UPDATE: "the update",
@@ -65,7 +65,7 @@ def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
     with session.warehouse.engine.connect() as connection:
         document = landing.read_document(connection, document_id)
     order = read_order(document.body)
-    if settle(WriteKind(write.kind), write.asked, write.before, order, age=timedelta(0)) is not WriteOutcome.DONE:
+    if settle(write.kind, write.asked, write.before, order, age=timedelta(0)) is not WriteOutcome.DONE:
         return False
     LOG.warning("Of an earlier run: %s", describe(write, settle_write(session, write, document)))
     return True
@@ -76,14 +76,14 @@ def wait_until_arrived(session: SyncSession, write: Write) -> None:
 
     Not for a drive thru, which is not decided for an hour. Raises Interrupted.
     """
-    if write.answer == ACCEPTED or write.kind == WriteKind.DRIVE_THRU:
+    if write.answer is WriteAnswer.ACCEPTED or write.kind is WriteKind.DRIVE_THRU:
         return
     with session.warehouse.engine.connect() as connection:
         # Noted once, and sent later if the first attempts did not reach BrickLink.
         sent_at = last_write_at(connection, write.run_id) or write.noted_at
     left = min(max(sent_at, write.noted_at) + LATE - session.clock(), LATE).total_seconds()
     if left > 0:
-        what = f"{NAMES[WriteKind(write.kind)]} of order {write.order_id}"
+        what = f"{NAMES[write.kind]} of order {write.order_id}"
         LOG.warning(
             "BrickLink's answer to %s was lost. The request may still arrive, so the order is read in %.0f s.",
             what,
@@ -93,7 +93,7 @@ def wait_until_arrived(session: SyncSession, write: Write) -> None:
 
 
 def settle_write(
-    session: SyncSession, write: Write, document: Document, answer: str | None = None
+    session: SyncSession, write: Write, document: Document, answer: WriteAnswer | None = None
 ) -> WriteOutcome | None:
     """Note what became of a write, by an answer about its order that was asked for after it was sent.
 
@@ -118,22 +118,25 @@ def settle_write(
     return outcome
 
 
-def became_of(session: SyncSession, write: Write, order: Order, answer: str | None = None) -> WriteOutcome | None:
+def became_of(
+    session: SyncSession, write: Write, order: Order, answer: WriteAnswer | None = None
+) -> WriteOutcome | None:
     """What became of a write by what the order says now; `answer` as in `settle_write`."""
-    accepted = (answer or write.answer) == ACCEPTED
+    accepted = (answer or write.answer) is WriteAnswer.ACCEPTED
     age = session.clock() - write.noted_at
-    return settle(WriteKind(write.kind), write.asked, write.before, order, age=age, accepted=accepted)
+    return settle(write.kind, write.asked, write.before, order, age=age, accepted=accepted)
 
 
-def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = None, *, is_read: bool = True) -> str:
+def describe(
+    write: Write, outcome: WriteOutcome | None, answer: WriteAnswer | None = None, *, is_read: bool = True
+) -> str:
     """What became of a write, what it means, and what to do; without the values that were asked for.
 
     `is_read`: the order was read since.
     """
-    kind = WriteKind(write.kind)
-    what = _about(kind, write.order_id)
-    fields = _fields(kind, write.asked)
-    accepted = (answer or write.answer) == ACCEPTED
+    what = _about(write.kind, write.order_id)
+    fields = _fields(write.kind, write.asked)
+    accepted = (answer or write.answer) is WriteAnswer.ACCEPTED
     match outcome:
         case WriteOutcome.DONE:
             return f"{what}{fields} was done."
@@ -163,7 +166,7 @@ def describe(write: Write, outcome: WriteOutcome | None, answer: str | None = No
             f"{what}{fields} was accepted by BrickLink, but the order cannot be read now. The next run reads it first, "
             "and says whether it is so."
         )
-    if kind is WriteKind.DRIVE_THRU and is_read:
+    if write.kind is WriteKind.DRIVE_THRU and is_read:
         return (
             f"{what}: BrickLink's answer was lost, and the order does not show that it was sent. The request may "
             "still arrive, so it is not sent again. A sync an hour later says what became of it; or look at the order "

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.records import FullSync, RunStatus, StopReason
-from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Remedies, Standing, in_a_terminal, standing
+from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, Remedies, StoreState, in_a_terminal, store_state
 from bl_pipeline.settings import Store
 from bl_pipeline.warehouse import full_syncs, runs, sales, state
 from bl_pipeline.warehouse.database import Warehouse
@@ -54,7 +54,7 @@ def read_status(
         orders, items = sales.count_rows(connection, warehouse)
         latest, syncing = _look(connection, warehouse)
         facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
-        stands = standing(facts, remedies or _what_to_type(store))
+        stands = store_state(facts, remedies or _what_to_type(store))
         return Status(
             store=warehouse.store,
             warehouse=warehouse.address,
@@ -79,7 +79,7 @@ def read_statuses(stores: Iterable[Store], warehouse: Warehouse, now: datetime |
 def status_of_nothing(store: Store, address: str) -> Status:
     """The status of a warehouse without tables, at this address, into which nothing was ever synced."""
     now = utc_now()
-    stands = standing_of_nothing(store, now)
+    stands = state_of_nothing(store, now)
     return Status(
         store=store.key,
         warehouse=address,
@@ -96,16 +96,16 @@ def status_of_nothing(store: Store, address: str) -> Status:
     )
 
 
-def standing_of_nothing(store: Store, now: datetime) -> Standing:
+def state_of_nothing(store: Store, now: datetime) -> StoreState:
     """The indicator and its reason if nothing was ever synced."""
-    return standing(Facts(now, connected=store.credentials is not None), _what_to_type(store))
+    return store_state(Facts(now, connected=store.credentials is not None), _what_to_type(store))
 
 
-def standing_after_runs(store: Store, connection: Connection, warehouse: Warehouse, now: datetime) -> Standing:
+def state_after_runs(store: Store, connection: Connection, warehouse: Warehouse, now: datetime) -> StoreState:
     """The indicator and its reason after the runs that have ended, whether or not another is running."""
     latest, syncing = _look(connection, warehouse)
     facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
-    return standing(replace(facts, syncing=False), _what_to_type(store))
+    return store_state(replace(facts, syncing=False), _what_to_type(store))
 
 
 def _what_to_type(store: Store) -> Remedies:

@@ -77,7 +77,7 @@ def in_a_thread(session: SyncSession, work: Callable[[], R]) -> R:
     return done.result()
 
 
-class Together(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """Work that is cheaper for many tasks at once: a thread whose turn it is does what others wait for, too.
 
     `work` gets the tasks, and returns their results in the same order; no two threads are in it at a time.

@@ -25,7 +25,7 @@ from bl_pipeline.bricklink import (
     Unreachable,
     read_order,
 )
-from bl_pipeline.records import Stop, StopReason, SyncRequest, SyncResult
+from bl_pipeline.records import ReportedError, Stop, StopReason, SyncRequest, SyncResult
 from bl_pipeline.rules.writes import (
     MAX_SENDS,
     WriteKind,
@@ -51,7 +51,7 @@ from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, state, writes
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.ledger import BudgetExhausted
-from bl_pipeline.warehouse.writes import ACCEPTED, LOST, NOT_SENT, REFUSED, Write
+from bl_pipeline.warehouse.writes import Write, WriteAnswer
 
 _PASSING = frozenset(kind.__name__ for kind in (Unreachable, ServerError, InvalidAnswer))
 """Faults of BrickLink and of the network, and not of the order that is to be read."""
@@ -95,7 +95,7 @@ def run_write(session: SyncSession, asked: WriteOrder, *, run_id: str, job: str)
     What stops the run is in the result, and so is what was not done. Raises as `run_sync`.
     """
     session.begin(run_id, job=job, of_all_orders=False)
-    errors: list[dict[str, str]] = []
+    errors: list[ReportedError] = []
     already: list[str] = []
     with session.step():
         order = _read(session, asked.order_id)
@@ -145,7 +145,7 @@ def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePl
             known = landing.known_order(
                 connection, session.warehouse, asked.order_id, at=asked.unchanged_since, not_of_run=session.run_id
             )
-    drive_thrus = [write for write in past if write.kind == WriteKind.DRIVE_THRU]
+    drive_thrus = [write for write in past if write.kind is WriteKind.DRIVE_THRU]
     plan = plan_writes(
         asked.values, order, drive_thru_sent=any(write.outcome == WriteOutcome.DONE for write in drive_thrus)
     )
@@ -243,17 +243,17 @@ class _Writer:
         for left in reversed(range(MAX_SENDS)):
             write = self._note(request, order)
             answer = self._send(client, request, write)
-            if answer != LOST:
-                return order if answer == ACCEPTED else None
+            if answer is not WriteAnswer.LOST:
+                return order if answer is WriteAnswer.ACCEPTED else None
             wait_until_arrived(self._session, write)
             document = self._read_again()
-            outcome = None if document is None else settle_write(self._session, write, document, LOST)
+            outcome = None if document is None else settle_write(self._session, write, document, WriteAnswer.LOST)
             if document is not None:
                 order = read_order(document.body)
             if outcome is WriteOutcome.DONE:
                 return order
             if not left or outcome is not WriteOutcome.NOT_DONE or request.kind is WriteKind.DRIVE_THRU:
-                self.problems.append(describe(write, outcome, LOST, is_read=document is not None))
+                self.problems.append(describe(write, outcome, WriteAnswer.LOST, is_read=document is not None))
                 break
         return None
 
@@ -274,7 +274,7 @@ class _Writer:
                 now=session.clock(),
             )
 
-    def _send(self, client: BrickLinkClient, request: WriteRequest, write: Write) -> str:
+    def _send(self, client: BrickLinkClient, request: WriteRequest, write: Write) -> WriteAnswer:
         """Send one request, and note its answer; returns the answer."""
         now = self._session.clock
         try:
@@ -283,19 +283,19 @@ class _Writer:
             # Whichever it is, BrickLink has done nothing.
             refused = isinstance(error, RateLimited | CredentialsRefused)
             self._session.stop(stop_for(error, now()))
-            return self._not_done(write, REFUSED if refused else NOT_SENT)
+            return self._not_done(write, WriteAnswer.REFUSED if refused else WriteAnswer.NOT_SENT)
         except BrickLinkError as error:
             if error.may_have_effect:
-                return self._answered(write, LOST)
+                return self._answered(write, WriteAnswer.LOST)
             if isinstance(error, TransientError):
                 self._session.stop(stop_for(error, now(), listing=True))
-                return self._not_done(write, NOT_SENT)
+                return self._not_done(write, WriteAnswer.NOT_SENT)
             self.problems.append(
                 f"BrickLink refused {NAMES[request.kind]} of order {write.order_id}, so it is as before.\n{error}"
             )
-            return self._answered(write, REFUSED, WriteOutcome.REFUSED)
+            return self._answered(write, WriteAnswer.REFUSED, WriteOutcome.REFUSED)
         self._accepted.append(write)
-        return self._answered(write, ACCEPTED)
+        return self._answered(write, WriteAnswer.ACCEPTED)
 
     def _call(self, client: BrickLinkClient, request: WriteRequest) -> None:
         order_id = self._asked.order_id
@@ -309,11 +309,11 @@ class _Writer:
             case WriteKind.DRIVE_THRU:
                 client.send_drive_thru(order_id, mail_me=self._asked.mail_me)
 
-    def _not_done(self, write: Write, answer: str) -> str:
+    def _not_done(self, write: Write, answer: WriteAnswer) -> WriteAnswer:
         self.problems.append(describe(write, WriteOutcome.NOT_DONE, answer))
         return self._answered(write, answer, WriteOutcome.NOT_DONE)
 
-    def _answered(self, write: Write, answer: str, outcome: WriteOutcome | None = None) -> str:
+    def _answered(self, write: Write, answer: WriteAnswer, outcome: WriteOutcome | None = None) -> WriteAnswer:
         now = self._session.clock()
         with self._session.warehouse.engine.begin() as connection:
             writes.note_answer(connection, write, answer, now)
@@ -327,13 +327,13 @@ class _Writer:
         document = fetch_again(self._session, [order_id]).get(order_id)
         if document is not None:
             for write in self._accepted:
-                outcome = settle_write(self._session, write, document, ACCEPTED)
+                outcome = settle_write(self._session, write, document, WriteAnswer.ACCEPTED)
                 if outcome is not WriteOutcome.DONE:
-                    self.problems.append(describe(write, outcome, ACCEPTED))
+                    self.problems.append(describe(write, outcome, WriteAnswer.ACCEPTED))
             self._accepted = []
         return document
 
     def _refresh(self) -> None:
         """Read the order after the last request, unless it was read since."""
         if self._accepted and self._read_again() is None:
-            self.problems += [describe(write, None, ACCEPTED) for write in self._accepted]
+            self.problems += [describe(write, None, WriteAnswer.ACCEPTED) for write in self._accepted]

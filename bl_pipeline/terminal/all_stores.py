@@ -31,7 +31,7 @@ _BL = (
 _PRECEDENCE = (
     ExitCode.CREDENTIALS, ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.OTHER, ExitCode.BUDGET, ExitCode.SOME_FAILED,
 )  # fmt: skip
-_WORDS = {
+_WORDS: dict[int, str] = {
     ExitCode.DONE: "done",
     ExitCode.SOME_FAILED: "done, but some orders failed",
     ExitCode.BUDGET: "stopped at the call budget",

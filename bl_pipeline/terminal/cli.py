@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.terminal.canceling import cancel
 from bl_pipeline.terminal.console import complain, forget_impossible_width, print_json, show, stderr
@@ -138,7 +139,7 @@ def sync(
             code = sync_all_stores(full=full, filed=filed, items=items, as_json=as_json)
         raise typer.Exit(code)
     config = {"full_sync": full, "include_filed": filed, "include_items": items}
-    run_and_report("sync_orders", config, as_json=as_json, doing="Asking BrickLink what has changed")
+    run_and_report(Job.SYNC_ORDERS, config, as_json=as_json, doing="Asking BrickLink what has changed")
 
 
 @app.command()
@@ -151,14 +152,14 @@ def refresh(
     as_json: ResultJson = False,
 ) -> None:
     """Fetch these orders again, whatever is stored of them."""
-    run_and_report("refresh_order", {"order_ids": order_ids}, as_json=as_json, doing="Fetching again")
+    run_and_report(Job.REFRESH_ORDER, {"order_ids": order_ids}, as_json=as_json, doing="Fetching again")
 
 
 @app.command()
 @of_a_store
 def retry(as_json: ResultJson = False) -> None:
     """Try again the orders that failed, and only these."""
-    run_and_report("retry_failed_orders", {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
+    run_and_report(Job.RETRY_FAILED_ORDERS, {}, as_json=as_json, doing="Trying again", nothing="No order has failed.")
 
 
 DryRun = Annotated[
@@ -225,7 +226,7 @@ def update(
         "remarks": remarks,
         "is_filed": filed,
     }
-    _write("update_order", order_id, given, dry_run=dry_run, as_json=as_json, unchanged_since=if_unchanged_since)
+    _write(Job.UPDATE_ORDER, order_id, given, dry_run=dry_run, as_json=as_json, unchanged_since=if_unchanged_since)
 
 
 @app.command()
@@ -238,7 +239,7 @@ def drive_thru(
 ) -> None:
     """Send "Thank You, Drive Thru!" to the buyer of an order: once, never a second time."""
     given = {"drive_thru": True}
-    _write("send_drive_thru", order_id, given, dry_run=dry_run, as_json=as_json, mail_me=mail_me)
+    _write(Job.SEND_DRIVE_THRU, order_id, given, dry_run=dry_run, as_json=as_json, mail_me=mail_me)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from bl_pipeline.columns import AnswerKind
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.order_facts import RATED, RATINGS
 from bl_pipeline.terminal.console import clean, moment, print_json, show, show_times_in, stderr
@@ -70,7 +71,7 @@ def _fetch(settings: Settings, kind: AnswerKind, order_id: str) -> None:
 
     config = {"order_ids": [order_id], "include_items": False, str(kind): True}
     with SyncProgress("Asking BrickLink") as progress:
-        result = run_job(settings, "refresh_order", config, progress, warn=stderr().print)
+        result = run_job(settings, Job.REFRESH_ORDER, config, progress, warn=stderr().print)
     if result.exit_code != ExitCode.DONE:
         errors = [error["error"] for error in result.errors]
         raise Refused("\n".join(filter(None, [result.message, *errors])), result.exit_code)

@@ -10,6 +10,7 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bl_pipeline.clock import utc_now
+from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import SyncResult
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.running import run_job
@@ -115,7 +116,7 @@ def _months_ago(months: int) -> str:
 
 def _sync(world: DemoWorld, config: dict[str, Any]) -> SyncResult:
     with SyncProgress() as progress:
-        result = run_job(world.settings, "sync_orders", config, progress, warn=c.stderr().print)
+        result = run_job(world.settings, Job.SYNC_ORDERS, config, progress, warn=c.stderr().print)
     c.show(result_line(result), indent=2)
     took = f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}"
     c.show(Text(took, "dim"), indent=2)

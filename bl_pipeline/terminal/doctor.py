@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import text
 
 from bl_pipeline.books.booking import is_behind
 from bl_pipeline.books.closing import month, other_timezones, read_periods
@@ -38,6 +37,7 @@ from bl_pipeline.warehouse.database import (
     Warehouse,
     WarehouseError,
     open_warehouse,
+    read_revision,
 )
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.preconditions import Problem, look
@@ -156,7 +156,7 @@ def _check_credentials(settings: Settings) -> Check:
 def _check_warehouse(warehouse: Warehouse) -> Iterator[Check]:
     with warehouse.engine.connect() as connection:
         server = look(connection)
-        revision = connection.scalar(text("SELECT version_num FROM sync.alembic_version"))
+        revision = read_revision(connection)
     yield Check("Warehouse", Verdict.OK, f"{warehouse.address}, version {server.version_name}")
     # Opening the warehouse has brought them up to date.
     yield Check("Tables", Verdict.OK, f"up to date, revision {revision}")

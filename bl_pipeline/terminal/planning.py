@@ -18,7 +18,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import RebuildResult, rebuild
 from bl_pipeline.sync.run_errors import RunError
-from bl_pipeline.sync.session import Progress, SyncSession, open_session
+from bl_pipeline.sync.session import ProgressListener, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 
@@ -55,7 +55,7 @@ def make_forecast(settings: Settings, *, full: bool) -> Forecast:
             raise refused from None
 
 
-def make_rebuild(settings: Settings, progress: Progress) -> RebuildResult:
+def make_rebuild(settings: Settings, progress: ProgressListener) -> RebuildResult:
     """`sales` again from `landing`, with no call. Raises RunError if it had to be undone."""
     with _locked_session(settings) as session:
         session.progress = progress

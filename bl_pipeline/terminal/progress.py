@@ -19,7 +19,7 @@ _WORTH_A_LINE = 25
 
 
 class SyncProgress:
-    """Watches a sync or a rebuild, and shows it while the `with` block runs: a `Progress` of bl_pipeline.sync.session.
+    """Shows a sync or a rebuild while the `with` block runs: a `ProgressListener` of bl_pipeline.sync.session.
 
     `first` is what is done before the number of orders is known, `then` what is done with them.
     """

@@ -52,7 +52,7 @@ def status(
 def _check() -> int:
     """Print one line about the store after the runs that have ended, whatever goes wrong; returns the exit code."""
     from bl_pipeline.settings import load_settings
-    from bl_pipeline.sync.status import standing_after_runs, standing_of_nothing
+    from bl_pipeline.sync.status import state_after_runs, state_of_nothing
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
 
     now = utc_now()
@@ -60,9 +60,9 @@ def _check() -> int:
         settings = load_settings()
         try:
             with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
-                stands = standing_after_runs(settings.store, connection, warehouse, now)
+                stands = state_after_runs(settings.store, connection, warehouse, now)
         except NothingStored:
-            stands = standing_of_nothing(settings.store, now)
+            stands = state_of_nothing(settings.store, now)
     except Exception as error:
         code, message = explain_all(error)
         line = f"unknown: {message}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.columns import OrderGroup
+from bl_pipeline.rules.statuses import PURGED
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.tables import orders, parts
 
@@ -75,15 +77,15 @@ OFFENDING_ORDERS = {
         SELECT platform_order_id FROM sync.order_state s
         WHERE store = :store AND order_document_id IS NOT NULL AND {_NOT_IN_SALES}
     """,
-    "statuses_are_known": """
+    "statuses_are_known": f"""
         SELECT platform_order_id FROM sales.orders
-        WHERE store = :store AND status = 'unknown' AND platform_status <> 'PURGED'
+        WHERE store = :store AND status = '{OrderGroup.UNKNOWN}' AND platform_status <> '{PURGED}'
     """,
     # An items_fingerprint that is empty says that not all items could be read.
-    "items_are_stored": """
+    "items_are_stored": f"""
         SELECT platform_order_id FROM sales.orders o LEFT JOIN sync.order_state s
             USING (store, platform, platform_order_id)
-        WHERE store = :store AND platform_status <> 'PURGED' AND (
+        WHERE store = :store AND platform_status <> '{PURGED}' AND (
             s.items_fingerprint = '' OR total_count > 0 AND NOT EXISTS (
                 SELECT FROM sales.order_items i
                 WHERE (i.store, i.platform, i.platform_order_id) = (o.store, o.platform, o.platform_order_id)

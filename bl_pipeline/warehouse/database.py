@@ -154,7 +154,7 @@ def read_warehouse(settings: Settings) -> Iterator[Warehouse]:
             problems = look(connection).reading_problems()
             if problems:
                 raise PreconditionsFailed(problems)
-            current, head = _current_revision(connection), _head()
+            current, head = read_revision(connection), _head()
             if current is None:
                 raise NothingStored
             if current != head:
@@ -212,7 +212,7 @@ def check_preconditions(connection: Connection, *, for_writing: bool) -> Server:
     """
     server = look(connection)
     problems = server.reading_problems()
-    if not problems and (for_writing or _current_revision(connection) != _head()):
+    if not problems and (for_writing or read_revision(connection) != _head()):
         problems = server.writing_problems()
     if problems:
         raise PreconditionsFailed(problems)
@@ -298,11 +298,11 @@ def _refuse_damaged(connection: Connection) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Bring the tables up to date, in the caller's transaction; nothing is done if they are."""
-    if _current_revision(connection) == _head():
+    if read_revision(connection) == _head():
         return
     # Two processes may come at once: the second finds the work done.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
-    current = _current_revision(connection)
+    current = read_revision(connection)
     if current == _head():
         return
     _refuse_newer(current)
@@ -316,7 +316,7 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _current_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     """The revision of the tables, which Alembic has noted; None if there are none."""
     if not connection.scalar(text("SELECT to_regclass('sync.alembic_version') IS NOT NULL")):
         return None

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.rules.statuses import IN_WORK, PAYMENT_ARRIVED, PURGED, UNDECIDED
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
+from bl_pipeline.warehouse.tables.schema import sql_list
 
 Row = Mapping[str, Any]
 
@@ -39,17 +41,17 @@ def read_todo(connection: Connection, warehouse: Warehouse, *, limit: int) -> li
     """
     rows = connection.execute(
         text(
-            """
+            f"""
             WITH open AS (
                 SELECT store, platform, platform_order_id, order_date,
                     CASE
                         WHEN platform_status = 'PACKED' THEN 'to_send'
-                        WHEN platform_status = 'PAID' OR payment_status IN ('Received', 'Completed') THEN 'to_pack'
+                        WHEN platform_status = 'PAID' OR payment_status IN ({sql_list(PAYMENT_ARRIVED)}) THEN 'to_pack'
                         ELSE 'to_be_paid'
                     END AS step
                 FROM sales.order_search
-                WHERE store = :store AND platform = :platform AND status IN ('pending', 'processing')
-                    AND platform_status <> 'PURGED'
+                WHERE store = :store AND platform = :platform AND status IN ({sql_list(IN_WORK)})
+                    AND platform_status <> '{PURGED}'
             ),
             numbered AS (
                 SELECT *, count(*) OVER (PARTITION BY step) AS of_step,
@@ -74,10 +76,10 @@ def count_undecided(connection: Connection, warehouse: Warehouse) -> dict[str, i
     """How many orders are on hold, or of a status that is not known: a person has to look at these."""
     rows = connection.execute(
         text(
-            """
+            f"""
             SELECT status, count(*) FROM sales.order_search
-            WHERE store = :store AND platform = :platform AND status IN ('on_hold', 'unknown')
-                AND platform_status <> 'PURGED'
+            WHERE store = :store AND platform = :platform AND status IN ({sql_list(UNDECIDED)})
+                AND platform_status <> '{PURGED}'
             GROUP BY status ORDER BY status
             """
         ),

@@ -1,7 +1,7 @@
 """A run owns its row of sync.runs: while its process has the store's lock, or by a lease if it has several processes.
 
 Times are those of Postgres's clock. Whatever a run calls or stores, it does in a transaction that looks at its row by
-`standing(..., keep=True)`: until that transaction has ended nobody can end the run, and afterwards no other begins.
+`lease_status(..., keep=True)`: until that transaction has ended nobody can end the run, and afterwards no other begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LeaseTimes:
     between_steps_seconds: int = 300
 
 
-class Standing(StrEnum):
+class LeaseStatus(StrEnum):
     """Whether a run may go on."""
 
     GOES_ON = auto()
@@ -46,10 +46,10 @@ class Standing(StrEnum):
     """Its lease has expired, or somebody has ended it, or it is not there."""
 
 
-def standing(connection: Connection, run_id: str, *, keep: bool = False) -> Standing:
+def lease_status(connection: Connection, run_id: str, *, keep: bool = False) -> LeaseStatus:
     """How a run stands; with `keep` it stays so until the caller's transaction has ended."""
     found = connection.scalar(_KEPT if keep else _STANDING, {"run_id": run_id})
-    return Standing.LOST if found is None else Standing(found)
+    return LeaseStatus.LOST if found is None else LeaseStatus(found)
 
 
 _LOOK = """

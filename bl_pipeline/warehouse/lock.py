@@ -1,4 +1,4 @@
-"""One sync per store at a time, by a lock that a dead process cannot keep, and by the lease of a run that is spread."""
+"""One sync per store at a time: by a lock that a dead process cannot keep; of a distributed run by its lease."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ from sqlalchemy import Connection, Row, text
 from bl_pipeline.columns import OrderGroup
 from bl_pipeline.reports.labels import country_code
 from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
+from bl_pipeline.rules.statuses import NOT_SENT, PAYMENT_ARRIVED, PAYMENT_FAILED, PERHAPS_UNPAID, PURGED
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
+from bl_pipeline.warehouse.tables.schema import sql_list
 
 SORTS: Mapping[str, tuple[str, ...]] = {
     "id": ("length(s.platform_order_id)", "s.platform_order_id"),
@@ -43,15 +45,15 @@ LATEST_FIRST = "-date"
 _FEW = 10_000
 """Orders that are sorted in milliseconds."""
 
-UNPAID = """(
-    (paid_at IS NULL OR payment_status IN ('Bounced', 'Returned'))
-    AND coalesce(payment_status, '') NOT IN ('Received', 'Completed')
-    AND status IN ('pending', 'shipped', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
+UNPAID = f"""(
+    (paid_at IS NULL OR payment_status IN ({sql_list(PAYMENT_FAILED)}))
+    AND coalesce(payment_status, '') NOT IN ({sql_list(PAYMENT_ARRIVED)})
+    AND status IN ({sql_list(PERHAPS_UNPAID)}) AND platform_status <> '{PURGED}'
 )"""
 """SQL for an order of sales.order_search that is open, and whose buyer has not paid."""
 
-NOT_SHIPPED = """(
-    shipped_at IS NULL AND status IN ('pending', 'processing', 'on_hold', 'unknown') AND platform_status <> 'PURGED'
+NOT_SHIPPED = f"""(
+    shipped_at IS NULL AND status IN ({sql_list(NOT_SENT)}) AND platform_status <> '{PURGED}'
 )"""
 """SQL for an order of sales.order_search that is open, and has not been sent."""
 

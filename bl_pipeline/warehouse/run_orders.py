@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.columns import PARTS
-from bl_pipeline.records import Fetch, Outcome, Reason
+from bl_pipeline.records import Fetch, Outcome, Reason, ReportedError
 from bl_pipeline.warehouse.database import Warehouse
 
 UNKNOWN_ORDER = "BrickLink lists no such sale of this store. Give the order's number as BrickLink shows it."
@@ -149,7 +150,46 @@ def count_reasons(connection: Connection, run_id: str) -> dict[str, int]:
     return {row.reason: row.orders for row in rows}
 
 
-def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> list[dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is: orders that are planned, and fetched; the order that is asked for now; API calls.
+
+    `is_stopping`: the run was asked to stop.
+    """
+
+    planned: int
+    fetched: int
+    current: str | None
+    calls: int
+    is_stopping: bool
+
+
+def read_progress(connection: Connection, run_id: str) -> RunProgress:
+    """How far a run is, by the orders of its plan and its calls; of a run that is not there, nothing."""
+    row = connection.execute(
+        text(
+            """
+            WITH calls AS (
+                SELECT split_part(path, '/', 3) AS order_id, finished_at, call_id
+                FROM sync.api_calls WHERE run_id = :run_id
+            )
+            SELECT
+                (SELECT count(*) FROM sync.run_orders WHERE run_id = :run_id AND outcome IS DISTINCT FROM 'deferred'
+                    AND batch_number > 0) AS planned,
+                (SELECT count(DISTINCT order_id) FROM calls WHERE order_id <> '' AND finished_at IS NOT NULL)
+                    AS fetched,
+                (SELECT order_id FROM calls WHERE order_id <> '' ORDER BY call_id DESC LIMIT 1) AS current,
+                (SELECT count(*) FROM calls) AS calls,
+                EXISTS (SELECT FROM sync.runs WHERE run_id = :run_id AND cancel_requested_at IS NOT NULL)
+                    AS is_stopping
+            """
+        ),
+        {"run_id": run_id},
+    ).one()
+    return RunProgress(**row._mapping)
+
+
+def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> list[ReportedError]:
     """The orders that failed in this run, and, of one that asked the lists, those that wait for another try."""
     rows = connection.execute(
         text(
@@ -182,8 +222,8 @@ def run_errors(connection: Connection, warehouse: Warehouse, run_id: str) -> lis
         {"run_id": run_id, "store": warehouse.store},
     )
     return [
-        *({"order_id": order_id, "error": error} for order_id, error in rows),
-        *({"order_id": order_id, "error": UNKNOWN_ORDER} for order_id in unknown),
+        *(ReportedError(order_id=order_id, error=error) for order_id, error in rows),
+        *(ReportedError(order_id=order_id, error=UNKNOWN_ORDER) for order_id in unknown),
     ]
 
 

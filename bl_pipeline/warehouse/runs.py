@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.records import Outcome, RunStatus, Stop, StopReason
+from bl_pipeline.records import COMPLETE, Outcome, RunStatus, Stop, StopReason
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lease import end_dead_runs
+from bl_pipeline.warehouse.tables.schema import sql_list
 
 _OF_THE_CONNECTION = "coalesce(stop_reason IN ('credentials', 'unreachable', 'settings'), false)"
 
@@ -142,7 +143,7 @@ def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) 
         AND (scope = 'all' OR status = 'started' OR {_OF_THE_CONNECTION})
         AND NOT ({_OF_THE_CONNECTION} AND EXISTS (
             SELECT FROM sync.runs later WHERE later.store = :store AND later.started_at > runs.started_at
-              AND later.status IN ('succeeded', 'completed_with_errors', 'stopped_at_budget') AND later.api_calls > 0
+              AND later.status IN ({sql_list((*COMPLETE, RunStatus.STOPPED_AT_BUDGET))}) AND later.api_calls > 0
         ))
         """,
         {"store": warehouse.store, "syncing": syncing},
@@ -179,10 +180,9 @@ def last_synced_at(connection: Connection, warehouse: Warehouse) -> datetime | N
     """The end of the last run that asked the lists and fetched every change, except orders that failed."""
     finished_at: datetime | None = connection.scalar(
         text(
-            """
+            f"""
             SELECT max(finished_at) FROM sync.runs
-            WHERE store = :store AND orders_listed IS NOT NULL
-              AND status IN ('succeeded', 'completed_with_errors')
+            WHERE store = :store AND orders_listed IS NOT NULL AND status IN ({sql_list(COMPLETE)})
             """
         ),
         {"store": warehouse.store},

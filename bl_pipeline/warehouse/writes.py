@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
+from bl_pipeline.rules.writes import Fields, WriteKind, WriteOutcome
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 SELLER = "this store's seller"
 
-ACCEPTED, REFUSED, LOST, NOT_SENT = "accepted", "refused", "lost", "not_sent"
-"""The answers to a request; `not_sent`: it certainly did not reach BrickLink."""
+
+class WriteAnswer(StrEnum):
+    """BrickLink's answer to a request; NOT_SENT: the request certainly did not reach it."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    LOST = "lost"
+    NOT_SENT = "not_sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +37,13 @@ class Write:
     write_id: int
     order_id: str
     run_id: str
-    kind: str
-    asked: dict[str, Any] = field(repr=False)
-    before: dict[str, Any] = field(repr=False)
+    kind: WriteKind
+    asked: Fields = field(repr=False)
+    before: Fields = field(repr=False)
     noted_at: datetime
-    answer: str | None
-    outcome: str | None
-    after: dict[str, Any] | None = field(repr=False)
+    answer: WriteAnswer | None
+    outcome: WriteOutcome | None
+    after: Fields | None = field(repr=False)
     settled_at: datetime | None
 
 
@@ -45,7 +53,14 @@ _COLUMNS = """
 
 
 def _write(row: Row[Any]) -> Write:
-    return Write(**row._mapping)
+    return Write(
+        **{
+            **row._mapping,
+            "kind": WriteKind(row.kind),
+            "answer": WriteAnswer(row.answer) if row.answer else None,
+            "outcome": WriteOutcome(row.outcome) if row.outcome else None,
+        }
+    )
 
 
 def note_write(
@@ -54,9 +69,9 @@ def note_write(
     *,
     order_id: str,
     run_id: str,
-    kind: str,
-    asked: dict[str, Any],
-    before: dict[str, Any],
+    kind: WriteKind,
+    asked: Fields,
+    before: Fields,
     now: datetime,
 ) -> Write:
     """Note a request that is about to be sent, in the caller's transaction: commit it first."""
@@ -82,7 +97,7 @@ def note_write(
     return _write(connection.execute(statement, values).one())
 
 
-def note_answer(connection: Connection, write: Write, answer: str, now: datetime) -> None:
+def note_answer(connection: Connection, write: Write, answer: WriteAnswer, now: datetime) -> None:
     """Note the answer to a request; of one that was accepted or lost, only the order says the outcome."""
     connection.execute(
         text("UPDATE sync.writes SET answer = :answer, answered_at = :now WHERE write_id = :write_id"),
@@ -93,11 +108,11 @@ def note_answer(connection: Connection, write: Write, answer: str, now: datetime
 def note_outcome(
     connection: Connection,
     write: Write,
-    outcome: str,
+    outcome: WriteOutcome,
     *,
     run_id: str,
     now: datetime,
-    after: dict[str, Any] | None = None,
+    after: Fields | None = None,
     document_id: int | None = None,
 ) -> None:
     """Settle a write; `after` is what the order says of its fields now, in landing.documents under `document_id`."""

@@ -16,9 +16,9 @@ from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline_tests.defs.test_executors import PATIENCE, Place, is_syncing_now, kill, place, statuses
+from bl_pipeline_tests.support.distributed import expire_lease
 from bl_pipeline_tests.support.processes import Task
 from bl_pipeline_tests.support.sales_rows import assert_in_step
-from bl_pipeline_tests.support.spread import expire_lease
 from bl_pipeline_tests.support.waiting import wait_until
 
 __all__ = ["place"]

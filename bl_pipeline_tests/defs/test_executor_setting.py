@@ -16,7 +16,7 @@ from bl_pipeline_tests.support.slow import some_slow
 
 LOOK = """
 from bl_pipeline.definitions import defs
-# One deletes runs, and has no steps to spread.
+# One deletes runs, and has no steps to distribute.
 jobs = [job for job in defs.resolve_all_job_defs() if job.name != "delete_old_runs"]
 print(len(jobs), *{job.executor_def.name for job in jobs})
 """

@@ -24,9 +24,9 @@ from bl_pipeline.settings import Executor, Settings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline_tests.conftest import NOW, MakeSettings
+from bl_pipeline_tests.support.distributed import expire_lease
 from bl_pipeline_tests.support.processes import Task, contents
 from bl_pipeline_tests.support.sales_rows import assert_in_step
-from bl_pipeline_tests.support.spread import expire_lease
 from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -67,7 +67,7 @@ class Place:
         run.send_signal(signal.SIGTERM)
 
     @property
-    def spread(self) -> bool:
+    def distributed(self) -> bool:
         """Whether each step is in a process of its own."""
         return self.settings.bl_executor is not Executor.IN_PROCESS
 
@@ -190,10 +190,10 @@ def test_a_whole_sync_and_an_intruder_at_every_boundary(place: Place, warehouse:
         "sync.list_orders 1",
         "sync.plan_changes 1",
         "sync.fetch_orders[batch_0001] 1",
-        f"sync.finish_sync {0 if place.spread else 1}",
+        f"sync.finish_sync {0 if place.distributed else 1}",
     ]
     assert (run.returncode, place.status()) == (0, "SUCCESS")
-    assert statuses(warehouse) == ["succeeded"] * (2 if place.spread else 1)
+    assert statuses(warehouse) == ["succeeded"] * (2 if place.distributed else 1)
     assert_in_step(warehouse, store)
 
 
@@ -220,7 +220,7 @@ def test_a_worker_killed_in_a_batch(place: Place, warehouse: Warehouse, store: S
     with unanswered(server, 9) as let_go, place.launched():
         wait_until(lambda: len(server.requests) == 10, PATIENCE)
         os.kill(working_process(server), signal.SIGKILL)
-        if place.spread:
+        if place.distributed:
             assert is_syncing_now(warehouse)
             expire_lease(warehouse)
         else:

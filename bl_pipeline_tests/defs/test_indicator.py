@@ -16,7 +16,7 @@ from bl_pipeline.defs.charts import SHOWN_IN_PLACE, bars
 from bl_pipeline.records import RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
-from bl_pipeline.sync.status import read_status, standing_after_runs
+from bl_pipeline.sync.status import read_status, state_after_runs
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
@@ -46,12 +46,12 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: DagsterSync, wareh
     with warehouse.engine.begin() as connection:
         runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=sync.clock())
         assert read_status(sync.settings.store, warehouse, sync.clock()).indicator is SYNCING
-        assert standing_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is SYNCED
+        assert state_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is SYNCED
     lock.release()
     with warehouse.engine.connect() as connection:
         # Started, and no process has the lock: it has died.
         assert read_status(sync.settings.store, warehouse, sync.clock()).indicator is ERROR
-        assert standing_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is ERROR
+        assert state_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is ERROR
 
 
 @pytest.mark.parametrize(

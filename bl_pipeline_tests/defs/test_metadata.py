@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 
 from bl_pipeline.defs import metadata
-from bl_pipeline.records import FailedOrder, Fetch, Reason, RunStatus, SyncResult
+from bl_pipeline.records import FailedOrder, Fetch, Reason, ReportedError, RunStatus, SyncResult
 from bl_pipeline.rules.changes import Plan
+from bl_pipeline.rules.writes import Fields, WriteKind, WriteOutcome
 from bl_pipeline.sync.rebuild import RebuildResult
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.tables import orders
@@ -50,7 +51,7 @@ def test_a_good_run_shows_its_numbers_and_nothing_else() -> None:
 
 def test_a_run_with_errors_names_the_first_of_them() -> None:
     """As many as are shown in place, and long messages cut off: each event keeps a copy."""
-    errors = [{"order_id": str(number), "error": "x" * 301} for number in range(51)]
+    errors = [ReportedError(order_id=str(number), error="x" * 301) for number in range(51)]
     result = SyncResult(errors=errors, api_calls=3, duration_seconds=1.0, last_synced_at=T, message="why")
     shown = metadata.result_metadata(result)
     assert (shown["success"], shown["orders_failed"], len(rows(shown["errors"]))) == (False, 51, 50)
@@ -116,10 +117,12 @@ def test_a_plan_counts_its_orders_by_reason() -> None:
 
 
 def test_writes_are_shown_without_their_values() -> None:
-    asked = {"remarks": "between us", "tracking_no": "TR1"}
-    unknown = Write(1, "31", "run", "update", asked, {}, T, None, None, None, None)
-    done = Write(2, "31", "run", "status", {"status": "PAID"}, {}, T, None, "done", None, None)
+    asked: Fields = {"remarks": "between us", "tracking_no": "TR1"}
+    unknown = Write(1, "31", "run", WriteKind.UPDATE, asked, {}, T, None, None, None, None)
+    done = Write(2, "31", "run", WriteKind.STATUS, {"status": "PAID"}, {}, T, None, WriteOutcome.DONE, None, None)
     shown = metadata.writes_metadata([unknown, done], ["shipping", "credit"])
+    # Dagster stores text, and no enum of ours.
+    assert {type(value) for row in rows(shown["writes"]) for value in row.values()} == {str}
     assert rows(shown["writes"]) == [
         {"order_id": "31", "request": "update", "fields": "remarks, tracking_no", "outcome": "unknown"},
         {"order_id": "31", "request": "status", "fields": "status", "outcome": "done"},

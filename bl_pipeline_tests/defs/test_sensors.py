@@ -31,8 +31,8 @@ from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.warehouse.runs import last_runs
 from bl_pipeline_tests.conftest import Clock, DagsterSync, MakeSettings, OpenSession
+from bl_pipeline_tests.support.distributed import LONG
 from bl_pipeline_tests.support.inbox import Inbox
-from bl_pipeline_tests.support.spread import LONG
 
 LOG = logging.getLogger(__name__)
 SCHEDULE = defs.get_repository_def().get_schedule_def("sync_orders_schedule")
@@ -263,7 +263,7 @@ def test_a_run_that_dagster_has_ended_does_not_keep_the_store(
 
     run = dagster_instance.create_run_for_job(_job("sync_orders"))
     session.lease = LONG
-    assert session.try_begin_spread(run.run_id, job="sync_orders")
+    assert session.try_begin_distributed(run.run_id, job="sync_orders")
     other = open_test_session()
     look()
     assert not other.lock.try_acquire()

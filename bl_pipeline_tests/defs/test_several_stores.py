@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.dagster_names import JOBS, Names
+from bl_pipeline.dagster_names import Job, Names
 from bl_pipeline.definitions import defs as defs_of_one_store
 from bl_pipeline.defs.installation import of_stores
 from bl_pipeline.defs.store_state import newest_event
@@ -79,7 +79,7 @@ def test_each_store_has_definitions_of_its_own(stores: SeveralStores) -> None:
     assert found.assets == {f"{key}/{asset}" for key in KEYS for asset in ASSETS}
     assert found.checks == {f"{key}/{check}" for key in KEYS for check in CHECKS}
     assert found.groups == {f"sales_{key}" for key in KEYS} | {"reports"}
-    assert found.jobs == {f"{job}_{key}" for key in KEYS for job in JOBS} | {"delete_old_runs"}
+    assert found.jobs == {f"{job}_{key}" for key in KEYS for job in Job} | {"delete_old_runs"}
     assert found.schedules == {
         "delete_old_runs_schedule": SCHEDULES["delete_old_runs_schedule"],
         "sync_orders_schedule_bricks_uk": ("*/30 * * * *", "RUNNING"),
@@ -94,7 +94,7 @@ def test_each_store_has_definitions_of_its_own(stores: SeveralStores) -> None:
     assert {dg.AssetKey([key, "orders"]) for key in KEYS} <= above
     # A job, a schedule and a pool of one store have nothing of another.
     for key in KEYS:
-        for name in JOBS:
+        for name in Job:
             job = defs.resolve_job_def(f"{name}_{key}")
             words = [node.name for node in job.graph.iterate_op_defs()] + [
                 str(op.pool) for op in job.graph.iterate_op_defs() if op.pool

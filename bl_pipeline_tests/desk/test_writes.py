@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from bl_pipeline.rules.writes import WriteKind
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.warehouse.database import Warehouse
@@ -255,7 +256,7 @@ def test_what_earlier_runs_have_left_is_counted_once(
     assert synced().success
     with warehouse.engine.begin() as connection:
         note_write(
-            connection, warehouse, order_id=str(third), run_id="of one that died", kind="update",
+            connection, warehouse, order_id=str(third), run_id="of one that died", kind=WriteKind.UPDATE,
             asked={"remarks": "x"}, before={"remarks": None}, now=clock.now,
         )  # fmt: skip
     page = words(preview(client, order_id, second, shared="PACKED"))

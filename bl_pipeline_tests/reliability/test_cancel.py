@@ -21,7 +21,7 @@ from sqlalchemy import text
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.session import Unwatched
+from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, sandbox_settings
@@ -181,7 +181,7 @@ def test_ctrl_c_in_the_terminal(
     assert not syncing(warehouse)
 
 
-class _InterruptedBadly(Unwatched):
+class _InterruptedBadly(NoProgress):
     """Ctrl-C in the middle of what cannot be left there: whoever clears up raises an error of its own."""
 
     def fetched(self, order_id: str) -> None:

@@ -64,11 +64,11 @@ def test_a_run_terminated_between_two_steps_is_noted(settings: Settings, warehou
 def _sync_in_the_terminal(settings: Settings) -> None:
     from bl_pipeline.running import run_job
     from bl_pipeline.sync.run_errors import Canceled
-    from bl_pipeline.sync.session import Unwatched
+    from bl_pipeline.sync.session import NoProgress
 
     os.environ.update(settings.as_environment())
     try:
-        run_job(settings, "sync_orders", {}, Unwatched(), warn=print)
+        run_job(settings, "sync_orders", {}, NoProgress(), warn=print)
     except Canceled:
         sys.exit(7)
 

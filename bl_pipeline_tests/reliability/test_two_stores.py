@@ -33,6 +33,7 @@ from bl_pipeline.books.closing import (
     Period,
     close,
     other_timezones,
+    read_period_changes,
     read_periods,
     reopen,
     unclear_orders,
@@ -49,7 +50,7 @@ from bl_pipeline.sandbox import Fault
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.rebuild import rebuild
-from bl_pipeline.sync.status import read_status, standing_after_runs
+from bl_pipeline.sync.status import read_status, state_after_runs
 from bl_pipeline.sync.writing import run_write
 from bl_pipeline.warehouse import (
     cancellation,
@@ -68,11 +69,11 @@ from bl_pipeline.warehouse import (
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW
+from bl_pipeline_tests.support.distributed import LONG
 from bl_pipeline_tests.support.other_store import put_other_beside, rows_of_other
 from bl_pipeline_tests.support.processes import EVERYTHING, contents
 from bl_pipeline_tests.support.sales_rows import as_json
 from bl_pipeline_tests.support.servers import Postgres
-from bl_pipeline_tests.support.spread import LONG
 from bl_pipeline_tests.support.world import RememberingStore, World, new_world, session_on
 
 EVERY_ROW = reading.ReportQuestion()
@@ -149,7 +150,7 @@ def everything_read(world: World) -> dict[str, Any]:
             "failed": [(failed.order_id, failed.error) for failed in state.failed_orders(connection, warehouse)],
             "runs": [(run.job, run.status, run.message) for run in runs.last_runs(connection, warehouse, limit=100)],
             "errors": run_orders.run_errors(connection, warehouse, run.run_id),
-            "standing": standing_after_runs(world.settings.store, connection, warehouse, now),
+            "state": state_after_runs(world.settings.store, connection, warehouse, now),
             "by day": trends.orders_by_day(connection, warehouse, now),
             "reports": {
                 report.name: reading.read_report(connection, warehouse.store, report).dicts()
@@ -161,6 +162,7 @@ def everything_read(world: World) -> dict[str, Any]:
                 read_lines(connection, warehouse.store, period.period)
                 for period in read_periods(connection, warehouse.store)
             ],
+            "changes since": read_period_changes(connection, warehouse.store),
             "unbooked": is_behind(connection, warehouse.store),
             "report rows": {
                 report.name: reading.count_rows(connection, warehouse.store, report) for report in files.read_reports()
@@ -245,7 +247,7 @@ def drive(world: World) -> dict[str, Any]:
     world.advance(minutes=1)
     with session_on(world.warehouse, world.settings, world.clock) as session:
         session.lease = LONG
-        assert session.try_begin_spread("spread", job="sync_orders")
+        assert session.try_begin_distributed("distributed", job="sync_orders")
         assert not SyncLock(world.warehouse).try_acquire()
         session.cancel()
     world.advance(hours=25)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bl_pipeline.reports.files import FOLDER, Report, ReportFileError, parse_report, read_reports
 from bl_pipeline.reports.reading import find_report
-from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN
+from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN, PAYMENT_ARRIVED, PAYMENT_FAILED
 from bl_pipeline_tests.reports.conftest import Kept
 
 REPORTS = read_reports()
@@ -86,7 +86,19 @@ def test_what_is_no_revenue_is_said_once_and_as_the_code_says_it() -> None:
 
 
 def test_open_orders_are_those_the_code_calls_open() -> None:
-    assert _listed(find_report("open_orders_by_age").sql, "IN") == OPEN
+    assert _listed(find_report("open_orders_by_age").sql, "IN") == set(OPEN)
+
+
+def test_payments_are_those_the_code_calls_arrived_or_failed() -> None:
+    """Money that is on its way has not arrived, and has not failed."""
+    found = [
+        set(re.findall(r"'(\w+)'", listed))
+        for report in REPORTS
+        for listed in re.findall(r"payment_status(?:, '')?\)? (?:NOT )?IN \(([^)]*)\)", report.sql)
+    ]
+    assert len(found) > 5
+    known = [set(PAYMENT_ARRIVED), set(PAYMENT_FAILED), {"Clearing", *PAYMENT_FAILED}]
+    assert [words for words in found if words not in known] == []
 
 
 def _listed(sql: str, operator: str) -> set[str]:

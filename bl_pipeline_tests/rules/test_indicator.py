@@ -17,7 +17,7 @@ from bl_pipeline.rules.indicator import (
     LastRun,
     Remedies,
     in_a_terminal,
-    standing,
+    store_state,
     sync_offset,
 )
 
@@ -108,7 +108,7 @@ def at_budget(message: str | None = "No calls.", deferred: int = 0) -> LastRun:
     ],
 )  # fmt: skip
 def test_every_case_has_its_word(facts: dict[str, Any], word: Indicator, code: int, reason: str) -> None:
-    found = standing(replace(GOOD, **facts), REMEDIES)
+    found = store_state(replace(GOOD, **facts), REMEDIES)
     assert (found.indicator, found.exit_code, found.reason) == (word, code, reason)
     assert found.as_metadata == {"indicator": word.value, "reason": reason}
 
@@ -118,7 +118,7 @@ def test_a_canceled_run_and_an_open_full_sync_are_said_in_lines_of_their_own() -
     full_sync = "A full sync is open: each sync goes on with it. WITHDRAW"
 
     def lines(**facts: Any) -> list[str]:
-        return standing(replace(GOOD, **facts), REMEDIES).reason.split("\n")
+        return store_state(replace(GOOD, **facts), REMEDIES).reason.split("\n")
 
     assert lines(canceled=True) == [IN_STEP, canceled]
     assert lines(open_full_syncs=1) == [IN_STEP, full_sync]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bl_pipeline.rules.statuses import NOT_REVENUE, OPEN, STATUSES, is_known, normalise_status
+from bl_pipeline.rules.statuses import (
+    IN_WORK,
+    NOT_REVENUE,
+    NOT_SENT,
+    OPEN,
+    PERHAPS_UNPAID,
+    STATUSES,
+    UNDECIDED,
+    is_known,
+    normalise_status,
+)
 from bl_pipeline_tests.support.sales_rows import STATUS
 
 DOCUMENTED = [
@@ -49,4 +59,11 @@ def test_purged_keeps_what_was_known(previous: str | None, paid: bool, status: s
 def test_revenue_is_everything_but_what_fell_through() -> None:
     meanings = {*STATUSES.values(), "unknown"}
     assert {*meanings} - NOT_REVENUE == {"pending", "processing", "shipped", "completed", "on_hold", "unknown"}
-    assert meanings - OPEN == {"completed", "cancelled", "problem"}
+    assert meanings - {*OPEN} == {"completed", "cancelled", "problem"}
+
+
+def test_what_is_to_be_done_for_open_orders() -> None:
+    assert {*OPEN} - {*PERHAPS_UNPAID} == {"processing"}
+    assert {*OPEN} - {*NOT_SENT} == {"shipped"}
+    assert {*IN_WORK} == {"pending", "processing"}
+    assert {*UNDECIDED} == {"on_hold", "unknown"}

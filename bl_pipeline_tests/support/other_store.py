@@ -40,7 +40,7 @@ FAULTS = (
     "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
     "VALUES ('other-started', 'other', 'planted', '2026-06-15 12:00Z', 'started')",
     "INSERT INTO sync.runs (run_id, store, job, started_at, status, lease_until) VALUES "
-    "('other-spread', 'other', 'planted', '2026-06-15 12:00Z', 'started', '2099-01-01'), "
+    "('other-distributed', 'other', 'planted', '2026-06-15 12:00Z', 'started', '2099-01-01'), "
     "('other-lost', 'other', 'planted', '2026-06-15 12:00Z', 'started', '2026-06-15 12:01Z')",
     "INSERT INTO sync.run_orders (run_id, platform_order_id, batch_number, position, reason, fetch_order, force_items, "
     "force_messages, force_feedback, outcome) "

@@ -9,7 +9,7 @@ from random import Random
 
 from bl_pipeline.bricklink import RetryPolicy
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.session import Progress, SyncSession, Unwatched, open_session
+from bl_pipeline.sync.session import NoProgress, ProgressListener, SyncSession, open_session
 
 
 def do_not_wait(_seconds: float) -> None:
@@ -22,11 +22,11 @@ def session_at(
     clock: Callable[[], datetime],
     *,
     sleep: Callable[[float], None] = do_not_wait,
-    progress: Progress | None = None,
+    progress: ProgressListener | None = None,
 ) -> Iterator[SyncSession]:
     """A session on a clock, which waits for nothing, and draws lots in the same way each time."""
     with open_session(settings) as session:
         session.clock, session.sleep = clock, sleep
         session.retry = RetryPolicy(jitter=Random(1))
-        session.progress = progress or Unwatched()
+        session.progress = progress or NoProgress()
         yield session

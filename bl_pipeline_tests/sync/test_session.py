@@ -11,7 +11,7 @@ from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline_tests.conftest import Clock
-from bl_pipeline_tests.support.spread import LONG
+from bl_pipeline_tests.support.distributed import LONG
 
 
 def row(session: SyncSession) -> Run:
@@ -108,8 +108,8 @@ def test_a_run_that_another_process_has_begun_is_joined(settings: Settings) -> N
     """Planted: joined, and said not to be, so that the step begins a run of its own."""
     with open_session(settings) as one, open_session(settings) as other:
         one.lease = other.lease = LONG
-        assert one.try_begin_spread("run", job="job")
-        assert not other.try_begin_spread("another", job="job")
+        assert one.try_begin_distributed("run", job="job")
+        assert not other.try_begin_distributed("another", job="job")
         assert other.attach("run")
         assert row(other).status is RunStatus.STARTED
 

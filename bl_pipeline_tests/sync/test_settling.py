@@ -11,7 +11,9 @@ import pytest
 from bl_pipeline.rules.writes import WriteKind, WriteOutcome
 from bl_pipeline.sync.settling import describe, name_of, not_sent
 from bl_pipeline.sync.writing import WriteResult
-from bl_pipeline.warehouse.writes import ACCEPTED, LOST, Write
+from bl_pipeline.warehouse.writes import Write, WriteAnswer
+
+ACCEPTED, LOST = WriteAnswer.ACCEPTED, WriteAnswer.LOST
 
 KINDS = {
     WriteKind.UPDATE: "The update of order 31 (tracking no, remarks)",
@@ -21,7 +23,7 @@ KINDS = {
 }
 
 
-def write(kind: WriteKind = WriteKind.STATUS, answer: str | None = LOST) -> Write:
+def write(kind: WriteKind = WriteKind.STATUS, answer: WriteAnswer | None = LOST) -> Write:
     asked: dict[str, Any] = {"tracking_no": "TR1", "remarks": "x"} if kind is WriteKind.UPDATE else {kind.value: "x"}
     noted_at = datetime(2026, 6, 15, 12, tzinfo=UTC)
     return Write(1, "31", "run", kind, asked, {}, noted_at, answer, None, None, None)
@@ -60,7 +62,7 @@ def test_each_request_has_its_name(kind: WriteKind) -> None:
         (None, LOST, ": BrickLink's answer was lost, and the order cannot be read now,"),
     ],
 )  # fmt: skip
-def test_what_became_of_it_is_said(outcome: WriteOutcome | None, answer: str, said: str) -> None:
+def test_what_became_of_it_is_said(outcome: WriteOutcome | None, answer: WriteAnswer, said: str) -> None:
     """By the answer of the row, or by one that is newer than the row. Planted: only one of them looked at."""
     begin = f"The status of order 31{said}"
     assert describe(write(answer=answer), outcome).startswith(begin)

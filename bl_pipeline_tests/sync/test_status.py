@@ -8,7 +8,7 @@ import pytest
 
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import Settings, load_settings
-from bl_pipeline.sync.status import read_status, standing_of_nothing, status_of_nothing
+from bl_pipeline.sync.status import read_status, state_of_nothing, status_of_nothing
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import NOW
 
@@ -29,8 +29,8 @@ def test_nothing_is_stored_and_no_call_was_made(isolated: pytest.MonkeyPatch, co
     calls = status.calls
     assert (calls.used, calls.left, calls.limit, calls.reserve, calls.next_reset_at) == (0, 90, 100, 10, None)
     word = Indicator.STALE if connected else Indicator.NOT_CONNECTED
-    assert status.indicator is standing_of_nothing(store, NOW).indicator is word
-    assert status.as_dict()["reason"] == standing_of_nothing(store, NOW).reason
+    assert status.indicator is state_of_nothing(store, NOW).indicator is word
+    assert status.as_dict()["reason"] == state_of_nothing(store, NOW).reason
 
 
 def test_a_store_without_credentials_is_not_connected(warehouse: Warehouse, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from threading import Event, Lock, current_thread
 import pytest
 
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.threads import Together, as_they_come, in_a_thread, in_threads
+from bl_pipeline.sync.threads import Batcher, as_they_come, in_a_thread, in_threads
 from bl_pipeline_tests.support.waiting import wait_until
 
 
@@ -67,12 +67,12 @@ class Work:
 def test_what_has_waited_is_done_by_one_turn() -> None:
     """Planted: each thread does its own task only; a result handed to another task."""
     work = Work()
-    together: Together[int, int] = Together(lambda tasks: list(work(tasks)))
+    batcher: Batcher[int, int] = Batcher(lambda tasks: list(work(tasks)))
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(together.do, 1)
+        first = pool.submit(batcher.do, 1)
         assert work.begun.wait(60)
-        others = {task: pool.submit(together.do, task) for task in (2, 3, 4)}
-        wait_until(lambda: len(together._waiting) == 3)
+        others = {task: pool.submit(batcher.do, task) for task in (2, 3, 4)}
+        wait_until(lambda: len(batcher._waiting) == 3)
         work.go_on.set()
         assert first.result(60) == 10
         assert {task: future.result(60) for task, future in others.items()} == {2: 20, 3: 30, 4: 40}
@@ -82,10 +82,10 @@ def test_what_has_waited_is_done_by_one_turn() -> None:
 def test_an_error_of_a_turn_is_raised_for_all_of_its_tasks_and_not_for_the_next() -> None:
     work = Work()
     work.go_on.set()
-    together: Together[int, int] = Together(lambda tasks: list(work(tasks)))
+    batcher: Batcher[int, int] = Batcher(lambda tasks: list(work(tasks)))
     with pytest.raises(ValueError, match="13"):
-        together.do(13)
-    assert together.do(2) == 20
+        batcher.do(13)
+    assert batcher.do(2) == 20
 
 
 def test_the_result_of_a_thread_or_what_it_raises(session: SyncSession) -> None:

@@ -30,7 +30,7 @@ from bl_pipeline.sync.planning import forecast_sync
 from bl_pipeline.sync.session import open_session
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.lease import Standing, standing
+from bl_pipeline.warehouse.lease import LeaseStatus, lease_status
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.terminal.conftest import BL, Bl, expect, json_of
@@ -183,7 +183,7 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
         with warehouse.engine.begin() as connection:
             if waits.count("sleep") == 2:
                 runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
-            elif standing(connection, "alive") is Standing.CANCEL_REQUESTED:
+            elif lease_status(connection, "alive") is LeaseStatus.CANCEL_REQUESTED:
                 runs.finish_run(
                     connection,
                     "alive",

@@ -1,4 +1,4 @@
-"""A run that is spread over processes has the store by the lease in its row, and nothing else goes beside it."""
+"""A run that is distributed over processes has the store by the lease in its row, and nothing else goes beside it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.lease import DIED, Standing, end_lost_leases, keep_row, renew, standing
+from bl_pipeline.warehouse.lease import DIED, LeaseStatus, end_lost_leases, keep_row, lease_status, renew
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing, try_for_transaction
-from bl_pipeline_tests.support.spread import expire_lease
+from bl_pipeline_tests.support.distributed import expire_lease
 from bl_pipeline_tests.support.waiting import wait_until
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
-def begin(warehouse: Warehouse, run_id: str = "spread", lease: float | None = 600) -> bool:
+def begin(warehouse: Warehouse, run_id: str = "distributed", lease: float | None = 600) -> bool:
     with warehouse.engine.begin() as connection:
         if not try_for_transaction(connection, warehouse.store):
             return False
@@ -32,9 +32,9 @@ def begin(warehouse: Warehouse, run_id: str = "spread", lease: float | None = 60
         return True
 
 
-def stands(warehouse: Warehouse, run_id: str = "spread") -> Standing:
+def stands(warehouse: Warehouse, run_id: str = "distributed") -> LeaseStatus:
     with warehouse.engine.connect() as connection:
-        return standing(connection, run_id)
+        return lease_status(connection, run_id)
 
 
 def syncing(warehouse: Warehouse, store: str = "main") -> bool:
@@ -42,7 +42,7 @@ def syncing(warehouse: Warehouse, store: str = "main") -> bool:
         return is_syncing(connection, store)
 
 
-def status(warehouse: Warehouse, run_id: str = "spread") -> tuple[str, str | None]:
+def status(warehouse: Warehouse, run_id: str = "distributed") -> tuple[str, str | None]:
     with warehouse.engine.connect() as connection:
         run = runs.read_run(connection, run_id)
     assert run is not None
@@ -58,7 +58,7 @@ def test_nothing_goes_beside_a_lease(warehouse: Warehouse) -> None:
     assert not lock.taken
     assert not begin(warehouse, "second")
     assert syncing(warehouse)
-    assert stands(warehouse) is Standing.GOES_ON
+    assert stands(warehouse) is LeaseStatus.GOES_ON
 
     other = SyncLock(Warehouse(warehouse.engine, "other"))
     assert other.try_acquire()
@@ -104,9 +104,9 @@ def test_who_takes_the_store_ends_the_run_whose_lease_has_gone(warehouse: Wareho
     assert begin(warehouse)
     expire_lease(warehouse)
     assert not syncing(warehouse)
-    assert stands(warehouse) is Standing.LOST
+    assert stands(warehouse) is LeaseStatus.LOST
     with warehouse.engine.begin() as connection:
-        assert not renew(connection, "spread", 600)
+        assert not renew(connection, "distributed", 600)
 
     lock = SyncLock(warehouse)
     assert begin(warehouse, "second") if by_lease else lock.try_acquire()
@@ -126,17 +126,17 @@ def test_a_renewed_lease_is_good(warehouse: Warehouse) -> None:
 
 
 def test_a_canceled_run_and_one_that_is_not_there(warehouse: Warehouse) -> None:
-    assert stands(warehouse) is Standing.LOST
+    assert stands(warehouse) is LeaseStatus.LOST
     assert begin(warehouse)
     with warehouse.engine.begin() as connection:
-        assert request_cancel(connection, warehouse, NOW) == "spread"
-    assert stands(warehouse) is Standing.CANCEL_REQUESTED
+        assert request_cancel(connection, warehouse, NOW) == "distributed"
+    assert stands(warehouse) is LeaseStatus.CANCEL_REQUESTED
     with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.runs SET status = 'canceled'"))
-    assert stands(warehouse) is Standing.CANCELED
+    assert stands(warehouse) is LeaseStatus.CANCELED
     with warehouse.engine.begin() as connection:
         connection.execute(text("UPDATE sync.runs SET status = 'succeeded'"))
-    assert stands(warehouse) is Standing.LOST
+    assert stands(warehouse) is LeaseStatus.LOST
 
 
 def somebody_waits(connection: Connection) -> bool:
@@ -149,7 +149,7 @@ def somebody_waits(connection: Connection) -> bool:
 def storing(warehouse: Warehouse) -> Iterator[Connection]:
     """A transaction of the run that is open."""
     with warehouse.engine.connect() as connection:
-        assert standing(connection, "spread", keep=True) is Standing.GOES_ON
+        assert lease_status(connection, "distributed", keep=True) is LeaseStatus.GOES_ON
         yield connection
 
 
@@ -161,7 +161,7 @@ def test_an_end_waits_for_what_is_being_stored(warehouse: Warehouse, lease: floa
 
     def end() -> None:
         with warehouse.engine.begin() as connection:
-            keep_row(connection, "spread")
+            keep_row(connection, "distributed")
             connection.execute(text("UPDATE sync.runs SET status = 'failed'"))
         ended.set()
 
@@ -173,33 +173,33 @@ def test_an_end_waits_for_what_is_being_stored(warehouse: Warehouse, lease: floa
         # Other steps, a renewal and bl cancel go on meanwhile.
         with warehouse.engine.begin() as second:
             second.execute(text("SET LOCAL lock_timeout = '5s'"))
-            assert lease is None or renew(second, "spread", 600)
-            assert request_cancel(second, warehouse, NOW) == "spread"
+            assert lease is None or renew(second, "distributed", 600)
+            assert request_cancel(second, warehouse, NOW) == "distributed"
         connection.rollback()
     thread.join()
 
     with warehouse.engine.begin() as connection:
-        assert standing(connection, "spread", keep=True) is Standing.LOST
+        assert lease_status(connection, "distributed", keep=True) is LeaseStatus.LOST
 
 
 def test_a_look_that_has_waited_sees_the_end(warehouse: Warehouse) -> None:
     """Planted: a look without a lock of the row, which sees what was there before it waited."""
     assert begin(warehouse)
-    found: list[Standing] = []
+    found: list[LeaseStatus] = []
 
     def look() -> None:
         with warehouse.engine.begin() as connection:
-            found.append(standing(connection, "spread", keep=True))
+            found.append(lease_status(connection, "distributed", keep=True))
 
     with warehouse.engine.begin() as connection:
-        keep_row(connection, "spread")
+        keep_row(connection, "distributed")
         connection.execute(text("UPDATE sync.runs SET status = 'failed'"))
         thread = threading.Thread(target=look)
         thread.start()
         wait_until(lambda: bool(found) or somebody_waits(connection))
         assert not found
     thread.join()
-    assert found == [Standing.LOST]
+    assert found == [LeaseStatus.LOST]
 
 
 def test_a_worker_that_stopped_in_a_transaction_keeps_nothing(warehouse: Warehouse) -> None:

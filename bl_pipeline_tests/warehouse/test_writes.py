@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.rules.writes import Fields, WriteKind, WriteOutcome
 from bl_pipeline.warehouse import writes
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.writes import Write
+from bl_pipeline.warehouse.writes import Write, WriteAnswer
 
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
 LATER = T + timedelta(minutes=1)
@@ -18,8 +19,8 @@ LATER = T + timedelta(minutes=1)
 
 def note(connection: Connection, store: Warehouse, **more: Any) -> Write:
     given = {
-        "order_id": "31", "run_id": "run", "kind": "status", "asked": {"status": "PAID"}, "before": {"status": None},
-        "now": T, **more,
+        "order_id": "31", "run_id": "run", "kind": WriteKind.STATUS, "asked": {"status": "PAID"},
+        "before": {"status": None}, "now": T, **more,
     }  # fmt: skip
     return writes.note_write(connection, store, **given)
 
@@ -27,19 +28,29 @@ def note(connection: Connection, store: Warehouse, **more: Any) -> Write:
 def test_a_write_is_noted_answered_and_settled(warehouse: Warehouse) -> None:
     with warehouse.engine.begin() as connection:
         write = note(connection, warehouse)
-        other = note(connection, warehouse, kind="update")
+        other = note(connection, warehouse, kind=WriteKind.UPDATE)
         assert write == Write(
-            write.write_id, "31", "run", "status", {"status": "PAID"}, {"status": None}, T, None, None, None, None
+            write.write_id,
+            "31",
+            "run",
+            WriteKind.STATUS,
+            {"status": "PAID"},
+            {"status": None},
+            T,
+            None,
+            None,
+            None,
+            None,
         )
-        writes.note_answer(connection, write, writes.LOST, LATER)
-        assert writes.of_run(connection, warehouse, "run") == [replace(write, answer=writes.LOST), other]
-        after = {"status": "PAID"}
-        writes.note_outcome(connection, write, "done", run_id="next", now=LATER, after=after)
-        writes.note_outcome(connection, other, "not_done", run_id="next", now=LATER)
-        done = replace(write, answer=writes.LOST, outcome="done", after=after, settled_at=LATER)
+        writes.note_answer(connection, write, WriteAnswer.LOST, LATER)
+        assert writes.of_run(connection, warehouse, "run") == [replace(write, answer=WriteAnswer.LOST), other]
+        after: Fields = {"status": "PAID"}
+        writes.note_outcome(connection, write, WriteOutcome.DONE, run_id="next", now=LATER, after=after)
+        writes.note_outcome(connection, other, WriteOutcome.NOT_DONE, run_id="next", now=LATER)
+        done = replace(write, answer=WriteAnswer.LOST, outcome=WriteOutcome.DONE, after=after, settled_at=LATER)
         assert writes.of_run(connection, warehouse, "run") == [
             done,
-            replace(other, outcome="not_done", settled_at=LATER),
+            replace(other, outcome=WriteOutcome.NOT_DONE, settled_at=LATER),
         ]
         columns = "requested_by, answered_at, settled_by, after IS NULL"
         rows = connection.execute(text(f"SELECT {columns} FROM sync.writes ORDER BY write_id")).all()
@@ -61,5 +72,5 @@ def test_writes_are_read_of_one_store_the_oldest_first(warehouse: Warehouse) -> 
         assert writes.unsettled(connection, other) == [elsewhere]
         assert writes.of_run(connection, warehouse, "run") == [first, second]
         assert writes.of_order(connection, warehouse, "31") == [first, third]
-        writes.note_outcome(connection, first, "done", run_id="run", now=LATER)
+        writes.note_outcome(connection, first, WriteOutcome.DONE, run_id="run", now=LATER)
         assert writes.unsettled(connection, warehouse) == [second, third]

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from bl_pipeline import columns
 from bl_pipeline.columns import PARTS, TABLES, AnswerKind, Kind
-from bl_pipeline.warehouse.tables.schema import metadata, order_key, text_column, time_column
+from bl_pipeline.rules.statuses import OPEN
+from bl_pipeline.warehouse.tables.schema import metadata, order_key, sql_list, text_column, time_column
 
 _TYPES: dict[Kind, Any] = {
     Kind.TEXT: Text,
@@ -98,7 +99,7 @@ order_search = Table(
         "ix_order_search_open",
         "store",
         "order_date",
-        postgresql_where=text("status IN ('pending', 'processing', 'shipped', 'on_hold', 'unknown')"),
+        postgresql_where=text(f"status IN ({sql_list(OPEN)})"),
     ),
     schema="sales",
     comment="One row per sale, kept by a trigger on sales.orders: what the list of orders is searched, filtered, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import BigInteger, Boolean, Column, MetaData, Numeric, Text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
@@ -14,6 +16,11 @@ metadata = MetaData(
 )
 SCHEMAS = ("landing", "sales", "sync", "books", "reports", "store_reports")
 """Every schema of the warehouse."""
+
+
+def sql_list(words: Iterable[str]) -> str:
+    """Words of this code as they stand in a list in SQL. A partial index is used for these, not for parameters."""
+    return ", ".join(f"'{word}'" for word in words)
 
 
 def text_column(name: str, comment: str, *, null: bool = True) -> Column[str]:

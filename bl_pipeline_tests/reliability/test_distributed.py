@@ -21,17 +21,17 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync import threads
 from bl_pipeline.sync.fetching import fetch_batch
 from bl_pipeline.sync.interruptions import Interrupted
-from bl_pipeline.sync.session import RunLost, SyncSession, Unwatched
+from bl_pipeline.sync.session import NoProgress, RunLost, SyncSession
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lease import LeaseTimes
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW, MakeSettings
 from bl_pipeline_tests.reliability.test_crashes import BATCH, LATER, Scene, is_syncing_now, scene, statuses, store
+from bl_pipeline_tests.support.distributed import LONG, distributed_steps, expire_lease
 from bl_pipeline_tests.support.processes import EVERYTHING, Commits, Task, contents, run_steps, start
 from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.support.sessions import session_at
-from bl_pipeline_tests.support.spread import LONG, expire_lease, spread_steps
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 __all__ = ["scene", "store"]
@@ -42,7 +42,7 @@ def steps_of(
     task: Task, open_one: Callable[[], AbstractContextManager[SyncSession]] | None = None, *, batch_size: int = BATCH
 ) -> Iterator[str]:
     open_one = open_one or partial(session_at, task.settings, task.clock)
-    return spread_steps(open_one, "spread", request=EVERYTHING, batch_size=batch_size)
+    return distributed_steps(open_one, "distributed", request=EVERYTHING, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("scene", ["first", "incremental"], indirect=True)
@@ -168,7 +168,7 @@ def test_a_run_that_was_replaced_calls_and_stores_nothing(
     assert ended[0].calls + ended[1].calls == len(server.requests)
 
 
-class _When(Unwatched):
+class _When(NoProgress):
     """Does something once all of so many orders have landed, before they are loaded."""
 
     def __init__(self, orders: int, what: Callable[[], None]) -> None:
@@ -197,7 +197,7 @@ def test_a_run_that_was_replaced_before_a_load_loads_nothing(
             pass
     assert sorted(statuses(warehouse)) == ["failed", "succeeded"]
     with warehouse.engine.connect() as connection:
-        outcomes = text("SELECT outcome FROM sync.run_orders WHERE run_id = 'spread'")
+        outcomes = text("SELECT outcome FROM sync.run_orders WHERE run_id = 'distributed'")
         assert set(connection.scalars(outcomes)) == {None}
 
 
@@ -278,7 +278,7 @@ def test_steps_of_one_run_work_at_the_same_time(
     def work(number: int) -> None:
         with session_at(task.settings, task.clock) as session:
             session.lease = LONG
-            assert session.attach("spread")
+            assert session.attach("distributed")
             with session.step():
                 fetch_batch(session, number, include_items=True)
 
@@ -314,7 +314,7 @@ def test_a_lease_is_renewed_while_a_step_works_and_for_longer_at_its_end(
 
     with session_at(settings, lambda: NOW) as session:
         session.lease = times
-        assert session.try_begin_spread("spread", job="sync_orders")
+        assert session.try_begin_distributed("distributed", job="sync_orders")
         seen = set()
 
         def three() -> bool:
@@ -354,7 +354,7 @@ def test_a_lease_is_renewed_again_after_the_database_was_away(
     ):
         session.lease = LeaseTimes(working_seconds=60, renewal_seconds=0.01, between_steps_seconds=3600)
         session.is_terminated = is_terminated
-        assert session.try_begin_spread("spread", job="sync_orders")
+        assert session.try_begin_distributed("distributed", job="sync_orders")
         wait_for_some_more()
         admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false".encode())
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
@@ -384,13 +384,13 @@ def test_a_step_in_another_process_is_canceled(
                 terminated.set()
             else:
                 with warehouse.engine.begin() as connection:
-                    assert request_cancel(connection, warehouse, NOW) == "spread"
+                    assert request_cancel(connection, warehouse, NOW) == "distributed"
 
     server.on_request = stop_it
     with session_at(settings, task.clock) as session:
         session.is_terminated = terminated.is_set
         session.lease = times
-        assert session.attach("spread")
+        assert session.attach("distributed")
         with pytest.raises(Interrupted), session.step():
             fetch_batch(session, 1, include_items=True)
     server.latency = 0.0

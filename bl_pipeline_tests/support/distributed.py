@@ -26,7 +26,7 @@ def expire_lease(warehouse: Warehouse) -> None:
         connection.execute(text("UPDATE sync.runs SET lease_until = clock_timestamp() WHERE status = 'started'"))
 
 
-def spread_steps(
+def distributed_steps(
     open_one: Callable[[], AbstractContextManager[SyncSession]],
     run_id: str,
     *,
@@ -37,7 +37,7 @@ def spread_steps(
     """One run, step by step; gives the name of each step when it is done."""
     with open_one() as session:
         session.lease = lease
-        assert session.try_begin_spread(run_id, job="sync_orders")
+        assert session.try_begin_distributed(run_id, job="sync_orders")
         with session.step():
             list_orders(session, request)
     yield "list_orders"
