@@ -170,6 +170,6 @@ def _cell(value: Any, column: "ReportColumn") -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, Decimal):
         return f"{value:,.2f}"
-    if isinstance(value, int) and column.is_amount:
+    if column.is_amount:
         return f"{value:,}"
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from bl_pipeline.records import RunStatus, Stop, StopReason
@@ -12,6 +16,7 @@ from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.support.distributed import LONG
+from bl_pipeline_tests.support.waiting import wait_until
 
 
 def row(session: SyncSession) -> Run:
@@ -55,6 +60,28 @@ def test_what_stops_a_run(session: SyncSession) -> None:
     session.stop(Stop(StopReason.CREDENTIALS, "refused"))
     assert session.is_stopped()
     assert session.has_failed()
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_times_of_a_clock_that_was_ahead_are_corrected_as_the_next_run_begins(
+    distributed: bool, session: SyncSession, clock: Clock
+) -> None:
+    """Else they would count for ten days. Planted: they stay as they are."""
+    right = clock.now
+    clock.advance(days=10)
+    session.begin("ahead", job="job")
+    ahead = row(session)
+    assert session.cancel()
+    clock.now = right
+    if distributed:
+        session.close()
+        session.lease = LONG
+        assert session.try_begin_distributed("run", job="job")
+    else:
+        session.begin("run", job="job")
+    session.run_id = "ahead"
+    corrected = row(session)
+    assert (ahead.started_at - right, corrected.started_at, corrected.finished_at) == (timedelta(days=10), right, right)
 
 
 def test_an_error_that_ends_a_step_ends_the_run(session: SyncSession) -> None:
@@ -112,6 +139,25 @@ def test_a_run_that_another_process_has_begun_is_joined(settings: Settings) -> N
         assert not other.try_begin_distributed("another", job="job")
         assert other.attach("run")
         assert row(other).status is RunStatus.STARTED
+
+
+def test_a_run_that_was_given_up_is_canceled_when_it_renews_its_lease(session: SyncSession) -> None:
+    """By whoever has launched it. Planted: nobody is asked; every run is canceled; the answer is not heeded."""
+    given_up = threading.Event()
+    asked: list[bool] = []
+
+    def is_terminated() -> bool:
+        asked.append(given_up.is_set())
+        return asked[-1]
+
+    session.lease, session.is_terminated = replace(LONG, renewal_seconds=0.001), is_terminated
+    assert session.try_begin_distributed("run", job="job")
+    wait_until(lambda: len(asked) > 1)
+    assert not session.canceled.is_set()
+    given_up.set()
+    wait_until(session.canceled.is_set)
+    with pytest.raises(Interrupted):
+        session.check_canceled()
 
 
 def test_no_call_is_reserved_for_a_run_that_was_canceled_elsewhere(session: SyncSession) -> None:

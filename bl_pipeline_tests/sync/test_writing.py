@@ -18,6 +18,7 @@ from bl_pipeline.sandbox.faults import Fault
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.previewing import preview_write
+from bl_pipeline.sync.settling import settle_writes
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
 from bl_pipeline_tests.support.sessions import session_at
@@ -154,6 +155,17 @@ def test_refused_credentials_stop_the_run(order_id: int, writer: Writer, server:
     assert (result.exit_code, writer.rows()) == (5, [("status", "refused", "not_done")])
 
 
+def test_an_order_that_cannot_be_read_first_is_not_written(
+    order_id: int, writer: Writer, server: SandboxServer
+) -> None:
+    """Planted: why the run has stopped is said, and nothing of the order that was asked for."""
+    server.faults.on(f"/orders/{order_id}$", Fault.UNAUTHORIZED)
+    result = writer(order_id, remarks="x")
+    assert (result.exit_code, writer.sent(), writer.rows()) == (5, [], [])
+    why = "It could not be read first, so nothing was written."
+    assert result.errors == [{"order_id": str(order_id), "error": why}]
+
+
 def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store: Store, clock: Clock) -> None:
     """Planted: what this run has read compared with itself; a later answer taken; no answer taken for good."""
     known = clock.now
@@ -256,6 +268,27 @@ def test_a_lost_drive_thru_whose_order_cannot_be_read(order_id: int, writer: Wri
     server.on_request = fail_once_written
     message = writer(order_id, drive_thru=True).errors[0]["error"]
     assert ("cannot be read now" in message, "does not show" in message) == (True, False), message
+
+
+@pytest.mark.parametrize(
+    ("is_read", "said"), [(True, "the order does not show that it was sent"), (False, "the order cannot be read now")]
+)
+def test_the_next_run_logs_what_became_of_a_lost_write(
+    is_read: bool, said: str, order_id: int, writer: Writer, server: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted: nothing logged; said of the order what nobody has read."""
+    server.faults.on("/drive_thru", Fault.HTTP500)
+    assert not writer(order_id, drive_thru=True).success
+    if not is_read:
+        server.faults.on(f"/orders/{order_id}$", Fault.HTTP500)
+    caplog.clear()
+    with session_at(writer.settings, writer.clock) as session:
+        session.begin("next", job="sync_orders")
+        settle_writes(session)
+    (logged,) = [record.getMessage() for record in caplog.records if "Of an earlier run" in record.getMessage()]
+    assert logged.startswith(f"Of an earlier run: The drive thru of order {order_id}: BrickLink's answer was lost,")
+    assert said in logged
+    assert writer.rows() == [("drive_thru", "lost", None)]
 
 
 def test_what_is_stored_of_a_write_is_never_changed(order_id: int, writer: Writer, warehouse: Warehouse) -> None:
