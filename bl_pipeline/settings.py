@@ -339,6 +339,7 @@ def _load(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings
 
 
 def _stores(installation: Settings, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Settings]:
+    """The settings of each store of the file; its own come first. Raises SettingsError with every fault."""
     file = installation.bl_stores_file
     assert file is not None
     stores, wrong = [], []

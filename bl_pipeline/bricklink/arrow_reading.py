@@ -91,6 +91,10 @@ def _places(parents: np.ndarray) -> np.ndarray:
 
 
 def _read(bodies: Sequence[bytes], row: pa.StructType) -> pa.Table:
+    """Answers as rows of Arrow, one each, with every value as text; fields that `row` does not have are left out.
+
+    Raises UnusualAnswer if one of them cannot be read so: then each is read by `reading`.
+    """
     # A line break in JSON is blank space. NUL is stored as another character, by whoever reads the answer alone.
     lines = b"\n".join(body.replace(b"\n", b" ").replace(b"\r", b" ") for body in bodies)
     if rb"\u0000" in lines:
@@ -152,6 +156,7 @@ def _columns(rows: pa.StructArray, kind: type[Resource]) -> Columns:
 
 
 def _add_fields(columns: Columns, rows: pa.StructArray, kind: type[msgspec.Struct], above: str) -> None:
+    """Add the columns of `rows`, and of what is nested in them, to `columns`, by their path below `above`."""
     values: dict[str, Any] = dict(zip((each.name for each in rows.type), rows.flatten(), strict=True))
     for old, new in aliases(kind).items():
         if new in values:

@@ -195,6 +195,10 @@ class BrickLinkClient:
         return Answer(raw, self._clock(), method, path, reader)
 
     def _until_answered(self, method: Method, path: str, expect: Expect, body: bytes | None) -> bytes:
+        """Send a request until it is answered, or the retry policy gives up; each attempt is a call of the ledger.
+
+        Raises BrickLinkError.
+        """
         attempts = 0
         while True:
             self._breaker.check()

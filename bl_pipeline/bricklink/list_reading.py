@@ -88,6 +88,7 @@ def each_summary(raw: bytes) -> Iterator[ListRow | OrderSummary | UnreadableSumm
 
 
 def _plain(raw: msgspec.Raw) -> ListRow:
+    """A row of the usual form; raises msgspec.ValidationError, or ValueError for a time, if it has another."""
     row = _row.decode(raw)
     paid = row.payment
     return ListRow(

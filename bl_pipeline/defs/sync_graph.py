@@ -60,6 +60,7 @@ class RequestConfig(dg.Config):
 
 
 def _begin(context: dg.OpExecutionContext, session: "SyncSession", request: SyncRequest) -> None:
+    """Note the run as begun, as soon as no other run has the store; raises what ends it if it is terminated."""
     names = names_of(session.store)
     _refuse_other_stores(context, names)
     run_id, job, of_all_orders = context.run_id, names.job(context.job_name), request.of_all_orders
@@ -213,6 +214,7 @@ def _fetch_orders(
 def _finish_sync(
     context: dg.OpExecutionContext, config: RequestConfig, session: "SyncSession"
 ) -> Iterator[dg.Output[None]]:
+    """End the run, and show its result: materializations in the job of the assets, events of these assets elsewhere."""
     from bl_pipeline.defs.store_state import log_checks  # noqa: PLC0415
 
     _join(context, config, session, planned=True)

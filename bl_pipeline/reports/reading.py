@@ -122,6 +122,10 @@ class _Select:
 
 
 def _select(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> _Select:
+    """What is asked of a report, as the parts of a SELECT: its rows, or if they are added up, one for all periods.
+
+    Raises QuestionError.
+    """
     stores = asked.stores or (store,)
     where, values = _conditions(report, asked)
     if asked.currency:
@@ -165,6 +169,7 @@ def read_report(connection: Connection, store: str, report: Report, asked: Repor
 
 
 def _read(connection: Connection, store: str, report: Report, asked: ReportQuestion) -> ReportRows:
+    """The rows that were asked for, with the count and the sums of what a limit leaves out."""
     select = _select(connection, store, report, asked)
     sections: Mapping[str | None, Section] = {}
     left_out = 0
@@ -300,6 +305,7 @@ def count_rows(connection: Connection, store: str, report: Report) -> int:
 
 
 def _conditions(report: Report, asked: ReportQuestion) -> tuple[str, dict[str, Any]]:
+    """The conditions of a question, in SQL that continues a WHERE, and their values. Raises QuestionError."""
     conditions, values = list[str](), dict[str, Any]()
     if asked.since and asked.until and asked.since > asked.until:
         raise QuestionError(f"The period begins on {asked.since}, after its end on {asked.until}. Swap the two days.")

@@ -85,6 +85,7 @@ def _is_installed(connection: Connection, reports: tuple[Report, ...], wanted: s
 
 
 def _make_all(connection: Connection, reports: tuple[Report, ...], wanted: str) -> None:
+    """Make the views of all reports anew, for all stores and for one, and note from which files they are."""
     for schema in (SCHEMA, STORE_SCHEMA):
         if not connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}):
             connection.execute(text(f"CREATE SCHEMA {schema}"))

@@ -63,6 +63,7 @@ def rows_of_answers(kind: AnswerKind, order_ids: Sequence[str], bodies: Sequence
 
 
 def _orders(order_ids: Sequence[str], bodies: Sequence[bytes]) -> ManyRows:
+    """Rows of sales.orders of the answers of the usual form, by columns of Arrow."""
     columns = read_columns(bodies, Order)
     values: Mapping[str, Any] = columns.values
     order_id = values["order_id"].cast(pa.string())
@@ -90,6 +91,7 @@ def _orders(order_ids: Sequence[str], bodies: Sequence[bytes]) -> ManyRows:
 
 
 def _items(order_ids: Sequence[str], bodies: Sequence[bytes]) -> ManyRows:
+    """Rows of sales.order_items of the answers of the usual form. An answer is unusual as a whole if one lot is."""
     lines = read_lines(bodies, OrderItem)
     values: Mapping[str, Any] = lines.columns.values
     # With more digits the product would have more than Arrow's decimals can have.

@@ -346,6 +346,7 @@ def load_replays(connection: Connection, warehouse: Warehouse, batches: Iterable
 
 
 def _load(connection: Connection, warehouse: Warehouse, prepared: Sequence[PreparedOrder]) -> Written:
+    """Load prepared orders in one go; raises what Postgres, Arrow or the driver refuses (`_REFUSALS`)."""
     part_rows: dict[AnswerKind, PartOfBatch] = {}
     for kind in PARTS:
         of_orders = {order.state.order_id: rows for order in prepared if (rows := order.parts[kind].rows) is not None}

@@ -173,6 +173,7 @@ class SyncSession:
             yield connection
 
     def _look(self, connection: Connection, *, keep: bool) -> None:
+        """Note what the run's row says; raises RunLost or Interrupted if it must not go on. `keep`: see `keep_run`."""
         if not self.run_id:
             return  # what is done is of no run, such as a rebuild
         asked_at = time.monotonic()
@@ -236,6 +237,7 @@ class SyncSession:
     def _note_start(
         self, connection: Connection, run_id: str, job: str, *, lease: LeaseTimes | None, of_all_orders: bool
     ) -> None:
+        """Store the row of a run that begins, and what its settings change; `lease` is None if the run has the lock."""
         self.timezone_before = self._set_timezone(connection)
         set_taxes(connection, self.warehouse.store, self.store.taxes, self.clock())
         key = ledger_key(connection, self.store)
@@ -336,6 +338,7 @@ class SyncSession:
         self.lock.release()
 
     def _note_end(self, status: RunStatus, stop: Stop | None = None) -> bool:
+        """Store how the run ended, with the counts until then; returns whether it was stored now."""
         # If the warehouse is gone, nothing can be stored; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
             keep_row(connection, self.run_id)

@@ -127,6 +127,7 @@ def _facts(
     store: Store, connection: Connection, warehouse: Warehouse, now: datetime, latest: Run | None, *,
     syncing: bool
 ) -> Facts:  # fmt: skip
+    """What the store's state word comes from; `latest` is its last run of whatever kind."""
     run = runs.judging_run(connection, warehouse, syncing=syncing)
     return Facts(
         now=now,

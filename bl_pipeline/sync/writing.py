@@ -164,6 +164,10 @@ def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePl
 
 
 def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
+    """Why an order must not be written to: it is not as the warehouse knew it at `since`. Empty if it is.
+
+    `known` is the order's newest answer of that time, None if there is none.
+    """
     at = f"{since:%Y-%m-%d %H:%M:%S} UTC"
     try:
         changed = None if known is None else differences(order, read_order(known.body))

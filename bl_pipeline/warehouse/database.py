@@ -238,6 +238,7 @@ def unreachable(url: URL, error: BaseException | None) -> str:
 
 
 def _unusable(url: URL, error: BaseException | None, owners: list[str]) -> str:
+    """The message for tables that could not be made or changed; `owners` are those of the tables there are."""
     message = f"The tables of the warehouse at {place(url)} could not be made or changed: {_reason(error)}"
     if isinstance(error, InsufficientPrivilege) and owners:
         message += (

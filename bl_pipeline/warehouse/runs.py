@@ -153,6 +153,7 @@ def judging_run(connection: Connection, warehouse: Warehouse, *, syncing: bool) 
 
 
 def _read_runs(connection: Connection, where: str, values: Mapping[str, object], *, limit: int) -> list[Run]:
+    """Rows of sync.runs, the newest first; `where` is a condition in SQL, with its `values`."""
     rows = connection.execute(
         text(
             f"""
