@@ -115,8 +115,8 @@ def _ask(warehouse: Warehouse, before: Run | None, clock: Callable[[], datetime]
     with warehouse.engine.begin() as connection:
         busy = is_syncing(connection, warehouse.store)
         run = None if before is None else runs.read_run(connection, before.run_id)
-        had_died = run is not None and run.status == RunStatus.FAILED and run.message == DIED
-        if run is not None and not had_died and (run.status != RunStatus.STARTED or not busy):
+        had_died = run is not None and run.message == DIED
+        if run is not None and not had_died and run.status != RunStatus.STARTED:
             return run, busy
         # A started run while none is running has died: there is nothing to stop.
         run_id = request_cancel(connection, warehouse, clock()) if busy else None

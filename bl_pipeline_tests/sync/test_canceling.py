@@ -13,6 +13,7 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.full_syncs import open_full_syncs, request_full_sync
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
+from bl_pipeline_tests.conftest import OpenSession
 
 STARTED = datetime(2026, 6, 15, 12, tzinfo=UTC)
 NOTHING = "Nothing to cancel: no sync is running, and no full sync is open."
@@ -138,3 +139,51 @@ def test_a_run_that_has_died_is_nothing_to_stop(session: SyncSession) -> None:
     session.close()
     found = cancel_store(session.warehouse, waiting=never, sleep=never)
     assert (found.run, found.busy) == (None, False)
+
+
+def is_canceled(session: SyncSession) -> bool:
+    try:
+        session.check_canceled()
+    except Interrupted:
+        return True
+    return False
+
+
+def test_the_run_that_begins_next_is_not_stopped(open_test_session: OpenSession) -> None:
+    """It may have begun before the first look at the end of the one that was asked. Planted: asked to stop too."""
+    first, second = open_test_session(), open_test_session()
+    first.begin("run", job="job")
+
+    def sleep(_seconds: float) -> None:
+        first.cancel()
+        first.close()
+        second.begin("next", job="job")
+
+    found = cancel_store(first.warehouse, waiting=never, sleep=sleep)
+    assert found.run is not None
+    assert (found.run.run_id, found.run.status, found.ended, found.busy) == ("run", RunStatus.CANCELED, True, True)
+    assert not is_canceled(second)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_run_that_finds_one_dead_is_stopped_in_its_place(ends: bool, open_test_session: OpenSession) -> None:
+    """If it has not ended already. Planted: the dead run taken for one that was stopped."""
+    dead, second = open_test_session(), open_test_session()
+    dead.begin("dead", job="job")
+    dead.close()
+    second.take_lock(never)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            second.begin("next", job="job")
+        if len(waits) == 2 or ends:
+            assert is_canceled(second) is not ends
+            second.cancel()
+            second.close()
+
+    found = cancel_store(second.warehouse, waiting=never, sleep=sleep)
+    assert len(waits) == (1 if ends else 2)
+    stopped = None if found.run is None else (found.run.run_id, found.run.status)
+    assert (stopped, found.ended) == ((None, False) if ends else (("next", RunStatus.CANCELED), True))

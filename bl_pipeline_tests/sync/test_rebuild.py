@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from bl_pipeline.records import FailedOrder
-from bl_pipeline.sync.rebuild import RebuildResult
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, PartState
+from bl_pipeline.sync.loading import PreparedOrder, PreparedPart
+from bl_pipeline.sync.rebuild import RebuildResult, _loses
 
 FAILED = FailedOrder("31", "why", "SomeError")
+T = datetime(2026, 6, 15, 12, tzinfo=UTC)
+STORED = PartState(1, T, "f")
 DONE = "7 orders rebuilt from what was received"
 
 
@@ -28,3 +37,36 @@ def test_json_has_the_errors() -> None:
         "orders_rebuilt": 0,
         "errors": [{"order_id": None, "error": "No journal."}, {"order_id": "31", "error": "why"}],
     }
+
+
+def state(**parts: PartState) -> OrderState:
+    return OrderState("31", T, "f", "PAID", T, parts={AnswerKind(kind): part for kind, part in parts.items()})
+
+
+def ready(**failures: FailedOrder | None) -> PreparedOrder:
+    """An order with these parts, each with why it cannot be read."""
+    parts = {AnswerKind(kind): PreparedPart(NEVER_FETCHED, None, failed) for kind, failed in failures.items()}
+    return PreparedOrder(state(), (), parts)
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_lost"), [(STORED, True), (NEVER_FETCHED, False), (PartState(1, T, UNREADABLE), False)]
+)
+def test_a_part_is_lost_if_it_is_stored_and_the_last_answer_about_it_cannot_be_read(
+    stored: PartState, is_lost: bool
+) -> None:
+    """Planted: the first answer looked at; only the first part; what no sync could read taken for lost."""
+    last = ready(items=None, messages=FAILED)
+    assert _loses([ready(items=FAILED), last], state(items=STORED, messages=stored)) == (FAILED if is_lost else None)
+    assert _loses([last], state(items=STORED, messages=stored)) == (FAILED if is_lost else None)
+    assert _loses([last, ready(items=None)], state(items=STORED, messages=stored)) is None
+    assert _loses([last], state(items=STORED)) is None
+    assert _loses([last], None) is None
+    assert _loses([], state(messages=STORED)) is None
+
+
+def test_an_order_is_lost_if_it_is_stored_and_cannot_be_read() -> None:
+    """Planted: one that was never stored taken for lost."""
+    assert _loses(FAILED, None) is None
+    assert _loses(FAILED, state()) is None
+    assert _loses(FAILED, replace(state(), order_document_id=1)) == FAILED

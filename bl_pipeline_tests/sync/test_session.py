@@ -17,6 +17,7 @@ from bl_pipeline.warehouse.runs import Run
 from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.support.distributed import LONG
 from bl_pipeline_tests.support.waiting import wait_until
+from bl_pipeline_tests.warehouse.test_lease import somebody_waits
 
 
 def row(session: SyncSession) -> Run:
@@ -98,6 +99,26 @@ def test_an_error_that_ends_a_step_ends_the_run(session: SyncSession) -> None:
     # The first end stays.
     assert not session.cancel()
     assert row(session).status is RunStatus.FAILED
+
+
+def test_the_end_of_a_run_waits_for_what_it_is_storing(session: SyncSession) -> None:
+    """Else what it stores would be there after its end. Planted: its row not locked."""
+    session.begin("run", job="job")
+    ended = threading.Event()
+
+    def end() -> None:
+        session.cancel()
+        ended.set()
+
+    with session.warehouse.engine.connect() as connection:
+        session.keep_run(connection)
+        thread = threading.Thread(target=end)
+        thread.start()
+        wait_until(lambda: somebody_waits(connection) or ended.is_set())
+        assert not ended.is_set()
+        connection.rollback()
+    thread.join()
+    assert row(session).status is RunStatus.CANCELED
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, Interrupted])

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from bl_pipeline.rules.writes import WriteKind, WriteOutcome
-from bl_pipeline.sync.settling import describe, name_of, not_sent
+from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.sync.settling import became_of, describe, name_of, not_sent
 from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.writes import Write, WriteAnswer
+from bl_pipeline_tests.rules.test_writes import order
 
 ACCEPTED, LOST = WriteAnswer.ACCEPTED, WriteAnswer.LOST
 
@@ -82,3 +84,13 @@ def test_json_has_what_became_of_each_request() -> None:
     done = replace(write(), outcome=WriteOutcome.DONE)
     written = WriteResult(writes=[done, write()]).as_dict()["writes"]
     assert [each["outcome"] for each in written] == ["done", "unknown"]
+
+
+def test_a_drive_thru_is_done_if_the_row_or_a_newer_answer_says_so(session: SyncSession) -> None:
+    """Though the order does not show it. Planted: only one of the two looked at; the row before the newer answer."""
+    found = [
+        became_of(session, write(WriteKind.DRIVE_THRU, row), order(drive_thru_sent=False), newer)
+        for row in (LOST, ACCEPTED)
+        for newer in (None, LOST, ACCEPTED)
+    ]
+    assert found == [None, None, WriteOutcome.DONE, WriteOutcome.DONE, None, WriteOutcome.DONE]

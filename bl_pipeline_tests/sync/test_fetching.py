@@ -1,0 +1,82 @@
+"""What has landed of an order and was not loaded: it costs no second call, unless the order has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bl_pipeline.records import StopReason
+from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sync.interruptions import Interrupted
+from bl_pipeline.sync.session import NoProgress
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
+
+
+class CanceledOnceLanded(NoProgress):
+    """Cancels the run when all answers about an order have landed, and none is loaded."""
+
+    def fetched(self, order_id: str) -> None:
+        raise Interrupted
+
+
+def land(synced: Sync, store: Store) -> int:
+    """A new order whose answers have landed."""
+    order_id = store.place_order(paid=True)
+    with pytest.raises(Interrupted):
+        synced(progress=CanceledOnceLanded())
+    return order_id
+
+
+def unchanged(_store: Store, _order_id: int) -> None:
+    """Nothing happens."""
+
+
+def shipped(store: Store, order_id: int) -> None:
+    """The list says so."""
+    store.set_status(order_id, "SHIPPED")
+
+
+def grown(store: Store, order_id: int) -> None:
+    """The list says so, and there are other items."""
+    store.add_batch(order_id)
+
+
+@pytest.mark.parametrize(
+    ("happens", "job", "calls"),
+    [
+        (unchanged, "sync_orders", 2),
+        (shipped, "sync_orders", 2 + 2),
+        (grown, "sync_orders", 2 + 2),
+        (unchanged, "refresh_order", 2),
+    ],
+)
+def test_what_has_landed_is_fetched_again_only_if_it_is_outdated_or_asked_for(
+    happens: Callable[[Store, int], None], job: str, calls: int, synced: Sync, store: Store, warehouse: Warehouse
+) -> None:
+    """Planted: never used; used although the list says otherwise by now, or although its user asks for that order."""
+    order_id = land(synced, store)
+    first_ordered = store.order(order_id).date_ordered
+    happens(store, order_id)
+    asked: dict[str, Any] = {"order_ids": [str(order_id)]} if job == "refresh_order" else {}
+    result = synced(job, **asked)
+    assert (result.success, result.api_calls) == (True, calls)
+    order = store.order(order_id)
+    assert stored_orders(warehouse)[str(order_id)] == order_row(order, first_order_date=first_ordered)
+    assert stored_items(warehouse)[str(order_id)] == item_rows(order)
+
+
+def test_an_order_that_has_landed_without_its_items_costs_one_call(
+    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """Planted: the order fetched again; loaded without its items."""
+    order_id = store.place_order(paid=True)
+    server.faults.on("/items$", Fault.UNAUTHORIZED)
+    assert synced().stop_reason is StopReason.CREDENTIALS
+    server.faults.clear()
+    assert synced().api_calls == 2 + 1
+    assert stored_orders(warehouse)[str(order_id)] == order_row(store.order(order_id))
+    assert stored_items(warehouse)[str(order_id)] == item_rows(store.order(order_id))
