@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -103,12 +104,8 @@ def _say(synced: Synced) -> None:
         for word in ("created", "updated", "skipped", "deferred")
         if word != "deferred" or result["orders_deferred"]
     )
-    words = _WORDS.get(code)
-    if words is None:
-        reason = next((error["error"] for error in result["errors"] if error["order_id"] is None), "it did not end")
-        c.complain(f"{synced.store}: {reason}")
-    else:
-        c.show(f"{synced.store}: {words}: {counts}; {plural(result['api_calls'], 'API call')}")
+    words = _WORDS.get(code, "not done")
+    c.show(f"{synced.store}: {words}: {counts}; {plural(result['api_calls'], 'API call')}")
 
 
 class _Syncs:
@@ -143,27 +140,41 @@ class _Syncs:
                     process.send_signal(signal.SIGINT)
 
     def _sync(self, store: str) -> Synced:
-        with self._lock:
-            if self._ending:
-                return Synced(store, ExitCode.OTHER, _nothing("Canceled."))
-            process = subprocess.Popen(  # noqa: S603  (the command is made of our own words)
-                [sys.executable, "-c", _BL, *self._arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "BL_STORE": store},
-                text=True,
-                start_new_session=True,  # Ctrl-C in the terminal is for us, who pass it on
-            )
-            self._running.add(process)
-        said, _ = process.communicate()
-        with self._lock:
-            self._running.discard(process)
-        try:
-            return Synced(store, process.returncode, json.loads(said))
-        except ValueError:
-            why = "Canceled." if self._ending else "The process of this sync was ended from outside."
-            return Synced(store, ExitCode.OTHER, _nothing(why))
+        # The result goes to a file: a pipe that is full would stop the process until somebody reads it.
+        with TemporaryFile("w+", encoding="utf-8") as result:
+            with self._lock:
+                if self._ending:
+                    return Synced(store, ExitCode.OTHER, _nothing("Canceled."))
+                process = subprocess.Popen(  # noqa: S603  (the command is made of our own words)
+                    [sys.executable, "-c", _BL, *self._arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=result,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, "BL_STORE": store},
+                    text=True,
+                    start_new_session=True,  # Ctrl-C in the terminal is for us, who pass it on
+                )
+                self._running.add(process)
+            assert process.stderr is not None
+            with process.stderr as said:
+                for line in said:
+                    _pass_on(store, line)
+            code = process.wait()
+            with self._lock:
+                self._running.discard(process)
+            result.seek(0)
+            try:
+                return Synced(store, code, json.loads(result.read()))
+            except ValueError:
+                why = "Canceled." if self._ending else "The process of this sync was ended from outside."
+                _pass_on(store, f"Error: {why}")
+                return Synced(store, ExitCode.OTHER, _nothing(why))
+
+
+def _pass_on(store: str, line: str) -> None:
+    """Show what the sync of a store says on standard error: progress, warnings, why it failed."""
+    with suppress(OSError):  # nobody reads it: the sync goes on
+        c.stderr().print(c.clean(f"{store}: {line.rstrip()}"), soft_wrap=True, highlight=False, markup=False)
 
 
 def _nothing(message: str) -> dict[str, Any]:
