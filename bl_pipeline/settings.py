@@ -322,7 +322,7 @@ def _load(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings
     """The settings of the installation, and with BL_STORES_FILE those of each store in it."""
     try:
         written = read_env_file(env_file) if env_file else {}
-        variables = {name: value for name, value in {**written, **os.environ}.items() if value}
+        variables = {name.upper(): value for name, value in [*written.items(), *os.environ.items()] if value}
         values = {**_of_fields(written), **_of_fields(os.environ), **overrides}
         file = _read_stores_file(values.get("bl_stores_file"))
         names = [name for store in file.tables for name in file.credential_variables(store)] if file else []
@@ -334,7 +334,9 @@ def _load(env_file: Path | None, overrides: Mapping[str, Any]) -> tuple[Settings
         installation = Settings(**values)
     except ValidationError as error:
         raise SettingsError("Settings to correct:\n  " + "\n  ".join(_lines(error, {}))) from None
-    installation._credentials_of_stores = {name: SecretStr(variables[name]) for name in names if name in variables}
+    installation._credentials_of_stores = {
+        name: SecretStr(variables[name.upper()]) for name in names if name.upper() in variables
+    }
     return installation, _stores(installation, values, overrides) if file else []
 
 

@@ -105,6 +105,9 @@ def test_credentials_may_stand_in_the_env_file(file: Path) -> None:
     settings = load_settings(bl_store="bricks_de")
     assert settings.store.credentials == Credentials("of_de", "of_de", "of_de", "of_de")
     assert settings.secrets_in_env_file() == [name.replace("BRICKLINK", "BRICKS_DE") for name in CREDENTIAL_VARIABLES]
+    # As with one store: in capitals or not.
+    env_file.write_text(env_file.read_text().lower())
+    assert load_settings(bl_store="bricks_de").store.credentials == settings.store.credentials
 
 
 def test_a_process_in_another_folder_has_the_same_stores(

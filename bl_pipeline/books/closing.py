@@ -123,6 +123,10 @@ def reopen(connection: Connection, store: str, period: date, now: datetime) -> N
     last = _last_closed(connection, store)
     if last is None or period > last:
         raise ClosingRefused(f"{month(period)} is open. Nothing was changed.")
+    if period < _first_closed(connection, store):
+        raise ClosingRefused(
+            f"{month(period)} is before the first month of the journal, so it was never closed. Nothing was changed."
+        )
     if period < last:
         raise ClosingRefused(
             f"{month(period)} cannot be reopened while a later month is closed: changes that were seen since are "
@@ -293,6 +297,13 @@ def _last_closed(connection: Connection, store: str) -> date | None:
         text("SELECT max(period) FROM books.closings WHERE store = :store AND reopened_at IS NULL"), {"store": store}
     )
     return last
+
+
+def _first_closed(connection: Connection, store: str) -> date:
+    first: date = connection.scalar(
+        text("SELECT min(period) FROM books.closings WHERE store = :store"), {"store": store}
+    )
+    return first
 
 
 _ENDS = f"""

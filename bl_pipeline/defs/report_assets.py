@@ -16,6 +16,7 @@ from bl_pipeline.defs.of_a_store import asset_key, session_of
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import PART_ASSETS
 from bl_pipeline.reports.files import SCHEMA, Report, read_reports
+from bl_pipeline.reports.labels import amount
 from bl_pipeline.settings import load_installation, load_stores
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _cell(value: Any, column: "ReportColumn") -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, Decimal):
-        return f"{value:,.2f}"
+        return amount(value) if column.is_money else f"{value:,.2f}"
     if column.is_amount:
         return f"{value:,}"
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -12,6 +12,7 @@ from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import RunStatus
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.indicator import STALE_AFTER, Indicator
 from bl_pipeline.settings import Settings, load_installation, load_stores
 
@@ -86,14 +87,16 @@ def _report_state(
             # Time makes stale, and a process that was killed could show nothing itself.
             show_state(context.instance.report_runless_asset_event, session)
     messages: dict[str, str] = {}
-    overdue = state.last_synced_at is None or state.now - state.last_synced_at > STALE_AFTER
+    overdue = state.last_synced_at is None or abs(state.now - state.last_synced_at) > STALE_AFTER
     if state.indicator is Indicator.NOT_CONNECTED or (
         state.indicator is Indicator.STALE and state.last_run and overdue
     ):
         messages[state.indicator] = state.reason
     if state.failed_orders:
         errors = f"bl errors --store {names.store}" if names.store else "bl errors"
-        messages["failed"] = f"{state.failed_orders} orders could not be fetched or read; `{errors}` says why."
+        messages["failed"] = (
+            f"{plural(state.failed_orders, 'order')} could not be fetched or read; `{errors}` says why."
+        )
     if state.last_run and state.last_run.status is RunStatus.STOPPED_AT_BUDGET:
         messages["deferred"] = state.last_run.message or "The call budget is used up."
     # Half-hourly runs would report the same 48 times a day: report it once, until it has passed.

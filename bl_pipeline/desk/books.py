@@ -121,6 +121,8 @@ def export_month(request: Request, desk: DeskOf, fields: Fields, chart: Chart) -
             files = export_period(connection, desk.settings, target, period, chart, rates, desk.clock())
     except (ExportRefused, FileErrors, UnbalancedEntry) as error:
         return _page(request, desk, str(error))
+    if not files:
+        return _page(request, desk, f"{month(period)} has no entries, so there is nothing to export.")
     packed = BytesIO()
     with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
         for file in files:

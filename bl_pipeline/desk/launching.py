@@ -65,27 +65,32 @@ class Launches:
     def running(self) -> list[str]:
         """The runs whose process has not ended."""
         with self._lock:
-            return [run_id for run_id, process in self._processes.items() if process.poll() is None]
+            self._collect()
+            return list(self._processes)
 
     def ended(self, run_id: str) -> Ended | None:
         """How the run's process ended; None if it goes on, or if this desk has not started it."""
         with self._lock:
-            process = self._processes.get(run_id)
-            if process is None or process.poll() is None:
-                return None
-            if run_id not in self._ended:
-                said, _ = process.communicate()
-                try:
-                    self._ended[run_id] = Ended(**json.loads(said))
-                except ValueError:
-                    self._ended[run_id] = Ended(1, CANCELED if run_id in self._interrupted else None)
-            return self._ended[run_id]
+            self._collect()
+            return self._ended.get(run_id)
+
+    def _collect(self) -> None:
+        """Note how processes have ended, whether anybody asks for their runs or not: their pipes are closed by it."""
+        for run_id, process in list(self._processes.items()):
+            if process.poll() is None:
+                continue
+            said, _ = process.communicate()
+            try:
+                self._ended[run_id] = Ended(**json.loads(said))
+            except ValueError:
+                self._ended[run_id] = Ended(1, CANCELED if run_id in self._interrupted else None)
+            del self._processes[run_id]
 
     def interrupt(self, run_id: str) -> None:
         """End the run as Ctrl-C does, also if it has not begun yet."""
         with self._lock:
-            process = self._processes[run_id]
-            if process.poll() is None:
+            process = self._processes.get(run_id)
+            if process is not None and process.poll() is None:
                 self._interrupted.add(run_id)
                 _cancel(process)
 

@@ -20,7 +20,7 @@ def parse_order_number(written: str) -> str:
     number = written.strip().upper().removeprefix("BL-")
     if not (number.isascii() and number.isdigit()):
         raise QuestionError(f"{written!r} is no order number. Write it as 15646315 or BL-15646315.")
-    return number
+    return number.lstrip("0") or "0"
 
 
 def parse_day(written: str, *, last: bool = False) -> date:

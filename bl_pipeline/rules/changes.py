@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import EVERY_DATE, Fetch, FullSync, ListedOrder, OrderState, Reason, SyncRequest
+from bl_pipeline.records import Fetch, FullSync, ListedOrder, OrderState, Reason, SyncRequest
 from bl_pipeline.rules.kinds import asked_parts, changeable, is_due, is_purged, wanted_parts
 from bl_pipeline.rules.optional_parts import optional_fetches
 from bl_pipeline.rules.statuses import OPEN
@@ -82,9 +82,9 @@ def _reason(state: OrderState, request: SyncRequest, now: datetime) -> Reason | 
     """
     if request.only_failed:
         return Reason.FAILED_BEFORE if state.failed else None
-    if state.failed:
+    if state.failed_at is not None:
         # A failure in the future: the clock was set back since. Its wait could be of any length.
-        due = retry_due(state) <= now or state.failed_at is None or state.failed_at > now
+        due = retry_due(state) <= now or state.failed_at > now
         return Reason.FAILED_BEFORE if due else None
     if not state.is_stored:
         return Reason.NEW if now - state.order_date < RECENT else Reason.BACKLOG
@@ -106,7 +106,7 @@ def _fetches(states: Mapping[str, OrderState], request: SyncRequest, now: dateti
     Orders requested by id are fetched whatever their state; KeyError if one is not in `states`. Of the others, those
     in the request's dates that have a `_reason`.
     """
-    if request.order_ids:
+    if request.order_ids is not None:
         for order_id in request.order_ids:
             parts = changeable(states[order_id], wanted_parts(include_items=request.include_items))
             yield Fetch(order_id, Reason.REQUESTED, force=parts | request.also)
@@ -200,7 +200,7 @@ def plan(states: Mapping[str, OrderState], request: SyncRequest, calls_left: int
     """
     changes = changed_orders(states, request, now)
     planned = plan_calls(changes, calls_left, asked_parts(request))
-    if planned.deferred or request.order_ids or request.only_failed or request.dates != EVERY_DATE:
+    if planned.deferred or not request.of_all_orders:
         return planned
     # Half of the calls that are left after all changes, with all parts: more changes may come during the day.
     most = wanted_parts(include_items=True) | request.also

@@ -43,9 +43,9 @@ def order_differences(before: bytes, after: bytes) -> list[Difference] | None:
 
 
 def count_lots(items: bytes) -> int:
-    """The lots in an answer about items, those that cannot be read included."""
+    """The lots in an answer about items, in batches or in one list, those that cannot be read included."""
     batches = json.loads(items) or []
-    return sum(len(batch) for batch in batches if isinstance(batch, list))
+    return sum(len(batch) if isinstance(batch, list) else 1 for batch in batches)
 
 
 def _columns(body: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil
+from uuid import uuid4
 
 from bl_pipeline.records import Fetch, FullSync, OrderState, Reason, Stop, StopReason, SyncRequest
 from bl_pipeline.rules.changes import RECHECK_AFTER, RECHECK_OPEN_AFTER, Plan, as_listed
@@ -16,9 +17,6 @@ from bl_pipeline.sync.listing import CALLS_TO_LIST, ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
 from bl_pipeline.warehouse.usage import WINDOW, count_run_calls
-
-_FORECAST = "plan"
-"""In the ledger, the run of all forecasts."""
 
 BATCH_SIZE = 1000
 """Orders per batch: at its end threads are idle, and each is a step of Dagster. It is loaded in smaller portions."""
@@ -64,10 +62,7 @@ def plan_changes(session: SyncSession, request: SyncRequest, *, batch_size: int 
     known = states_to_plan(session, request)
     unknown = [order_id for order_id in request.order_ids or () if order_id not in known]
     request = replace(request, order_ids=_known(request.order_ids, known))
-    if request.order_ids == ():
-        plan = Plan([], [])
-    else:
-        plan = plan_fetches(known, request, session.usage().left, session.clock())
+    plan = plan_fetches(known, request, session.usage().left, session.clock())
     asked = run is not None and run.orders_listed is not None
     skipped = count_skipped(session, known, plan, request) if asked else 0
     _save_plan(session, plan, unknown=unknown, skipped=skipped, batch_size=batch_size)
@@ -134,11 +129,10 @@ def forecast_sync(session: SyncSession, request: SyncRequest) -> Forecast:
 
     Raises BrickLinkError, BudgetExhausted or SettingsError if the lists cannot be asked.
     """
+    run_id = f"plan {uuid4()}"
+    listed = ask_lists(session, run_id, include_filed=request.include_filed)
     with session.warehouse.engine.connect() as connection:
-        earlier = count_run_calls(connection, _FORECAST)
-    listed = ask_lists(session, _FORECAST, include_filed=request.include_filed)
-    with session.warehouse.engine.connect() as connection:
-        calls_used = count_run_calls(connection, _FORECAST) - earlier
+        calls_used = count_run_calls(connection, run_id)
         known = state.read_states(connection, session.warehouse)
     request = complete_request(session, request)
     if request.full_sync:

@@ -142,6 +142,8 @@ def test_only_the_last_closed_month_is_reopened_and_that_is_noted(connection: Co
     with refused(connection, "2026-09 is open"):
         reopen(connection, "main", SEPTEMBER, LATER)
     close(connection, "main", SEPTEMBER, LATER)
+    with refused(connection, "2026-07 is before the first month of the journal, so it was never closed"):
+        reopen(connection, "main", date(2026, 7, 1), LATER)
     with refused(connection, "Reopen 2026-09 first"):
         reopen(connection, "main", AUGUST, LATER)
     again = LATER + timedelta(hours=1)

@@ -33,9 +33,11 @@ def test_each_kind_of_value_is_written_so_that_it_can_be_read() -> None:
         units,
         (None,) * 7,
         ("a|b\nc", 2026, moment, date(2026, 6, 15), Decimal("1234.5"), 12345, Decimal("12.345")),
+        (None, None, None, None, Decimal("0.0125"), None, None),
     ) == [
         "| name | year | at | on | sum | lots | share |",
         "| --- | --- | --- | --- | ---: | ---: | --- |",
+        "|  |  |  |  | 0.0125 |  |  |",
         r"| a\|b c | 2026 | 2026-06-15 12:30 | 2026-06-15 | 1,234.50 | 12,345 | 12.34 |",
         "|  |  |  |  |  |  |  |",
     ]

@@ -68,6 +68,19 @@ def test_however_often_a_run_is_canceled_it_is_interrupted_once(
     assert is_free(warehouse)
 
 
+def test_runs_that_nobody_looks_at_leave_nothing_open(make_settings: MakeSettings) -> None:
+    """A program may start runs every half hour, and never ask how they ended. Planted: their pipes stay open."""
+    wrong = make_settings(bl_database_url="postgresql://nobody@127.0.0.1:1/none")
+    launches, own = Launches(wrong), psutil.Process()
+    before = own.num_fds()
+    started = [launches.start("sync_orders", {}) for _ in range(2)]
+    assert own.num_fds() > before
+    wait_until(lambda: not launches.running())
+    assert own.num_fds() == before
+    messages = [ended.message or "" for run_id in started if (ended := launches.ended(run_id))]
+    assert ["cannot be reached" in message for message in messages] == [True, True]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
 def test_a_run_ends_with_its_desk(
     signum: signal.Signals, settings: Settings, server: SandboxServer, warehouse: Warehouse, tmp_path: Path

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
+from bl_pipeline.reports.questions import QuestionError, one_of, parse_order_number, parse_time
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,17 @@ def test_anything_else_is_refused(written: str) -> None:
     """Planted: a day in another form of ISO 8601, taken for its first moment though it is about its end."""
     with pytest.raises(QuestionError, match="2026-03-14T09:30Z"):
         parse_time(written)
+
+
+@pytest.mark.parametrize("written", ["15646315", " BL-15646315 ", "bl-0015646315"])
+def test_an_order_number_is_the_one_of_bricklink(written: str) -> None:
+    assert parse_order_number(written) == "15646315"
+
+
+@pytest.mark.parametrize("written", ["", "BL-", "1564x", "٢٠٢٦", "15 64"])
+def test_what_is_no_order_number(written: str) -> None:
+    with pytest.raises(QuestionError, match="15646315"):
+        parse_order_number(written)
 
 
 def test_the_last_year_of_all_has_no_end() -> None:

@@ -250,6 +250,11 @@ def test_a_part_that_a_request_names_is_fetched_whether_it_is_due_or_not(state: 
     assert plan_calls(planned.fetches * 2, 2, ITEMS) == Plan(planned.fetches, planned.fetches)
 
 
+def test_no_requested_orders_are_none_and_not_every_order() -> None:
+    request = SyncRequest(order_ids=(), rechecks=9)
+    assert plan({"1": UNSEEN, "2": replace(STORED, order_id="2")}, request, 100, NOW) == Plan([], [])
+
+
 @pytest.mark.parametrize(("calls_left", "fetched"), [(0, 0), (1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (100, 5)])
 def test_the_plan_ends_with_the_calls(calls_left: int, fetched: int) -> None:
     """Costs at least 2, 1, 1, 1, 2: what begins with a call left is in the plan, so that none is left unused."""

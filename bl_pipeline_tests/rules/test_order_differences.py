@@ -72,6 +72,7 @@ def test_an_answer_that_cannot_be_read_has_no_differences_to_show(bad: bytes) ->
 
 
 def test_lots_are_counted_over_all_batches() -> None:
-    assert count_lots(b'[[{"inventory_id": 1}, {}], [{}], {"no": "batch"}]') == 3
+    assert count_lots(b'[[{"inventory_id": 1}, {}], [{}], {"no": "batch"}]') == 4
+    assert count_lots(b'[{"inventory_id": 1}, {"inventory_id": 2}]') == 2
     assert count_lots(b"[]") == 0
     assert count_lots(b"null") == 0
