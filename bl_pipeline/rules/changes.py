@@ -15,9 +15,6 @@ from bl_pipeline.rules.statuses import OPEN
 RECENT = timedelta(days=30)
 """Never fetched but younger than this is a new order; older is a backlog."""
 
-PURGE_AFTER = timedelta(days=183)
-"""BrickLink purges an order about six months after its last change of status."""
-
 RETRY_AT_ONCE = 3
 """Up to this many failures in a row, the next run tries again; then the waits grow."""
 
@@ -57,9 +54,9 @@ def full_sync_waits_for(full_sync: FullSync, state: OrderState) -> bool:
     return not failed_since and full_sync_wants(full_sync, state)
 
 
-def purge_due(state: OrderState) -> datetime:
-    """When BrickLink may purge the order."""
-    return (state.listed_status_changed_at or state.order_date) + PURGE_AFTER
+def purge_counts_from(state: OrderState) -> datetime:
+    """When the status of the order changed last: BrickLink purges it about six months later."""
+    return state.listed_status_changed_at or state.order_date
 
 
 def retry_due(state: OrderState) -> datetime:
@@ -134,7 +131,7 @@ def changed_orders(states: Mapping[str, OrderState], request: SyncRequest, now: 
 
     def urgency(fetch: Fetch) -> tuple[int, bool, datetime, str]:
         state = states[fetch.order_id]
-        return _TIER[fetch.reason], is_purged(state.listed_status), purge_due(state), fetch.order_id
+        return _TIER[fetch.reason], is_purged(state.listed_status), purge_counts_from(state), fetch.order_id
 
     return sorted(_fetches(states, request, now), key=urgency)
 

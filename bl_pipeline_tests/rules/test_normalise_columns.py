@@ -21,6 +21,8 @@ ANSWERS = Path(__file__).parent / "answers"
 ORDER: dict[str, Any] = json.loads((ANSWERS / "order.json").read_text())
 ITEMS: Any = json.loads((ANSWERS / "items.json").read_text())
 FETCHED = datetime(2026, 6, 15, 12, tzinfo=UTC)
+MOST = "999999999999999.9999"
+"""As much as a column has room for."""
 OF_THE_ANSWER = {"fetched_at", "order_document_id", "items_document_id", "first_order_date"}
 
 
@@ -77,12 +79,14 @@ def at(**fields: Any) -> dict[str, Any]:
         {"shipping": ...},
         *({"cost": {**ORDER["cost"], name: None}} for name in ("shipping", "subtotal", "grand_total")),
         {"cost": {**ORDER["cost"], "subtotal": "0.0001", "shipping": "0.0002", "grand_total": "9.0000"}},
+        {"cost": {**ORDER["cost"], "subtotal": MOST, "shipping": "0.0000", "grand_total": MOST}},
     ],
 )
 def test_an_order_among_others_has_the_row_that_it_has_alone(values: dict[str, Any]) -> None:
     """Caught: an order without an address cost all others read with it their place.
 
-    Planted: an escape cut at the wrong place; a country left as it is; fees with a part left out.
+    Planted: an escape cut at the wrong place; a country left as it is; fees with a part left out; the largest amounts
+    left to be read alone.
     """
     orders = [order(31), order(32, **values), order(33)]
     assert together(orders) == [alone(each) for each in orders]
