@@ -140,6 +140,16 @@ def test_a_stale_store_is_reported_once_until_it_is_in_step(
 
 
 @pytest.mark.slow
+def test_a_sync_in_the_future_is_reported_too(as_set: Settings, inbox: Inbox, sync: DagsterSync) -> None:
+    """It was stored while a clock was ahead, and does not say how old the warehouse is."""
+    cursor = evaluate_incomplete()
+    sync.clock.now = datetime.now(UTC) + timedelta(hours=25)
+    sync()
+    evaluate_incomplete(cursor)
+    assert [text.startswith("bl_pipeline: the warehouse is stale: ") for text in inbox.texts] == [True]
+
+
+@pytest.mark.slow
 def test_a_word_that_has_changed_without_a_run_is_shown_once(as_set: Settings, sync: DagsterSync) -> None:
     """Time makes stale. Planted: an event each five minutes; none."""
     sync.clock.now = datetime.now(UTC) - timedelta(hours=25)
@@ -164,7 +174,7 @@ def test_failed_and_deferred_orders_are_reported(
 
     cursor = evaluate_incomplete()
 
-    assert inbox.texts == ["bl_pipeline: orders failed: 1 orders could not be fetched or read; `bl errors` says why."]
+    assert inbox.texts == ["bl_pipeline: orders failed: 1 order could not be fetched or read; `bl errors` says why."]
     sync(settings=make_settings(bl_daily_call_limit=1, bl_call_reserve=0), full_sync=True)
     evaluate_incomplete(cursor)
     assert inbox.texts[1].startswith("bl_pipeline: stopped at the call budget: The call budget is used up.")

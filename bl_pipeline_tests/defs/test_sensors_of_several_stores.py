@@ -67,7 +67,7 @@ def test_each_store_is_reported_for_itself(stores: SeveralStores, inbox: Inbox, 
     sync("bricks_uk", instance)
     cursor = evaluate_incomplete(cursor, instance)
     assert inbox.texts[1:] == [
-        "bl_pipeline: bricks_uk: orders failed: 1 orders could not be fetched or read; "
+        "bl_pipeline: bricks_uk: orders failed: 1 order could not be fetched or read; "
         "`bl errors --store bricks_uk` says why."
     ]
     # The same becomes true of another store: it is news, and of the first two it is not.
@@ -75,7 +75,7 @@ def test_each_store_is_reported_for_itself(stores: SeveralStores, inbox: Inbox, 
     server.faults.on(f"/orders/{server.store.place_order()}", Fault.FORBIDDEN)
     sync("bricks_de", instance)
     cursor = evaluate_incomplete(cursor, instance)
-    assert [text.partition(": 1 orders")[0] for text in inbox.texts[2:]] == ["bl_pipeline: bricks_de: orders failed"]
+    assert [text.partition(": 1 order")[0] for text in inbox.texts[2:]] == ["bl_pipeline: bricks_de: orders failed"]
     evaluate_incomplete(cursor, instance)
     assert len(inbox.texts) == 3
     assert json.loads(cursor or "") == {"bricks_uk": ["failed"], "bricks_de": ["failed"], "bricks_us": []}
