@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -70,3 +71,23 @@ def test_the_rate_is_that_of_the_day_of_the_tax_point(books: Warehouse) -> None:
         ("oss", 25, Decimal("20.00")), ("standard", 19, Decimal("15.97")), ("standard", 16, Decimal("13.79")),
         ("unclear", None, ZERO),
     ]  # fmt: skip
+
+
+def test_the_date_of_a_change_is_one_between_the_two_answers(books: Warehouse) -> None:
+    """Else it is about an earlier change, or of a clock that is ahead. Planted: each limit left out, or moved."""
+    first, moment = SEEN - timedelta(days=1), timedelta(microseconds=1)
+    dates = [first - moment, first, SEEN, SEEN + moment, None]
+    with books.engine.begin() as connection:
+        for number, changed_at in enumerate(dates):
+            state = replace(order(number, None), status_changed_at=changed_at)
+            before = replace(state, document_id=100 + number, observed_at=first, status_changed_at=first)
+            store_states(connection, [before, replace(state, document_id=200 + number)])
+        # The first answer has none before it.
+        store_states(connection, [replace(order(9, None), status_changed_at=first - moment)])
+        shown = connection.scalars(
+            text(
+                "SELECT changed_at FROM reports.book_states WHERE document_id >= 200 OR platform_order_id = '9' "
+                "ORDER BY platform_order_id"
+            )
+        )
+        assert list(shown) == [None, first, SEEN, None, None, first - moment]

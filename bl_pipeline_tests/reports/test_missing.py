@@ -1,0 +1,32 @@
+"""Which orders are without some of their items, though nothing counts the pieces."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, text
+
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.tables import orders
+
+T = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_an_amount_without_items_is_missing_also_if_no_piece_is_counted(blank: Warehouse) -> None:
+    """Planted: an order that costs nothing taken for one; an amount that is not looked at."""
+    with blank.engine.connect() as connection:
+        for number, (pieces, subtotal) in enumerate([(None, 5), (0, 5), (None, 0), (0, 0), (3, 0)], start=1):
+            connection.execute(
+                insert(orders).values(
+                    store="main", platform="bricklink", platform_order_id=str(number), display_id=str(number),
+                    status="completed", platform_status="COMPLETED", currency="EUR", order_date=T, first_order_date=T,
+                    fetched_at=T, order_document_id=number, subtotal=subtotal, total=subtotal, total_count=pieces,
+                )
+            )  # fmt: skip
+        missing = connection.execute(
+            text("SELECT platform_order_id, missing, missing_count, missing_total FROM reports.missing ORDER BY 1")
+        )
+        assert [tuple(row) for row in missing] == [
+            ("1", "items", None, 5), ("2", "items", 0, 5), ("5", "items", 3, 0),
+        ]  # fmt: skip
+        connection.rollback()
