@@ -8,7 +8,7 @@ from weakref import WeakSet, finalize
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import URL, CreateEnginePlugin
 from sqlalchemy.exc import DBAPIError
@@ -91,4 +91,11 @@ def _prepare(url: URL) -> None:
     engine = open_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         if DAGSTER_SCHEMA not in check_preconditions(connection, for_writing=True).schemas:
-            connection.execute(CreateSchema(DAGSTER_SCHEMA, if_not_exists=True))
+            make_schema(connection)
+
+
+def make_schema(connection: Connection) -> None:
+    """Make the schema, unless a process that has come at the same time has made it."""
+    # IF NOT EXISTS does not see what another transaction has not committed yet, and fails if it does that then.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.dagster', 0))"))
+    connection.execute(CreateSchema(DAGSTER_SCHEMA, if_not_exists=True))

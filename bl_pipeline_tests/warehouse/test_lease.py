@@ -141,6 +141,8 @@ def test_a_canceled_run_and_one_that_is_not_there(warehouse: Warehouse) -> None:
 
 def somebody_waits(connection: Connection) -> bool:
     """In a session of this database, for a lock."""
+    # Within a transaction Postgres shows all the time what it has shown first.
+    connection.execute(text("SELECT pg_stat_clear_snapshot()"))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(connection.scalar(text(waiting)))
 
