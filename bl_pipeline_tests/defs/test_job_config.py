@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from bl_pipeline.defs import jobs
+from bl_pipeline.defs.retention import RetentionConfig
 from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_write_jobs import run_job
 
@@ -31,6 +32,14 @@ def test_what_is_not_given_is_the_ordinary(
     """Planted: each default turned round."""
     for step in mapping.resolve_from_unvalidated_config(given).values():
         assert step["config"].items() >= {**NOTHING_ELSE, **asked}.items()
+
+
+def test_a_day_is_the_least_that_dagster_keeps() -> None:
+    """Planted: no limit, which would delete the runs of today; a limit of two days."""
+    assert RetentionConfig(days=1).days == 1
+    assert RetentionConfig().days is None
+    with pytest.raises(ValueError, match="days"):
+        RetentionConfig(days=0)
 
 
 def test_how_many_full_syncs_were_withdrawn_is_shown(dagster_synced: DagsterSync, make_settings: MakeSettings) -> None:

@@ -126,8 +126,12 @@ def test_a_renewed_lease_is_good(warehouse: Warehouse) -> None:
 
 
 def test_a_canceled_run_and_one_that_is_not_there(warehouse: Warehouse) -> None:
+    """Planted: the run of another store canceled."""
     assert stands(warehouse) is LeaseStatus.LOST
     assert begin(warehouse)
+    with warehouse.engine.begin() as connection:
+        assert request_cancel(connection, Warehouse(warehouse.engine, "other"), NOW) is None
+    assert stands(warehouse) is LeaseStatus.GOES_ON
     with warehouse.engine.begin() as connection:
         assert request_cancel(connection, warehouse, NOW) == "distributed"
     assert stands(warehouse) is LeaseStatus.CANCEL_REQUESTED

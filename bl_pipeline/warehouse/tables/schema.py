@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, Boolean, Column, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, Boolean, Column, MetaData, Text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 metadata = MetaData(
@@ -26,11 +26,6 @@ def sql_list(words: Iterable[str]) -> str:
 def text_column(name: str, comment: str, *, null: bool = True) -> Column[str]:
     """A text."""
     return Column(name, Text, nullable=null, comment=comment)
-
-
-def money_column(name: str, comment: str) -> Column[object]:
-    """An amount in the currency of the row."""
-    return Column(name, Numeric(19, 4), comment=comment)
 
 
 def time_column(name: str, comment: str, *, null: bool = True) -> Column[object]:
