@@ -15,6 +15,10 @@ EU = frozenset(
 """The countries of the European Union."""
 
 
+BRICKLINK_CODES = {"UK": "GB"}
+"""BrickLink's codes of countries → those of ISO 3166-1, where they differ."""
+
+
 @cache
 def countries() -> Mapping[str, str]:
     """ISO 3166-1 alpha-2 codes with short names, as the time zone database has them."""

@@ -70,7 +70,7 @@ COMPLETE = (RunStatus.SUCCEEDED, RunStatus.COMPLETED_WITH_ERRORS)
 
 
 class ExitCode(IntEnum):
-    """Exit codes of `bl`, in the order of precedence if several apply."""
+    """Exit codes of `bl`."""
 
     DONE = 0
     OTHER = 1
@@ -80,6 +80,11 @@ class ExitCode(IntEnum):
     CREDENTIALS = 5
     UNREACHABLE = 6
 
+
+PRECEDENCE = (
+    ExitCode.CREDENTIALS, ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.OTHER, ExitCode.BUDGET, ExitCode.SOME_FAILED,
+)  # fmt: skip
+"""Which exit code is given if several apply: the first of these."""
 
 _EXIT_CODES = {
     StopReason.CREDENTIALS: ExitCode.CREDENTIALS,
@@ -129,7 +134,7 @@ EVERY_DATE = OrderDates()
 
 @dataclass(frozen=True, slots=True)
 class FullSync:
-    """A requested full sync that is still open: what was fetched of these orders before the request is fetched again.
+    """An open request to fetch orders again: whatever was fetched of them before `requested_at` is fetched once more.
 
     `full_sync_id` is its row in sync.full_syncs, None if it is not stored.
     """
@@ -268,8 +273,8 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One order to fetch: the order itself (else only those of its parts that are due), and `force`, the parts that are
-    fetched whether they are due or not.
+    """One order to fetch. `fetch_order`: the order itself, and not only parts of it. `force`: parts to fetch even if
+    they are not due.
 
     `batch_number` is the batch of the run in which it is fetched, from 1; 0 if it has none yet.
     """
@@ -354,7 +359,7 @@ class SyncResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code of `bl`; if several apply, the first in the order of precedence."""
+        """The exit code of `bl`; if several apply, the first in `PRECEDENCE`."""
         if self.stop_reason is not None:
             return self.stop_reason.exit_code
         if self.orders_deferred:

@@ -102,7 +102,7 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
             if session.cancel():
                 # It came between two steps, so no step could note and show it.
                 show_end_outside_of_a_run(instance, session)
-            # Dagster knows cancelation only by request; for one from the keyboard it reports a failure.
+            # Dagster knows cancellation only by request; for one from the keyboard it reports a failure.
             run = instance.get_run_by_id(run_id)
             if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
                 instance.report_run_canceled(run)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bl_pipeline.countries import EU, countries
+from bl_pipeline.countries import BRICKLINK_CODES, EU, countries
 from bl_pipeline.toml_file import no_such_key, read_toml, to_correct
 
 SCHEMES = ("none", "small", "standard", "cash", "margin")
@@ -19,7 +19,7 @@ NORTHERN_IRELAND = "XI"
 
 _KEYS = ("home_country", "scheme", "oss", "vat_source", "rates")
 _RATE_KEYS = ("country", "rate", "from")
-_USUAL = {"UK": "GB", "EL": "GR"}
+_USUAL = {**BRICKLINK_CODES, "EL": "GR"}
 _NOT_HOME = {"MC": "FR", "IM": "GB"}
 _DECIMALS = 4
 

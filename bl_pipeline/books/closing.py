@@ -93,16 +93,6 @@ class Period:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PeriodChange:
-    """What has changed of a closed month since its closing, in one currency: how many changes, and their sums."""
-
-    changes: int
-    currency: str
-    revenue: Decimal
-    vat: Decimal
-
-
 def close(connection: Connection, store: str, period: date, now: datetime) -> list[date]:
     """Close a month, in the caller's transaction, after the journal was brought up to date; returns what was closed.
 
@@ -137,24 +127,6 @@ def reopen(connection: Connection, store: str, period: date, now: datetime) -> N
              "reopened_at IS NULL"),
         {"store": store, "period": period, "now": now},
     )  # fmt: skip
-
-
-def read_period_changes(connection: Connection, store: str) -> dict[date, list[PeriodChange]]:
-    """What has changed of each closed month since its closing; months without a change are left out."""
-    rows = connection.execute(
-        text(
-            """
-            SELECT period, count(*) AS changes, currency, sum(revenue_movement) AS revenue, sum(vat_movement) AS vat
-            FROM reports.period_changes
-            WHERE store = :store GROUP BY period, currency ORDER BY period, currency
-            """
-        ),
-        {"store": store},
-    )
-    found: dict[date, list[PeriodChange]] = {}
-    for row in rows:
-        found.setdefault(row.period, []).append(PeriodChange(row.changes, row.currency, row.revenue, row.vat))
-    return found
 
 
 def month(period: date) -> str:

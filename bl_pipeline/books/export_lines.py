@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
@@ -15,6 +17,9 @@ SOLD = (AccountKey.SALES_GOODS, AccountKey.SALES_SHIPPING, AccountKey.SALES_CHAR
 
 WITHOUT_VAT = (AccountKey.SALES_TAX_PAYABLE,)
 """Other accounts that receivables stand against."""
+
+CONTACT = "BrickLink buyers"
+"""The contact of all invoices: the books need no buyer's name."""
 
 _CENT = Decimal("0.01")
 
@@ -94,3 +99,12 @@ def shared_out(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     for place in largest_first[: int(abs(rest) / _CENT)]:
         shares[place] += _CENT.copy_sign(rest)
     return shares
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """A CSV file with commas, in UTF-8. Texts are as they are: programs that read them know no formulas."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return file.getvalue().encode()

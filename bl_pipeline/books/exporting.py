@@ -171,13 +171,13 @@ def export_files(
 ) -> list[ExportFile]:
     """The files of a period for a program; none if the period has no lines. `options` are for DATEV.
 
-    Raises ExportRefused if accounts.csv, or a rate, does not do.
+    Raises ExportRefused if accounts.csv or a rate is not usable.
     """
     if target is ExportFormat.DATEV:
         assert options is not None
         _check_accounts(accounts, datev.needed(lines))
         length = options.header.account_length
-        _refuse("These accounts are none that DATEV reads", datev.wrong_accounts(lines, accounts, length), accounts)
+        _refuse("DATEV cannot read these accounts", datev.wrong_accounts(lines, accounts, length), accounts)
         missing = [currency for currency in datev.foreign_currencies(lines) if currency not in options.rates]
         if missing:
             asked = " ".join(f"--rate {currency}=..." for currency in missing)
@@ -216,7 +216,7 @@ def _refuse(what: str, faults: Sequence[str], accounts: Accounts) -> None:
     if faults:
         more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
         said = "\n".join(f"  {fault}" for fault in [*faults[:_NAMED], *more])
-        raise ExportRefused(f"{what}. Nothing was exported.\n{said}\nFill them in in {accounts.file}, then try again.")
+        raise ExportRefused(f"{what}. Nothing was exported.\n{said}\nComplete them in {accounts.file}, then try again.")
 
 
 def write_files(files: Iterable[ExportFile], folder: Path) -> list[Path]:

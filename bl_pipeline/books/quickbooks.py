@@ -10,9 +10,8 @@ from datetime import date
 from decimal import Decimal
 
 from bl_pipeline.books.accounts import Accounts, rate_text
-from bl_pipeline.books.export_lines import ExportFile
+from bl_pipeline.books.export_lines import CONTACT, ExportFile, csv_bytes
 from bl_pipeline.books.journal import AccountKey, JournalLine
-from bl_pipeline.books.xero import CONTACT, csv_bytes
 
 MOST_ROWS = 1_000
 """Rows of a file; a day is never split over two."""

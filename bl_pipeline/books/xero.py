@@ -6,21 +6,16 @@ invoice becomes a credit note. The columns are those of Xero's template, which i
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 
 from bl_pipeline.books.accounts import Account, Accounts
-from bl_pipeline.books.export_lines import SOLD, WITHOUT_VAT, ExportFile, entries_of, sold_lines
+from bl_pipeline.books.export_lines import CONTACT, SOLD, WITHOUT_VAT, ExportFile, csv_bytes, entries_of, sold_lines
 from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine
 
 MOST_INVOICES = 500
 """Invoices of a file that Xero imports."""
-
-CONTACT = "BrickLink buyers"
-"""The contact of all invoices: the books need no buyer's name."""
 
 COLUMNS = (
     "*ContactName", "EmailAddress", "POAddressLine1", "POAddressLine2", "POAddressLine3", "POAddressLine4", "POCity",
@@ -103,12 +98,3 @@ def _said(line: JournalLine) -> str:
     if line.event is EntryEvent.SALE and not line.corrects_period:
         return ""
     return line.event + (f" of {line.corrects_period:%Y-%m}" if line.corrects_period else "")
-
-
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file with commas, in UTF-8. Texts are as they are: programs that read them know no formulas."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return file.getvalue().encode()

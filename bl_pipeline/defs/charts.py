@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-SHOWN_IN_PLACE = 999
-"""Characters of Markdown that the UI shows in place."""
-
 WIDTH, HEIGHT = 480, 64
 _STEPS = 20  # heights that a bar can have
 _BARS, _AXIS = "#4f7df0", "#808a99"  # visible on white and on black

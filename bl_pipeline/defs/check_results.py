@@ -64,7 +64,7 @@ def evaluate(session: "SyncSession", keys: Collection[dg.AssetCheckKey]) -> Iter
         if key.name == _BUDGET:
             usage = session.usage()
             yield dg.AssetCheckResult(
-                passed=usage.used <= usage.limit - usage.reserve,
+                passed=usage.used <= usage.allowed,
                 asset_key=key.asset_key,
                 check_name=key.name,
                 severity=ERROR,

@@ -99,8 +99,7 @@ def usage_metadata(usage: Usage) -> dict[str, Any]:
 
 def calls_chart(by_hour: Sequence[int], usage: Usage) -> dg.MarkdownMetadataValue:
     """When the calls of the last 24 hours were made: a day later each is free again."""
-    allowed = usage.limit - usage.reserve
-    text = f"{usage.used:,} of {allowed:,} calls in the last 24 hours; at most {max(by_hour):,} an hour"
+    text = f"{usage.used:,} of {usage.allowed:,} calls in the last 24 hours; at most {max(by_hour):,} an hour"
     return chart(by_hour, name="API calls by hour", text=text)
 
 

@@ -252,9 +252,9 @@ def _result(run: RunState, now: Status) -> answers.Result:
 def orders(request: Request, query: Annotated[OrderQuery, Query()]) -> answers.OrderPage:
     """The stored orders, the latest first, in pages: of one store, or of all if the address names none."""
     view = view_of(request, query.store)
-    wanted = replace(parse_filter(statuses=WORDS, **query.model_dump(exclude={"store"})), stores=view.stores)
+    wanted = replace(parse_filter(**query.model_dump(exclude={"store"})), stores=view.stores)
     with view.source.reading() as (connection, warehouse):
-        found = read_orders(connection, warehouse, wanted, WORDS)
+        found = read_orders(connection, warehouse, wanted)
     return answers.OrderPage(
         orders=[answers.ListedOrder.model_validate(row) for row in found.rows],
         count=found.count,

@@ -20,13 +20,13 @@ from bl_pipeline.books.closing import (
     month,
     next_to_close,
     parse_month,
-    read_period_changes,
     read_periods,
     reopen,
 )
 from bl_pipeline.books.csv_tables import FileErrors
 from bl_pipeline.books.export_lines import UnbalancedEntry
 from bl_pipeline.books.exporting import AccountsFile, ExportFormat, ExportRefused, export_period, read_combinations
+from bl_pipeline.books.period_changes import read_period_changes
 from bl_pipeline.desk.chosen import Fields
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import require_changes

@@ -15,7 +15,7 @@ from bl_pipeline.desk.chosen import MOST, Fields, choose, read_orders
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import Desk, DeskOf
 from bl_pipeline.reports.labels import country, country_code
-from bl_pipeline.reports.order_facts import address_lines
+from bl_pipeline.reports.order_facts import FEES, address_lines
 from bl_pipeline.warehouse import fulfilment, runs, sales
 from bl_pipeline.warehouse.fulfilment import Row, Step
 
@@ -24,16 +24,7 @@ router = APIRouter()
 _SHOWN = 100
 """Orders of a step on one page, the oldest."""
 _NAMES = {Step.TO_BE_PAID: "To be paid", Step.TO_PACK: "To pack", Step.TO_SEND: "To send"}
-_PARTS = (
-    ("Subtotal", "subtotal", 1),
-    ("Shipping", "shipping", 1),
-    ("Insurance", "insurance", 1),
-    ("Additional charge 1", "etc1", 1),
-    ("Additional charge 2", "etc2", 1),
-    ("Sales tax", "tax", 1),
-    ("Credit", "credit", -1),
-    ("Coupon", "coupon", -1),
-)
+_PARTS = (("subtotal", "subtotal", 1), ("shipping", "shipping", 1), *FEES)
 Chosen = Annotated[list[str], Query(alias="order", default_factory=list)]
 
 
@@ -134,6 +125,6 @@ def _address(order: Row) -> list[str]:
 
 def _parts(order: Row) -> list[tuple[str, Decimal]]:
     """The parts of the total that are not zero, in the order's currency; the last is what no other part explains."""
-    parts = [(name, sign * order[column]) for name, column, sign in _PARTS if order[column]]
+    parts = [(name.capitalize(), sign * order[column]) for name, column, sign in _PARTS if order[column]]
     rest = (order["total"] or 0) - sum(amount for _, amount in parts)
     return [*parts, ("Other", rest)] if rest and order["total"] is not None else parts

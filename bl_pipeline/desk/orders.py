@@ -74,7 +74,7 @@ def orders(request: Request, written: Written, offset: Annotated[int, Query(ge=0
         wanted = _filter(written, view, limit=PAGE, offset=offset)
         sort = wanted.sort
         with view.source.reading() as (connection, warehouse):
-            found = read_orders(connection, warehouse, wanted, WORDS)
+            found = read_orders(connection, warehouse, wanted)
     except QuestionError as wrong:
         error = str(wrong)
     return page(
@@ -106,7 +106,7 @@ def orders_csv(request: Request, written: Written) -> Response:
     """All orders that were asked for, as CSV: what a spreadsheet could take for a formula is text."""
     view = view_of(request, written["store"])
     with view.source.reading() as (connection, warehouse):
-        found = read_orders(connection, warehouse, _filter(written, view, limit=_ALL), WORDS)
+        found = read_orders(connection, warehouse, _filter(written, view, limit=_ALL))
     text = io.StringIO(newline="")
     write_rows(
         (*_CSV, "store") if view.is_of_all else _CSV,
@@ -129,7 +129,7 @@ def orders_csv(request: Request, written: Written) -> Response:
 
 def _filter(written: Mapping[str, Any], view: View, *, limit: int, offset: int = 0) -> OrderFilter:
     of_orders = {name: value for name, value in written.items() if name != "store"}
-    return replace(parse_filter(statuses=WORDS, **of_orders, limit=limit, offset=offset), stores=view.stores)
+    return replace(parse_filter(**of_orders, limit=limit, offset=offset), stores=view.stores)
 
 
 def _query(written: Mapping[str, Any], *, sort: str | None = None, offset: int = 0) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
 from bl_pipeline.reports.files import Report, read_reports, reports_as_of
-from bl_pipeline.reports.questions import QuestionError, parse_time
+from bl_pipeline.reports.questions import QuestionError, in_utc, parse_time
 
 _INCOMPLETE = """
     SELECT EXISTS (
@@ -30,7 +29,7 @@ def parse_moment(written: str, timezone: str, now: datetime) -> datetime:
 
     def aware(moment: datetime) -> datetime:
         try:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
+            return in_utc(moment, timezone)
         except OverflowError:
             raise QuestionError(f"{written!r} is no moment of an order. Write it as 2026-03-14T09:30Z.") from None
 

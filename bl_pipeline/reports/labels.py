@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from bl_pipeline.countries import countries
+from bl_pipeline.countries import BRICKLINK_CODES, countries
 from bl_pipeline.reports.files import ReportColumn
 
 NOT_KNOWN = "not known"
@@ -99,4 +99,4 @@ def country_code(written: str) -> str:
     """
     code = written.strip().upper()
     by_name = {name.upper(): code for code, name in countries().items()}
-    return {"UK": "GB", **by_name}.get(code, code)
+    return {**BRICKLINK_CODES, **by_name}.get(code, code)

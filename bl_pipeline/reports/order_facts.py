@@ -45,18 +45,22 @@ class TotalRow:
     weight: Weight = Weight.ROW
 
 
+FEES = (
+    ("insurance", "insurance", 1),
+    ("additional charge 1", "etc1", 1),
+    ("additional charge 2", "etc2", 1),
+    ("sales tax", "tax", 1),
+    ("credit", "credit", -1),
+    ("coupon", "coupon", -1),
+)
+"""The parts of an order's fees: what people call each, its column, and whether it is added or taken off."""
+
+
 def total_rows(order: Mapping[str, Any]) -> list[TotalRow]:
     """The parts of an order's total, then the total; amounts that BrickLink did not send are left out."""
-    parts = [
-        ("insurance", order["insurance"]),
-        ("additional charge 1", order["etc1"]),
-        ("additional charge 2", order["etc2"]),
-        ("tax", order["tax"]),
-        ("credit", -order["credit"] if order["credit"] else None),
-        ("coupon", -order["coupon"] if order["coupon"] else None),
-    ]
+    parts = [(name, sign * order[column]) for name, column, sign in FEES if order[column]]
     rows = [(name, order[name.lower()], Weight.ROW) for name in ("Subtotal", "Shipping", "Fees")]
-    rows += [(name, value, Weight.PART) for name, value in parts if value]
+    rows += [(name, value, Weight.PART) for name, value in parts]
     rows += [("Total", order["total"], Weight.SUM)]
     if order["final_total"] != order["total"]:
         rows += [("Final total", order["final_total"], Weight.SUM)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Collection
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
+from zoneinfo import ZoneInfo
 
 _PERIOD = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 
@@ -35,6 +36,11 @@ def parse_day(written: str, *, last: bool = False) -> date:
         return date(year, month, day or (monthrange(year, month)[1] if last else 1))
     except ValueError:
         raise QuestionError(f"{written!r} is no year, month or day such as 2026, 2026-03 or 2026-03-14") from None
+
+
+def in_utc(moment: datetime, timezone: str) -> datetime:
+    """A time in UTC; a naive one is of the time zone. Raises OverflowError if it is none in UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)
 
 
 def parse_time(written: str, *, end: bool = False) -> datetime:

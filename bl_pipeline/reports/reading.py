@@ -1,4 +1,4 @@
-"""Reading a report: which rows."""
+"""Reads the rows of a report: those that were asked for, in their order, with what a limit leaves out."""
 
 from __future__ import annotations
 

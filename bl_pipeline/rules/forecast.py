@@ -6,12 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.rules.changes import Plan
+from bl_pipeline.rules.indicator import SYNC_EVERY
 
-CALLS_FOR_LISTS_A_DAY = 96
-"""A run every half hour asks two lists."""
+CALLS_TO_LIST = 2
+"""The lists of unfiled and of filed orders."""
+
+CALLS_FOR_LISTS_A_DAY = CALLS_TO_LIST * (timedelta(days=1) // SYNC_EVERY)
+"""Those of the schedule's runs."""
 
 
 @dataclass(frozen=True, slots=True)

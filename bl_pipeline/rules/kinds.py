@@ -119,7 +119,7 @@ def changeable(state: OrderState, parts: frozenset[AnswerKind]) -> frozenset[Ans
 
 
 def least_pieces(kind: AnswerKind, order: Order) -> int | None:
-    """How many pieces an answer must have at least; if 0, the data may be absent. None: it may be empty, not absent."""
+    """The least pieces an answer must have. 0: the data may be absent. None: it may be empty, but not absent."""
     return pieces_needed(order.status, KINDS[kind].pieces(order))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bl_pipeline.bricklink import NO_TEXT, UnreadableLot
 from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
+from bl_pipeline.countries import BRICKLINK_CODES
 
 if TYPE_CHECKING:
     from bl_pipeline.bricklink import Address, Batches, Order, OrderItem
@@ -22,8 +23,6 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # With its semicolon: `&copy=1` in a link is no entity.
 _ENTITY = re.compile("&(?:#([0-9]{1,20}|[xX][0-9a-fA-F]{1,20})|[a-zA-Z][a-zA-Z0-9]{1,40});")
 _LARGEST_MONEY = Decimal(10) ** 15
-COUNTRIES = {"UK": "GB"}
-"""BrickLink's code of a country → that of ISO 3166-1, if they differ."""
 
 ADDRESS = {
     "name": "name.full",
@@ -61,7 +60,7 @@ def _money(text: str | None) -> Decimal | None:
 
 
 def plain(text: str | None) -> str | None:
-    """Text without HTML entities. BrickLink escapes some of it twice; a third level was written by the author."""
+    """Text without HTML entities. BrickLink escapes some of it twice; a third level is what the author typed."""
     if text is None:
         return None
     return _storable(_unescaped(_unescaped(text)) if "&" in text else text)
@@ -163,7 +162,7 @@ def order_row(order: Order, *, status: str, fetched_at: datetime, **document_ids
             "display_id": f"BL-{order.order_id}",
             "status": status,
             "fees": fees,
-            "country_code": COUNTRIES.get(country, _storable(country)) if country else None,
+            "country_code": BRICKLINK_CODES.get(country, _storable(country)) if country else None,
             "shipping_address": _address(address),
             "unreadable_fields": sorted(order.unreadable_fields) or None,
             "fetched_at": fetched_at,

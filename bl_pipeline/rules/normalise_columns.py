@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from bl_pipeline.bricklink import Order, OrderItem
 from bl_pipeline.bricklink.arrow_reading import Columns, UnusualAnswer, read_columns, read_lines
 from bl_pipeline.columns import TABLES, AnswerKind, Kind, OrderGroup
+from bl_pipeline.countries import BRICKLINK_CODES
 from bl_pipeline.rules.frames import ARROW
-from bl_pipeline.rules.normalise import ADDRESS, COUNTRIES, plain
+from bl_pipeline.rules.normalise import ADDRESS, plain
 from bl_pipeline.rules.statuses import PURGED, STATUSES
 
 _PARTS = 8
@@ -81,7 +82,7 @@ def _orders(order_ids: Sequence[str], bodies: Sequence[bytes]) -> ManyRows:
             "fees": pc.subtract(
                 pc.subtract(values["cost.grand_total"], values["cost.subtotal"]), values["cost.shipping"]
             ),
-            "country_code": _translated(pc.if_else(pc.equal(country, ""), None, country), COUNTRIES),
+            "country_code": _translated(pc.if_else(pc.equal(country, ""), None, country), BRICKLINK_CODES),
             "shipping_address": _addresses(columns),
             "unreadable_fields": pa.nulls(len(bodies)),
         },

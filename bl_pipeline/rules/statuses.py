@@ -29,7 +29,7 @@ STATUSES = {
 WORDS = (*STATUSES, PURGED)
 """Every status of BrickLink's that is known."""
 
-NOT_REVENUE = frozenset({OrderGroup.CANCELLED, OrderGroup.PROBLEM})
+NOT_REVENUE = (OrderGroup.CANCELLED, OrderGroup.PROBLEM)
 """Normalised statuses that are no revenue. A list of exclusions, so that a new status counts and is seen."""
 
 IN_WORK = (OrderGroup.PENDING, OrderGroup.PROCESSING)
@@ -52,11 +52,6 @@ PAYMENT_ARRIVED = ("Received", "Completed")
 
 PAYMENT_FAILED = ("Bounced", "Returned")
 """BrickLink's payment statuses of which each says that the buyer has the money again."""
-
-
-def is_known(platform_status: str) -> bool:
-    """Whether this code knows BrickLink's status."""
-    return platform_status in WORDS
 
 
 def normalise_status(platform_status: str, *, previous: str | None, paid: bool) -> str:

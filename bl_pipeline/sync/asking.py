@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from bl_pipeline.bricklink import RequestRefused
-from bl_pipeline.reports.questions import QuestionError, parse_order_number, parse_time
+from bl_pipeline.reports.questions import QuestionError, in_utc, parse_order_number, parse_time
 from bl_pipeline.rules.writes import COSTS, Value, checked
 from bl_pipeline.settings import Store
 
@@ -72,7 +71,7 @@ def _amount(name: str, written: str) -> Decimal:
 def _time(store: Store, written: str) -> datetime:
     moment = parse_time(written)
     try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(store.timezone))).astimezone(UTC)
+        return in_utc(moment, store.timezone)
     except OverflowError:
         raise RequestRefused(f"{written} is no time of an order.") from None
 

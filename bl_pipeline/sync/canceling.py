@@ -20,8 +20,6 @@ from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
 
-"""The jobs that no later run goes on with."""
-
 STOP_TIMEOUT = 30.0
 """Seconds to wait for the run to end: it sees the request within one, unless it waits for the database."""
 START_TIMEOUT = 20.0
@@ -62,7 +60,7 @@ class Cancellation:
             )
         elif self.busy:
             lines.append(
-                "No sync is running, but another command has the store, such as bl rebuild: it ends by itself."
+                "No sync is running, but another command uses the store, such as bl rebuild. Wait until it ends."
             )
         if self.full_syncs:
             were = "was" if self.full_syncs == 1 else "were"

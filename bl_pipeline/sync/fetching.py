@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 from math import inf
 from threading import Event
+from typing import Any
 
-from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, OrderError
+from bl_pipeline.bricklink import Answer, BrickLinkClient, BrickLinkError, OrderError
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder, Fetch, OrderState, Outcome, Reason
 from bl_pipeline.rules.changes import RECHECK_OPEN_AFTER
@@ -219,7 +220,7 @@ class _Fetcher:
             try:
                 may_be_absent = least_pieces(kind, order) == 0
                 answer = self._client.order_part(order.order_id, kind, KINDS[kind].line, may_be_absent=may_be_absent)
-                self._land(kind, answer.raw)
+                self._land(kind, answer)
             except STOPS:
                 raise
             except (BrickLinkError, UnstorableAnswer) as error:
@@ -247,7 +248,7 @@ class _Fetcher:
             return landed[-1]
         if not self._planned.fetch_order:
             return self._documents[0]
-        return self._land(AnswerKind.ORDER, self._client.order(self._state.order_id).raw)
+        return self._land(AnswerKind.ORDER, self._client.order(self._state.order_id))
 
     def _is_current(self, document: Document) -> bool:
         """Whether a landed order can be loaded as it is, so that no call is needed."""
@@ -262,15 +263,15 @@ class _Fetcher:
             and document.listed_status_changed_at == self._state.listed_status_changed_at
         )
 
-    def _land(self, kind: AnswerKind, body: bytes) -> Document:
+    def _land(self, kind: AnswerKind, answer: Answer[Any]) -> Document:
         """Commit an answer, and add it to the order's documents. Raises Interrupted, or UnstorableAnswer."""
         # If it was, another sync may be running by now, and have fetched and loaded a later state of the order.
         self._session.check_canceled(unless_within_seconds=inf)
         state = self._state
         document = self._answers.do(
             Received(
-                state.order_id, kind, body, state.listed_fingerprint, state.listed_status_changed_at,
-                self._session.clock(),
+                state.order_id, kind, answer.raw, state.listed_fingerprint, state.listed_status_changed_at,
+                answer.received_at,
             )
         )  # fmt: skip
         if isinstance(document, UnstorableAnswer):

@@ -38,7 +38,7 @@ def finish(session: SyncSession, errors_of_writes: Sequence[ReportedError] = ())
         if counts[Outcome.DEFERRED]:
             key = ledger_key(connection, session.store)
             usage = read_usage(connection, key, session.store.budget, now)
-            # Calls that were kept for failed orders may be left: the next run can go on at once.
+            # Orders that failed have used fewer calls than planned: if some are left, the next run can go on at once.
             free_at = usage.next_reset_at or (now if usage.left else None)
             runs.stop_run(connection, run_id, stop_for(BudgetExhausted(free_at), now))
         stopped = runs.read_stop(connection, run_id)

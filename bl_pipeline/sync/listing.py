@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bl_pipeline.bricklink import BrickLinkClient, BrickLinkError, each_summary
 from bl_pipeline.records import EVERY_DATE, ListedOrder, Stop, StopReason, SyncRequest
+from bl_pipeline.rules.forecast import CALLS_TO_LIST
 from bl_pipeline.rules.summaries import listed_orders
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.session import SyncSession
@@ -20,14 +21,10 @@ LISTS_FRESH_FOR = timedelta(hours=1)
 """A backfill runs once per month of orders: the lists asked by its first run serve the others."""
 
 
-CALLS_TO_LIST = 2
-"""The lists of unfiled and of filed orders."""
-
-
 def list_orders(session: SyncSession, request: SyncRequest) -> int | None:
     """Ask BrickLink's lists and store what they say of each sale; the number of sales, None if not asked.
 
-    First of all, what a run that has died has written to orders is settled: see `settle_writes`.
+    First, the writes that a dead run has left open are settled: see `settle_writes`.
     """
     settle_writes(session)
     if session.is_stopped() or not _needs_lists(session, request):

@@ -155,7 +155,7 @@ def _failure_to_read(order_id: str, error: Exception) -> FailedOrder:
         return failure(order_id, error)
     # Nobody foresaw it. The answer has landed, so the error would end every next run too, and load no order.
     message = (
-        "The answer cannot be made a row of the warehouse, by a fault of bl_pipeline itself. It is kept, and every "
+        "The answer could not be stored as a row, because of a fault of bl_pipeline itself. It is kept, and every "
         "sync tries again. Please report this with the lines of the run's log that name the order"
     )
     return FailedOrder(order_id, message, type(error).__name__, frames(error))

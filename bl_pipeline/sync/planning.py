@@ -10,10 +10,10 @@ from uuid import uuid4
 from bl_pipeline.records import Fetch, FullSync, OrderState, Reason, Stop, StopReason, SyncRequest
 from bl_pipeline.rules.changes import RECHECK_AFTER, RECHECK_OPEN_AFTER, Plan, as_listed
 from bl_pipeline.rules.changes import plan as plan_fetches
-from bl_pipeline.rules.forecast import Forecast, forecast
+from bl_pipeline.rules.forecast import CALLS_TO_LIST, Forecast, forecast
 from bl_pipeline.rules.kinds import asked_parts, wanted_parts
 from bl_pipeline.rules.statuses import OPEN, PURGED
-from bl_pipeline.sync.listing import CALLS_TO_LIST, ask_lists
+from bl_pipeline.sync.listing import ask_lists
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, run_orders, runs, state
 from bl_pipeline.warehouse.usage import WINDOW, count_run_calls

@@ -7,9 +7,9 @@ from typing import Any
 
 from bl_pipeline.bricklink import BrickLinkError, OrderError
 from bl_pipeline.records import Stop, SyncResult
+from bl_pipeline.rules.forecast import CALLS_TO_LIST
 from bl_pipeline.rules.writes import Fields, WritePlan, WriteRequest, before_of
 from bl_pipeline.sync.asking import WriteOrder
-from bl_pipeline.sync.listing import CALLS_TO_LIST
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.threads import in_a_thread

@@ -24,6 +24,6 @@ def timezone_changed(before: str, after: str) -> str:
     """What a user reads when reports and lists have got another time zone."""
     return (
         f"Days in reports and times in lists are in {after} from now on; until now they were in {before}. "
-        "Orders near the end of a day count on another day now, past ones too, and some in another month or year. "
-        "To change that: BL_TIMEZONE"
+        "Orders near the end of a day are now counted on another day, and some in another month or year. This includes "
+        "past orders. To change that: BL_TIMEZONE"
     )

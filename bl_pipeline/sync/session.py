@@ -37,7 +37,7 @@ from bl_pipeline.warehouse.usage import KeyHashes, Usage, count_run_calls, hash_
 CANCEL_SEEN_WITHIN = 1
 """Seconds until a run that waits sees that `bl cancel` was asked for."""
 _TIMEOUT_OF_A_LOOK = 0.1
-"""The same for a run that is about to make a call."""
+"""Seconds: before a call that only reads, a look at the run's row that is younger is good enough."""
 
 
 class RunLost(WarehouseError):

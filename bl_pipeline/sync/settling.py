@@ -141,7 +141,7 @@ def describe(
         case WriteOutcome.DONE:
             return f"{what}{fields} was done."
         case WriteOutcome.NOT_DONE if accepted:
-            return f"{what}{fields} was accepted by BrickLink, and ignored: the order is as before. Look at it there."
+            return f"{what}{fields} was accepted by BrickLink, but the order is as before. Look at it there."
         case WriteOutcome.NOT_DONE:
             return f"{what}{fields} was not done: the order is as before. To do it, ask for it again."
         case WriteOutcome.PARTLY_DONE:

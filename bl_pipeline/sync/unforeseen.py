@@ -38,8 +38,8 @@ def foreseen(error: BaseException) -> str | None:
 def summary(error: BaseException) -> str:
     """Why a run failed, to be stored and shown with its end: without the place in the code."""
     return foreseen(error) or (
-        f"{type(error).__name__}: a fault of bl_pipeline itself. The log of the run in Dagster says where, or what the "
-        "command printed if it ran without Dagster."
+        f"{type(error).__name__}: a fault of bl_pipeline itself. See the run's log in Dagster, or the output of the "
+        "command if it ran without Dagster."
     )
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
-from bl_pipeline.records import ExitCode, SyncResult
+from bl_pipeline.records import PRECEDENCE, ExitCode, SyncResult
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import SettingsError, load_stores
 from bl_pipeline.terminal import console as c
@@ -29,9 +29,6 @@ _BL = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from bl_pipeline.terminal.cli import main; main()"
 )
-_PRECEDENCE = (
-    ExitCode.CREDENTIALS, ExitCode.UNREACHABLE, ExitCode.USAGE, ExitCode.OTHER, ExitCode.BUDGET, ExitCode.SOME_FAILED,
-)  # fmt: skip
 _WORDS: dict[int, str] = {
     ExitCode.DONE: "done",
     ExitCode.SOME_FAILED: "done, but some orders failed",
@@ -78,7 +75,7 @@ def sync_all_stores(*, full: bool, filed: bool, items: bool, as_json: bool) -> i
                 unshown = error
     if unshown:
         raise unshown
-    code = next((code for code in _PRECEDENCE if code in {synced.exit_code for synced in done.values()}), ExitCode.DONE)
+    code = next((code for code in PRECEDENCE if code in {synced.exit_code for synced in done.values()}), ExitCode.DONE)
     if as_json:
         c.print_json(_as_json(code, [done[key] for key in keys]))
     else:

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from bl_pipeline.columns import OrderGroup
 from bl_pipeline.reports.labels import amount, plural
-from bl_pipeline.rules.statuses import WORDS
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.encoding import readable
@@ -66,7 +65,6 @@ def orders(
 
     try:
         wanted = parse_filter(
-            statuses=WORDS,
             search=readable(search or ""),
             status=readable(status or ""),
             group=readable(group or ""),
@@ -85,7 +83,7 @@ def orders(
         with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             c.show_times_in(warehouse.timezone)
             connection.execution_options(isolation_level="REPEATABLE READ")
-            found = read_orders(connection, warehouse, wanted, WORDS)
+            found = read_orders(connection, warehouse, wanted)
             stores = stores_with_orders(connection) if not found.count else []
     except QuestionError as error:
         raise Refused(str(error)) from None

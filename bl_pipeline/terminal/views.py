@@ -125,7 +125,7 @@ def stores_view(statuses: Sequence[Status]) -> RenderableType:
 
 def calls_line(calls: Usage) -> str:
     """How much of the call budget is used."""
-    line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {max(calls.limit - calls.reserve, 0):,}"
+    line = f"{calls.used:,} used in the last 24 hours, {calls.left:,} left of {calls.allowed:,}"
     if calls.next_reset_at:
         line = f"{line}; free again from {c.moment(calls.next_reset_at)}"
     if calls.dated_ahead:

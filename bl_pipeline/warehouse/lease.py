@@ -1,4 +1,4 @@
-"""A run owns its row of sync.runs: while its process has the store's lock, or by a lease if it has several processes.
+"""A run owns its row of sync.runs by the store's lock (one process) or by a lease (several processes).
 
 Times are those of Postgres's clock. Whatever a run calls or stores, it does in a transaction that looks at its row by
 `lease_status(..., keep=True)`: until that transaction has ended nobody can end the run, and afterwards no other begins.

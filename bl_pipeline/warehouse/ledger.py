@@ -3,7 +3,7 @@
 Calls are reserved in small blocks, which count as made from the commit that reserves them: a row of
 sync.call_reservations for each run that makes calls. Each attempt that has ended becomes a row of sync.api_calls, in
 the transaction that stores its answer, and leaves the reservation. At the end of a run what was not used is given back.
-A reservation that stays is that of a process that died: whatever it has sent, and nobody knows of, is in its count.
+A reservation that remains belongs to a process that died: the calls that it may have sent count as made.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,15 @@ from sqlalchemy import Connection, Row, text
 from bl_pipeline.columns import OrderGroup
 from bl_pipeline.reports.labels import country_code
 from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
-from bl_pipeline.rules.statuses import NOT_SENT, PAYMENT_ARRIVED, PAYMENT_FAILED, PERHAPS_UNPAID, PURGED
+from bl_pipeline.rules.statuses import (
+    NOT_REVENUE,
+    NOT_SENT,
+    PAYMENT_ARRIVED,
+    PAYMENT_FAILED,
+    PERHAPS_UNPAID,
+    PURGED,
+    WORDS,
+)
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.tables.schema import sql_list
 
@@ -101,7 +109,6 @@ class OrderList:
 
 def parse_filter(
     *,
-    statuses: Collection[str],
     search: str | None = None,
     status: str | None = None,
     group: str | None = None,
@@ -117,8 +124,8 @@ def parse_filter(
 ) -> OrderFilter:
     """The filter that was written, each part as text; what is None or blank is no limit.
 
-    `statuses` are BrickLink's words. Raises QuestionError for a word that cannot be meant. Words that depend on what
-    is stored (status, platform, country) are checked by `read_orders`.
+    Raises QuestionError for a word that cannot be meant. Words that depend on what is stored (status, platform,
+    country) are checked by `read_orders`.
     """
     written = {
         name: value.strip() or None if value else None
@@ -128,7 +135,7 @@ def parse_filter(
         }.items()
     }  # fmt: skip
     status, group, since, until = written["status"], written["group"], written["since"], written["until"]
-    known = {word.casefold(): word for word in statuses}
+    known = {word.casefold(): word for word in WORDS}
     if status and status.casefold() in set(OrderGroup) - known.keys():
         raise QuestionError(f"{status} is a group of statuses, and no status of BrickLink's. Ask for it as the group.")
     if group:
@@ -153,14 +160,11 @@ def parse_filter(
     )
 
 
-def read_orders(
-    connection: Connection, warehouse: Warehouse, wanted: OrderFilter, statuses: Sequence[str] = ()
-) -> OrderList:
-    """The orders of all platforms in one list.
+def read_orders(connection: Connection, warehouse: Warehouse, wanted: OrderFilter) -> OrderList:
+    """The orders of all platforms in one list. Raises QuestionError for a word that nobody knows.
 
-    `statuses` are words that are known, whether an order has them or not. Raises QuestionError for a word that nobody
-    knows. The transaction of `connection` should see one moment (REPEATABLE READ): else a page far back may be moved
-    by what is stored while it is read.
+    The transaction of `connection` should see one moment (REPEATABLE READ): else a page far back may be moved by what
+    is stored while it is read.
     """
     wanted = replace(wanted, stores=wanted.stores or (warehouse.store,))
     source, values = _source(wanted, ZoneInfo(warehouse.timezone))
@@ -171,14 +175,14 @@ def read_orders(
         text(
             f"""
             SELECT s.currency, s.platform, {group} AS group_, count(*) AS orders, sum(s.total) AS total,
-                count(*) FILTER (WHERE s.status IN ('cancelled', 'problem')) AS without_revenue
+                count(*) FILTER (WHERE s.status IN ({sql_list(NOT_REVENUE)})) AS without_revenue
             {source} GROUP BY s.currency, s.platform, {group} ORDER BY {groups}
             """
         ),
         values,
     ).all()
     if not sums:
-        _check_words(connection, wanted, statuses)
+        _check_words(connection, wanted)
     counts = Counter[str]()
     for row in sums:
         counts[row.group_] += row.orders
@@ -284,10 +288,10 @@ def _order(by: Sequence[str], way: str, nulls: str = "LAST") -> str:
     return ", ".join([*every, f"s.order_date {way}", f"s.platform_order_id {way}", f"s.store {way}"])
 
 
-def _check_words(connection: Connection, wanted: OrderFilter, statuses: Sequence[str]) -> None:
+def _check_words(connection: Connection, wanted: OrderFilter) -> None:
     """Raise QuestionError for a word that is neither known nor in the stores' orders."""
     for kind, column, written, known in (
-        ("status", "platform_status", wanted.status, {*statuses}),
+        ("status", "platform_status", wanted.status, {*WORDS}),
         ("platform", "platform", wanted.platform, {PLATFORM}),
         ("country", "country_code", wanted.country and country_code(wanted.country), set[str]()),
     ):

@@ -47,6 +47,11 @@ class Usage:
     dated_ahead: int = 0
     """Of the calls used those that are dated in the future: the clock was ahead when they were made."""
 
+    @property
+    def allowed(self) -> int:
+        """Calls the pipeline may make in any 24 hours."""
+        return Budget(self.limit, self.reserve).allowed
+
 
 def hash_key(connection: Connection, consumer_key: str) -> KeyHashes:
     """An API key as the ledger knows it."""

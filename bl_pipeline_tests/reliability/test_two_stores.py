@@ -33,7 +33,6 @@ from bl_pipeline.books.closing import (
     Period,
     close,
     other_timezones,
-    read_period_changes,
     read_periods,
     reopen,
     unclear_orders,
@@ -42,6 +41,7 @@ from bl_pipeline.books.csv_tables import FileErrors
 from bl_pipeline.books.exporting import AccountsFile, ExportFormat, export_period, read_combinations, read_lines
 from bl_pipeline.books.import_files import ImportKind, parse_file
 from bl_pipeline.books.importing import import_lines
+from bl_pipeline.books.period_changes import read_period_changes
 from bl_pipeline.columns import OPTIONAL_PARTS, AnswerKind
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading

@@ -55,7 +55,7 @@ def test_each_request_has_its_name(kind: WriteKind) -> None:
         (WriteOutcome.NOT_DONE, LOST, " was not done: the order is as before. To do it, ask for it again."),
         (
             WriteOutcome.NOT_DONE, ACCEPTED,
-            " was accepted by BrickLink, and ignored: the order is as before. Look at it there.",
+            " was accepted by BrickLink, but the order is as before. Look at it there.",
         ),
         (WriteOutcome.PARTLY_DONE, LOST, " was done only in part, and the rest is as before."),
         (WriteOutcome.CHANGED, LOST, ": BrickLink now has neither what was asked for nor what it had before."),

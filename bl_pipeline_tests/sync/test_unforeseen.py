@@ -44,7 +44,7 @@ def test_an_error_of_ours_says_it_in_its_words_and_any_other_does_not() -> None:
     ours, other = caught(SettingsError("what to do")), caught(ValueError("a buyer"))
     assert foreseen(ours) == summary(ours) == "what to do"
     assert foreseen(other) is None
-    assert summary(other).startswith("ValueError: a fault of bl_pipeline itself. The log of the run in Dagster says")
+    assert summary(other).startswith("ValueError: a fault of bl_pipeline itself. See the run's log in Dagster")
     (place,) = frames(other)
     assert place.startswith("bl_pipeline_tests/sync/test_unforeseen.py:")
     assert place.endswith(" in caught")

@@ -154,7 +154,7 @@ def test_what_is_no_sync_is_not_canceled(synced_bl: Bl, warehouse: Warehouse, mo
         result = expect(synced_bl("cancel"), 0)
     finally:
         lock.release()
-    assert result.stdout.startswith("No sync is running, but another command has the store")
+    assert result.stdout.startswith("No sync is running, but another command uses the store")
     assert result.stderr.count("waiting for that, 0.3 s at most.") == 1
 
 

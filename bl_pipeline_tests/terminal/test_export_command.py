@@ -138,7 +138,7 @@ def test_a_combination_without_an_account_is_named(synced_bl: Bl, month: str, fi
     for target in ("datev", "xero", "quickbooks"):
         refused = expect(synced_bl("export", target, *arguments, **DATEV), 2).stderr
         assert "sales_shipping,unclear" in refused
-        assert "Fill them in in" in said(refused)
+        assert "Complete them in" in said(refused)
         assert "chart.csv" in refused
         assert "sales_goods" not in refused
     assert not (tmp_path / "out").exists()

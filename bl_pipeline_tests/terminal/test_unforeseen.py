@@ -119,7 +119,7 @@ def test_what_ends_a_run_is_stored_without_its_own_words(
             assert f"{type(error).__name__}: a fault of bl_pipeline itself." in text
             assert "in broken" in text
         reason = json_of(synced_bl("status", "--json"))["reason"]
-        assert f"{type(error).__name__}: a fault of bl_pipeline itself. The log of the run in Dagster says" in reason
+        assert f"{type(error).__name__}: a fault of bl_pipeline itself. See the run's log in Dagster" in reason
         shown = [reason, logged, result.stdout, result.stderr, caplog.text, printed.out, printed.err]
         assert email not in "".join(shown)
 
@@ -139,7 +139,7 @@ def test_a_write_that_ends_so_has_no_log_in_dagster(
     assert dagsters_log() == before
     shown = " ".join(expect(synced_bl("status"), 0).stdout.split())
     assert "update_order failed" in shown
-    assert "says where, or what the command printed if it ran without Dagster." in shown
+    assert "or the output of the command if it ran without Dagster." in shown
 
 
 @contextmanager
