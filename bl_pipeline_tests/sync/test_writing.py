@@ -122,7 +122,7 @@ def test_costs_ignored_because_the_order_was_paid_meanwhile(
     server.on_request = pay
     result = writer(order_id, shipping=Decimal("9"))
     assert result.exit_code == 3
-    assert "ignored" in result.errors[0]["error"]
+    assert "but the order is as before" in result.errors[0]["error"]
     assert writer.rows() == [("update", "accepted", "not_done")]
 
 
