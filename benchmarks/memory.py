@@ -36,6 +36,8 @@ _PARTS = {
     "postgres": "Postgres",
 }
 """By a word of the command line; the first that is in it."""
+_RUNS = ("execute_run", "spawn_main")
+"""Words of the command line of a run, which a code server starts as a process of multiprocessing."""
 _REST = "`bl` itself, which watches the others"
 
 
@@ -86,8 +88,8 @@ def _at_rest(
         for address in addresses:
             _wait_for(process, address)
         time.sleep(_AT_REST)
-        while any("execute_run" in _command(pid) for pid in family(process.pid)):
-            time.sleep(_AT_REST)  # the schedule has started a sync
+        while any(word in _command(pid) for pid in family(process.pid) for word in _RUNS):
+            time.sleep(_AT_REST)  # the schedule has started a sync, or the reports are read again
         found: dict[str, float] = {}
         for pid in {*family(process.pid), *_postgres(home)}:
             with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
