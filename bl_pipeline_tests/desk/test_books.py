@@ -210,6 +210,26 @@ def test_a_closed_month_is_exported(
         assert all(len(archive.read(name).splitlines()) > 1 for name in archive.namelist())
 
 
+def test_a_month_without_entries_has_no_files(synced: Sync, client: TestClient, warehouse: Warehouse) -> None:
+    """Planted: a ZIP file with nothing in it."""
+    client.post("/books/close", data={"period": MAY})
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                INSERT INTO books.closings (
+                    store, period, timezone, closed_at, last_document_id, last_entry_no, entries, digest
+                )
+                SELECT store, '2020-01-01', timezone, closed_at, 0, 0, 0, encode(sha256(''), 'hex')
+                FROM books.closings LIMIT 1
+                """
+            )
+        )
+    answer = client.post("/books/export", data={"period": "2020-01", "target": "quickbooks"})
+    assert answer.status_code == 409
+    assert "2020-01 has no entries, so there is nothing to export" in words(answer.text)
+
+
 def test_an_export_that_is_refused_says_why(synced: Sync, client: TestClient) -> None:
     chart = filled(client)
     assert "is not closed" in words(export(client, "xero", chart).text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from rich.console import Console
 from sqlalchemy import text
@@ -100,11 +101,17 @@ def test_the_plan_of_an_unchanged_store_is_empty(synced_bl: Bl) -> None:
     )
 
 
-def test_the_calls_of_a_plan_that_had_to_ask_again_are_counted(synced_bl: Bl, server: SandboxServer) -> None:
-    """An attempt is a call."""
+def test_the_calls_of_a_plan_that_had_to_ask_again_are_counted(
+    synced_bl: Bl, server: SandboxServer, database_url: str
+) -> None:
+    """An attempt is a call. Planted: one name in the ledger for the calls of all plans, which may run at once."""
     server.faults.next(Fault.HTTP500)
-    assert json_of(expect(synced_bl("plan", "--json"), 0))["calls_used"] == 3
-    assert json_of(expect(synced_bl("plan", "--json"), 0))["calls_used"] == 2
+    used = [json_of(expect(synced_bl("plan", "--json"), 0))["calls_used"] for _ in range(2)]
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT count(*) FROM sync.api_calls WHERE run_id LIKE 'plan %' GROUP BY run_id ORDER BY 1 DESC"
+        )
+        assert used == [3, 2] == [row[0] for row in rows]
 
 
 def test_a_plan_at_the_budget_leaves_room_for_the_lists(bl: Bl, server: SandboxServer) -> None:
