@@ -14,7 +14,6 @@ EU = frozenset(
 )  # fmt: skip
 """The countries of the European Union."""
 
-
 BRICKLINK_CODES = {"UK": "GB"}
 """BrickLink's codes of countries → those of ISO 3166-1, where they differ."""
 

@@ -336,9 +336,8 @@ class ReportedError(TypedDict):
 class SyncResult:
     """What one sync did.
 
-    Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are
-    the orders that failed. `last_synced_at` is the end of the last run that brought the warehouse up to date with
-    the lists.
+    Counts are orders, except `api_calls`; `duration_seconds` is wall-clock time. `errors` are the orders
+    that failed. `last_synced_at` is the end of the last run that brought the warehouse up to date with the lists.
     """
 
     orders_created: int = 0

@@ -129,7 +129,7 @@ def other_jobs(names: Names) -> list[dg.JobDefinition]:
         names.of(Job.FULL_SYNC),
         full_sync_config,
         "Fetches every order of a month again, changed or not; backfill it over the months wanted. What a terminated "
-        f"run leaves, the next syncs fetch: {names.of('cancel_full_sync')} withdraws it.",
+        f"run leaves, the next syncs fetch: {names.of(Job.CANCEL_FULL_SYNC)} withdraws it.",
     )
     refresh_order = sync_graph(names, names.of(Job.REFRESH_ORDER), refresh_config, "Fetches the given orders again.")
     retry_failed_orders = sync_graph(

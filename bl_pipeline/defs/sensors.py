@@ -13,7 +13,7 @@ from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import RunStatus
 from bl_pipeline.reports.labels import plural
-from bl_pipeline.rules.indicator import STALE_AFTER, Indicator
+from bl_pipeline.rules.indicator import Indicator, is_stale
 from bl_pipeline.settings import Settings, load_installation, load_stores
 
 EVERY_FIVE_MINUTES = 300
@@ -87,9 +87,8 @@ def _report_state(
             # Time makes stale, and a process that was killed could show nothing itself.
             show_state(context.instance.report_runless_asset_event, session)
     messages: dict[str, str] = {}
-    overdue = state.last_synced_at is None or abs(state.now - state.last_synced_at) > STALE_AFTER
     if state.indicator is Indicator.NOT_CONNECTED or (
-        state.indicator is Indicator.STALE and state.last_run and overdue
+        state.indicator is Indicator.STALE and state.last_run and is_stale(state.last_synced_at, state.now)
     ):
         messages[state.indicator] = state.reason
     if state.failed_orders:

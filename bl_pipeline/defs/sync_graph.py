@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from bl_pipeline.columns import OPTIONAL_PARTS, PARTS, TABLES, AnswerKind
-from bl_pipeline.dagster_names import Names, names_of
+from bl_pipeline.dagster_names import Job, Names, names_of
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.of_a_store import asset_key, session_of
 from bl_pipeline.defs.step_errors import explained
@@ -88,7 +88,7 @@ def _refuse_other_stores(context: dg.OpExecutionContext, names: Names) -> None:
         raise dg.Failure(
             f"This run has assets of several stores: {', '.join(sorted(stores))}. A run syncs one store, so that none "
             "waits for another, and nothing was fetched.\nMaterialize the assets of one store at a time, such as those "
-            f"of the group {names.of('sales')}, or launch {names.of('sync_orders')}.",
+            f"of the group {names.of('sales')}, or launch {names.of(Job.SYNC_ORDERS)}.",
             allow_retries=False,
         )
 

@@ -75,22 +75,22 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
                 message=ended.message or _LOST,
                 exit_code=ended.exit_code,
             )
-        now = run_orders.read_progress(connection, run_id)
+        progress = run_orders.read_progress(connection, run_id)
         if run.status == RunStatus.STARTED and (is_ours or (ended is None and _is_alive(connection, warehouse, run))):
             counts = run_orders.count_outcomes(connection, run_id)
             return RunState(
                 run_id,
                 run.job,
                 goes_on=True,
-                is_stopping=now.is_stopping,
-                planned=None if run.orders_skipped is None else now.planned,
-                fetched=now.fetched,
+                is_stopping=progress.is_stopping,
+                planned=None if run.orders_skipped is None else progress.planned,
+                fetched=progress.fetched,
                 created=counts[Outcome.CREATED],
                 updated=counts[Outcome.UPDATED],
                 skipped=counts[Outcome.SKIPPED] + (run.orders_skipped or 0),
-                current=now.current,
+                current=progress.current,
                 seconds=(desk.clock() - run.started_at).total_seconds(),
-                api_calls=now.calls,
+                api_calls=progress.calls,
             )
     # With a connection of its own: not while that one is kept, or pages that ask at the same time wait for each other.
     result = read_result(warehouse, run_id)
@@ -102,14 +102,14 @@ def read_run_state(desk: Desk, run_id: str) -> RunState | None:
         run_id,
         run.job,
         is_canceled=run.status == RunStatus.CANCELED,
-        planned=now.planned,
-        fetched=now.fetched,
+        planned=progress.planned,
+        fetched=progress.fetched,
         created=result.orders_created,
         updated=result.orders_updated,
         skipped=result.orders_skipped,
         deferred=result.orders_deferred,
         seconds=run.duration_seconds,
-        api_calls=now.calls,
+        api_calls=progress.calls,
         stop_reason=result.stop_reason,
         message=message,
         exit_code=result.exit_code,

@@ -103,6 +103,12 @@ class Facts:
     open_full_syncs: int = 0
 
 
+def is_stale(last_synced_at: datetime | None, now: datetime) -> bool:
+    """Whether the last complete sync is too long ago, or there was none."""
+    # A sync in the future was stored while a clock was ahead: it does not show how old the warehouse is.
+    return last_synced_at is None or abs(now - last_synced_at) > STALE_AFTER
+
+
 def store_state(facts: Facts, remedies: Remedies) -> StoreState:
     """The indicator at this moment, and why."""
     word, reason, exit_code = _judge(facts, remedies)
@@ -133,8 +139,7 @@ def _judge(facts: Facts, remedies: Remedies) -> tuple[Indicator, str, int]:
             f"{remedies.retry}"
         )
         return Indicator.ERROR, reason, ExitCode.SOME_FAILED
-    # A sync in the future was stored while a clock was ahead: it does not show how old the warehouse is.
-    old = synced is None or abs(facts.now - synced) > STALE_AFTER
+    old = is_stale(synced, facts.now)
     if unset or (old and not facts.connected):
         reason = (
             f"The store is not connected: its API credentials are not set, so nothing is synced. {remedies.connect}"

@@ -1,4 +1,4 @@
-"""A step that bl cancel has ended: what Dagster is told, and that it is told once."""
+"""A step that bl cancel has ended: what Dagster reports, and that it reports it once."""
 
 from collections.abc import Callable
 
@@ -28,9 +28,9 @@ def ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.report_run_canceled(run)
 
 
-@pytest.mark.parametrize(("before", "told"), [(nothing, [CANCELED]), (terminated, ["Terminated."]), (ended, [])])
-def test_dagster_is_told_once_that_a_run_is_being_canceled(
-    before: Report, told: list[str], session: SyncSession, dagster_instance: dg.DagsterInstance
+@pytest.mark.parametrize(("before", "reported"), [(nothing, [CANCELED]), (terminated, ["Terminated."]), (ended, [])])
+def test_dagster_reports_once_that_a_run_is_being_canceled(
+    before: Report, reported: list[str], session: SyncSession, dagster_instance: dg.DagsterInstance
 ) -> None:
     """Planted: never, also if the run has ended, or once more."""
     run_ids: list[str] = []
@@ -52,7 +52,7 @@ def test_dagster_is_told_once_that_a_run_is_being_canceled(
     with pytest.raises(DagsterExecutionInterruptedError):
         job.execute_in_process(instance=dagster_instance)
     events = dagster_instance.all_logs(run_ids[0], of_type=dg.DagsterEventType.PIPELINE_CANCELING)
-    assert [event.dagster_event.message for event in events if event.dagster_event] == told
+    assert [event.dagster_event.message for event in events if event.dagster_event] == reported
 
 
 def test_a_run_that_dagster_does_not_have_any_more_ends_all_the_same(session: SyncSession) -> None:
