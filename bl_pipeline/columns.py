@@ -25,7 +25,7 @@ class AnswerKind(StrEnum):
 
 
 class OrderGroup(StrEnum):
-    """The normalised statuses, the values of sales.orders.status: groups of BrickLink's."""
+    """The groups of BrickLink's statuses: the values of sales.orders.status."""
 
     PENDING = "pending"
     PROCESSING = "processing"

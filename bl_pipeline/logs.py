@@ -12,7 +12,7 @@ from types import TracebackType
 from pythonjsonlogger.json import JsonFormatter
 
 from bl_pipeline.settings import LogFormat, Settings
-from bl_pipeline.sync.unforeseen import LOG, frames
+from bl_pipeline.sync.unexpected import LOG, frames
 
 _OF_DAGSTER = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}) - (?P<name>\S+) - (?P<levelname>[A-Z]+) - (?P<message>.*)"

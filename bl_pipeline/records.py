@@ -147,10 +147,10 @@ class FullSync:
 
 @dataclass(frozen=True, slots=True)
 class OptionalPart:
-    """A part that is fetched of the orders of some statuses only, and only if they are younger than `max_age`."""
+    """A part that is fetched of the orders of some groups only, and only if they are younger than `max_age`."""
 
     kind: AnswerKind
-    statuses: frozenset[OrderGroup]
+    groups: frozenset[OrderGroup]
     max_age: timedelta
 
 
@@ -225,13 +225,12 @@ NEVER_FETCHED = PartState()
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What the warehouse knows of one order: a row of sync.order_state, and the status of the stored order.
+    """What the warehouse knows of one order: a row of sync.order_state, and the group of the stored order.
 
     `listed_` is what the lists say now, `stored_` what they said when the stored order was fetched.
     `order_fingerprint` is what the stored order says of its parts as a whole; the fingerprint of a part is what the
     order said when that part was fetched: they differ if the part may have changed since. The document ids are of
-    landing.documents. `attempts` counts failures in a row. `status` is the normalised status, None if no order is
-    stored.
+    landing.documents. `attempts` counts failures in a row. `group` is None if no order is stored.
     """
 
     order_id: str
@@ -248,7 +247,7 @@ class OrderState:
     order_fetched_at: datetime | None = None
     failed_at: datetime | None = None
     attempts: int = 0
-    status: str | None = None
+    group: str | None = None
     parts: Mapping[AnswerKind, PartState] = field(default_factory=dict)
 
     def part(self, kind: AnswerKind) -> PartState:
@@ -305,7 +304,7 @@ class Fetch:
 class FailedOrder:
     """An order that could not be fetched, read or stored, and why; the message shows no value of the order.
 
-    `frames` are the lines in which an unforeseen error was raised. `failed_at` and `attempts`, the failures in a row,
+    `frames` are the lines in which an unexpected error was raised. `failed_at` and `attempts`, the failures in a row,
     are set when the failure is stored in sync.order_state.
     """
 

@@ -35,7 +35,7 @@ def run_job(
     """Run a job under this id, or a new one, and return what it reports; `warn` gets a line to show.
 
     Raises SettingsError without credentials, WarehouseError without a warehouse, RunError if the run did not reach
-    its end, and an error that nobody foresaw as the run raised it.
+    its end, and an unexpected error as the run raised it.
     """
     settings.store.known_credentials()
     with _quiet_dagster():

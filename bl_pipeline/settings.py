@@ -126,15 +126,19 @@ class Store:
             "in the environment or in a file .env in this folder. To try without a store: bl demo"
         )
 
+    def command(self, words: str) -> str:
+        """A command of `bl` about this store, as a user types it: the store is named if there are several."""
+        return f"bl {words} --store {self.key}" if self.stores > 1 else f"bl {words}"
+
     @property
     def first_step(self) -> str:
         """What a user reads of what to do if nothing of the store is stored yet."""
         if self.credentials is not None:
-            return f"Fetch your sales with: bl sync{f' --store {self.key}' if self.stores > 1 else ''}"
+            return f"Fetch your sales with: {self.command('sync')}"
         prefix = self.credential_variables[0].removesuffix("CONSUMER_KEY")
         return (
             "The store is not connected: its API credentials are not set.\n"
-            f"Put the four {prefix} values into .env, then: bl doctor. To try without a store: bl demo"
+            f"Put the four {prefix} values into .env, then: {self.command('doctor')}. To try without a store: bl demo"
         )
 
 

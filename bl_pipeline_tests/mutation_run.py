@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +58,7 @@ TESTS = {
     "bl_pipeline/sync/bookkeeping.py": ["sync/test_bookkeeping.py", "books/test_closing.py"],
     "bl_pipeline/sync/canceling.py": ["terminal/test_cancel_command.py", "reliability/test_cancel.py"],
     "bl_pipeline/sync/rebuild.py": ["sync/test_replaying.py", "reliability/test_rebuild.py"],
-    "bl_pipeline/sync/unforeseen.py": ["terminal/test_unforeseen.py"],
+    "bl_pipeline/sync/unexpected.py": ["terminal/test_unexpected.py"],
     "bl_pipeline/rules/": [
         "rules", "sync/test_incremental.py", "reliability/test_edits.py", "reliability/test_full_sync.py",
         "reliability/test_rechecks.py",
@@ -185,11 +185,11 @@ class Tester:
     quick: bool
     recording: Recording | None = None
 
-    def recorded(self, kept: Path, paths: Iterable[Path]) -> Tester:
-        """The same with a recording of the tests of these files, made if it is not kept already."""
+    def recorded(self, kept: Path) -> Tester:
+        """The same with a recording of the tests of all areas, made if it is not kept already."""
         if not kept.is_file():
             say("The tests run once without a fault, to record which lines each runs through ...")
-            tests = sorted({test for path in paths for test in tests_for(path)})
+            tests = sorted({test for path in sources([]) for test in tests_for(path)})
             code = self.forked.run(arguments_of(QUICK)[1:], tests, 7200, kept, WHERE)
             if code != 0:
                 say(f"Not every test passed without a fault: {self.forked.output.read_text()[-4000:]}")
@@ -265,7 +265,7 @@ def main() -> int:
     missed = 0
     with tester(asked.timeout, quick=asked.quick) as at_first:
         kept = asked.recording or at_first.folder.with_suffix(".json")
-        testing = at_first.recorded(kept, paths)
+        testing = at_first.recorded(kept)
         for number, (path, mutant) in enumerate(chosen, start=1):
             began = time.monotonic()
             noticed = testing.is_noticed(path, mutant)

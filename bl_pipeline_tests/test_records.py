@@ -10,6 +10,7 @@ import pytest
 
 from bl_pipeline.records import ReportedError, RunStatus, StopReason, SyncResult
 from bl_pipeline.rules.indicator import Facts, Indicator, LastRun, in_a_terminal, store_state
+from bl_pipeline_tests.support.main_store import MAIN
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ERRORS = [ReportedError(order_id="1", error="x")]
@@ -84,7 +85,7 @@ OLD = {"last_synced_at": NOW - timedelta(hours=24, microseconds=1)}
     ],
 )
 def test_one_word_and_its_reason(facts: dict[str, Any], word: Indicator, reason: str) -> None:
-    stands = store_state(Facts(now=NOW, **facts), in_a_terminal())
+    stands = store_state(Facts(now=NOW, **facts), in_a_terminal(MAIN.command))
 
     assert stands.indicator == word
     assert reason in stands.reason
@@ -106,4 +107,4 @@ def test_one_word_and_its_reason(facts: dict[str, Any], word: Indicator, reason:
     ],
 )
 def test_the_check_has_the_exit_code_of_a_sync_with_the_same_cause(facts: dict[str, Any], exit_code: int) -> None:
-    assert store_state(Facts(now=NOW, **facts), in_a_terminal()).exit_code == exit_code
+    assert store_state(Facts(now=NOW, **facts), in_a_terminal(MAIN.command)).exit_code == exit_code

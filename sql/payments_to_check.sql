@@ -14,7 +14,7 @@
 --   order_date [UTC]: when it was ordered
 --   paid_at [UTC]: the payment date; null if it has none
 --   days [days]: days since the payment date; since the order date if there is none
---   status: normalised status
+--   status: group of the status, such as processing
 --   platform_status: the status in BrickLink's own word
 --   payment_status: payment status in BrickLink's words
 --   payment_method: payment method in BrickLink's words

@@ -17,7 +17,7 @@
 --   order_date [UTC]: when it was ordered
 --   paid_at [UTC]: when it was paid; null if it has no payment date
 --   shipped_at [UTC]: when it was shipped, or first seen shipped; null if neither is known
---   status: normalised status
+--   status: group of the status, such as processing
 --   platform_status: the status in BrickLink's own word
 --   buyer_key: identifies a buyer without the name; null if BrickLink has lost the name
 --   country_code: country of the address, ISO 3166-1 alpha-2; null if there is no address

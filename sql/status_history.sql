@@ -12,7 +12,7 @@
 --   platform: where the order was placed: bricklink
 --   platform_order_id: the order's id at the platform
 --   state_number: the order's states in the order they were seen, from 1
---   status: normalised status
+--   status: group of the status, such as processing
 --   platform_status: the status in BrickLink's own word
 --   payment_status: payment status in BrickLink's words
 --   order_date [UTC]: when it was ordered; a batch added to the order resets it

@@ -6,7 +6,7 @@
 -- Columns:
 --   store: key of the store, from BL_STORE
 --   month [date]: first day of the month at whose end is counted, in the store's time zone (BL_TIMEZONE)
---   status: normalised status; not_seen: placed by then, but its status at that time was never seen
+--   status: group of the status, such as processing; not_seen: placed by then, but its status at that time was never seen
 --   currency: ISO 4217 code of the amount
 --   orders [orders]: how many
 --   revenue [currency]: deprecated: amount. No revenue: cancelled orders and problems have it too

@@ -23,6 +23,7 @@ from bl_pipeline.records import COMPLETE
 from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.views import read_timezone
+from bl_pipeline.settings import Store
 from bl_pipeline.warehouse.tables.schema import sql_list
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
@@ -93,39 +94,40 @@ class Period:
         }
 
 
-def close(connection: Connection, store: str, period: date, now: datetime) -> list[date]:
+def close(connection: Connection, store: Store, period: date, now: datetime) -> list[date]:
     """Close a month, in the caller's transaction, after the journal was brought up to date; returns what was closed.
 
     The first closing of a store closes the earlier months of its journal too. `period` is the first day. The caller
     has the store's lock, so that no sync is running. Raises ClosingRefused.
     """
-    lock_books(connection, store)
-    book(connection, store, now)
+    lock_books(connection, store.key)
+    book(connection, store.key, now)
     _check(connection, store, period, now)
-    closed = connection.scalars(text(_CLOSE), {"store": store, "period": period, "now": now}).all()
-    connection.execute(text(_NOTE_TOTALS), {"store": store, "closed": list(closed)})
+    closed = connection.scalars(text(_CLOSE), {"store": store.key, "period": period, "now": now}).all()
+    connection.execute(text(_NOTE_TOTALS), {"store": store.key, "closed": list(closed)})
     return sorted(closed)
 
 
-def reopen(connection: Connection, store: str, period: date, now: datetime) -> None:
+def reopen(connection: Connection, store: Store, period: date, now: datetime) -> None:
     """Open a closed month again, in the caller's transaction; that it was closed stays noted. Raises ClosingRefused."""
-    lock_books(connection, store)
-    last = _last_closed(connection, store)
+    lock_books(connection, store.key)
+    last = _last_closed(connection, store.key)
     if last is None or period > last:
         raise ClosingRefused(f"{month(period)} is open. Nothing was changed.")
-    if period < _first_closed(connection, store):
+    if period < _first_closed(connection, store.key):
         raise ClosingRefused(
             f"{month(period)} is before the first month of the journal, so it was never closed. Nothing was changed."
         )
     if period < last:
         raise ClosingRefused(
             f"{month(period)} cannot be reopened while a later month is closed: changes that were seen since are "
-            f"booked after {month(last)}. Nothing was changed.\nReopen {month(last)} first: bl reopen {month(last)}"
+            f"booked after {month(last)}. Nothing was changed.\n"
+            f"Reopen {month(last)} first: {store.command(f'reopen {month(last)}')}"
         )
     connection.execute(
         text("UPDATE books.closings SET reopened_at = :now WHERE store = :store AND period = :period AND "
              "reopened_at IS NULL"),
-        {"store": store, "period": period, "now": now},
+        {"store": store.key, "period": period, "now": now},
     )  # fmt: skip
 
 
@@ -226,18 +228,18 @@ def _is_intact(row: Any, totals: Sequence[Total], noted: dict[int, list[Total]])
     )
 
 
-def _check(connection: Connection, store: str, period: date, now: datetime) -> None:
+def _check(connection: Connection, store: Store, period: date, now: datetime) -> None:
     """Raise ClosingRefused if the month is closed, not over or not the next one, or if its orders are not all known."""
     name = month(period)
-    last = _last_closed(connection, store)
+    last = _last_closed(connection, store.key)
     if last is not None and period <= last:
         raise ClosingRefused(
-            f"{name} is closed already. Nothing was changed.\nSee when: bl periods. To open the last closed month "
-            f"again: bl reopen {month(last)}"
+            f"{name} is closed already. Nothing was changed.\nSee when: {store.command('periods')}. To open the last "
+            f"closed month again: {store.command(f'reopen {month(last)}')}"
         )
-    timezone = read_timezone(connection, store)
+    timezone = read_timezone(connection, store.key)
     following, end, listed_at = connection.execute(
-        text(_ENDS), {"store": store, "period": period, "timezone": timezone, "last": last}
+        text(_ENDS), {"store": store.key, "period": period, "timezone": timezone, "last": last}
     ).one()
     if now < end:
         raise ClosingRefused(
@@ -246,21 +248,22 @@ def _check(connection: Connection, store: str, period: date, now: datetime) -> N
     if following is not None and period > following:
         raise ClosingRefused(
             f"{month(following)} is still open, and months are closed one after the other: what is seen later is "
-            f"booked to the first open one. Nothing was changed.\nClose it first: bl close {month(following)}"
+            "booked to the first open one. Nothing was changed.\n"
+            f"Close it first: {store.command(f'close {month(following)}')}"
         )
     if listed_at is None or listed_at < end:
         raise ClosingRefused(
             f"BrickLink's lists were not read to their end since {name} was over, so orders and changes of it may not "
-            "be known yet. Nothing was changed.\nRun: bl sync, then try again."
+            f"be known yet. Nothing was changed.\nRun: {store.command('sync')}, then try again."
         )
-    missing = connection.scalars(text(_MISSING), {"store": store, "end": end}).all()
+    missing = connection.scalars(text(_MISSING), {"store": store.key, "end": end}).all()
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise ClosingRefused(
             f"{plural(len(missing), 'order')} placed before the end of {name} could not be fetched or read yet, new or "
             f"as BrickLink has changed them, so the books are not complete: {', '.join(missing[:_NAMED])}{more}. "
             "Nothing was changed.\n"
-            "See why with: bl errors. Fetch them with: bl sync, then close the month."
+            f"See why with: {store.command('errors')}. Fetch them with: {store.command('sync')}, then close the month."
         )
 
 

@@ -18,7 +18,7 @@ from bl_pipeline.books.closing import month, read_periods
 from bl_pipeline.books.datev import DatevHeader, year_start
 from bl_pipeline.books.export_lines import ExportFile
 from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, Region, TaxKind
-from bl_pipeline.settings import Settings
+from bl_pipeline.settings import Settings, Store
 
 _RATE = re.compile(r"([A-Za-z]{3})=(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
 
@@ -54,17 +54,19 @@ class DatevOptions:
     rates: Mapping[str, Decimal]
 
 
-def check_closed(connection: Connection, store: str, period: date) -> None:
+def check_closed(connection: Connection, store: Store, period: date) -> None:
     """Raise ExportRefused if the period is not closed, or is not as it was closed."""
-    found = next((each for each in read_periods(connection, store) if each.period == period), None)
+    found = next((each for each in read_periods(connection, store.key) if each.period == period), None)
     if found is None or not found.is_closed:
         raise ExportRefused(
-            f"{month(period)} of store {store} is not closed, so its figures may still change. Nothing was exported.\n"
-            f"Close it first: bl close {month(period)}"
+            f"{month(period)} of store {store.key} is not closed, so its figures may still change. "
+            "Nothing was exported.\n"
+            f"Close it first: {store.command(f'close {month(period)}')}"
         )
     if not found.is_intact:
         raise ExportRefused(
-            f"{month(period)} of store {store} is not as it was closed. Nothing was exported.\nSee: bl periods"
+            f"{month(period)} of store {store.key} is not as it was closed. Nothing was exported.\n"
+            f"See: {store.command('periods')}"
         )
 
 
@@ -124,14 +126,14 @@ def export_period(
     `rates` are those that DATEV needs, such as USD=1.1740. Raises ExportRefused, FileErrors if the chart has faults,
     and UnbalancedEntry if the journal was tampered with.
     """
-    check_closed(connection, settings.bl_store, period)
+    check_closed(connection, settings.store, period)
     lines = read_lines(connection, settings.bl_store, period)
     if not lines:
         return []
     if chart.content is None:
         raise ExportRefused(
             f"There is no file {chart.name}, which says what is booked to which account. Nothing was exported.\n"
-            "Write one for your accountant to fill in: bl export accounts"
+            f"Write one for your accountant to fill in: {settings.store.command('export accounts')}"
         )
     options = _datev_options(settings, period, rates) if target is ExportFormat.DATEV else None
     accounts = parse_accounts(chart.content, chart.name)
@@ -248,5 +250,5 @@ def write_template(combinations: Sequence[Combination], path: Path) -> None:
     except FileExistsError:
         raise ExportRefused(
             f"{path} is there already, and is left as it is: somebody may have filled it in.\n"
-            "Write the new one into another folder: bl export accounts --to FOLDER"
+            "Write the new one into another folder, with --to FOLDER."
         ) from None

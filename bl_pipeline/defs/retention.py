@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.defs.step_errors import explained
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import load_installation
 
 
@@ -30,7 +31,7 @@ def delete_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None
 
     days = config.days or load_installation().bl_run_history_days
     deleted = delete_runs_before(context.instance, utc_now() - timedelta(days=days))
-    context.log.info(f"{deleted} runs deleted")
+    context.log.info(f"{plural(deleted, 'run')} deleted")
     context.add_output_metadata({"runs_deleted": deleted})
 
 

@@ -92,9 +92,9 @@ def _report_state(
     ):
         messages[state.indicator] = state.reason
     if state.failed_orders:
-        errors = f"bl errors --store {names.store}" if names.store else "bl errors"
         messages["failed"] = (
-            f"{plural(state.failed_orders, 'order')} could not be fetched or read; `{errors}` says why."
+            f"{plural(state.failed_orders, 'order')} could not be fetched or read; "
+            f"`{settings.store.command('errors')}` says why."
         )
     if state.last_run and state.last_run.status is RunStatus.STOPPED_AT_BUDGET:
         messages["deferred"] = state.last_run.message or "The call budget is used up."

@@ -14,7 +14,7 @@ from bl_pipeline.defs.of_a_store import asset_key
 from bl_pipeline.records import Outcome, SyncResult
 from bl_pipeline.sync.finishing import read_result
 from bl_pipeline.sync.status import state_after_runs
-from bl_pipeline.sync.unforeseen import frames
+from bl_pipeline.sync.unexpected import frames
 from bl_pipeline.warehouse import run_orders, runs, trends
 from bl_pipeline.warehouse.usage import ledger_key, read_usage
 

@@ -19,7 +19,7 @@ from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf, desks_of, view_of
 from bl_pipeline.guard import PROBLEM
 from bl_pipeline.reports.questions import parse_order_number
-from bl_pipeline.rules.statuses import WORDS
+from bl_pipeline.rules.statuses import STATUSES
 from bl_pipeline.sync.status import Status
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.landing import read_body
@@ -114,7 +114,7 @@ class OrderQuery(BaseModel):
         "accents do not count",
     )
     status: str | None = Field(
-        default=None, description=f"BrickLink's word: {', '.join(WORDS)}, or one that only this store has"
+        default=None, description=f"BrickLink's word: {', '.join(STATUSES)}, or one that only this store has"
     )
     group: OrderGroup | None = Field(default=None, description="A group of statuses")
     platform: str | None = Field(default=None, description=f"Only this platform: {PLATFORM}")

@@ -53,7 +53,7 @@ def close_month(request: Request, desk: DeskOf, fields: Fields) -> Response:
     period = _period(fields)
     try:
         with open_books(desk.settings) as session, session.warehouse.engine.begin() as connection:
-            close(connection, session.warehouse.store, period, desk.clock())
+            close(connection, session.store, period, desk.clock())
     except ClosingRefused as error:
         return _page(request, desk, str(error))
     return RedirectResponse(f"{desk.root}/books#{month(period)}", status_code=303)
@@ -66,7 +66,7 @@ def reopen_month(request: Request, desk: DeskOf, fields: Fields) -> Response:
     period = _period(fields)
     try:
         with open_books(desk.settings) as session, session.warehouse.engine.begin() as connection:
-            reopen(connection, session.warehouse.store, period, desk.clock())
+            reopen(connection, session.store, period, desk.clock())
     except ClosingRefused as error:
         return _page(request, desk, str(error))
     return RedirectResponse(f"{desk.root}/books#{month(period)}", status_code=303)

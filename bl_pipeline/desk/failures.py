@@ -20,7 +20,7 @@ from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.run_errors import LockTaken
-from bl_pipeline.sync.unforeseen import describe, foreseen
+from bl_pipeline.sync.unexpected import describe, known_message
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.refusals import read_refusal
 
@@ -81,7 +81,7 @@ def _failure(error: Exception) -> _Failure:
     lost = read_refusal(error)
     if isinstance(error, WarehouseError) or (lost is not None and lost.is_lost):
         cannot = "reached" if lost or type(error) is WarehouseError else "used"
-        return _Failure(503, f"The warehouse cannot be {cannot}", foreseen(error) or "", "warehouse-unreachable")
+        return _Failure(503, f"The warehouse cannot be {cannot}", known_message(error) or "", "warehouse-unreachable")
     if isinstance(error, LockTaken):
         return _Failure(409, "A sync is running", str(error), "sync-running")
     if isinstance(error, QuestionError | NotAsked):
@@ -90,7 +90,7 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(422, _INVALID, "It has a character or a number that is not valid.", "invalid-request")
     if isinstance(error, SettingsError):
         return _Failure(409, "A setting has to be corrected", str(error), "wrong-setting")
-    return _Failure(500, "Something went wrong", foreseen(error) or describe(error))
+    return _Failure(500, "Something went wrong", known_message(error) or describe(error))
 
 
 def _of_the_framework(error: HTTPException) -> _Failure:

@@ -17,7 +17,7 @@ from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import View, desks_of, find_desk, view_of
 from bl_pipeline.reports.csv_rows import write_rows
 from bl_pipeline.reports.questions import QuestionError
-from bl_pipeline.rules.statuses import WORDS
+from bl_pipeline.rules.statuses import STATUSES
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.orders_list import LATEST_FIRST, OrderFilter, OrderList, parse_filter, read_orders
 
@@ -93,7 +93,7 @@ def orders(request: Request, written: Written, offset: Annotated[int, Query(ge=0
         csv=f"{path}.csv{_query(written)}",
         before=f"{path}{_query(written, offset=max(offset - PAGE, 0))}" if offset else None,
         after=f"{path}{_query(written, offset=offset + PAGE)}" if offset + len(found.rows) < found.count else None,
-        statuses=WORDS,
+        statuses=STATUSES,
         groups=tuple(OrderGroup),
         platforms=(PLATFORM,),
         countries=countries(),

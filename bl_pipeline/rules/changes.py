@@ -151,16 +151,16 @@ def orders_to_recheck(
             return None
         if is_purged(state.listed_status):
             return None
-        wait = RECHECK_OPEN_AFTER if state.status in OPEN else RECHECK_AFTER
+        wait = RECHECK_OPEN_AFTER if state.group in OPEN else RECHECK_AFTER
         since = now - state.order_fetched_at
         return since if since >= wait else None
 
     due = [(state, since) for state in states.values() if (since := since_verified(state)) is not None]
-    due.sort(key=lambda entry: (entry[0].status not in OPEN, -entry[1], entry[0].order_id))
+    due.sort(key=lambda entry: (entry[0].group not in OPEN, -entry[1], entry[0].order_id))
     rechecks: list[Fetch] = []
     parts = asked_parts(request)
     for state, _ in due:
-        fetch = Fetch(state.order_id, Reason.RECHECK, force=parts if state.status in OPEN else request.also)
+        fetch = Fetch(state.order_id, Reason.RECHECK, force=parts if state.group in OPEN else request.also)
         cost = fetch.least_calls(parts)
         if cost <= calls:
             rechecks.append(fetch)

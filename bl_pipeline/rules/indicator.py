@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -43,16 +44,15 @@ class Remedies:
     withdraw: str
 
 
-def in_a_terminal(store: str = "") -> Remedies:
-    """What to type; with several stores `store` is the key of this one."""
-    of_store = f" --store {store}" if store else ""
+def in_a_terminal(command: Callable[[str], str]) -> Remedies:
+    """What to type; `command` makes of the words after `bl` what is typed for this store."""
     return Remedies(
-        connect=f"Put the store's four API credentials into .env, then: bl doctor{of_store}",
-        sync=f"Start one with: bl sync{of_store}",
-        repair=f"Sync now with: bl sync{of_store}. Sync every half hour with: bl up. "
-        f"What is wrong: bl doctor{of_store}",
-        retry=f"See why with: bl errors{of_store}. Try again with: bl retry{of_store}",
-        withdraw=f"Withdraw it with: bl cancel{of_store}",
+        connect=f"Put the store's four API credentials into .env, then: {command('doctor')}",
+        sync=f"Start one with: {command('sync')}",
+        repair=f"Sync now with: {command('sync')}. Sync every half hour with: bl up. "
+        f"What is wrong: {command('doctor')}",
+        retry=f"See why with: {command('errors')}. Try again with: {command('retry')}",
+        withdraw=f"Withdraw it with: {command('cancel')}",
     )
 
 

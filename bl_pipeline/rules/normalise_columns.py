@@ -21,7 +21,7 @@ from bl_pipeline.columns import TABLES, AnswerKind, Kind, OrderGroup
 from bl_pipeline.countries import BRICKLINK_CODES
 from bl_pipeline.rules.frames import ARROW
 from bl_pipeline.rules.normalise import ADDRESS, plain
-from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.rules.statuses import GROUPS, PURGED
 
 _PARTS = 8
 """Arrow does not say which of many answers is unusual: they are read again in so many parts, and a part in parts."""
@@ -77,7 +77,7 @@ def _orders(order_ids: Sequence[str], bodies: Sequence[bytes]) -> ManyRows:
         {
             "platform_order_id": order_id,
             "display_id": pc.binary_join_element_wise("BL-", order_id, ""),
-            "status": _statuses(values["status"]),
+            "status": _groups(values["status"]),
             "platform_status": pc.fill_null(values["status"], ""),
             "fees": pc.subtract(
                 pc.subtract(values["cost.grand_total"], values["cost.subtotal"]), values["cost.shipping"]
@@ -136,9 +136,9 @@ def _table(kind: AnswerKind, columns: Columns, computed: Mapping[str, pa.Array[A
     return pa.table(found)
 
 
-def _statuses(platform_status: pa.StringArray) -> Any:
-    """As `statuses.normalise_status`, but null of a purged order."""
-    known = _translated(platform_status, STATUSES, otherwise=OrderGroup.UNKNOWN)
+def _groups(platform_status: pa.StringArray) -> Any:
+    """As `statuses.group_of`, but null of a purged order."""
+    known = _translated(platform_status, GROUPS, otherwise=OrderGroup.UNKNOWN)
     return pc.if_else(pc.fill_null(pc.equal(platform_status, PURGED), fill_value=False), None, known)
 
 

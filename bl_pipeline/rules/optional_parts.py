@@ -50,7 +50,7 @@ def optional_fetches(
         waited = {
             part.kind: wait
             for part in optional_parts
-            if state.status in part.statuses
+            if state.group in part.groups
             and now - state.order_date <= part.max_age
             and (wait := _waited(part.kind, state, now)) is not None
         }

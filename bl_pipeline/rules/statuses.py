@@ -1,4 +1,4 @@
-"""BrickLink's order statuses, what each one means, and which count as revenue."""
+"""BrickLink's order statuses, the group that each one is in, and which groups count as revenue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bl_pipeline.columns import OrderGroup
 
 PURGED = "PURGED"
 
-STATUSES = {
+GROUPS = {
     "PENDING": OrderGroup.PENDING,
     "UPDATED": OrderGroup.PENDING,
     "PROCESSING": OrderGroup.PENDING,
@@ -24,28 +24,28 @@ STATUSES = {
     "NSS": OrderGroup.PROBLEM,
     "CANCELLED": OrderGroup.CANCELLED,
 }
-"""BrickLink's status → normalised status. PURGED is not here: it says nothing of how the order ended."""
+"""BrickLink's status → its group. PURGED is not here: it says nothing of how the order ended."""
 
-WORDS = (*STATUSES, PURGED)
+STATUSES = (*GROUPS, PURGED)
 """Every status of BrickLink's that is known."""
 
 NOT_REVENUE = (OrderGroup.CANCELLED, OrderGroup.PROBLEM)
-"""Normalised statuses that are no revenue. A list of exclusions, so that a new status counts and is seen."""
+"""Groups that are no revenue. A list of exclusions, so that a new status counts and is seen."""
 
 IN_WORK = (OrderGroup.PENDING, OrderGroup.PROCESSING)
-"""Normalised statuses of orders that are still to be paid, packed or sent."""
+"""Groups of orders that are still to be paid, packed or sent."""
 
 UNDECIDED = (OrderGroup.ON_HOLD, OrderGroup.UNKNOWN)
-"""Normalised statuses of orders that a person has to look at."""
+"""Groups of orders that a person has to look at."""
 
 OPEN = (*IN_WORK, OrderGroup.SHIPPED, *UNDECIDED)
-"""Normalised statuses of orders on which something is still to happen."""
+"""Groups of orders on which something is still to happen."""
 
 PERHAPS_UNPAID = tuple(group for group in OPEN if group is not OrderGroup.PROCESSING)
-"""Normalised statuses of open orders of which the status does not say that they are paid."""
+"""Groups of open orders of which the status does not say that they are paid."""
 
 NOT_SENT = (*IN_WORK, *UNDECIDED)
-"""Normalised statuses of open orders of which the status does not say that they are sent."""
+"""Groups of open orders of which the status does not say that they are sent."""
 
 PAYMENT_ARRIVED = ("Received", "Completed")
 """BrickLink's payment statuses of which each says that the seller has the money."""
@@ -54,12 +54,12 @@ PAYMENT_FAILED = ("Bounced", "Returned")
 """BrickLink's payment statuses of which each says that the buyer has the money again."""
 
 
-def normalise_status(platform_status: str, *, previous: str | None, paid: bool) -> str:
-    """The normalised status of an order.
+def group_of(platform_status: str, *, previous: str | None, paid: bool) -> str:
+    """The group that an order is in.
 
-    `previous` is the status stored so far (None for a new order), `paid` whether the order has a payment date.
-    A purged order keeps the last status known, else it is completed if it was paid, else unknown.
+    `previous` is the group stored so far (None for a new order), `paid` whether the order has a payment date.
+    A purged order keeps the last group known, else it is completed if it was paid, else unknown.
     """
     if platform_status == PURGED:
         return previous or (OrderGroup.COMPLETED if paid else OrderGroup.UNKNOWN)
-    return STATUSES.get(platform_status, OrderGroup.UNKNOWN)
+    return GROUPS.get(platform_status, OrderGroup.UNKNOWN)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from bl_pipeline.books.booking import book, is_behind
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import RunLost, SyncSession, open_session
-from bl_pipeline.sync.unforeseen import summary
+from bl_pipeline.sync.unexpected import summary
 from bl_pipeline.warehouse.database import refuse_unmade
 
 

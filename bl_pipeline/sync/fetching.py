@@ -31,7 +31,7 @@ from bl_pipeline.sync.loading import (
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.stops import STOPS, stop_for
 from bl_pipeline.sync.threads import Batcher, as_they_come, in_threads
-from bl_pipeline.sync.unforeseen import log_unforeseen
+from bl_pipeline.sync.unexpected import log_unexpected
 from bl_pipeline.warehouse import landing, run_orders, runs, state
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.landing import Document, Received, UnstorableAnswer
@@ -175,7 +175,7 @@ def _land(session: SyncSession, ledger: CallLedger, answers: list[Received]) -> 
     try:
         with ledger.transaction() as connection:
             documents = landing.land(connection, session.warehouse, session.run_id, answers)
-            session.keep_run(connection)
+            session.lock_run(connection)
             return [*documents]
     except UnstorableAnswer as error:
         if len(answers) == 1:
@@ -306,7 +306,7 @@ def _load(
                 connection, session.warehouse, replace(failed, attempts=attempts, failed_at=session.clock())
             )
         run_orders.save_outcomes(connection, session.run_id, outcomes)
-    log_unforeseen(failures)
+    log_unexpected(failures)
     for order_id, outcome in outcomes.items():
         session.progress.done(order_id, outcome)
     return Counter(outcomes.values())

@@ -19,9 +19,9 @@ from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome, Pa
 from bl_pipeline.rules.frames import frame
 from bl_pipeline.rules.kinds import is_purged, leaves_stored, read_rows
 from bl_pipeline.rules.normalise import NotNormalisable, order_fingerprint, order_row
-from bl_pipeline.rules.statuses import normalise_status
+from bl_pipeline.rules.statuses import group_of
 from bl_pipeline.sync.replaying import Replay
-from bl_pipeline.sync.unforeseen import frames
+from bl_pipeline.sync.unexpected import frames
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import PartOfBatch, Written, add, load
@@ -90,7 +90,7 @@ def failure(order_id: str, error: Exception) -> FailedOrder:
 
 
 def unreadable(order_id: str) -> str:
-    """What a user reads of an order that BrickLink sent in a form that nobody foresaw."""
+    """What a user reads of an order that BrickLink sent in an unexpected form."""
     return (
         f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without it, or have it as "
         "it was before. The next syncs try again. If it stays like this, report it with the line below."
@@ -150,10 +150,10 @@ def _states(documents: Sequence[Document]) -> Iterator[tuple[Document, dict[Answ
 
 
 def _failure_to_read(order_id: str, error: Exception) -> FailedOrder:
-    """A failure for what reading an answer raised, also for an error that nobody foresaw."""
+    """A failure for what reading an answer raised, also for an unexpected error."""
     if isinstance(error, BrickLinkError | NotNormalisable):
         return failure(order_id, error)
-    # Nobody foresaw it. The answer has landed, so the error would end every next run too, and load no order.
+    # An unexpected error. The answer has landed, so the error would end every next run too, and load no order.
     message = (
         "The answer could not be stored as a row, because of a fault of bl_pipeline itself. It is kept, and every "
         "sync tries again. Please report this with the lines of the run's log that name the order"
@@ -171,14 +171,14 @@ def _prepare(
 ) -> PreparedOrder:
     """One order, with those of its parts that have answers, as rows of `sales` and as its new state.
 
-    A part that cannot be read does not stop the others. Raises BrickLinkError, NotNormalisable, or what nobody
-    foresaw, if the order itself cannot be read.
+    A part that cannot be read does not stop the others. Raises BrickLinkError, NotNormalisable, or an
+    unexpected error, if the order itself cannot be read.
     """
     order = read_landed_order(document)
     fingerprint = order_fingerprint(order)
-    status = normalise_status(
+    group = group_of(
         order.status,
-        previous=before.status if before else None,
+        previous=before.group if before else None,
         paid=order.payment is not None and order.payment.date_paid is not None,
     )
     state = before or _first_state(document, order)
@@ -201,12 +201,12 @@ def _prepare(
             order_document_id=document.document_id,
             order_fingerprint=fingerprint,
             order_fetched_at=document.fetched_at,
-            status=status,
+            group=group,
             parts={kind: part.state for kind, part in parts.items()},
         ),
         order_row=order_row(
             order,
-            status=status,
+            status=group,
             fetched_at=document.fetched_at,
             order_document_id=document.document_id,
             **{

@@ -90,11 +90,11 @@ def states_to_plan(session: SyncSession, request: SyncRequest) -> dict[str, Orde
         wanted = state.Wanted(
             parts=wanted_parts(include_items=request.include_items),
             purged=PURGED,
-            open_statuses=OPEN,
+            open_groups=OPEN,
             open_before=now - RECHECK_OPEN_AFTER,
             others_before=now - RECHECK_AFTER,
             rechecks=request.rechecks,
-            optional_statuses=[status for part in optional for status in part.statuses],
+            optional_groups=[group for part in optional for group in part.groups],
             optional_since=now - max(part.max_age for part in optional) if optional else None,
         )
         return state.read_states_to_plan(connection, session.warehouse, wanted)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.kinds import due_parts, wanted_parts
 from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.sync.bookkeeping import book_changes
@@ -26,7 +27,7 @@ from bl_pipeline.sync.loading import (
 )
 from bl_pipeline.sync.replaying import Replay, replays
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.unforeseen import log_unforeseen
+from bl_pipeline.sync.unexpected import log_unexpected
 from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
@@ -57,14 +58,14 @@ class RebuildResult:
         """What a user reads."""
         if self.undone:
             return (
-                f"Nothing was changed: {len(self.lost)} orders that the warehouse has cannot be read any more from "
-                "what was received, or not all of their items. Please report this. The first: "
+                f"Nothing was changed: {plural(len(self.lost), 'order')} that the warehouse has cannot be read any "
+                "more from what was received, or not with all items. Please report this. The first: "
                 f"{self.lost[0].order_id}, {self.lost[0].error}"
             )
-        done = f"{self.orders} orders rebuilt from what was received"
+        done = f"{plural(self.orders, 'order')} rebuilt from what was received"
         # No sync could read these, so nothing is missing that was there.
         if self.failures:
-            done = f"{done}; {len(self.failures)} cannot be read in full, see bl errors"
+            done = f"{done}; {len(self.failures)} cannot be read in full"
         return f"{done}\n{self.unbooked}" if self.unbooked else done
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def rebuild(session: SyncSession) -> RebuildResult:
             analyze_sales(connection)
     if not result.undone:
         result.unbooked = book_changes(session)
-    log_unforeseen(result.failures)
+    log_unexpected(result.failures)
     return result
 
 

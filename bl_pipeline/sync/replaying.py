@@ -14,7 +14,7 @@ from bl_pipeline.columns import AnswerKind
 from bl_pipeline.rules.frames import SCHEMAS, as_frame
 from bl_pipeline.rules.kinds import empty_leaves_stored, is_purged, pieces_needed
 from bl_pipeline.rules.normalise_columns import ManyRows, rows_of_answers
-from bl_pipeline.rules.statuses import normalise_status
+from bl_pipeline.rules.statuses import group_of
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import PartOfBatch
 
@@ -45,7 +45,7 @@ class _State:
     items: Document | None
     order_row: int = 0
     items_answer: int | None = None
-    status: str | None = None
+    group: str | None = None
     is_purged: bool = False
 
 
@@ -90,7 +90,7 @@ def _take(found: Mapping[str, list[_State]], orders: ManyRows, items: ManyRows) 
     """The orders of which every answer was read, their states completed by what was read."""
     order_rows = iter(np.where(orders.usual, np.cumsum(orders.usual) - 1, -1).tolist())
     lots = enumerate(np.where(items.usual, np.bincount(items.answer, minlength=len(items.usual)), -1).tolist())
-    platform_status, statuses, pieces = (
+    statuses, groups, pieces = (
         orders.rows.column(name).to_pylist() for name in ("platform_status", "status", "total_count")
     )
     paid = orders.rows.column("paid_at").is_valid().to_pylist()
@@ -104,9 +104,9 @@ def _take(found: Mapping[str, list[_State]], orders: ManyRows, items: ManyRows) 
             if row < 0 or lots_of_state < 0:
                 is_usual = False
                 continue
-            status = platform_status[row]
+            status = statuses[row]
             state.is_purged = is_purged(status)
-            state.status = previous = statuses[row] or normalise_status(status, previous=previous, paid=paid[row])
+            state.group = previous = groups[row] or group_of(status, previous=previous, paid=paid[row])
             if not empty_leaves_stored(status, lots_of_state):
                 state.items_answer = answer
             if answer is not None and not lots_of_state and pieces_needed(status, pieces[row]):
@@ -119,7 +119,7 @@ def _take(found: Mapping[str, list[_State]], orders: ManyRows, items: ManyRows) 
 def _replay(states: Sequence[_State], orders: ManyRows, items: ManyRows) -> Replay:
     """These states, each of another order, as one batch."""
     of_states: dict[str, list[Any]] = {
-        "status": [state.status for state in states],
+        "status": [state.group for state in states],
         "order_document_id": [state.order.document_id for state in states],
         "items_document_id": [
             state.items.document_id if state.items and state.items_answer is not None else None for state in states

@@ -17,8 +17,8 @@ def run_sync(
     """List, plan, fetch batch by batch, and finish; waits for the store's lock if another sync has it.
 
     `run_id` and `job` name the run in sync.runs; `batch_size` is in orders. What stops the run, such as a budget that
-    is used up, is in the result. Raises Interrupted if the run was canceled; an error that nobody foresaw is raised
-    as it is.
+    is used up, is in the result. Raises Interrupted if the run was canceled; an unexpected error is raised as
+    it is.
     """
     session.begin(run_id, job=job, of_all_orders=request.of_all_orders)
     with session.step():

@@ -24,11 +24,11 @@ from bl_pipeline.settings import Settings, SettingsError, Store
 from bl_pipeline.sync.heartbeat import Heartbeat
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.run_errors import LockTaken
-from bl_pipeline.sync.unforeseen import summary
+from bl_pipeline.sync.unexpected import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.future_times import correct_future_times
-from bl_pipeline.warehouse.lease import LeaseStatus, LeaseTimes, keep_row, lease_status
+from bl_pipeline.warehouse.lease import LeaseStatus, LeaseTimes, lease_status, lock_row
 from bl_pipeline.warehouse.ledger import CallLedger
 from bl_pipeline.warehouse.lock import SyncLock, try_for_transaction
 from bl_pipeline.warehouse.sales import count_rows
@@ -36,8 +36,8 @@ from bl_pipeline.warehouse.usage import KeyHashes, Usage, count_run_calls, hash_
 
 CANCEL_SEEN_WITHIN = 1
 """Seconds until a run that waits sees that `bl cancel` was asked for."""
-_TIMEOUT_OF_A_LOOK = 0.1
-"""Seconds: before a call that only reads, a look at the run's row that is younger is good enough."""
+_CANCEL_ASKED_WITHIN = 0.1  # seconds
+"""Before a call that only reads, the run's row is read again if it was read longer ago."""
 
 
 class RunLost(WarehouseError):
@@ -153,31 +153,31 @@ class SyncSession:
         """
         if not self.canceled.is_set() and time.monotonic() - self._asked_at_seconds >= unless_within_seconds:
             with self.warehouse.engine.connect() as connection:
-                self._look(connection, keep=False)
+                self._read_lease(connection, lock=False)
         if self.canceled.is_set():
             raise RunLost if self.lost else Interrupted
 
-    def keep_run(self, connection: Connection) -> None:
+    def lock_run(self, connection: Connection) -> None:
         """Let nobody end the run until the caller's transaction has ended: it stores something, or reserves calls.
 
         Sets `canceled` if `bl cancel` was asked for. Raises Interrupted if the run has been noted as canceled, and
         RunLost if it has lost its store.
         """
-        self._look(connection, keep=True)
+        self._read_lease(connection, lock=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction in which the run stores something; raises as `keep_run`."""
+        """A transaction in which the run stores something; raises as `lock_run`."""
         with self.warehouse.engine.begin() as connection:
-            self.keep_run(connection)
+            self.lock_run(connection)
             yield connection
 
-    def _look(self, connection: Connection, *, keep: bool) -> None:
-        """Note what the run's row says; raises RunLost or Interrupted if it must not go on. `keep`: see `keep_run`."""
+    def _read_lease(self, connection: Connection, *, lock: bool) -> None:
+        """Note what the run's row says; raises RunLost or Interrupted if it must not go on. `lock`: see `lock_run`."""
         if not self.run_id:
             return  # what is done is of no run, such as a rebuild
         asked_at = time.monotonic()
-        found = lease_status(connection, self.run_id, keep=keep)
+        found = lease_status(connection, self.run_id, lock=lock)
         self.cancel_requested |= found is LeaseStatus.CANCEL_REQUESTED
         self.lost |= found is LeaseStatus.LOST
         if found is not LeaseStatus.GOES_ON:
@@ -209,7 +209,7 @@ class SyncSession:
         if not self.lock.try_acquire():
             raise LockTaken(
                 f"A sync or another command of this store is running, so {meaning}.\n"
-                "Look at it with: bl status, or in the Dagster UI. Then try again."
+                f"Look at it with: {self.store.command('status')}, or in the Dagster UI. Then try again."
             )
 
     def begin(
@@ -341,7 +341,7 @@ class SyncSession:
         """Store how the run ended, with the counts until then; returns whether it was stored now."""
         # If the warehouse is gone, nothing can be stored; the next run marks this one as dead.
         with suppress(DBAPIError), self.warehouse.engine.begin() as connection:
-            keep_row(connection, self.run_id)
+            lock_row(connection, self.run_id)
             run = runs.read_run(connection, self.run_id)
             if run is None or run.status is not RunStatus.STARTED:
                 return False
@@ -371,7 +371,7 @@ class _Calls(CallLedger):
     def begin(self, method: str, path: str, now: datetime) -> int:
         if method == "GET":
             # It was asked a moment ago, when the thread's last answer was stored.
-            self._session.check_canceled(unless_within_seconds=_TIMEOUT_OF_A_LOOK)
+            self._session.check_canceled(unless_within_seconds=_CANCEL_ASKED_WITHIN)
         else:
             self._session.check_canceled()
             # A process that has slept may have lost it, and another run may have sent the same.
@@ -379,7 +379,7 @@ class _Calls(CallLedger):
         return super().begin(method, path, now)
 
     def check(self, connection: Connection) -> None:
-        self._session.keep_run(connection)
+        self._session.lock_run(connection)
 
 
 @contextmanager

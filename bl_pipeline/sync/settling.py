@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from bl_pipeline.bricklink import Order, read_order
 from bl_pipeline.rules.writes import LATE, WriteKind, WriteOutcome, fields_of, settle
+from bl_pipeline.settings import Store
 from bl_pipeline.sync.session import SyncSession
-from bl_pipeline.sync.unforeseen import LOG
+from bl_pipeline.sync.unexpected import LOG
 from bl_pipeline.warehouse import landing, writes
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.usage import last_write_at
@@ -48,7 +49,7 @@ def settle_writes(session: SyncSession) -> None:
     for write in left:
         document = documents.get(write.order_id)
         outcome = settle_write(session, write, document) if document else None
-        LOG.warning("Of an earlier run: %s", describe(write, outcome, is_read=document is not None))
+        LOG.warning("Of an earlier run: %s", describe(session.store, write, outcome, is_read=document is not None))
 
 
 def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
@@ -67,7 +68,7 @@ def _settle_by_what_is_stored(session: SyncSession, write: Write) -> bool:
     order = read_order(document.body)
     if settle(write.kind, write.asked, write.before, order, age=timedelta(0)) is not WriteOutcome.DONE:
         return False
-    LOG.warning("Of an earlier run: %s", describe(write, settle_write(session, write, document)))
+    LOG.warning("Of an earlier run: %s", describe(session.store, write, settle_write(session, write, document)))
     return True
 
 
@@ -128,13 +129,14 @@ def became_of(
 
 
 def describe(
-    write: Write, outcome: WriteOutcome | None, answer: WriteAnswer | None = None, *, is_read: bool = True
+    store: Store, write: Write, outcome: WriteOutcome | None, answer: WriteAnswer | None = None, *, is_read: bool = True
 ) -> str:
     """What became of a write, what it means, and what to do; without the values that were asked for.
 
     `is_read`: the order was read since.
     """
     what = _about(write.kind, write.order_id)
+    see = f"See it with: {store.command(f'order {write.order_id}')}"
     fields = _fields(write.kind, write.asked)
     accepted = (answer or write.answer) is WriteAnswer.ACCEPTED
     match outcome:
@@ -147,19 +149,17 @@ def describe(
         case WriteOutcome.PARTLY_DONE:
             return (
                 f"{what}{fields} was done only in part, and the rest is as before. BrickLink ignores costs once an "
-                f"order is paid. See it with: bl order {write.order_id}"
+                f"order is paid. {see}"
             )
         case WriteOutcome.CHANGED if accepted:
             return (
                 f"{what}{fields} was accepted by BrickLink, but the order now says something else: BrickLink stores it "
-                f"in another form, or somebody else has changed it since. Nothing more was sent. See it with: bl order "
-                f"{write.order_id}"
+                f"in another form, or somebody else has changed it since. Nothing more was sent. {see}"
             )
         case WriteOutcome.CHANGED:
             return (
                 f"{what}{fields}: BrickLink now has neither what was asked for nor what it had before. Somebody else "
-                f"has changed the order meanwhile; that stays, and nothing more was sent. See it with: bl order "
-                f"{write.order_id}"
+                f"has changed the order meanwhile; that stays, and nothing more was sent. {see}"
             )
     if accepted:
         return (
@@ -178,11 +178,11 @@ def describe(
     )
 
 
-def not_sent(kind: WriteKind, order_id: str, changed: Sequence[str]) -> str:
+def not_sent(store: Store, kind: WriteKind, order_id: str, changed: Sequence[str]) -> str:
     """Why a request was not sent: somebody else has changed these fields of the order since it was read first."""
     return (
         f"{_about(kind, order_id)} was not sent: somebody else has changed the order meanwhile "
-        f"({_list(changed)}); that stays. See it with: bl order {order_id}"
+        f"({_list(changed)}); that stays. See it with: {store.command(f'order {order_id}')}"
     )
 
 

@@ -52,7 +52,7 @@ def read_status(
     now = now or utc_now()
     with warehouse.engine.connect() as connection:
         orders, items = sales.count_rows(connection, warehouse)
-        latest, syncing = _look(connection, warehouse)
+        latest, syncing = _latest_run(connection, warehouse)
         facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
         stands = store_state(facts, remedies or _what_to_type(store))
         return Status(
@@ -103,16 +103,16 @@ def state_of_nothing(store: Store, now: datetime) -> StoreState:
 
 def state_after_runs(store: Store, connection: Connection, warehouse: Warehouse, now: datetime) -> StoreState:
     """The indicator and its reason after the runs that have ended, whether or not another is running."""
-    latest, syncing = _look(connection, warehouse)
+    latest, syncing = _latest_run(connection, warehouse)
     facts = _facts(store, connection, warehouse, now, latest, syncing=syncing)
     return store_state(replace(facts, syncing=False), _what_to_type(store))
 
 
 def _what_to_type(store: Store) -> Remedies:
-    return in_a_terminal(store.key if store.stores > 1 else "")
+    return in_a_terminal(store.command)
 
 
-def _look(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, bool]:
+def _latest_run(connection: Connection, warehouse: Warehouse) -> tuple[Run | None, bool]:
     """The latest run, and whether one is under way."""
     before = runs.last_runs(connection, warehouse, limit=1)
     syncing = is_syncing(connection, warehouse.store)

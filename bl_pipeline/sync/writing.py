@@ -26,6 +26,7 @@ from bl_pipeline.bricklink import (
     read_order,
 )
 from bl_pipeline.records import ReportedError, Stop, StopReason, SyncRequest, SyncResult
+from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.writes import (
     MAX_SENDS,
     WriteKind,
@@ -39,6 +40,7 @@ from bl_pipeline.rules.writes import (
     order_update,
     plan_writes,
 )
+from bl_pipeline.settings import Store
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.fetching import fetch_again, fetch_batch, order_documents
 from bl_pipeline.sync.finishing import finish
@@ -151,24 +153,25 @@ def plan_order(session: SyncSession, asked: WriteOrder, order: Order) -> WritePl
     )
     refusals = [*plan.refusals]
     if asked.unchanged_since is not None:
-        refusals += _guard(asked.unchanged_since, known, order)
+        refusals += _guard(session.store, asked.unchanged_since, known, order)
     open_writes = [
         write
         for write in past
         if write.outcome is None and (session.run_id or became_of(session, write, order) is None)
     ]
     if any(request.kind is WriteKind.DRIVE_THRU for request in plan.requests):
-        refusals += [describe(write, None) for write in open_writes if write in drive_thrus]
-    refusals += [describe(write, None) for write in open_writes if write not in drive_thrus]
+        refusals += [describe(session.store, write, None) for write in open_writes if write in drive_thrus]
+    refusals += [describe(session.store, write, None) for write in open_writes if write not in drive_thrus]
     return WritePlan([] if refusals else plan.requests, plan.already, refusals)
 
 
-def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
+def _guard(store: Store, since: datetime, known: Document | None, order: Order) -> list[str]:
     """Why an order must not be written to: it is not as the warehouse knew it at `since`. Empty if it is.
 
     `known` is the order's newest answer of that time, None if there is none.
     """
     at = f"{since:%Y-%m-%d %H:%M:%S} UTC"
+    look = store.command(f"order {order.order_id}")
     try:
         changed = None if known is None else differences(order, read_order(known.body))
     except BrickLinkError:
@@ -176,14 +179,11 @@ def _guard(since: datetime, known: Document | None, order: Order) -> list[str]:
     if changed is None:
         return [
             f"The warehouse has no order {order.order_id} as of {at}, so nothing says whether it has changed since. "
-            f"Nothing was sent. Look at the order as it is now, and give a later time: bl order {order.order_id}"
+            f"Nothing was sent. Look at the order as it is now, and give a later time: {look}"
         ]
     if not changed:
         return []
-    return [
-        f"The order has changed since {at}: {', '.join(changed)}. Nothing was sent. Look at it with: "
-        f"bl order {order.order_id}"
-    ]
+    return [f"The order has changed since {at}: {', '.join(changed)}. Nothing was sent. Look at it with: {look}"]
 
 
 class _Writer:
@@ -211,7 +211,7 @@ class _Writer:
                 request = waiting.pop(0)
                 # If an answer was lost, that has taken time, and the order was read since.
                 if changed := changed_by_others(request, planned, order):
-                    self.problems.append(not_sent(request.kind, self._asked.order_id, changed))
+                    self.problems.append(not_sent(self._session.store, request.kind, self._asked.order_id, changed))
                     break
                 if request.asked.items() <= fields_of(order).items():
                     already += request.asked
@@ -233,8 +233,8 @@ class _Writer:
             return True
         free = f"Calls are free again from {usage.next_reset_at:%Y-%m-%d %H:%M} UTC. " if usage.next_reset_at else ""
         message = (
-            f"The call budget has {usage.left} calls left, and this needs {needed}, so nothing was written. {free}"
-            "To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE."
+            f"The call budget has {plural(usage.left, 'call')} left, and this needs {needed}, so nothing was written. "
+            f"{free}To change the budget: BL_DAILY_CALL_LIMIT, BL_CALL_RESERVE."
         )
         self._session.stop(Stop(StopReason.BUDGET, message))
         return False
@@ -257,7 +257,9 @@ class _Writer:
             if outcome is WriteOutcome.DONE:
                 return order
             if not left or outcome is not WriteOutcome.NOT_DONE or request.kind is WriteKind.DRIVE_THRU:
-                self.problems.append(describe(write, outcome, WriteAnswer.LOST, is_read=document is not None))
+                self.problems.append(
+                    describe(self._session.store, write, outcome, WriteAnswer.LOST, is_read=document is not None)
+                )
                 break
         return None
 
@@ -314,7 +316,7 @@ class _Writer:
                 client.send_drive_thru(order_id, mail_me=self._asked.mail_me)
 
     def _not_done(self, write: Write, answer: WriteAnswer) -> WriteAnswer:
-        self.problems.append(describe(write, WriteOutcome.NOT_DONE, answer))
+        self.problems.append(describe(self._session.store, write, WriteOutcome.NOT_DONE, answer))
         return self._answered(write, answer, WriteOutcome.NOT_DONE)
 
     def _answered(self, write: Write, answer: WriteAnswer, outcome: WriteOutcome | None = None) -> WriteAnswer:
@@ -333,11 +335,13 @@ class _Writer:
             for write in self._accepted:
                 outcome = settle_write(self._session, write, document, WriteAnswer.ACCEPTED)
                 if outcome is not WriteOutcome.DONE:
-                    self.problems.append(describe(write, outcome, WriteAnswer.ACCEPTED))
+                    self.problems.append(describe(self._session.store, write, outcome, WriteAnswer.ACCEPTED))
             self._accepted = []
         return document
 
     def _refresh(self) -> None:
         """Read the order after the last request, unless it was read since."""
         if self._accepted and self._read_again() is None:
-            self.problems += [describe(write, None, WriteAnswer.ACCEPTED) for write in self._accepted]
+            self.problems += [
+                describe(self._session.store, write, None, WriteAnswer.ACCEPTED) for write in self._accepted
+            ]

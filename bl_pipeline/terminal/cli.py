@@ -181,7 +181,7 @@ def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, 
         except NotAsked as error:
             raise Refused(str(error)) from None
 
-    report_run(run, lambda result: written_view(order_id, result), as_json=as_json)
+    report_run(run, lambda result, _: written_view(order_id, result), as_json=as_json)
 
 
 @app.command()
@@ -279,8 +279,14 @@ def rebuild(as_json: Json = False) -> None:
         from bl_pipeline.terminal.progress import SyncProgress
 
         with SyncProgress("Reading what was received", "Rebuilding") as progress:
-            rebuilt = make_rebuild(load_settings(), progress)
-        print_json(rebuilt.as_dict()) if as_json else show(rebuilt.message)
+            settings = load_settings()
+            rebuilt = make_rebuild(settings, progress)
+        if as_json:
+            print_json(rebuilt.as_dict())
+            return
+        show(rebuilt.message)
+        if rebuilt.failures:
+            show(f"See why with: {settings.store.command('errors')}")
 
 
 @app.command()

@@ -101,7 +101,7 @@ def _examine() -> Iterator[Check]:
             if credentials.verdict is Verdict.OK and exit_code(checks) == ExitCode.DONE:
                 yield _check_store(settings, warehouse) or _check_api(settings, warehouse)
             yield _check_taxes(settings, warehouse)
-            yield from _check_books(warehouse)
+            yield from _check_books(settings, warehouse)
             yield from _check_state(settings, warehouse)
     except PreconditionsFailed as error:
         yield from map(_check_failed, error.problems)
@@ -212,11 +212,16 @@ def _check_taxes(settings: Settings, warehouse: Warehouse) -> Check:
         )
     if taxes != settings.store.taxes:
         now = "has others" if settings.store.taxes else "is not set any more"
-        return Check(name, Verdict.WARNING, finding, f"BL_TAX_FILE {now}: bl sync or bl up makes that count")
+        return Check(
+            name,
+            Verdict.WARNING,
+            finding,
+            f"BL_TAX_FILE {now}: {settings.store.command('sync')} or bl up makes that count",
+        )
     return Check(name, Verdict.OK, finding)
 
 
-def _check_books(warehouse: Warehouse) -> Iterator[Check]:
+def _check_books(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     """Whether the journal knows what is stored, and closed months are as they were closed; nothing if there is none."""
     with warehouse.engine.connect() as connection:
         behind = is_behind(connection, warehouse.store)
@@ -231,7 +236,8 @@ def _check_books(warehouse: Warehouse) -> Iterator[Check]:
         finding = f"not as it was closed: {', '.join(changed)}. Somebody has changed it in Postgres"
         yield Check("Journal", Verdict.ERROR, finding, "Restore a backup from before: bl restore --replace FILE")
     elif behind:
-        yield Check("Journal", Verdict.WARNING, "some orders are not booked yet", "The next run books them: bl sync")
+        repair = f"The next run books them: {settings.store.command('sync')}"
+        yield Check("Journal", Verdict.WARNING, "some orders are not booked yet", repair)
     elif zones:
         finding = f"months were closed in the time zone {', '.join(zones)}, and BL_TIMEZONE is {warehouse.timezone} now"
         repair = "period_changes also shows orders that have moved to another month by that. Set BL_TIMEZONE back"
@@ -241,6 +247,7 @@ def _check_books(warehouse: Warehouse) -> Iterator[Check]:
 
 
 def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+    command = settings.store.command
     status = read_status(settings.store, warehouse, utc_now())
     exhausted = status.calls.next_reset_at is not None or status.calls.left == 0
     remedies = []
@@ -259,20 +266,20 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
             "Failed orders",
             Verdict.WARNING,
             f"{plural(status.failed_orders, 'order')} could not be fetched or read",
-            "See why with: bl errors. Try again with: bl retry",
+            f"See why with: {command('errors')}. Try again with: {command('retry')}",
         )
     else:
         yield Check("Failed orders", Verdict.OK, "none")
     synced = status.last_synced_at
-    unset = "" if settings.store.credentials else "Set the credentials first, then: bl sync"
+    unset = "" if settings.store.credentials else f"Set the credentials first, then: {command('sync')}"
     if synced is None:
-        yield Check("Last sync", Verdict.WARNING, "never", unset or "Start one with: bl sync")
+        yield Check("Last sync", Verdict.WARNING, "never", unset or f"Start one with: {command('sync')}")
     elif abs(status.now - synced) > FRESH_FOR:
         yield Check(
             "Last sync",
             Verdict.WARNING,
             f"{c.moment(synced)}, {c.ago(status.now - synced)}",
-            unset or "Sync now with: bl sync. Sync every half hour with: bl up",
+            unset or f"Sync now with: {command('sync')}. Sync every half hour with: bl up",
         )
     else:
         yield Check("Last sync", Verdict.OK, f"{c.moment(synced)}, {c.ago(status.now - synced)}")

@@ -97,7 +97,7 @@ def _export(
     from bl_pipeline.warehouse.database import read_warehouse
 
     if period is None:
-        raise ExportRefused(f"Which month? Such as: bl export {target} --period 2026-09")
+        raise ExportRefused(f"Which month? Such as: {settings.store.command(f'export {target} --period 2026-09')}")
     if rates and target != ExportFormat.DATEV:
         raise ExportRefused("--rate is for DATEV only: the files of other programs have one currency each.")
     month = parse_month(period)

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.sync.unforeseen import LOG, describe
+from bl_pipeline.sync.unexpected import LOG, describe
 from bl_pipeline.terminal.console import clean, complain, stderr
 
 
@@ -64,7 +64,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 
 
 def explain_all(error: BaseException) -> tuple[int, str]:
-    """The exit code and the message of any error; that of one that nobody foresaw says where it was raised.
+    """The exit code and the message of any error; that of an unexpected one says where it was raised.
 
     It shows the error's class and frames, and not its own text, which may quote a buyer.
     """

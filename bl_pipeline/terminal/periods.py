@@ -47,22 +47,24 @@ def close(period: Month, as_json: Json = False) -> None:
     from bl_pipeline.settings import load_settings
     from bl_pipeline.sync.bookkeeping import open_books
 
-    with open_books(load_settings()) as session, _refused(), session.warehouse.engine.begin() as connection:
-        closed = close_period(connection, session.warehouse.store, period, session.clock())
+    settings = load_settings()
+    with open_books(settings) as session, _refused(), session.warehouse.engine.begin() as connection:
+        closed = close_period(connection, session.store, period, session.clock())
         unclear = unclear_orders(connection, session.warehouse.store, closed)
     if as_json:
         print_json({"closed": [month(each) for each in closed]})
         return
+    command = settings.store.command
     earlier = len(closed) - 1
     also = f", and with it {plural(earlier, 'earlier month')}: it is the first closing of this store" if earlier else ""
     show(f"{month(period)} is closed{also}. What changes later is booked to the first open month.")
-    show("Its figures: bl periods. What has changed since a closing: bl report period_changes")
+    show(f"Its figures: {command('periods')}. What has changed since a closing: {command('report period_changes')}")
     if unclear:
         show(
             f"The tax of {plural(unclear, 'order')} is unclear, so the VAT of what was closed may be wrong: "
-            "bl report tax_orders says why.\n"
-            "If other tax settings (BL_TAX_FILE) are to make it clear: reopen the month, set "
-            "them, run bl sync, and close it again. If they come later, all is corrected in the first open month."
+            f"{command('report tax_orders')} says why.\n"
+            "If other tax settings (BL_TAX_FILE) are to make it clear: reopen the month, set them, run "
+            f"{command('sync')}, and close it again. If they come later, all is corrected in the first open month."
         )
 
 
@@ -73,12 +75,14 @@ def reopen(period: Month, as_json: Json = False) -> None:
     from bl_pipeline.settings import load_settings
     from bl_pipeline.sync.bookkeeping import open_books
 
-    with open_books(load_settings()) as session, _refused(), session.warehouse.engine.begin() as connection:
-        reopen_period(connection, session.warehouse.store, period, session.clock())
+    settings = load_settings()
+    with open_books(settings) as session, _refused(), session.warehouse.engine.begin() as connection:
+        reopen_period(connection, session.store, period, session.clock())
     if as_json:
         print_json({"reopened": month(period)})
     else:
-        show(f"{month(period)} is open again. Close it when it is complete: bl close {month(period)}")
+        again = settings.store.command(f"close {month(period)}")
+        show(f"{month(period)} is open again. Close it when it is complete: {again}")
 
 
 def periods(as_json: Json = False) -> None:
@@ -103,7 +107,8 @@ def periods(as_json: Json = False) -> None:
     else:
         show(f"Nothing is booked yet. {settings.store.first_step}")
     if behind:
-        stderr().print("Some orders are not booked yet: the next bl sync or bl close books them.", style="dim")
+        sync = settings.store.command("sync")
+        stderr().print(f"Some orders are not booked yet: the next {sync} or closing books them.", style="dim")
     changed = [period for period in found if period.is_intact is False]
     if changed:
         from bl_pipeline.books.closing import month

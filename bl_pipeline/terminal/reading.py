@@ -46,7 +46,7 @@ def status(
     if as_json:
         print_json(now.as_dict())
     else:
-        show(status_view(now))
+        show(status_view(now, settings.store))
 
 
 def _check() -> int:
@@ -89,7 +89,10 @@ OrderId = Annotated[
 
 def no_such_order(settings: Settings, order_id: str) -> Refused:
     """An order that the warehouse of the store does not have."""
-    fetch = f"Fetch it with: bl refresh {order_id}, or all that is new with: bl sync"
+    fetch = (
+        f"Fetch it with: {settings.store.command(f'refresh {order_id}')}, or all that is new with: "
+        f"{settings.store.command('sync')}"
+    )
     return Refused(
         f"There is no order {order_id} in the warehouse of store {settings.bl_store}.\n"
         + (fetch if settings.store.credentials else settings.store.first_step),
@@ -147,7 +150,7 @@ def errors(as_json: Json = False) -> None:
         print_json([{name: getattr(order, name) for name in columns} for order in failed])
     elif failed:
         show(errors_view(failed))
-        stderr().print("Try these again with: bl retry", style="dim")
+        stderr().print(f"Try these again with: {settings.store.command('retry')}", style="dim")
     else:
         show("No order has failed.")
         if settings.bl_store not in stores:

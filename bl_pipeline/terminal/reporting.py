@@ -16,7 +16,7 @@ from bl_pipeline.terminal.failures import explain_all, explained
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from bl_pipeline.settings import Settings
+    from bl_pipeline.settings import Settings, Store
 
 ResultJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
@@ -32,16 +32,16 @@ def run_and_report(job: str, config: Mapping[str, Any], *, as_json: bool, doing:
         with SyncProgress(doing) as progress:
             return run_job(settings, job, config, progress, warn=stderr().print)
 
-    def view(result: SyncResult) -> RenderableType:
+    def view(result: SyncResult, store: Store) -> RenderableType:
         from bl_pipeline.terminal.views import result_view
 
-        return result_view(result, nothing)
+        return result_view(result, store, nothing)
 
     report_run(run, view, as_json=as_json)
 
 
 def report_run(
-    run: Callable[[Settings], SyncResult], view: Callable[[SyncResult], RenderableType], *, as_json: bool
+    run: Callable[[Settings], SyncResult], view: Callable[[SyncResult, Store], RenderableType], *, as_json: bool
 ) -> NoReturn:
     """Report what a run did, and exit with the result's code."""
     # Standard output may have no room for the result either.
@@ -49,7 +49,8 @@ def report_run(
         from bl_pipeline.settings import load_settings
 
         try:
-            result = run(load_settings())
+            settings = load_settings()
+            result = run(settings)
         except (Exception, KeyboardInterrupt) as error:
             code, message = explain_all(error)
             complain(message)
@@ -61,7 +62,7 @@ def report_run(
         if as_json:
             print_json(_as_json(result))
         else:
-            show(view(result))
+            show(view(result, settings.store))
     raise typer.Exit(result.exit_code)
 
 

@@ -14,6 +14,7 @@ from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
 from bl_pipeline.reports.labels import amount, label, plural
 from bl_pipeline.reports.order_facts import Weight, address_lines, order_page, total_rows, unreadable_fields
 from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
+from bl_pipeline.settings import Store
 from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
@@ -43,7 +44,7 @@ def result_line(result: SyncResult) -> Text:
     return Text(", ").join(Text(f"{number:,} {word}", style) for number, word, style in shown)
 
 
-def result_view(result: SyncResult, nothing: str = "") -> RenderableType:
+def result_view(result: SyncResult, store: Store, nothing: str = "") -> RenderableType:
     """What a sync did, and the orders that failed; `nothing` is what to say if there was nothing to do."""
     if nothing and result.exit_code == ExitCode.DONE and not result.orders_processed:
         return Text(nothing)
@@ -61,13 +62,13 @@ def result_view(result: SyncResult, nothing: str = "") -> RenderableType:
         first, _, _ = str(error["error"]).partition("\n")
         parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(first)}"))
     if len(result.errors) > _ERRORS_SHOWN:
-        parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: bl errors"))
+        parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: {store.command('errors')}"))
     if result.errors:
-        parts.append(Text("Try these again with: bl retry"))
+        parts.append(Text(f"Try these again with: {store.command('retry')}"))
     return Group(*parts)
 
 
-def status_view(status: Status) -> RenderableType:
+def status_view(status: Status, store: Store) -> RenderableType:
     """The indicator and what it comes from."""
     synced = status.last_synced_at
     run = status.last_run
@@ -89,7 +90,9 @@ def status_view(status: Status) -> RenderableType:
         ("", clean(run.message.splitlines()[0]) if run and run.message and run.message not in status.reason else ""),
         (
             "Failed orders",
-            Text(f"{status.failed_orders:,}; see them with: bl errors", "red") if status.failed_orders else "none",
+            Text(f"{status.failed_orders:,}; see them with: {store.command('errors')}", "red")
+            if status.failed_orders
+            else "none",
         ),
         ("API calls", calls_line(status.calls)),
     ]

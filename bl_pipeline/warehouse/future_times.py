@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -11,10 +12,16 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.usage import CLOCKS_DIFFER, KeyHashes, correct_future_calls
 
 _FETCHED_AT = [f"{kind}_fetched_at" for kind in (AnswerKind.ORDER, *PARTS)]
+
+
+def _not_after_now(columns: Iterable[str]) -> str:
+    # `least` would take no time at all, which is NULL, for a later one.
+    return ", ".join(f"{column} = CASE WHEN {column} > :now THEN :now ELSE {column} END" for column in columns)
+
+
 _CORRECTIONS = (
-    """
-    UPDATE sync.runs SET started_at = least(started_at, :now), finished_at = least(finished_at, :now),
-        listed_at = least(listed_at, :now)
+    f"""
+    UPDATE sync.runs SET {_not_after_now(("started_at", "finished_at", "listed_at"))}
     WHERE store = :store AND greatest(started_at, finished_at, listed_at) > :latest
     """,
     """
@@ -22,7 +29,7 @@ _CORRECTIONS = (
     WHERE store = :store AND completed_at IS NULL AND requested_at > :latest
     """,
     f"""
-    UPDATE sync.order_state SET {", ".join(f"{name} = least({name}, :now)" for name in _FETCHED_AT)}
+    UPDATE sync.order_state SET {_not_after_now(_FETCHED_AT)}
     WHERE store = :store AND greatest({", ".join(_FETCHED_AT)}) > :latest
     """,
 )

@@ -1,7 +1,7 @@
 """A run owns its row of sync.runs by the store's lock (one process) or by a lease (several processes).
 
 Times are those of Postgres's clock. Whatever a run calls or stores, it does in a transaction that looks at its row by
-`lease_status(..., keep=True)`: until that transaction has ended nobody can end the run, and afterwards no other begins.
+`lease_status(..., lock=True)`: until that transaction has ended nobody can end the run, and afterwards no other begins.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ class LeaseStatus(StrEnum):
     """Its lease has expired, or somebody has ended it, or it is not there."""
 
 
-def lease_status(connection: Connection, run_id: str, *, keep: bool = False) -> LeaseStatus:
-    """How a run stands; with `keep` it stays so until the caller's transaction has ended."""
-    found = connection.scalar(_KEPT if keep else _STANDING, {"run_id": run_id})
+def lease_status(connection: Connection, run_id: str, *, lock: bool = False) -> LeaseStatus:
+    """How a run stands; with `lock` it stays so until the caller's transaction has ended."""
+    found = connection.scalar(_LOCKED if lock else _UNLOCKED, {"run_id": run_id})
     return LeaseStatus.LOST if found is None else LeaseStatus(found)
 
 
-_LOOK = """
+_STATUS = """
     SELECT CASE
         WHEN status = 'canceled' THEN 'canceled'
         WHEN status <> 'started' OR {expired} THEN 'lost'
         WHEN cancel_requested_at IS NOT NULL THEN 'cancel_requested'
         ELSE 'goes_on'
-    END{kept}
+    END{locked}
 """
-_STANDING = text(_LOOK.format(expired=_EXPIRED, kept="") + "FROM sync.runs WHERE run_id = :run_id")
+_UNLOCKED = text(_STATUS.format(expired=_EXPIRED, locked="") + "FROM sync.runs WHERE run_id = :run_id")
 # The weakest lock: it keeps out those who end the run (FOR UPDATE), and neither other steps of it nor a renewal.
-_KEPT = text(
-    _LOOK.format(expired=_EXPIRED, kept=f", set_config('application_name', {_SESSION}, true)")
+_LOCKED = text(
+    _STATUS.format(expired=_EXPIRED, locked=f", set_config('application_name', {_SESSION}, true)")
     + "FROM sync.runs WHERE run_id = :run_id FOR KEY SHARE"
 )
 
 
-def keep_row(connection: Connection, run_id: str) -> None:
+def lock_row(connection: Connection, run_id: str) -> None:
     """Wait until nothing is being stored for the run, and let nothing begin; until the transaction has ended."""
     connection.execute(text("SELECT FROM sync.runs WHERE run_id = :run_id FOR UPDATE"), {"run_id": run_id})
 

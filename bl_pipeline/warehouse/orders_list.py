@@ -22,7 +22,7 @@ from bl_pipeline.rules.statuses import (
     PAYMENT_FAILED,
     PERHAPS_UNPAID,
     PURGED,
-    WORDS,
+    STATUSES,
 )
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.tables.schema import sql_list
@@ -135,7 +135,7 @@ def parse_filter(
         }.items()
     }  # fmt: skip
     status, group, since, until = written["status"], written["group"], written["since"], written["until"]
-    known = {word.casefold(): word for word in WORDS}
+    known = {word.casefold(): word for word in STATUSES}
     if status and status.casefold() in set(OrderGroup) - known.keys():
         raise QuestionError(f"{status} is a group of statuses, and no status of BrickLink's. Ask for it as the group.")
     if group:
@@ -291,7 +291,7 @@ def _order(by: Sequence[str], way: str, nulls: str = "LAST") -> str:
 def _check_words(connection: Connection, wanted: OrderFilter) -> None:
     """Raise QuestionError for a word that is neither known nor in the stores' orders."""
     for kind, column, written, known in (
-        ("status", "platform_status", wanted.status, {*WORDS}),
+        ("status", "platform_status", wanted.status, {*STATUSES}),
         ("platform", "platform", wanted.platform, {PLATFORM}),
         ("country", "country_code", wanted.country and country_code(wanted.country), set[str]()),
     ):

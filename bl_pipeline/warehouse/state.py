@@ -62,18 +62,18 @@ def read_states(
 class Wanted:
     """Which states a plan has to look at; what a reason to fetch an order is, rules/changes.py decides.
 
-    `parts` are missing if they were never fetched, or are of an earlier content. Of the `open_statuses`, orders are
+    `parts` are missing if they were never fetched, or are of an earlier content. Of the `open_groups`, orders are
     re-checked that were last fetched up to `open_before`, of others those up to `others_before`: of each the first
-    `rechecks`. `optional_statuses` and `optional_since`: orders of these statuses and not older, whatever their state.
+    `rechecks`. `optional_groups` and `optional_since`: orders of these groups and not older, whatever their state.
     """
 
     parts: Collection[AnswerKind]
     purged: str
-    open_statuses: Collection[str]
+    open_groups: Collection[str]
     open_before: datetime
     others_before: datetime
     rechecks: int
-    optional_statuses: Collection[str] = ()
+    optional_groups: Collection[str] = ()
     optional_since: datetime | None = None
 
 
@@ -90,7 +90,7 @@ def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wa
         s.failed_at IS NOT NULL OR s.stored_fingerprint IS NULL OR s.stored_fingerprint <> s.listed_fingerprint
         OR s.stored_status_changed_at IS DISTINCT FROM s.listed_status_changed_at
         OR (s.listed_status <> :purged AND (false{missing}))
-        OR coalesce(o.status = ANY(:optional_statuses) AND s.order_date >= :optional_since, false)
+        OR coalesce(o.status = ANY(:optional_groups) AND s.order_date >= :optional_since, false)
     )"""
     due = """(
         s.is_listed AND s.listed_status <> :purged
@@ -107,7 +107,7 @@ def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wa
             FROM (
                 SELECT {_COLUMNS}, {changed} AS is_changed, is_open
                 FROM sync.order_state s LEFT JOIN sales.orders o USING (store, platform, platform_order_id)
-                CROSS JOIN LATERAL (SELECT coalesce(o.status = ANY(:open_statuses), false) AS is_open) split
+                CROSS JOIN LATERAL (SELECT coalesce(o.status = ANY(:open_groups), false) AS is_open) split
                 WHERE s.store = :store AND s.platform = :platform AND ({changed} OR {due})
             ) wanted
         ) placed
@@ -117,11 +117,11 @@ def read_states_to_plan(connection: Connection, warehouse: Warehouse, wanted: Wa
             "store": warehouse.store,
             "platform": PLATFORM,
             "purged": wanted.purged,
-            "open_statuses": list(wanted.open_statuses),
+            "open_groups": list(wanted.open_groups),
             "open_before": wanted.open_before,
             "others_before": wanted.others_before,
             "rechecks": wanted.rechecks,
-            "optional_statuses": list(wanted.optional_statuses),
+            "optional_groups": list(wanted.optional_groups),
             "optional_since": wanted.optional_since,
         },
     )
@@ -135,7 +135,7 @@ def _read(connection: Connection, statement: str, bound: Mapping[str, object]) -
     return {
         row[0]: OrderState(
             order_id=row[0],
-            status=row[1],
+            group=row[1],
             **dict(zip(_ORDER, row[2:first], strict=True)),
             # Most orders have one of three, and there are tens of thousands of them.
             parts={kind: PartState(*values) for kind, of_part in parts if any(values := row[of_part])},

@@ -15,6 +15,7 @@ from bl_pipeline.books.booking import book
 from bl_pipeline.books.closing import ClosingRefused, close, read_periods, reopen
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.support.journal_model import OrderState
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.order_lives import note_sync, set_zone, store_states
 
 JULY, AUGUST, SEPTEMBER, OCTOBER = (date(2026, month, 1) for month in (7, 8, 9, 10))
@@ -61,30 +62,30 @@ def refused(connection: Connection, words: str) -> Iterator[None]:
 
 def test_the_first_closing_closes_what_was_before(connection: Connection) -> None:
     """Planted: a month that begins in UTC."""
-    assert close(connection, "main", SEPTEMBER, LATER) == [AUGUST, SEPTEMBER]
+    assert close(connection, MAIN, SEPTEMBER, LATER) == [AUGUST, SEPTEMBER]
     found = {period.period: (period.is_closed, period.entries) for period in read_periods(connection, "main")}
     assert found == {AUGUST: (True, 1), SEPTEMBER: (True, 1), OCTOBER: (False, 1)}
 
 
 def test_a_month_is_closed_once_and_when_it_is_over(connection: Connection) -> None:
     with refused(connection, r"2026-10 is not over: it ends on 2026-10-31 23:00 UTC \(Europe/Berlin\)"):
-        close(connection, "main", OCTOBER, LATER)
+        close(connection, MAIN, OCTOBER, LATER)
     with refused(connection, "2026-09 is not over"):
-        close(connection, "main", SEPTEMBER, END_OF_SEPTEMBER - timedelta(microseconds=1))
-    close(connection, "main", SEPTEMBER, LATER)
+        close(connection, MAIN, SEPTEMBER, END_OF_SEPTEMBER - timedelta(microseconds=1))
+    close(connection, MAIN, SEPTEMBER, LATER)
     for closed in (SEPTEMBER, AUGUST, JULY):
         with refused(connection, f"{closed:%Y-%m} is closed already"):
-            close(connection, "main", closed, LATER)
+            close(connection, MAIN, closed, LATER)
 
 
 def test_months_are_closed_one_after_the_other(connection: Connection) -> None:
-    close(connection, "main", AUGUST, LATER)
+    close(connection, MAIN, AUGUST, LATER)
     after = datetime(2026, 11, 2, tzinfo=UTC)
     note_sync(connection, after)
     with refused(connection, r"2026-09 is still open, [\s\S]*Close it first: bl close 2026-09"):
-        close(connection, "main", OCTOBER, after)
-    assert close(connection, "main", SEPTEMBER, after) == [SEPTEMBER]
-    assert close(connection, "main", OCTOBER, after) == [OCTOBER]
+        close(connection, MAIN, OCTOBER, after)
+    assert close(connection, MAIN, SEPTEMBER, after) == [SEPTEMBER]
+    assert close(connection, MAIN, OCTOBER, after) == [OCTOBER]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_months_are_closed_one_after_the_other(connection: Connection) -> None:
 def test_a_month_of_which_not_all_may_be_known_stays_open(connection: Connection, spoil: str, words: str) -> None:
     connection.execute(text(spoil))
     with refused(connection, words):
-        close(connection, "main", SEPTEMBER, LATER)
+        close(connection, MAIN, SEPTEMBER, LATER)
 
 
 def test_a_month_with_orders_that_are_missing_stays_open(connection: Connection) -> None:
@@ -113,9 +114,9 @@ def test_a_month_with_orders_that_are_missing_stays_open(connection: Connection)
             {"order_id": order_id, "ordered": ordered},
         )
     with refused(connection, r"1 order placed before the end of 2026-09 could not be .*: 78\. Nothing"):
-        close(connection, "main", SEPTEMBER, LATER)
+        close(connection, MAIN, SEPTEMBER, LATER)
     connection.execute(text("DELETE FROM sync.order_state WHERE platform_order_id = '78'"))
-    close(connection, "main", SEPTEMBER, LATER)
+    close(connection, MAIN, SEPTEMBER, LATER)
 
 
 def test_a_month_with_orders_that_have_changed_since_they_were_fetched_stays_open(connection: Connection) -> None:
@@ -133,25 +134,25 @@ def test_a_month_with_orders_that_have_changed_since_they_were_fetched_stays_ope
             {"order_id": order_id, "ordered": ordered, "is_listed": is_listed},
         )
     with refused(connection, r"1 order placed before the end of 2026-09 could not be .* as BrickLink has .*: 78\. No"):
-        close(connection, "main", SEPTEMBER, LATER)
+        close(connection, MAIN, SEPTEMBER, LATER)
     connection.execute(text("UPDATE sync.order_state SET stored_fingerprint = 'after' WHERE platform_order_id = '78'"))
-    assert SEPTEMBER in close(connection, "main", SEPTEMBER, LATER)
+    assert SEPTEMBER in close(connection, MAIN, SEPTEMBER, LATER)
 
 
 def test_only_the_last_closed_month_is_reopened_and_that_is_noted(connection: Connection) -> None:
     with refused(connection, "2026-09 is open"):
-        reopen(connection, "main", SEPTEMBER, LATER)
-    close(connection, "main", SEPTEMBER, LATER)
+        reopen(connection, MAIN, SEPTEMBER, LATER)
+    close(connection, MAIN, SEPTEMBER, LATER)
     with refused(connection, "2026-07 is before the first month of the journal, so it was never closed"):
-        reopen(connection, "main", date(2026, 7, 1), LATER)
+        reopen(connection, MAIN, date(2026, 7, 1), LATER)
     with refused(connection, "Reopen 2026-09 first"):
-        reopen(connection, "main", AUGUST, LATER)
+        reopen(connection, MAIN, AUGUST, LATER)
     again = LATER + timedelta(hours=1)
-    reopen(connection, "main", SEPTEMBER, again)
+    reopen(connection, MAIN, SEPTEMBER, again)
     [_, september, _] = read_periods(connection, "main")
     assert (september.is_closed, september.closed_at, september.reopened_at) == (False, LATER, again)
     store_states(connection, [paid(4, END_OF_SEPTEMBER - timedelta(days=3), again)])
-    close(connection, "main", SEPTEMBER, again)
+    close(connection, MAIN, SEPTEMBER, again)
     rows = connection.execute(text("SELECT period, closed_at, reopened_at, entries FROM books.closings ORDER BY 1, 2"))
     assert rows.all() == [
         (AUGUST, LATER, None, 1),
@@ -163,7 +164,7 @@ def test_only_the_last_closed_month_is_reopened_and_that_is_noted(connection: Co
 def test_what_is_loaded_late_is_booked_to_the_first_open_month(connection: Connection) -> None:
     """Also an order of an answer that came before the closing, as after a run that has died. Planted: the day it was
     received taken for the day from which a month is closed."""
-    close(connection, "main", SEPTEMBER, LATER)
+    close(connection, MAIN, SEPTEMBER, LATER)
     before = [period for period in read_periods(connection, "main") if period.is_closed]
     at = datetime(2026, 9, 12, tzinfo=UTC)
     store_states(
@@ -194,7 +195,7 @@ def test_what_is_loaded_late_is_booked_to_the_first_open_month(connection: Conne
 )
 def test_a_closed_month_that_was_changed_is_known(connection: Connection, tamper: str) -> None:
     """Past the triggers, as a superuser can. Planted: totals that are not compared; a column left out of the digest."""
-    close(connection, "main", SEPTEMBER, LATER)
+    close(connection, MAIN, SEPTEMBER, LATER)
     assert all(period.is_intact for period in read_periods(connection, "main") if period.is_closed)
     connection.execute(text("SET LOCAL session_replication_role = replica"))
     for statement in tamper.split("; "):
@@ -203,7 +204,7 @@ def test_a_closed_month_that_was_changed_is_known(connection: Connection, tamper
 
 
 def test_another_name_of_the_store_leaves_the_digests(connection: Connection) -> None:
-    close(connection, "main", SEPTEMBER, LATER)
+    close(connection, MAIN, SEPTEMBER, LATER)
     for table in ("journal", "closings", "progress"):
         connection.execute(text(f"UPDATE books.{table} SET store = 'shop'"))
     assert [period.is_intact for period in read_periods(connection, "shop")] == [True, True, None]

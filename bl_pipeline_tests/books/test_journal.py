@@ -17,6 +17,7 @@ from bl_pipeline.reports.taxes import set_taxes
 from bl_pipeline.tax_settings import TaxRate, TaxSettings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.support.journal_model import CENT, ZERO, Journal, Values, month_of, next_month
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.order_lives import START, Lives, note_sync, set_zone, store_states
 from bl_pipeline_tests.support.slow import some_slow
 from bl_pipeline_tests.support.taxes import Taxes
@@ -124,7 +125,7 @@ def test_random_lives_are_booked_as_plain_python_books_them(seed: int, books: Wa
             check_balances(connection, journal)
             period = next_month(journal.closed) if journal.closed else date(2026, 8, 1)
             if month_of(at.astimezone(zone).date()) > period:
-                closed = close(connection, "main", period, at)
+                closed = close(connection, MAIN, period, at)
                 assert closed[-1] == period
                 journal.closed = period
                 for each in closed:
@@ -169,7 +170,7 @@ def test_other_settings_are_a_change_of_closed_months(
             book(connection, "main", now)
             journal.see(states, booked_at=now)
             if month_of(at.astimezone(journal.zone).date()) > period:
-                for each in close(connection, "main", period, now):
+                for each in close(connection, MAIN, period, now):
                     at_closing[each] = figures(journal.current(), journal.zone)
                 period = next_month(period)
             if number == 15:
@@ -241,8 +242,8 @@ def test_booked_lines_cannot_be_changed(books: Warehouse) -> None:
         note_sync(connection, datetime(2026, 12, 1, tzinfo=ZoneInfo("UTC")))
         book(connection, "main", at)
         now = datetime(2026, 12, 2, tzinfo=ZoneInfo("UTC"))
-        close(connection, "main", date(2026, 10, 1), now)
-        reopen(connection, "main", date(2026, 10, 1), now)
+        close(connection, MAIN, date(2026, 10, 1), now)
+        reopen(connection, MAIN, date(2026, 10, 1), now)
     for statement in (
         "UPDATE books.journal SET debit = debit + 1",
         "UPDATE books.journal SET period = '2026-01-01'",

@@ -17,6 +17,7 @@ from bl_pipeline.reports.taxes import set_taxes
 from bl_pipeline.tax_settings import TaxSettings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.support.journal_model import OrderState
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.order_lives import note_sync, set_zone, store_states
 
 AUGUST, SEPTEMBER = date(2026, 8, 1), date(2026, 9, 1)
@@ -122,7 +123,7 @@ def test_what_is_seen_after_a_closing(connection: Connection) -> None:
     unchanged = [order(101), order(102, order_id="101", **costs("100"))]
     reopened = [order(103), order(104, order_id="103", status="cancelled")]
     store_states(connection, [*before, *unchanged, *reopened])
-    close(connection, "main", SEPTEMBER, CLOSED)
+    close(connection, MAIN, SEPTEMBER, CLOSED)
     assert changes(connection) == {}
     after = [
         order(1000 + number, order_id=str(number), observed_at=LATER, **fields)
@@ -135,7 +136,7 @@ def test_what_is_seen_after_a_closing(connection: Connection) -> None:
     book(connection, "main", LATER)
     assert changes(connection) == expected
     assert connection.scalars(text("SELECT DISTINCT seen_at FROM reports.period_changes")).all() == [LATER]
-    reopen(connection, "main", SEPTEMBER, LATER)
+    reopen(connection, MAIN, SEPTEMBER, LATER)
     assert changes(connection) == {}
 
 
@@ -169,7 +170,7 @@ def test_what_is_read_otherwise_after_a_closing(connection: Connection) -> None:
     in_august = PAID - timedelta(31)
     august = [order(101, paid_at=in_august), order(102, paid_at=in_august), order(103, order_id="102")]
     store_states(connection, [*august, *(replace(state, document_id=200 + state.document_id) for state in states)])
-    close(connection, "main", SEPTEMBER, CLOSED)
+    close(connection, MAIN, SEPTEMBER, CLOSED)
     for number, (_, what, _) in enumerate(READ_OTHERWISE, 1):
         connection.execute(
             text(f"UPDATE sales.order_status_history SET {what} WHERE platform_order_id = :id"), {"id": str(number)}
@@ -189,7 +190,7 @@ def test_what_is_read_otherwise_after_a_closing(connection: Connection) -> None:
 def test_other_tax_settings(connection: Connection) -> None:
     """Planted: a kind of tax without a movement that is no change."""
     store_states(connection, [order(1)])
-    close(connection, "main", SEPTEMBER, CLOSED)
+    close(connection, MAIN, SEPTEMBER, CLOSED)
     set_taxes(connection, "main", TaxSettings("DE", "standard", False, "bricklink"), LATER)
     row: Row = ("recomputed", "unclear 19 % 19.00", "standard 19 % 19.00", ZERO, ZERO)
     assert changes(connection) == {1: [row]}
@@ -201,7 +202,7 @@ def test_each_closing_knows_what_came_before_it(connection: Connection) -> None:
     september = datetime(2026, 9, 6, tzinfo=UTC)
     in_august = datetime(2026, 8, 10, tzinfo=UTC)
     store_states(connection, [order(number, paid_at=in_august, observed_at=in_august) for number in (1, 2)])
-    close(connection, "main", AUGUST, september)
+    close(connection, MAIN, AUGUST, september)
     store_states(
         connection,
         [
@@ -213,7 +214,7 @@ def test_each_closing_knows_what_came_before_it(connection: Connection) -> None:
     read_otherwise = "UPDATE sales.order_status_history SET final_total = :total WHERE document_id = 2"
     connection.execute(text(read_otherwise), {"total": 118})
     book(connection, "main", SEEN)
-    close(connection, "main", SEPTEMBER, CLOSED)
+    close(connection, MAIN, SEPTEMBER, CLOSED)
     amount: Row = ("amount", "119.00", "100.00", *moved("-19", "0"))
     assert changes(connection, AUGUST) == {1: [amount], 2: [("recomputed", "119.00", "118.00", *moved("-1", "0"))]}
     connection.execute(text(read_otherwise), {"total": 117})
@@ -241,7 +242,7 @@ def test_another_time_zone_moves_orders_at_the_ends_of_months(connection: Connec
         connection,
         [order(number, paid_at=at) for number, at in enumerate((end_of_august, PAID, end_of_september), 1)],
     )
-    close(connection, "main", SEPTEMBER, CLOSED)
+    close(connection, MAIN, SEPTEMBER, CLOSED)
     connection.execute(text("UPDATE sync.stores SET timezone = 'UTC'"))
     leaves: Row = ("recomputed", "119.00", None, *moved("-119", "-19"))
     comes: Row = ("recomputed", None, "119.00", *moved("119", "19"))
@@ -254,6 +255,6 @@ def test_a_store_whose_time_zone_was_never_noted(books: Warehouse) -> None:
     with books.engine.begin() as connection:
         note_sync(connection, CLOSED)
         store_states(connection, [order(1)])
-        close(connection, "main", SEPTEMBER, CLOSED)
+        close(connection, MAIN, SEPTEMBER, CLOSED)
         store_states(connection, [order(2, order_id="1", observed_at=LATER, **costs("100"))])
         assert list(changes(connection)) == [1]

@@ -20,6 +20,7 @@ from bl_pipeline.sandbox.order import Costs, SandboxOrder
 from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import Clock, Sync, sandbox_settings
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.servers import TEMPLATE, Postgres
 from bl_pipeline_tests.support.sessions import session_at
 
@@ -152,7 +153,7 @@ def test_the_reports_move_and_the_closed_month_does_not(september: September) ->
     """Planted: what November shows booked to September; the batch's payment forgotten."""
     assert (september.revenue("order_date"), september.revenue("paid_date")) == (Decimal(4868), Decimal(2991))
     with september.warehouse.engine.begin() as connection:
-        assert close(connection, "main", SEPTEMBER, september.store.now) == [SEPTEMBER]
+        assert close(connection, MAIN, SEPTEMBER, september.store.now) == [SEPTEMBER]
         [closed] = read_periods(connection, "main")
     september.november()
 
@@ -230,7 +231,7 @@ def test_a_rebuild_leaves_the_journal_row_for_row(september: September) -> None:
 def test_the_worked_month_in_the_documents_is_this_one(september: September) -> None:
     """In its tables and its sentences. Planted: another figure in docs/books.md."""
     with september.warehouse.engine.begin() as connection:
-        close(connection, "main", SEPTEMBER, september.store.now)
+        close(connection, MAIN, SEPTEMBER, september.store.now)
     closed, vat = september.booked("2026-09-01"), -september.booked("2026-09-01", "output_vat")
     september.november()
     opened = september.booked("2026-11-01")

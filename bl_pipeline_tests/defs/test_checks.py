@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from bl_pipeline.definitions import defs
 from bl_pipeline.defs.resources import OpenedSession
-from bl_pipeline.rules.statuses import PURGED, STATUSES
+from bl_pipeline.rules.statuses import STATUSES
 from bl_pipeline.sandbox import Store
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import open_session
@@ -54,7 +54,7 @@ def check_sales(settings: Settings, clock: Clock, instance: dg.DagsterInstance) 
 
 def new_status(store: Store) -> int:
     """The order whose status nobody knows."""
-    (order_id,) = (key for key, order in store.sales.items() if order.status not in {*STATUSES, PURGED})
+    (order_id,) = (key for key, order in store.sales.items() if order.status not in {*STATUSES})
     return order_id
 
 

@@ -95,7 +95,7 @@ def test_a_failed_run_is_reported_with_what_to_do(
 
 
 @pytest.mark.slow
-def test_an_unforeseen_failure_is_reported_without_secrets(
+def test_an_unexpected_failure_is_reported_without_secrets(
     as_set: Settings, sync: DagsterSync, inbox: Inbox, isolated: pytest.MonkeyPatch, database_url: str
 ) -> None:
     """Catches a library's error that quotes what it was given."""

@@ -82,7 +82,7 @@ def test_no_request_is_a_500(
 ) -> None:
     """The same requests each time, at the end of the budget, so that none of them starts a process.
 
-    Planted: the exception of an unforeseen error for offsets of more than 1000; a field named otherwise than described.
+    Planted: the exception of an unexpected error for offsets of more than 1000; a field named otherwise than described.
     """
     client = open_desk(make_settings(bl_daily_call_limit=0, bl_call_reserve=0))
     answered = fuzz(client.app, [str(key) for key in store.sales], 25, same_each_time=True)

@@ -89,7 +89,7 @@ def test_nothing_secret_or_personal_is_shown_of_runs_full_of_faults(
     dagster_sync: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse, make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Planted: Postgres's words stored with a failed order; an unforeseen error's message stored; the description of a
+    """Planted: Postgres's words stored with a failed order; an unexpected error's message stored; the description of a
     refusal shown as it came.
     """
     # Below a warning it logs the statements of Dagster's own history.

@@ -192,7 +192,7 @@ def keep_books(world: World, order_id: str) -> list[Any]:
         found.append(book(connection, store, now))
         for month in (date(2026, 5, 1), date(2026, 4, 1)):
             try:
-                found.append(close(connection, store, month, now))
+                found.append(close(connection, datev.store, month, now))
             except ClosingRefused as refused:
                 found.append(str(refused))
         header, *empty = template(read_combinations(connection, store)).splitlines()
@@ -200,9 +200,9 @@ def keep_books(world: World, order_id: str) -> list[Any]:
         accounts = AccountsFile("accounts.csv", chart.encode())
         files = export_period(connection, datev, ExportFormat.DATEV, date(2026, 5, 1), accounts, ["USD=1.1"], now)
         found.append(files)
-        reopen(connection, store, date(2026, 5, 1), now)
+        reopen(connection, datev.store, date(2026, 5, 1), now)
         found.append(periods_of(connection, store))
-        found.append(close(connection, store, date(2026, 5, 1), now))
+        found.append(close(connection, datev.store, date(2026, 5, 1), now))
         found.append(unclear_orders(connection, store, [date(2026, 4, 1), date(2026, 5, 1)]))
     return found
 

@@ -22,6 +22,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.report_imports import fees_csv, refunds_csv
 from bl_pipeline_tests.support.report_rows import Expected
 from bl_pipeline_tests.support.report_store import CLOSED, NOW, ZONES, Books, days_of
@@ -86,7 +87,7 @@ def kept(postgres: Postgres) -> Iterator[Kept]:
                     assert _ask_for_feedback(sync, store).success
             if store.now == NOW:
                 with open_warehouse(_settings(url)) as warehouse, warehouse.engine.begin() as connection:
-                    close(connection, "main", CLOSED, store.now)
+                    close(connection, MAIN, CLOSED, store.now)
         _import(settings, store)
 
     postgres.make_template(DIFFICULT, TEMPLATE, fill)

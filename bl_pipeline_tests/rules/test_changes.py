@@ -51,7 +51,7 @@ STORED = OrderState(
     stored_status_changed_at=OLD,
     order_fingerprint="k",
     order_fetched_at=NOW - DAY,
-    status="completed",
+    group="completed",
     parts={AnswerKind.ITEMS: PartState(fetched_at=NOW - DAY, fingerprint="k")},
 )
 UNSEEN = OrderState("1", OLD, "h", "COMPLETED", OLD, False)
@@ -316,7 +316,7 @@ def test_months_meet_without_overlap() -> None:
         assert moment in EVERY_DATE
 
 
-RECHECKABLE = replace(STORED, status="shipped", order_fetched_at=NOW - 2 * DAY)
+RECHECKABLE = replace(STORED, group="shipped", order_fetched_at=NOW - 2 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ RECHECKABLE = replace(STORED, status="shipped", order_fetched_at=NOW - 2 * DAY)
         (RECHECKABLE, True),
         (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=24)), True),
         (replace(RECHECKABLE, order_fetched_at=NOW - timedelta(hours=23)), False),
-        (replace(RECHECKABLE, status="completed"), False),
-        (replace(RECHECKABLE, status="completed", order_fetched_at=NOW - 30 * DAY), True),
+        (replace(RECHECKABLE, group="completed"), False),
+        (replace(RECHECKABLE, group="completed", order_fetched_at=NOW - 30 * DAY), True),
         (replace(RECHECKABLE, listed_status="PURGED", stored_fingerprint="h"), False),
         (replace(RECHECKABLE, is_listed=False), False),
         (replace(RECHECKABLE, failed_at=NOW, attempts=9), False),
@@ -338,7 +338,7 @@ def test_recheck(state: OrderState, due: bool, include_items: bool) -> None:
     """The items of an open order are looked at too."""
     planned = plan({"1": state}, SyncRequest(rechecks=5, include_items=include_items), 100, NOW)
 
-    fetch = Fetch("1", Reason.RECHECK, force=ITEMS if include_items and state.status == "shipped" else frozenset())
+    fetch = Fetch("1", Reason.RECHECK, force=ITEMS if include_items and state.group == "shipped" else frozenset())
     assert planned == Plan([fetch] if due else [], [])
 
 
@@ -362,7 +362,7 @@ def test_rechecks_take_only_what_is_to_spare(wanted: SyncRequest, calls_left: in
         order_id: replace(RECHECKABLE, order_id=order_id, order_fetched_at=NOW - days * DAY)
         for order_id, days in [("3", 2), ("2", 3), ("1", 4)]
     }
-    states["4"] = replace(RECHECKABLE, order_id="4", status="completed", order_fetched_at=NOW - 40 * DAY)
+    states["4"] = replace(RECHECKABLE, order_id="4", group="completed", order_fetched_at=NOW - 40 * DAY)
     states["9"] = replace(UNSEEN, order_id="9", order_date=NOW)
 
     planned = plan(states, wanted, calls_left, NOW)

@@ -15,7 +15,7 @@ from bl_pipeline.columns import TABLES, AnswerKind, Kind
 from bl_pipeline.rules.field_coverage import COVERED, DOCUMENTED, FILE, columns_of, coverage, properties
 from bl_pipeline.rules.kinds import read_rows
 from bl_pipeline.rules.normalise import order_row
-from bl_pipeline.rules.statuses import normalise_status
+from bl_pipeline.rules.statuses import group_of
 
 LEAST: dict[str, dict[str, Any]] = {
     "Order": {
@@ -41,7 +41,7 @@ def row(title: str, answer: dict[str, Any]) -> dict[str, Any]:
     if kind is AnswerKind.ORDER:
         values = order_row(
             order,
-            status=normalise_status(order.status, previous=None, paid=False),
+            status=group_of(order.status, previous=None, paid=False),
             fetched_at=datetime(2026, 3, 1, tzinfo=UTC), order_document_id=1, items_document_id=None,
         )  # fmt: skip
     else:

@@ -20,6 +20,7 @@ from bl_pipeline.rules.indicator import (
     store_state,
     sync_offset,
 )
+from bl_pipeline_tests.support.main_store import MAIN
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -141,8 +142,8 @@ def test_stores_are_spread_over_the_half_hour_in_whole_minutes() -> None:
 
 
 def test_what_to_type_names_the_store_if_there_are_several() -> None:
-    for key, option in (("", ""), ("berlin", " --store berlin")):
-        remedies = in_a_terminal(key)
+    for stores, option in ((1, ""), (2, " --store berlin")):
+        remedies = in_a_terminal(replace(MAIN, key="berlin", stores=stores).command)
         assert remedies.connect == f"Put the store's four API credentials into .env, then: bl doctor{option}"
         assert remedies.sync == f"Start one with: bl sync{option}"
         assert remedies.repair == (

@@ -15,7 +15,7 @@ from bl_pipeline.rules.frames import SCHEMAS
 from bl_pipeline.rules.kinds import KINDS
 from bl_pipeline.rules.normalise import order_row, part_rows
 from bl_pipeline.rules.normalise_columns import rows_of_answers
-from bl_pipeline.rules.statuses import normalise_status
+from bl_pipeline.rules.statuses import group_of
 
 ANSWERS = Path(__file__).parent / "answers"
 ORDER: dict[str, Any] = json.loads((ANSWERS / "order.json").read_text())
@@ -42,7 +42,7 @@ def together(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def alone(content: dict[str, Any]) -> dict[str, Any]:
     read = read_order(json.dumps(content).encode())
-    status = normalise_status(read.status, previous=None, paid=False)
+    status = group_of(read.status, previous=None, paid=False)
     row = order_row(read, status=status, fetched_at=FETCHED, order_document_id=1, items_document_id=None)
     named = dict(zip(SCHEMAS[AnswerKind.ORDER].names, row, strict=True))
     return with_address({name: value for name, value in named.items() if name not in OF_THE_ANSWER})

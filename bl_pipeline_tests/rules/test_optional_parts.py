@@ -12,7 +12,7 @@ from bl_pipeline.columns import AnswerKind, OrderGroup
 from bl_pipeline.records import Fetch, OptionalPart, OrderState, PartState, Reason, SyncRequest
 from bl_pipeline.rules.changes import plan
 from bl_pipeline.rules.optional_parts import optional_fetches
-from bl_pipeline.rules.statuses import STATUSES
+from bl_pipeline.rules.statuses import GROUPS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,7 +29,7 @@ ORDER = OrderState(
     order_document_id=1,
     order_fingerprint="content",
     order_fetched_at=NOW - timedelta(hours=1),
-    status="shipped",
+    group="shipped",
     parts={AnswerKind.ITEMS: PartState(2, NOW - timedelta(hours=1), "content")},
 )
 
@@ -54,9 +54,9 @@ def test_an_order_is_asked_about_once_for_all_that_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
-        ({"status": "pending"}, {"messages"}),
-        ({"status": "completed"}, {"feedback"}),
-        ({"status": "cancelled"}, None),
+        ({"group": "pending"}, {"messages"}),
+        ({"group": "completed"}, {"feedback"}),
+        ({"group": "cancelled"}, None),
         ({"order_date": NOW - 60 * DAY}, {"messages", "feedback"}),
         ({"order_date": NOW - 61 * DAY}, {"feedback"}),
         ({"order_date": NOW - 181 * DAY}, None),
@@ -65,7 +65,7 @@ def test_an_order_is_asked_about_once_for_all_that_is_wanted() -> None:
         ({"stored_fingerprint": None}, None),
     ],
 )
-def test_the_settings_choose_by_status_and_age(values: Any, parts: set[str] | None) -> None:
+def test_the_settings_choose_by_group_and_age(values: Any, parts: set[str] | None) -> None:
     """A purged order is never asked about, nor one that has failed or is not stored."""
     assert asked(replace(ORDER, **values)) == ([] if parts is None else [("1", parts)])
 
@@ -137,5 +137,5 @@ def test_a_run_about_some_orders_asks_for_none(request_: Any) -> None:
     assert [fetch for fetch in planned([ORDER], 100, **request_) if fetch.reason is Reason.OPTIONAL_PARTS] == []
 
 
-def test_every_normalised_status_is_a_group() -> None:
-    assert {*STATUSES.values(), OrderGroup.UNKNOWN} == set(OrderGroup)
+def test_every_status_is_in_a_group() -> None:
+    assert {*GROUPS.values(), OrderGroup.UNKNOWN} == set(OrderGroup)

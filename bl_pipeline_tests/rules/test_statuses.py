@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bl_pipeline.rules.statuses import (
+    GROUPS,
     IN_WORK,
     NOT_REVENUE,
     NOT_SENT,
@@ -12,8 +13,7 @@ from bl_pipeline.rules.statuses import (
     PERHAPS_UNPAID,
     STATUSES,
     UNDECIDED,
-    WORDS,
-    normalise_status,
+    group_of,
 )
 from bl_pipeline_tests.support.sales_rows import STATUS
 
@@ -25,21 +25,21 @@ DOCUMENTED = [
 
 @pytest.mark.parametrize("status", [*DOCUMENTED, "PAID-PENDING"])
 def test_every_status_has_its_meaning(status: str) -> None:
-    assert status in WORDS
+    assert status in STATUSES
     for previous in (None, "shipped"):
         for paid in (True, False):
-            assert normalise_status(status, previous=previous, paid=paid) == STATUS[status]
+            assert group_of(status, previous=previous, paid=paid) == STATUS[status]
 
 
 def test_the_table_has_these_and_no_other() -> None:
-    assert STATUSES == STATUS
+    assert GROUPS == STATUS
 
 
 @pytest.mark.parametrize("status", ["AWAITING PICKUP", "", "paid", "PAID PENDING"])
 def test_a_status_nobody_knows_is_unknown(status: str) -> None:
     """Never pending: catches a default, and a guess by upper case or by a part of the word."""
-    assert status not in WORDS
-    assert normalise_status(status, previous="shipped", paid=True) == "unknown"
+    assert status not in STATUSES
+    assert group_of(status, previous="shipped", paid=True) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_a_status_nobody_knows_is_unknown(status: str) -> None:
     ],
 )
 def test_purged_keeps_what_was_known(previous: str | None, paid: bool, status: str) -> None:
-    assert "PURGED" in WORDS
-    assert normalise_status("PURGED", previous=previous, paid=paid) == status
+    assert "PURGED" in STATUSES
+    assert group_of("PURGED", previous=previous, paid=paid) == status
 
 
 def test_revenue_is_everything_but_what_fell_through() -> None:
-    meanings = {*STATUSES.values(), "unknown"}
+    meanings = {*GROUPS.values(), "unknown"}
     assert {*meanings} - {*NOT_REVENUE} == {"pending", "processing", "shipped", "completed", "on_hold", "unknown"}
     assert meanings - {*OPEN} == {"completed", "cancelled", "problem"}
 

@@ -79,7 +79,7 @@ class Ended:
 
 
 def bl_process(folder: Path, *arguments: str, plant: str = "", stdout: str = "", **changed: str) -> Process:
-    """Start `bl`; `plant` names a function, as module:name, that raises an error nobody foresaw."""
+    """Start `bl`; `plant` names a function, as module:name, that raises an unexpected error."""
     environment = {**os.environ, **changed}
     return Process(start(_main, arguments, environment, folder, plant, stdout or str(folder / "out")), folder)
 

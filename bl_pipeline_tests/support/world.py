@@ -191,7 +191,7 @@ def is_sound(detail: Any) -> bool:
 
 
 def status_of_purged(details: list[Any]) -> str:
-    """The normalised status of an order that was purged, from all that was ever seen of it."""
+    """The group of an order that was purged, from all that was ever seen of it."""
     status: str | None = None
     for detail in details:
         if detail["status"] != "PURGED":

@@ -20,6 +20,7 @@ from bl_pipeline.sync.rebuild import rebuild
 from bl_pipeline.tax_settings import TaxSettings
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, Sync
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.sessions import session_at
 
 
@@ -125,7 +126,7 @@ def test_other_tax_settings_make_open_months_right_and_are_booked_once(synced: S
     orders that have changed looked at; the day on which the settings have changed."""
     today = synced.clock()
     with warehouse.engine.begin() as connection:
-        close(connection, "main", date(2026, 4, 1), today)
+        close(connection, MAIN, date(2026, 4, 1), today)
     sales = count(warehouse, "books.journal WHERE event = 'sale'")
     with warehouse.engine.begin() as connection:
         set_taxes(connection, "main", TaxSettings("DE", "small", False, "computed"), today)
@@ -169,7 +170,7 @@ def test_two_that_close_at_once_close_once(
         try:
             with warehouse.engine.begin() as connection:
                 start.wait()
-                close(connection, "main", date(2026, 5, 1), clock())
+                close(connection, MAIN, date(2026, 5, 1), clock())
             outcomes.append("closed")
         except ClosingRefused as error:
             outcomes.append(str(error))

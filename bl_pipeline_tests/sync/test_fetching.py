@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from bl_pipeline.records import StopReason
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
 from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
 
 
@@ -67,6 +69,24 @@ def test_what_has_landed_is_fetched_again_only_if_it_is_outdated_or_asked_for(
     order = store.order(order_id)
     assert stored_orders(warehouse)[str(order_id)] == order_row(order, first_order_date=first_ordered)
     assert stored_items(warehouse)[str(order_id)] == item_rows(order)
+
+
+@pytest.mark.parametrize(("waited", "used"), [(timedelta(hours=23), True), (timedelta(hours=24), False)])
+def test_a_full_sync_uses_what_has_landed_of_it_within_a_day(
+    waited: timedelta, used: bool, synced: Sync, warehouse: Warehouse, clock: Clock
+) -> None:
+    """Planted: never used, so that each try begins anew; used however old it is, and so nothing is found."""
+    one_at_a_time = synced.settings.model_copy(update={"bl_max_parallel_requests": 1})
+    calls = synced(full_sync=True).api_calls
+    clock.advance(days=2)
+    with pytest.raises(Interrupted):
+        synced(full_sync=True, settings=one_at_a_time, progress=CanceledOnceLanded())
+    with warehouse.engine.connect() as connection:
+        of_canceled = "SELECT run_id FROM sync.runs WHERE status = 'canceled'"
+        landed = connection.scalar(text(f"SELECT count(*) FROM landing.documents WHERE run_id IN ({of_canceled})"))
+    assert landed > 0
+    clock.advance(seconds=waited.total_seconds())
+    assert synced(full_sync=True).api_calls == calls - (landed if used else 0)
 
 
 def test_an_order_that_has_landed_without_its_items_costs_one_call(

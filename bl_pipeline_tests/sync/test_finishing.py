@@ -51,6 +51,7 @@ def test_how_it_has_ended(
 ) -> None:
     found = run(warehouse, status, stop)
     assert (found.stop_reason, found.message) == (reason, message)
+    assert found.duration_seconds == (6.0 if status else 0.0)
 
 
 def test_a_run_that_is_not_known_was_no_success(warehouse: Warehouse) -> None:

@@ -20,7 +20,8 @@ DONE = "7 orders rebuilt from what was received"
 
 def test_what_a_user_reads() -> None:
     assert RebuildResult(orders=7).message == DONE
-    assert RebuildResult(orders=7, failures=[FAILED]).message == f"{DONE}; 1 cannot be read in full, see bl errors"
+    assert RebuildResult(orders=7, failures=[FAILED]).message == f"{DONE}; 1 cannot be read in full"
+    assert RebuildResult(orders=1).message == "1 order rebuilt from what was received"
     assert RebuildResult(orders=7, unbooked="No journal.").message == f"{DONE}\nNo journal."
 
 

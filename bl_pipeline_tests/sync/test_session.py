@@ -111,7 +111,7 @@ def test_the_end_of_a_run_waits_for_what_it_is_storing(session: SyncSession) -> 
         ended.set()
 
     with session.warehouse.engine.connect() as connection:
-        session.keep_run(connection)
+        session.lock_run(connection)
         thread = threading.Thread(target=end)
         thread.start()
         wait_until(lambda: somebody_waits(connection) or ended.is_set())

@@ -14,6 +14,7 @@ from bl_pipeline.sync.settling import became_of, describe, name_of, not_sent
 from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.writes import Write, WriteAnswer
 from bl_pipeline_tests.rules.test_writes import order
+from bl_pipeline_tests.support.main_store import MAIN
 
 ACCEPTED, LOST = WriteAnswer.ACCEPTED, WriteAnswer.LOST
 
@@ -33,8 +34,8 @@ def write(kind: WriteKind = WriteKind.STATUS, answer: WriteAnswer | None = LOST)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_request_has_its_name(kind: WriteKind) -> None:
-    assert describe(write(kind), WriteOutcome.DONE) == f"{KINDS[kind]} was done."
-    assert not_sent(kind, "31", ["tracking_no", "status"]) == (
+    assert describe(MAIN, write(kind), WriteOutcome.DONE) == f"{KINDS[kind]} was done."
+    assert not_sent(MAIN, kind, "31", ["tracking_no", "status"]) == (
         f"{KINDS[kind].removesuffix(' (tracking no, remarks)')} was not sent: somebody else has changed the order "
         "meanwhile (tracking no, status); that stays. See it with: bl order 31"
     )
@@ -67,16 +68,16 @@ def test_each_request_has_its_name(kind: WriteKind) -> None:
 def test_what_became_of_it_is_said(outcome: WriteOutcome | None, answer: WriteAnswer, said: str) -> None:
     """By the answer of the row, or by one that is newer than the row. Planted: only one of them looked at."""
     begin = f"The status of order 31{said}"
-    assert describe(write(answer=answer), outcome).startswith(begin)
-    assert describe(write(answer=None), outcome, answer).startswith(begin)
+    assert describe(MAIN, write(answer=answer), outcome).startswith(begin)
+    assert describe(MAIN, write(answer=None), outcome, answer).startswith(begin)
 
 
 def test_a_drive_thru_that_is_not_shown_is_not_known_only_if_the_order_was_read() -> None:
     drive_thru = write(WriteKind.DRIVE_THRU)
     unseen = "The drive thru of order 31: BrickLink's answer was lost, and the order does not show that it was sent."
-    assert describe(drive_thru, None).startswith(unseen)
-    assert "cannot be read now" in describe(drive_thru, None, is_read=False)
-    assert "cannot be read now" in describe(write(), None)
+    assert describe(MAIN, drive_thru, None).startswith(unseen)
+    assert "cannot be read now" in describe(MAIN, drive_thru, None, is_read=False)
+    assert "cannot be read now" in describe(MAIN, write(), None)
 
 
 def test_json_has_what_became_of_each_request() -> None:

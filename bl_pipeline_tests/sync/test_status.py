@@ -10,6 +10,7 @@ from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.status import read_status, state_of_nothing, status_of_nothing
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import NOW
 
 NAMES = ("bricklink_consumer_key", "bricklink_consumer_secret", "bricklink_token_value", "bricklink_token_secret")
@@ -31,6 +32,17 @@ def test_nothing_is_stored_and_no_call_was_made(isolated: pytest.MonkeyPatch, co
     word = Indicator.STALE if connected else Indicator.NOT_CONNECTED
     assert status.indicator is state_of_nothing(store, NOW).indicator is word
     assert status.as_dict()["reason"] == state_of_nothing(store, NOW).reason
+
+
+def test_a_store_is_syncing_while_its_lock_is_taken(warehouse: Warehouse, settings: Settings) -> None:
+    """Planted: only a run that has begun since counts."""
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    try:
+        assert read_status(settings.store, warehouse, NOW).indicator is Indicator.SYNCING
+    finally:
+        lock.release()
+    assert read_status(settings.store, warehouse, NOW).indicator is Indicator.STALE
 
 
 def test_a_store_without_credentials_is_not_connected(warehouse: Warehouse, settings: Settings) -> None:

@@ -196,9 +196,7 @@ def meet(run: Callable[..., Process]) -> Callable[..., Ended]:
 
 
 @pytest.mark.parametrize(("command", "plant"), some(PLANTS, PLANTS[1], *(case for case in PLANTS if case[0] in OFTEN)))
-def test_an_error_that_nobody_foresaw(
-    command: str, plant: str, run: Callable[..., Process], bl: Bl, store: Store
-) -> None:
+def test_an_unexpected_error(command: str, plant: str, run: Callable[..., Process], bl: Bl, store: Store) -> None:
     """Caught: `bl sync`, `refresh` and `retry` never ended, and Ctrl-C was all that was shown.
 
     Planted: a message that shows the error's own words, which quote a buyer.

@@ -85,5 +85,5 @@ def test_the_terminal_and_dagster_say_the_same_of_what_the_system_refuses(
     assert StepFailed(error).description == explained[1]
 
 
-def test_what_nobody_foresaw_is_not_explained_away() -> None:
+def test_an_unexpected_error_is_not_explained_away() -> None:
     assert explain(ZeroDivisionError()) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -45,6 +46,37 @@ def test_a_command_is_about_one_store(bl: Bl, servers: dict[str, SandboxServer])
     assert len(json_of(expect(bl("orders", "--json", "--store", "bricks_de"), 0))) == 7
     assert len(json_of(expect(bl("orders", "--json", BL_STORE="bricks_de"), 0))) == 7
     assert json_of(expect(bl("orders", "--json", "--store", "bricks_uk"), 0)) == []
+
+
+OF_A_STORE = "|".join((
+    "sync", "refresh", "retry", "rebuild", "status", "orders", "order", "errors", "cancel", "doctor", "report",
+    "close", "reopen", "periods", "export", "import", "update",
+))  # fmt: skip
+
+
+def test_what_to_do_next_is_said_for_the_store(bl: Bl, servers: dict[str, SandboxServer]) -> None:
+    """Planted: a command in a message without the store, which would be answered with the list of stores."""
+    said = []
+
+    def ask(*words: str, code: int = 0) -> None:
+        answered = expect(bl(*words, "--store", "bricks_de"), code)
+        said.extend(re.findall(rf"\bbl (?:{OF_A_STORE})\b[^.,;:)\n]*", answered.stdout + answered.stderr))
+
+    ask("status")
+    ask("periods")
+    ask("errors")
+    ask("close", "2020-01", code=1)
+    servers["bricks_de"].faults.on("/orders/[0-9]+$", Fault.FORBIDDEN, times=1)
+    ask("sync", code=3)
+    ask("status")
+    ask("errors")
+    ask("order", "1", code=1)
+    ask("doctor", "--json")
+    months = [month["period"] for month in json_of(expect(bl("periods", "--json", "--store", "bricks_de"), 0))]
+    ask("export", "xero", "--period", months[-1], code=2)
+    ask("close", months[-1], code=1)
+    assert len(said) > 12
+    assert [each for each in said if "--store bricks_de" not in each] == []
 
 
 def test_stores_shows_how_each_stands(bl: Bl, servers: dict[str, SandboxServer]) -> None:

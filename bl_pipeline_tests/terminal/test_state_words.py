@@ -235,7 +235,7 @@ def killed_then_synced(desk: Desk) -> None:
     desk.sync()
 
 
-def an_unforeseen_error(desk: Desk) -> None:
+def an_unexpected_error(desk: Desk) -> None:
     desk.sync()
     desk.store.place_order()
     with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
@@ -289,7 +289,7 @@ CASES: list[tuple[Callable[[Desk], None], str, str]] = [
     (canceled, "synced", "The last run was canceled"),
     (killed, "error", "The process ended before it could report"),
     (killed_then_synced, "synced", "Every order of BrickLink's lists is stored"),
-    (an_unforeseen_error, "error", "The warehouse refuses: raised by PL/pgSQL function sync.broken()"),
+    (an_unexpected_error, "error", "The warehouse refuses: raised by PL/pgSQL function sync.broken()"),
     (no_credentials, "not_connected", "Put the store's four API credentials into .env, then: bl doctor"),
     (a_day_without_a_sync, "stale", "No sync was complete for 24 hours"),
 ]

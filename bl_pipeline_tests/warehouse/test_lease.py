@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.lease import DIED, LeaseStatus, end_lost_leases, keep_row, lease_status, renew
+from bl_pipeline.warehouse.lease import DIED, LeaseStatus, end_lost_leases, lease_status, lock_row, renew
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing, try_for_transaction
 from bl_pipeline_tests.support.distributed import expire_lease
 from bl_pipeline_tests.support.waiting import wait_until
@@ -155,7 +155,7 @@ def somebody_waits(connection: Connection) -> bool:
 def storing(warehouse: Warehouse) -> Iterator[Connection]:
     """A transaction of the run that is open."""
     with warehouse.engine.connect() as connection:
-        assert lease_status(connection, "distributed", keep=True) is LeaseStatus.GOES_ON
+        assert lease_status(connection, "distributed", lock=True) is LeaseStatus.GOES_ON
         yield connection
 
 
@@ -167,7 +167,7 @@ def test_an_end_waits_for_what_is_being_stored(warehouse: Warehouse, lease: floa
 
     def end() -> None:
         with warehouse.engine.begin() as connection:
-            keep_row(connection, "distributed")
+            lock_row(connection, "distributed")
             connection.execute(text("UPDATE sync.runs SET status = 'failed'"))
         ended.set()
 
@@ -185,7 +185,7 @@ def test_an_end_waits_for_what_is_being_stored(warehouse: Warehouse, lease: floa
     thread.join()
 
     with warehouse.engine.begin() as connection:
-        assert lease_status(connection, "distributed", keep=True) is LeaseStatus.LOST
+        assert lease_status(connection, "distributed", lock=True) is LeaseStatus.LOST
 
 
 def test_a_look_that_has_waited_sees_the_end(warehouse: Warehouse) -> None:
@@ -195,10 +195,10 @@ def test_a_look_that_has_waited_sees_the_end(warehouse: Warehouse) -> None:
 
     def look() -> None:
         with warehouse.engine.begin() as connection:
-            found.append(lease_status(connection, "distributed", keep=True))
+            found.append(lease_status(connection, "distributed", lock=True))
 
     with warehouse.engine.begin() as connection:
-        keep_row(connection, "distributed")
+        lock_row(connection, "distributed")
         connection.execute(text("UPDATE sync.runs SET status = 'failed'"))
         thread = threading.Thread(target=look)
         thread.start()

@@ -44,6 +44,12 @@ def test_each_kind_of_refusal(kind: type[psycopg.Error], begin: str, is_lost: bo
         assert "buyer" not in refusal.message
 
 
+def test_an_error_without_words_is_a_refusal_too() -> None:
+    refusal = read_refusal(psycopg.errors.InsufficientPrivilege(" "))
+    assert refusal is not None
+    assert refusal.message == "The warehouse refuses: no reason given"
+
+
 def test_an_error_that_quotes_a_value_or_is_none_of_postgres_says_nothing() -> None:
     quoting = psycopg.errors.InvalidTextRepresentation('invalid input "a buyer"')
     assert read_refusal(quoting) is read_refusal(DBAPIError("SELECT", {}, quoting)) is None

@@ -141,7 +141,7 @@ def test_what_is_loaded_ends_a_failure_and_replaying_moves_nothing(
 
 
 WANTED = state.Wanted(
-    parts=(ITEMS,), purged="PURGED", open_statuses=("shipped",), open_before=T - DAY, others_before=T - 30 * DAY,
+    parts=(ITEMS,), purged="PURGED", open_groups=("shipped",), open_before=T - DAY, others_before=T - 30 * DAY,
     rechecks=2,
 )  # fmt: skip
 
@@ -214,6 +214,6 @@ def test_a_plan_looks_at_orders_of_which_a_part_is_optional(connection: Connecti
     for order_id, age, status in (("1", DAY, "shipped"), ("2", DAY + MOMENT, "shipped"), ("3", DAY, "completed")):
         put(connection, warehouse, replace(RECENT, order_id=order_id, order_date=T - age))
         with_status(connection, warehouse, order_id, status)
-    wanted = {"optional_statuses": ["shipped"], "optional_since": T - DAY}
+    wanted = {"optional_groups": ["shipped"], "optional_since": T - DAY}
     assert planned(connection, warehouse, **wanted) == {"1"}
     assert planned(connection, warehouse) == set()

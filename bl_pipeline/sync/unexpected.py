@@ -1,4 +1,4 @@
-"""What an error that ends a run means; of one that nobody foresaw, its place in the code. No values."""
+"""What an error that ends a run means; of an unexpected one, its place in the code. No values."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def frames(error: BaseException) -> tuple[str, ...]:
     )
 
 
-def foreseen(error: BaseException) -> str | None:
-    """What a user reads of an error whose text is ours or has a known meaning; None if nobody foresaw it."""
+def known_message(error: BaseException) -> str | None:
+    """What a user reads of an error whose text is ours or has a known meaning; None if it is unexpected."""
     # Imported only now: if nothing goes wrong, nobody waits for them.
     from bl_pipeline.home import describe_os_error  # noqa: PLC0415
     from bl_pipeline.warehouse.refusals import read_refusal  # noqa: PLC0415
@@ -37,14 +37,14 @@ def foreseen(error: BaseException) -> str | None:
 
 def summary(error: BaseException) -> str:
     """Why a run failed, to be stored and shown with its end: without the place in the code."""
-    return foreseen(error) or (
+    return known_message(error) or (
         f"{type(error).__name__}: a fault of bl_pipeline itself. See the run's log in Dagster, or the output of the "
         "command if it ran without Dagster."
     )
 
 
 def describe(error: BaseException) -> str:
-    """What a user reads of such an error: its class and frames, and not its own words, which may quote a buyer."""
+    """What a user reads of an unexpected error: its class and frames, not its own words, which may quote a buyer."""
     lines = "\n".join(f"  {line}" for line in frames(error))
     return (
         f"{type(error).__name__}: a fault of bl_pipeline itself.\n"
@@ -52,8 +52,8 @@ def describe(error: BaseException) -> str:
     )
 
 
-def log_unforeseen(failures: Iterable[FailedOrder]) -> None:
-    """Log, once for each place at which an error was raised that nobody foresaw, which orders met it there."""
+def log_unexpected(failures: Iterable[FailedOrder]) -> None:
+    """Log, once for each place at which an unexpected error was raised, which orders met it there."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for failed in failures:
         if failed.frames:
@@ -61,7 +61,7 @@ def log_unforeseen(failures: Iterable[FailedOrder]) -> None:
     for (error_class, calls), order_ids in places.items():
         others = f" and {len(order_ids) - 1} more" if len(order_ids) > 1 else ""
         lines = "".join(f"\n  {line}" for line in calls)
-        LOG.error("Order %s%s: %s, which nobody foresaw, at%s", order_ids[0], others, error_class, lines)
+        LOG.error("Order %s%s: unexpected %s at%s", order_ids[0], others, error_class, lines)
 
 
 def _short(filename: str) -> str:
