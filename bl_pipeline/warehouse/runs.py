@@ -220,14 +220,14 @@ def finish_run(
     """Note the end of a run, and return how long it took; `counts` are orders by outcome."""
     if stop is not None:
         stop_run(connection, run_id, stop)
-    started_at = connection.scalar(
+    elapsed: timedelta | None = connection.scalar(
         text(
             """
             UPDATE sync.runs SET status = :status, finished_at = :now, orders_created = :created,
                 orders_updated = :updated, orders_skipped = :skipped, orders_deferred = :deferred,
                 orders_failed = :failed, api_calls = :api_calls, detected_by = CAST(:detected_by AS jsonb),
                 duration_seconds = extract(epoch FROM CAST(:now AS timestamptz) - started_at)
-            WHERE run_id = :run_id RETURNING started_at
+            WHERE run_id = :run_id RETURNING finished_at - started_at
             """
         ),
         {
@@ -243,6 +243,5 @@ def finish_run(
             "detected_by": json.dumps(dict(detected_by)),
         },
     )
-    assert started_at is not None
-    elapsed: timedelta = now - started_at
+    assert elapsed is not None
     return elapsed
