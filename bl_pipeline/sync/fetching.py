@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from math import inf
 from threading import Event
@@ -183,6 +184,19 @@ def _land(session: SyncSession, ledger: CallLedger, answers: list[Received]) -> 
     return [found for answer in answers for found in _land(session, ledger, [answer])]
 
 
+def is_current(document: Document, planned: Fetch, state: OrderState, now: datetime) -> bool:
+    """Whether an order that has landed, and was not loaded, can be loaded as it is, so that no call is needed."""
+    return (
+        # An order requested by its id is always fetched, and an answer that failed is not used again.
+        planned.reason is not Reason.REQUESTED
+        and state.failed_at is None
+        # A re-check and a full sync look for changes that no list shows: an older answer may lack them.
+        and (planned.reason not in (Reason.RECHECK, Reason.FULL_SYNC) or now - document.fetched_at < RECHECK_OPEN_AFTER)
+        and document.listed_fingerprint == state.listed_fingerprint
+        and document.listed_status_changed_at == state.listed_status_changed_at
+    )
+
+
 class _Fetcher:
     """Fetches one order; what has landed of it already, and is still what the list says, is not fetched again."""
 
@@ -244,24 +258,11 @@ class _Fetcher:
             # A part belongs to the order before it: without it it would not be loaded, though no newer one may come.
             with self._session.warehouse.engine.connect() as connection:
                 self._documents.insert(0, landing.read_document(connection, self._state.order_document_id))
-        if landed and self._is_current(landed[-1]):
+        if landed and is_current(landed[-1], self._planned, self._state, self._session.clock()):
             return landed[-1]
         if not self._planned.fetch_order:
             return self._documents[0]
         return self._land(AnswerKind.ORDER, self._client.order(self._state.order_id))
-
-    def _is_current(self, document: Document) -> bool:
-        """Whether a landed order can be loaded as it is, so that no call is needed."""
-        age = self._session.clock() - document.fetched_at
-        return (
-            # An order requested by its id is always fetched, and an answer that failed is not used again.
-            self._planned.reason != Reason.REQUESTED
-            # A re-check and a full sync look for changes that no list shows: an older answer may lack them.
-            and (self._planned.reason not in (Reason.RECHECK, Reason.FULL_SYNC) or age < RECHECK_OPEN_AFTER)
-            and self._state.failed_at is None
-            and document.listed_fingerprint == self._state.listed_fingerprint
-            and document.listed_status_changed_at == self._state.listed_status_changed_at
-        )
 
     def _land(self, kind: AnswerKind, answer: Answer[Any]) -> Document:
         """Commit an answer, and add it to the order's documents. Raises Interrupted, or UnstorableAnswer."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.records import StopReason
+from bl_pipeline.columns import AnswerKind
+from bl_pipeline.records import Fetch, OrderState, Reason, StopReason
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
+from bl_pipeline.sync.fetching import is_current
 from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.landing import Document
 from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
 
@@ -100,3 +104,31 @@ def test_an_order_that_has_landed_without_its_items_costs_one_call(
     assert synced().api_calls == 2 + 1
     assert stored_orders(warehouse)[str(order_id)] == order_row(store.order(order_id))
     assert stored_items(warehouse)[str(order_id)] == item_rows(store.order(order_id))
+
+
+T = datetime(2026, 6, 15, 12, tzinfo=UTC)
+STATE = OrderState("1", T, "f", "PAID", T)
+LANDED = Document("1", AnswerKind.ORDER, b"", "f", T, T, document_id=7)
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "document", "hours", "current"),
+    [
+        (Reason.NEW, {}, {}, 99, True),
+        (Reason.NEW, {}, {"listed_fingerprint": "g"}, 1, False),
+        (Reason.NEW, {}, {"listed_status_changed_at": T - timedelta(seconds=1)}, 1, False),
+        (Reason.NEW, {"listed_status_changed_at": None}, {}, 1, False),
+        (Reason.FAILED_BEFORE, {"failed_at": T}, {}, 1, False),
+        (Reason.REQUESTED, {}, {}, 0, False),
+        (Reason.RECHECK, {}, {}, 23, True),
+        (Reason.RECHECK, {}, {}, 24, False),
+        (Reason.FULL_SYNC, {}, {}, 23, True),
+        (Reason.FULL_SYNC, {}, {}, 24, False),
+    ],
+)
+def test_which_landed_order_is_loaded_without_a_call(
+    reason: Reason, state: dict[str, Any], document: dict[str, Any], hours: int, current: bool
+) -> None:
+    """Planted: each condition left out or turned round."""
+    now = T + timedelta(hours=hours)
+    assert is_current(replace(LANDED, **document), Fetch("1", reason), replace(STATE, **state), now) is current
