@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
@@ -14,30 +13,44 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline_tests.conftest import DagsterSync
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
+from bl_pipeline_tests.defs.test_write_jobs import run_job
+from bl_pipeline_tests.support.sales_rows import stored_orders
+from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_waits_for_the_lock_and_never_succeeds_without_its_work(
-    synced: DagsterSync, store: Store, server: SandboxServer, warehouse: Warehouse
+@pytest.mark.parametrize("job", ["sync_orders", "rebuild", "update_order"])
+def test_a_run_says_that_it_waits_for_the_lock_and_does_its_work_afterwards(
+    job: str,
+    dagster_synced: DagsterSync,
+    store: Store,
+    server: SandboxServer,
+    warehouse: Warehouse,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    store.place_order()
+    """Planted: no lock; a run that waits without a word; one that ends without its work."""
+    order_id = store.place_order()
+    ops = {"write_to_order": {"config": {"order_id": str(order_id), "remarks": "x"}}} if job == "update_order" else {}
+    said: list[str] = []
+
+    def waits() -> bool:
+        said.append(capfd.readouterr().err)
+        return "waiting for it to end" in "".join(said)
+
     other = SyncLock(warehouse)
     assert other.try_acquire()
-    timer = threading.Timer(1.5, other.release)
-    timer.start()
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            run = pool.submit(synced)
-            while not run.done() and other.taken:
-                assert server.requests == []
-            result = run.result()
-    finally:
-        timer.join()
-
-    assert result.orders_created == 1
-    assert synced.last is not None
-    assert synced.last.success
+    server.clear_requests()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            run = pool.submit(run_job, dagster_synced, job, {"ops": ops})
+            wait_until(lambda: waits() or run.done())
+            assert not run.done()
+            assert server.requests == []
+        finally:
+            other.release()
+        assert run.result().success
+    assert (str(order_id) in stored_orders(warehouse)) is (job != "rebuild")
 
 
 def test_two_syncs_at_once_fetch_each_order_once(

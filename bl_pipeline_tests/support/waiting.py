@@ -13,5 +13,5 @@ def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> Non
     """Wait for something, for so many seconds."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < patience, "it did not come to pass"
+        assert time.monotonic() - began < patience, "it did not happen"
         time.sleep(0.01)
