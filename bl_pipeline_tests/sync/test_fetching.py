@@ -106,6 +106,17 @@ def test_an_order_that_has_landed_without_its_items_costs_one_call(
     assert stored_items(warehouse)[str(order_id)] == item_rows(store.order(order_id))
 
 
+def test_refused_items_of_an_order_that_is_not_purged_are_a_failure(
+    synced: Sync, store: Store, server: SandboxServer, warehouse: Warehouse
+) -> None:
+    """Planted: the refusal taken for an answer, as that of a part that is optional."""
+    order_id = store.place_order(paid=True)
+    server.faults.on("/items$", Fault.FORBIDDEN, times=1)
+    assert [error["order_id"] for error in synced().errors] == [str(order_id)]
+    assert synced().success
+    assert stored_items(warehouse)[str(order_id)] == item_rows(store.order(order_id))
+
+
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
 STATE = OrderState("1", T, "f", "PAID", T)
 LANDED = Document("1", AnswerKind.ORDER, b"", "f", T, T, document_id=7)

@@ -110,3 +110,36 @@ def test_items_that_cannot_be_fetched_count_as_whole_only_if_the_order_was_purge
     stored = state.part(AnswerKind.ITEMS)
     assert (items.failure, items.rows) == (failed, None)
     assert items.state == (stored if status == "PURGED" else replace(stored, fingerprint=UNREADABLE))
+
+
+@pytest.mark.parametrize(
+    ("in_order", "in_list", "stored_before", "as_listed"),
+    [
+        (True, False, "f", False),
+        (False, True, None, False),
+        (True, True, "f", True),
+        (True, False, "", True),
+        (None, False, "f", True),
+        (True, None, "f", True),
+    ],
+)
+def test_an_order_that_was_filed_after_the_list_was_read_is_fetched_again_once(
+    synced: Sync,
+    warehouse: Warehouse,
+    in_order: bool | None,
+    in_list: bool | None,
+    stored_before: str | None,
+    as_listed: bool,
+) -> None:
+    """Planted: a value that is absent taken for another one; each time again."""
+    with warehouse.engine.begin() as connection:
+        document_id = connection.scalar(text("SELECT max(order_document_id) FROM sales.orders"))
+        document = landing.read_document(connection, document_id)
+        [state] = read_states(connection, warehouse, [document.order_id]).values()
+    body = json.loads(document.body)
+    body.pop("is_filed")
+    body |= {} if in_order is None else {"is_filed": in_order}
+    before = replace(state, listed_filed=in_list, stored_fingerprint=stored_before)
+    prepared = prepare(FetchedOrder([replace(document, body=json.dumps(body).encode())]), before)
+    assert isinstance(prepared, list)
+    assert prepared[0].state.stored_fingerprint == (document.listed_fingerprint if as_listed else "")
