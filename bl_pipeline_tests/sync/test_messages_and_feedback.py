@@ -164,6 +164,21 @@ def test_a_refusal_costs_the_order_nothing_and_is_not_repeated_at_once(
     assert stored(warehouse, "order_feedback") != {}
 
 
+def test_an_answer_that_is_cut_is_no_refusal_and_is_asked_for_again(
+    synced: Sync, server: SandboxServer, store: Store, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    """Planted: whatever goes wrong with a part that is optional taken for a refusal."""
+    settings = make_settings(**ALWAYS)
+    order_id = next(order_id for order_id, messages in in_the_store(store)[0].items() if messages)
+    server.faults.on(f"/{order_id}/messages$", Fault.CUT)
+    assert [error["order_id"] for error in synced(settings=settings).errors] == [order_id]
+    assert order_id not in stored(warehouse, "order_messages")
+    server.faults.clear()
+    # The first one fetches the order that has failed, the second one what is optional of it.
+    assert all(synced(settings=settings).success for _ in range(2))
+    assert order_id in stored(warehouse, "order_messages")
+
+
 def test_the_budget_is_kept_and_changes_come_first(
     synced: Sync, server: SandboxServer, store: Store, make_settings: MakeSettings
 ) -> None:
