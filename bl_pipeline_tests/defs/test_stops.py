@@ -6,9 +6,12 @@ import gc
 from collections.abc import Mapping
 from typing import Any
 
+import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from bl_pipeline.defs.installation import of_store
+from bl_pipeline.defs.resources import OpenedSession
 from bl_pipeline.defs.sync_graph import run_step
 from bl_pipeline.records import RunStatus, StopReason, SyncResult
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
@@ -19,6 +22,7 @@ from bl_pipeline.warehouse.runs import read_run
 from bl_pipeline_tests.conftest import NOW, DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_first_sync import assert_holds
 from bl_pipeline_tests.support.sales_rows import as_json, dump, stored_orders
+from bl_pipeline_tests.support.sessions import session_at
 from bl_pipeline_tests.support.slow import some_slow
 
 
@@ -53,6 +57,26 @@ def test_refused_credentials_cost_one_call_and_nothing_else(
     assert server.credentials.consumer_key not in result.message
     server.faults.clear()
     assert synced().success
+
+
+def test_a_job_of_the_users_that_retries_its_steps_repeats_no_refusal(
+    synced: DagsterSync, server: SandboxServer
+) -> None:
+    """Planted: a failure that Dagster may retry."""
+    sales = dg.AssetSelection.assets("orders").required_multi_asset_neighbors()
+    mine = dg.define_asset_job("mine", selection=sales, op_retry_policy=dg.RetryPolicy(max_retries=2))
+    server.faults.on("/orders", Fault.UNAUTHORIZED)
+    with session_at(synced.settings, synced.clock) as session:
+        run = (
+            dg.Definitions.merge(of_store(session.store), dg.Definitions(jobs=[mine]))
+            .resolve_job_def("mine")
+            .execute_in_process(
+                resources={"sync": OpenedSession(session)}, instance=synced.instance, raise_on_error=False
+            )
+        )
+    assert not run.success
+    assert [event.step_key for event in run.all_events if event.is_step_up_for_retry] == []
+    assert len(server.requests) == 1
 
 
 @pytest.mark.slow
