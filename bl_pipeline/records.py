@@ -300,6 +300,13 @@ class Fetch:
         return int(self.fetch_order) + len(parts)
 
 
+class ReportedError(TypedDict):
+    """An order that failed, as the SyncResult names it, ready for JSON."""
+
+    order_id: str
+    error: str
+
+
 @dataclass(frozen=True, slots=True)
 class FailedOrder:
     """An order that could not be fetched, read or stored, and why; the message shows no value of the order.
@@ -315,6 +322,11 @@ class FailedOrder:
     failed_at: datetime | None = None
     attempts: int = 0
 
+    @property
+    def reported(self) -> ReportedError:
+        """As the result of a run names it."""
+        return ReportedError(order_id=self.order_id, error=self.error)
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -322,13 +334,6 @@ class Stop:
 
     reason: StopReason
     message: str
-
-
-class ReportedError(TypedDict):
-    """An order that failed, as the SyncResult names it, ready for JSON."""
-
-    order_id: str
-    error: str
 
 
 @dataclass(frozen=True)

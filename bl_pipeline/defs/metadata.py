@@ -165,7 +165,7 @@ def writes_metadata(writes: Sequence[Write], already: Sequence[str]) -> dict[str
 
 def rebuild_metadata(result: RebuildResult) -> dict[str, Any]:
     """What a rebuild did."""
-    failures = [ReportedError(order_id=failed.order_id, error=failed.error) for failed in result.failures]
+    failures = [failed.reported for failed in result.failures]
     return {
         "orders_rebuilt": result.orders,
         "orders_failed": len(failures),

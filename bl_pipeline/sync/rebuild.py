@@ -74,7 +74,7 @@ class RebuildResult:
             "orders_rebuilt": self.orders,
             "errors": [
                 *([{"order_id": None, "error": self.unbooked}] if self.unbooked else []),
-                *({"order_id": failed.order_id, "error": failed.error} for failed in self.failures),
+                *(failed.reported for failed in self.failures),
             ],
         }
 
