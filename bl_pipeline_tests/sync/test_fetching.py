@@ -37,6 +37,24 @@ def land(synced: Sync, store: Store) -> int:
     return order_id
 
 
+class FailsOnceLanded(NoProgress):
+    """An error of our own at the first order whose answers have landed."""
+
+    def fetched(self, order_id: str) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_our_own_waits_for_the_answers_that_are_under_way(sync: Sync, warehouse: Warehouse) -> None:
+    """Planted: it waits if the run is canceled instead; the calls would be spent for nothing."""
+    with pytest.raises(ZeroDivisionError):
+        sync(progress=FailsOnceLanded())
+    with warehouse.engine.connect() as connection:
+        landed = connection.scalar(text("SELECT count(*) FROM landing.documents"))
+        of_orders = "outcome = 'ok' AND path LIKE '/orders/%'"
+        calls = connection.scalar(text(f"SELECT count(*) FROM sync.api_calls WHERE {of_orders}"))
+    assert landed == calls > 0
+
+
 def unchanged(_store: Store, _order_id: int) -> None:
     """Nothing happens."""
 

@@ -24,7 +24,7 @@ from bl_pipeline.records import (
 )
 from bl_pipeline.rules.changes import Plan, plan
 from bl_pipeline.settings import Settings
-from bl_pipeline.sync.planning import count_skipped, plan_changes, states_to_plan
+from bl_pipeline.sync.planning import complete_request, count_skipped, plan_changes, states_to_plan
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, state
 from bl_pipeline.warehouse.database import Warehouse
@@ -183,3 +183,17 @@ def test_a_full_sync_stays_open_if_only_calls_are_lacking(
     plan_changes(session, SyncRequest(full_sync=asked))
     with warehouse.engine.connect() as connection:
         assert len(full_syncs.open_full_syncs(connection, warehouse)) == kept
+
+
+@pytest.mark.parametrize(("with_items", "found"), [(True, [False, True]), (False, [False])])
+def test_a_run_without_items_goes_on_with_no_full_sync_that_wants_them(
+    session: SyncSession, with_items: bool, found: list[bool]
+) -> None:
+    """Planted: with none at all; with each."""
+    with session.warehouse.engine.begin() as connection:
+        for include_items in (False, True):
+            full_syncs.request_full_sync(
+                connection, session.warehouse, include_items=include_items, dates=EVERY_DATE, now=NOW
+            )
+    completed = complete_request(session, SyncRequest(include_items=with_items))
+    assert sorted(each.include_items for each in completed.full_syncs) == found
