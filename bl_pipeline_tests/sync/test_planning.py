@@ -28,7 +28,7 @@ from bl_pipeline.sync.planning import complete_request, count_skipped, plan_chan
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse import full_syncs, state
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline_tests.conftest import NOW, Clock
+from bl_pipeline_tests.conftest import NOW, Clock, Sync
 from bl_pipeline_tests.support.sessions import session_at
 
 ORDERS = 300
@@ -197,3 +197,10 @@ def test_a_run_without_items_goes_on_with_no_full_sync_that_wants_them(
             )
     completed = complete_request(session, SyncRequest(include_items=with_items))
     assert sorted(each.include_items for each in completed.full_syncs) == found
+
+
+def test_a_full_sync_is_closed_once_all_of_it_was_fetched(synced: Sync, warehouse: Warehouse) -> None:
+    """Planted: never closed."""
+    assert synced(full_sync=True).success
+    with warehouse.engine.connect() as connection:
+        assert full_syncs.open_full_syncs(connection, warehouse) == []
