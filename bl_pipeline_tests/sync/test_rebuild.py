@@ -10,7 +10,8 @@ import pytest
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, PartState
 from bl_pipeline.sync.loading import PreparedOrder, PreparedPart
-from bl_pipeline.sync.rebuild import RebuildResult, _loses
+from bl_pipeline.sync.rebuild import RebuildResult, _complete, _loses
+from bl_pipeline.warehouse.landing import Document
 
 FAILED = FailedOrder("31", "why", "SomeError")
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -71,3 +72,34 @@ def test_an_order_is_lost_if_it_is_stored_and_cannot_be_read() -> None:
     assert _loses(FAILED, None) is None
     assert _loses(FAILED, state()) is None
     assert _loses(FAILED, replace(state(), order_document_id=1)) == FAILED
+
+
+ORDER = b'{"order_id": "31", "date_ordered": "2026-06-15T12:00:00Z", "status": "PAID", "cost":{"currency_code":"EUR"}}'
+
+
+def landed(*kinds: str, body: bytes = ORDER) -> list[Document]:
+    """Answers of these kinds, numbered from 1."""
+    return [
+        Document("31", AnswerKind(kind), body if kind == "order" else b"[]", "f", T, T, document_id=number)
+        for number, kind in enumerate(kinds, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("documents", "loaded", "kept"),
+    [
+        (landed("order"), None, 0),
+        (landed("order", "items"), None, 2),
+        (landed("items", "order"), None, 1),
+        (landed("order", "items", "order"), 2, 2),
+        (landed("order", "items", "order"), 3, 3),
+        (landed("order", "items", "order", "items"), 2, 4),
+        (landed("order", "items", "order", body=b"no order"), None, 3),
+    ],
+)
+def test_answers_that_were_not_loaded_and_lack_a_part_are_left_to_the_next_sync(
+    documents: list[Document], loaded: int | None, kept: int
+) -> None:
+    """Planted: the first order taken for the last one; one that is loaded taken for one that is not."""
+    row = None if loaded is None else replace(state(), order_document_id=loaded)
+    assert _complete(documents, row) == documents[:kept]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import psycopg
 import pytest
+from sqlalchemy import event
 
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.settings import Settings, load_settings
@@ -43,6 +45,29 @@ def test_a_store_is_syncing_while_its_lock_is_taken(warehouse: Warehouse, settin
     finally:
         lock.release()
     assert read_status(settings.store, warehouse, NOW).indicator is Indicator.STALE
+
+
+def test_a_run_that_begins_while_it_is_looked_for_is_seen(
+    warehouse: Warehouse, settings: Settings, database_url: str
+) -> None:
+    """It has taken the lock after that was looked at. Planted: only the lock counts; another run than the latest."""
+    looks: list[str] = []
+
+    def begin(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM sync.runs WHERE" in statement and "ORDER BY started_at DESC" in statement:
+            looks.append(statement)
+            if len(looks) == 2:
+                with psycopg.connect(database_url) as other:
+                    other.execute(
+                        "INSERT INTO sync.runs (run_id, store, job, started_at, status) "
+                        "VALUES ('new', 'main', 'sync_orders', now(), 'started')"
+                    )
+
+    event.listen(warehouse.engine, "before_cursor_execute", begin)
+    try:
+        assert read_status(settings.store, warehouse, NOW).indicator is Indicator.SYNCING
+    finally:
+        event.remove(warehouse.engine, "before_cursor_execute", begin)
 
 
 def test_a_store_without_credentials_is_not_connected(warehouse: Warehouse, settings: Settings) -> None:
