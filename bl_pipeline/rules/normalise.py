@@ -226,7 +226,10 @@ def part_rows(
             else:
                 rows.append(read(line, values))
     if faults:
-        fault = f"{kind}: {len(faults)} of {len(rows) + len(faults)} {lines} cannot be read. The first: {faults[0]}"
+        fault = (
+            f"{kind}: {len(faults)} of {len(rows) + len(faults)} {lines} cannot be read.\n"
+            f"What can be read is stored, and later runs ask again. If it stays so, please report this: {faults[0]}"
+        )
         if not rows:
             raise NotNormalisable(fault)
         return PartRows(rows, fault)

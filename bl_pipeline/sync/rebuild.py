@@ -39,6 +39,9 @@ ORDERS_AT_A_TIME = 2000
 T = TypeVar("T")
 
 
+ANSWER_DELETED = "an answer that it was made of is not in landing.documents any more."
+
+
 @dataclass
 class RebuildResult:
     """Orders rebuilt, and those that could not be, or not with all of their items.
@@ -57,10 +60,11 @@ class RebuildResult:
     def message(self) -> str:
         """What a user reads."""
         if self.undone:
+            advice = "Restore a backup that has it" if self.lost[0].error == ANSWER_DELETED else "Please report this"
             return (
                 f"Nothing was changed: {plural(len(self.lost), 'order')} that the warehouse has cannot be read any "
-                "more from what was received, or not with all items. Please report this. The first: "
-                f"{self.lost[0].order_id}, {self.lost[0].error}"
+                "more from what was received, or not with all items. The first: "
+                f"{self.lost[0].order_id}, {self.lost[0].error}\n{advice}."
             )
         done = f"{plural(self.orders, 'order')} rebuilt from what was received"
         # No sync could read these, so nothing is missing that was there.
@@ -83,14 +87,18 @@ def rebuild(session: SyncSession) -> RebuildResult:
     """Empty the store's `sales` tables and fill them from `landing`, in one transaction.
 
     The caller has the store's lock. Answers are replayed in the order they came, so history is the same too.
-    If an order that the warehouse has, or a part of it, cannot be read any more, the whole rebuild is undone: better no
-    rebuild than a lost order.
+    If an order that the warehouse has, or a part of it, cannot be read any more, or its answer is not there any more,
+    the whole rebuild is undone: better no rebuild than a lost order.
 
     The journal stays as it is: afterwards it is compared with the states, and what differs is booked as a correction.
     """
     warehouse = session.warehouse
     result = RebuildResult()
     with warehouse.engine.connect() as connection, connection.begin() as transaction:
+        if deleted := landing.orders_without_answers(connection, warehouse):
+            result.lost = [FailedOrder(order_id, ANSWER_DELETED, "AnswerDeleted") for order_id in deleted]
+            result.undone = True
+            return result
         clear_sales(connection, warehouse)
         session.progress.planned(landing.count_landed_orders(connection, warehouse))
         for ready in _ahead(_read_all(warehouse)):

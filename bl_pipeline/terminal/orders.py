@@ -150,5 +150,5 @@ def _below(found: OrderList, offset: int) -> list[str]:
         place = f", {offset + 1:,} to {offset + shown:,}" if offset else ""
         lines = [f"{shown:,} of {plural(count, 'order')}{place}" + (f"; all {count:,}: {sums}" if sums else "")]
     if found.without_revenue and sums:
-        lines.append(f"{found.without_revenue:,} of these orders are cancelled or a problem, and count as no revenue.")
+        lines.append(f"Cancelled or a problem, so no revenue: {plural(found.without_revenue, 'order')}.")
     return lines

@@ -103,9 +103,8 @@ def no_such_order(settings: Settings, order_id: str) -> Refused:
 def no_orders(settings: Settings, others: Sequence[str]) -> str:
     """What a user reads if the store has no orders at all; `others` are the stores that have some."""
     if others:
-        return (
-            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. Set BL_STORE."
-        )
+        choose = "Give another --store." if settings.store.stores > 1 else "Set BL_STORE."
+        return f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. {choose}"
     return f"No orders are stored yet. {settings.store.first_step}"
 
 

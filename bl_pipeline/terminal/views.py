@@ -19,6 +19,7 @@ from bl_pipeline.sync.status import Status
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.tables import Column, FittedTable
+from bl_pipeline.warehouse.run_orders import UNKNOWN_ORDER
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.usage import Usage
 
@@ -63,7 +64,7 @@ def result_view(result: SyncResult, store: Store, nothing: str = "") -> Renderab
         parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(first)}"))
     if len(result.errors) > _ERRORS_SHOWN:
         parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: {store.command('errors')}"))
-    if result.errors:
+    if any(error["error"] != UNKNOWN_ORDER for error in result.errors):
         parts.append(Text(f"Try these again with: {store.command('retry')}"))
     return Group(*parts)
 
@@ -102,7 +103,7 @@ def status_view(status: Status, store: Store) -> RenderableType:
 
 
 def stores_view(statuses: Sequence[Status]) -> RenderableType:
-    """A line for each store, and the reason of each that is not in step."""
+    """A line for each store, and the reason of each that is not in step, or of which more is to be said."""
     columns = (
         Column("Store"), Column("State"), Column("Orders", right=True), Column("Failed", right=True, optional=2),
         Column("Last sync", optional=1), Column("API calls left", right=True, optional=3),
@@ -119,9 +120,9 @@ def stores_view(statuses: Sequence[Status]) -> RenderableType:
         for status in statuses
     ]
     reasons = [
-        Text(f"{clean(status.store)}: {clean(status.reason.splitlines()[0])}")
+        Text(f"{clean(status.store)}: {' '.join(map(clean, status.reason.splitlines()))}")
         for status in statuses
-        if status.indicator not in (Indicator.SYNCED, Indicator.SYNCING)
+        if status.indicator not in (Indicator.SYNCED, Indicator.SYNCING) or len(status.reason.splitlines()) > 1
     ]
     return Group(FittedTable(columns, rows), *([Text(), *reasons] if reasons else []))
 

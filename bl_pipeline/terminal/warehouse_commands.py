@@ -46,7 +46,8 @@ def backup(file: BackupFile) -> None:
             refuse_poolers(settings, engine)
         manifest = back_up(url, file, binaries=settings.bl_postgres_bin)
     show(f"Backup in {file}, {file.stat().st_size / 1e6:,.1f} MB: {_contents(manifest)}.")
-    show("It has buyers' names and addresses in it: keep it where nobody else can read it. Restore it with: bl restore")
+    show("It has buyers' names and addresses in it: keep it where nobody else can read it.")
+    show(f"Restore it with: bl restore {file}")
 
 
 def restore(
@@ -150,10 +151,12 @@ def rename_store(
             if old not in known:
                 there = f"this warehouse has orders of: {', '.join(known)}." if known else "it is empty."
                 raise Refused(f"There are no orders of a store {old}: {there} Nothing was changed.")
+            if new == old:
+                raise Refused(f"The store is called {old} already. Nothing was changed.")
             if new in known:
                 raise Refused(
                     f"There are orders of a store {new} already, and two stores cannot become one. Nothing was "
-                    "changed.\nChoose one of the two with BL_STORE."
+                    f"changed.\nChoose one of the two with {'--store' if settings.bl_stores_file else 'BL_STORE'}."
                 )
             orders = stores.rename_store(connection, old, new)
     named = f"Set BL_STORE={new}." if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."

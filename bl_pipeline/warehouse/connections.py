@@ -6,6 +6,8 @@ connecting and not by start-up options, which a pooler such as PgBouncer does no
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -40,6 +42,17 @@ _SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
+_CLIENT = {
+    "connect_timeout": "10",
+    "application_name": "bl_pipeline",
+    # The same for our side: if the network says nothing any more, a command ends, and does not wait for hours.
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""Parameters of libpq; those that the user's own URL has are kept. Times are in seconds, the last in milliseconds."""
+
 _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
     # A large rebuild or a large report takes as long as it takes.
     "statement_timeout": "0",
@@ -51,11 +64,15 @@ _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
 
 
 def session_statement(
-    version: int, *, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT, asked: str = ""
+    version: int,
+    *,
+    search_path: str = "public",
+    lock_timeout: str = _LOCK_TIMEOUT,
+    asked: Collection[str] = (),
 ) -> str:
     """The statement that sets all of them, in one round trip. It works whatever the settings were before.
 
-    `version` is the server's number, such as 150004; `asked` the options that the user gave in the URL.
+    `version` is the server's number, such as 150004; `asked` are the settings that the user gave in the URL.
     """
     wanted = {"search_path": search_path, **_SETTINGS}
     timeouts = {**_TIMEOUTS, "lock_timeout": lock_timeout}
@@ -68,14 +85,19 @@ def session_statement(
     return "SELECT " + ", ".join(f"pg_catalog.set_config('{name}', {value}, false)" for name, value in values.items())
 
 
+def settings_in(options: str) -> set[str]:
+    """The names of the settings in libpq's `options`, such as `-c statement_timeout=60s --work-mem=4MB`."""
+    found = re.findall(r"(?:^|\s)(?:-c\s*|--)([A-Za-z0-9_.-]+)\s*=", options)
+    return {name.lower().replace("-", "_") for name in found}
+
+
 def with_driver(url: URL | str, driver: str) -> URL:
     """The URL for SQLAlchemy, the driver named, and with our parameters; the user's own go before them.
 
     `driver` is psycopg or psycopg2. Without a name SQLAlchemy's default driver would decide.
     """
     url = make_url(url)
-    ours = {"connect_timeout": "10", "application_name": "bl_pipeline"}
-    url = url.set(drivername=f"postgresql+{driver}", query={**ours, **url.query})
+    url = url.set(drivername=f"postgresql+{driver}", query={**_CLIENT, **url.query})
     # Needed before the first statement: a driver reads no text from a database without an encoding.
     return url.update_query_dict({"client_encoding": "UTF8"})
 
@@ -92,7 +114,7 @@ def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str 
 
 def _pin(connection: Any, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
     info = connection.info
-    asked = info.options or ""
+    asked = settings_in(info.options or "")
     # For both drivers; in a transaction, a rollback would undo the settings.
     autocommit, connection.autocommit = connection.autocommit, True
     with connection.cursor() as cursor:

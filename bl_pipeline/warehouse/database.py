@@ -263,8 +263,10 @@ def address(settings: Settings) -> str:
 
 def place(url: URL) -> str:
     """The address of a Postgres, as host:port/database."""
-    # The host of a Unix socket is a parameter.
-    return f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database}"
+    # The host of a Unix socket is a parameter, and so may be the port.
+    return (
+        f"{url.host or url.query.get('host') or 'localhost'}:{url.port or url.query.get('port') or 5432}/{url.database}"
+    )
 
 
 def _reason(error: BaseException | None) -> str:

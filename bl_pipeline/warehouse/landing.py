@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from bl_pipeline.columns import AnswerKind
+from bl_pipeline.columns import PARTS, AnswerKind
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 from bl_pipeline.warehouse.state import newest_loaded
 
@@ -39,6 +39,9 @@ _COLUMNS = """
     d.document_id, d.platform_order_id AS order_id, d.kind, d.body::text AS body, d.listed_fingerprint,
     d.listed_status_changed_at, d.fetched_at
 """
+
+
+_DOCUMENTS_OF_PARTS = ", ".join(f"s.{kind}_document_id" for kind in PARTS)
 
 
 def _document(row: Row[Any]) -> Document:
@@ -170,6 +173,23 @@ def count_landed_orders(connection: Connection, warehouse: Warehouse) -> int:
         "SELECT count(DISTINCT platform_order_id) FROM landing.documents WHERE store = :store AND platform = :platform"
     )
     return connection.scalar(counted, {"store": warehouse.store, "platform": PLATFORM}) or 0
+
+
+def orders_without_answers(connection: Connection, warehouse: Warehouse) -> list[str]:
+    """The stored orders of which an answer that they or their parts were made of is not there: somebody deleted it."""
+    found = text(
+        f"""
+        SELECT DISTINCT o.platform_order_id
+        FROM sales.orders o JOIN sync.order_state s USING (store, platform, platform_order_id)
+        CROSS JOIN LATERAL unnest(
+            ARRAY[o.order_document_id, o.items_document_id, {_DOCUMENTS_OF_PARTS}]
+        ) AS made (of_id)
+        WHERE o.store = :store AND o.platform = :platform AND made.of_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM landing.documents d WHERE d.document_id = made.of_id)
+        ORDER BY 1
+        """
+    )
+    return list(connection.scalars(found, {"store": warehouse.store, "platform": PLATFORM}))
 
 
 def read_document(connection: Connection, document_id: int | None) -> Document:

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 from bl_pipeline.postgres.binaries import OLDEST
 
 DAGSTER_SCHEMA = "dagster"
+CONNECTIONS = 7
+"""How many a sync has at most at a time: that of the lock, those of the engine, and those of Dagster's history."""
 _READ = ("sync", "sales", "books", "reports")
 _VIEWS = ("reports", "store_reports")
 """Nothing is inserted here: what is in them is made and dropped by its owner."""
@@ -51,8 +53,10 @@ class Server:
     """The setup of a database, as far as the pipeline depends on it.
 
     `version` is Postgres's number, such as 150004. `read_only_by` says how default_transaction_read_only was set:
-    None if it is off, else a source as in pg_settings. `unicode_locale` says whether the database's locale allows
-    UTF8. `schemas` are those of ours that exist; `owners` are other users that own something in them.
+    None if it is off, else a source as in pg_settings; `triggers_off_by` the same of session_replication_role.
+    `unicode_locale` says whether the database's locale allows UTF8, `usual_case` whether it takes i and I for the same
+    letter. `connections` is how many the user may have at a time, None if there is no limit. `schemas` are those of
+    ours that exist; `owners` are other users that own something in them.
     """
 
     user: str
@@ -61,8 +65,11 @@ class Server:
     version_name: str
     encoding: str = "UTF8"
     unicode_locale: bool = True
+    usual_case: bool = True
     standby: bool = False
     read_only_by: str | None = None
+    triggers_off_by: str | None = None
+    connections: int | None = None
     may_create: bool = True
     may_make_temporary: bool = True
     schemas: dict[str, Schema] = field(default_factory=dict)
@@ -118,7 +125,35 @@ class Server:
                 Problem(
                     "Transactions are read-only by default here (default_transaction_read_only is on): nothing can be "
                     "stored in the warehouse.",
-                    self._allow_writing(self.read_only_by),
+                    self._reset("default_transaction_read_only", "off", self.read_only_by),
+                )
+            )
+        if self.triggers_off_by:
+            problems.append(
+                Problem(
+                    "Triggers are off here (session_replication_role is not origin): no order would be found in lists, "
+                    "none would be booked, and nothing would guard the journal.",
+                    self._reset("session_replication_role", "origin", self.triggers_off_by),
+                )
+            )
+        if not self.usual_case:
+            problems.append(
+                Problem(
+                    f"The locale of the database {_quoted(self.database)} has other small letters for I and other "
+                    "capitals for i, as in Turkish: states, postal codes and names would not be found.",
+                    "Make another database, and give its name in BL_DATABASE_URL. As a superuser: CREATE DATABASE "
+                    f"{_quoted(self.database + '_c')} OWNER {_quoted(self.user)} ENCODING 'UTF8' LOCALE_PROVIDER libc "
+                    "LOCALE 'C' TEMPLATE template0; What is stored moves with bl backup FILE before and bl restore "
+                    "FILE afterwards.",
+                )
+            )
+        if self.connections is not None and self.connections < CONNECTIONS:
+            problems.append(
+                Problem(
+                    f"The user {_quoted(self.user)} may have {self.connections} connections to the database "
+                    f"{_quoted(self.database)} at a time, and a sync needs {CONNECTIONS}.",
+                    f"As a superuser: ALTER ROLE {_quoted(self.user)} CONNECTION LIMIT -1; ALTER DATABASE "
+                    f"{_quoted(self.database)} CONNECTION LIMIT -1;",
                 )
             )
         database, user = _quoted(self.database), _quoted(self.user)
@@ -167,9 +202,10 @@ class Server:
     def _right(self, what: str, grantor: str, statement: str) -> Problem:
         return Problem(f"The user {_quoted(self.user)} {what}.", f"As {grantor} or a superuser: {statement}")
 
-    def _allow_writing(self, source: str) -> str:
+    def _reset(self, setting: str, usual: str, source: str) -> str:
+        """How to give a setting its usual value, by where it comes from."""
         database, user = _quoted(self.database), _quoted(self.user)
-        reset = "RESET default_transaction_read_only;"
+        reset = f"RESET {setting};"
         statements = {
             "database": f"ALTER DATABASE {database} {reset}",
             "user": f"ALTER ROLE {user} {reset}",
@@ -177,8 +213,8 @@ class Server:
             "global": f"ALTER ROLE ALL {reset}",
         }
         if source == "client":
-            return "Take default_transaction_read_only out of the options in BL_DATABASE_URL or PGOPTIONS."
-        server = "ALTER SYSTEM SET default_transaction_read_only = off; SELECT pg_reload_conf();"
+            return f"Take {setting} out of the options in BL_DATABASE_URL or PGOPTIONS."
+        server = f"ALTER SYSTEM SET {setting} = {usual}; SELECT pg_reload_conf();"
         return f"If that is not meant so, as a superuser: {statements.get(source, server)}"
 
 
@@ -190,9 +226,14 @@ def look(connection: Connection) -> Server:
             SELECT current_user AS user, datname AS database, current_setting('server_version_num')::int AS version,
                 current_setting('server_version') AS version_name, pg_encoding_to_char(encoding) AS encoding,
                 datcollate IN ('C', 'POSIX') OR datcollate ~* 'utf-?8' AS unicode_locale,
+                lower('I') = 'i' AND upper('i') = 'I' AS usual_case,
                 pg_is_in_recovery() AS standby,
                 (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on')
                     AS read_only_by,
+                (SELECT source FROM pg_settings WHERE name = 'session_replication_role' AND setting <> 'origin')
+                    AS triggers_off_by,
+                (SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1)) FROM pg_roles
+                    WHERE rolname = current_user AND NOT rolsuper) AS connections,
                 has_database_privilege(oid, 'CREATE') AS may_create,
                 has_database_privilege(oid, 'TEMPORARY') AS may_make_temporary
             FROM pg_database WHERE datname = current_database()

@@ -10,6 +10,9 @@ from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalErr
 _NO_ROOM = {"53100", "53200"}
 """SQLSTATE of a full disk, and of no memory."""
 
+_NO_RIGHT = "42501"
+"""SQLSTATE of a right that the user does not have."""
+
 _TIMED_OUT = {"57014", "55P03"}
 """SQLSTATE of a statement that was canceled, and of a lock that was not given in time."""
 
@@ -52,7 +55,8 @@ def read_refusal(error: BaseException) -> Refusal | None:
             "What was stored is kept. Check that Postgres runs, and try again: bl doctor",
             is_lost=True,
         )
-    return Refusal(f"The warehouse refuses: {reason}")
+    missing_right = "\nWhich right is missing, and how to give it: bl doctor" if state == _NO_RIGHT else ""
+    return Refusal(f"The warehouse refuses: {reason}{missing_right}")
 
 
 def _reason(cause: object) -> str:

@@ -54,12 +54,16 @@ def other_name_of_orders(connection: Connection, store: str, order_ids: Collecti
     return other
 
 
-def same_store_message(store: str, other: str) -> str:
-    """What a user reads if the orders of `store` are stored already, under the name `other`."""
+def same_store_message(store: str, other: str, *, several: bool) -> str:
+    """What a user reads if the orders of `store` are stored already, under the name `other`.
+
+    `several`: the settings of the installation have more than one store.
+    """
+    old_name = f"name its part in BL_STORES_FILE [{other}]" if several else f"BL_STORE={other}"
     return (
         f"Store {store} has no orders yet, and this warehouse has the orders of the same BrickLink store under the "
         f"name {other}. No order was fetched: each one would be stored a second time.\n"
-        f"To go on under the old name: BL_STORE={other}. To change the name: bl rename-store {other} {store}"
+        f"To go on under the old name: {old_name}. To change the name: bl rename-store {other} {store}"
     )
 
 
@@ -68,8 +72,8 @@ def rename_store(connection: Connection, old: str, new: str) -> int:
 
     The caller has the locks of both names, and has checked that only `old` has orders.
     """
-    # The new name's settings are of a store without orders.
-    for table in ("sync.stores", "books.tax_settings", "books.tax_rates"):
+    # The new name's settings are of a store without orders, and its runs were refused for that.
+    for table in ("sync.runs", "sync.stores", "books.tax_settings", "books.tax_rates"):
         connection.execute(text(f"DELETE FROM {table} WHERE store = :new"), {"new": new})
     # The journal looks at the orders again under their new name: a trigger notes them as their history moves.
     connection.execute(text("DELETE FROM books.unbooked WHERE store = :old"), {"old": old})

@@ -150,4 +150,7 @@ def test_what_to_type_names_the_store_if_there_are_several() -> None:
             f"Sync now with: bl sync{option}. Sync every half hour with: bl up. What is wrong: bl doctor{option}"
         )
         assert remedies.retry == f"See why with: bl errors{option}. Try again with: bl retry{option}"
-        assert remedies.withdraw == f"Withdraw it with: bl cancel{option}"
+        assert (
+            remedies.withdraw
+            == f"Withdraw it with: bl cancel{option}, or in the Dagster UI with the job cancel_full_sync"
+        )

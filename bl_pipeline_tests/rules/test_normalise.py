@@ -288,10 +288,11 @@ def test_a_lot_that_cannot_be_read_is_left_out_and_said() -> None:
     some = read([[first, unreadable], [too_large, first]])
     assert len(some.rows) == 2
     assert some.fault is not None
-    assert some.fault.startswith("items: 2 of 4 lots cannot be read. The first: Expected")
+    assert some.fault.startswith("items: 2 of 4 lots cannot be read.\nWhat can be read is stored")
     one = read([[first], [first, too_large]])
     assert one.fault == (
-        "items: 1 of 3 lots cannot be read. The first: price x quantity is beyond 15 digits - at `$[1][1]`"
+        "items: 1 of 3 lots cannot be read.\nWhat can be read is stored, and later runs ask again. "
+        "If it stays so, please report this: price x quantity is beyond 15 digits - at `$[1][1]`"
     )
     with pytest.raises(NotNormalisable, match="1 of 1 lots"):
         read([[unreadable]])

@@ -6,12 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, PartState
 from bl_pipeline.sync.loading import PreparedOrder, PreparedPart
-from bl_pipeline.sync.rebuild import RebuildResult, _complete, _loses
+from bl_pipeline.sync.rebuild import ANSWER_DELETED, RebuildResult, _complete, _loses, rebuild
+from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.landing import Document
+from bl_pipeline_tests.conftest import Sync
+from bl_pipeline_tests.support.sales_rows import dump
 
 FAILED = FailedOrder("31", "why", "SomeError")
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -30,7 +34,7 @@ def test_a_rebuild_that_would_lose_something_is_undone() -> None:
     other = FailedOrder("32", "something else", "SomeError")
     message = RebuildResult(lost=[FAILED, other], failures=[FAILED], undone=True).message
     assert message.startswith("Nothing was changed: 2 orders that the warehouse has cannot be read any more")
-    assert message.endswith("The first: 31, why")
+    assert message.endswith("The first: 31, why\nPlease report this.")
 
 
 def test_json_has_the_errors() -> None:
@@ -103,3 +107,22 @@ def test_answers_that_were_not_loaded_and_lack_a_part_are_left_to_the_next_sync(
     """Planted: the first order taken for the last one; one that is loaded taken for one that is not."""
     row = None if loaded is None else replace(state(), order_document_id=loaded)
     assert _complete(documents, row) == documents[:kept]
+
+
+@pytest.mark.parametrize("kind", ["order", "items"])
+def test_an_order_whose_answer_was_deleted_undoes_it(kind: str, session: SyncSession, synced: Sync) -> None:
+    """Somebody has saved space. Planted: the order, or its items, gone after the rebuild."""
+    del synced  # which fills the warehouse
+    engine = session.warehouse.engine
+    with engine.begin() as connection:
+        order_id = connection.scalar(text("SELECT max(platform_order_id) FROM sales.order_items"))
+        connection.execute(
+            text("DELETE FROM landing.documents WHERE platform_order_id = :order_id AND kind = :kind"),
+            {"order_id": order_id, "kind": kind},
+        )
+    before = dump(session.warehouse)
+    result = rebuild(session)
+    assert (result.undone, [failed.order_id for failed in result.lost]) == (True, [order_id])
+    assert result.message.startswith("Nothing was changed: 1 order that the warehouse has cannot be read any more")
+    assert result.message.endswith(f"{order_id}, {ANSWER_DELETED}\nRestore a backup that has it.")
+    assert dump(session.warehouse) == before

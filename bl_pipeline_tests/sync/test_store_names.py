@@ -13,7 +13,7 @@ from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
-from bl_pipeline.warehouse.stores import rename_store
+from bl_pipeline.warehouse.stores import rename_store, same_store_message
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
 from bl_pipeline_tests.support.sales_rows import dump
 
@@ -38,6 +38,13 @@ def test_a_new_name_for_a_key_that_is_known_stops_before_any_call(
     assert dump(warehouse, "sales.orders", "sync.order_state") == before
     with open_warehouse(shop) as other:
         assert read_status(shop.store, other, sync.clock.now).calls.used == 20
+
+
+def test_with_several_stores_the_old_name_is_that_of_a_part_of_the_file() -> None:
+    assert "under the old name: BL_STORE=main." in same_store_message("shop", "main", several=False)
+    assert "under the old name: name its part in BL_STORES_FILE [main]." in same_store_message(
+        "shop", "main", several=True
+    )
 
 
 def test_a_new_name_with_another_key_of_the_same_store_stops_after_the_lists(

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
-from bl_pipeline.warehouse.preconditions import Server
+from bl_pipeline.warehouse.preconditions import CONNECTIONS, Server
 from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.support.clusters import external_postgres
 from bl_pipeline_tests.support.servers import Postgres, as_user
@@ -95,6 +95,51 @@ def test_read_only(synced_bl: Bl, refused: Any, database_url: str, whose: str) -
     else:
         carry_out(repair, url)
         assert problems(synced_bl, url) == []
+
+
+@pytest.mark.parametrize("whose", ["DATABASE {database}", "ROLE {user} IN DATABASE {database}"])
+def test_triggers_that_are_off(synced_bl: Bl, refused: Any, database_url: str, whose: str) -> None:
+    """Without them no order is in a list, and none is booked."""
+    target = make_url(database_url)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        named = whose.format(database=target.database, user=target.username)
+        admin.execute(f"ALTER {named} SET session_replication_role = replica".encode())
+    carry_out(refused(database_url, "Triggers are off here"), database_url)
+    assert problems(synced_bl, database_url) == []
+
+
+@pytest.mark.parametrize("whose", ["DATABASE", "ROLE"])
+def test_a_limit_of_connections_that_is_too_low(
+    bl: Bl, refused: Any, empty_database_url: str, weak_user: str, whose: str
+) -> None:
+    database = name_of(empty_database_url)
+    url = as_user(empty_database_url, weak_user)
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute(f'GRANT ALL ON DATABASE "{database}" TO "{weak_user}"'.encode())
+        limited = database if whose == "DATABASE" else weak_user
+        admin.execute(f'ALTER {whose} "{limited}" CONNECTION LIMIT {CONNECTIONS - 1}'.encode())
+        carry_out(refused(url, f"may have {CONNECTIONS - 1} connections"), empty_database_url)
+        assert problems(bl, url) == []
+        admin.execute(f'ALTER ROLE "{weak_user}" CONNECTION LIMIT {CONNECTIONS}'.encode())
+        expect(bl("sync", BL_DATABASE_URL=url), 0)
+        admin.execute(f'DROP OWNED BY "{weak_user}" CASCADE'.encode())
+
+
+def test_a_locale_with_other_small_letters(bl: Bl, refused: Any, postgres_15: Postgres) -> None:
+    """As in Turkish, where the small letter of I has no dot: codes of states and postal codes would not be found."""
+    name = f"odd_{uuid4().hex}"
+    with psycopg.connect(postgres_15.admin_url, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C' "
+            "TEMPLATE template0".encode()
+        )
+        url = make_url(postgres_15.admin_url).set(database=name)
+        repair = refused(url.render_as_string(hide_password=False), "other small letters for I")
+        carry_out(repair.partition(" What is stored")[0], postgres_15.admin_url)
+        better = url.set(database=f"{name}_c").render_as_string(hide_password=False)
+        assert problems(bl, better) == []
+        for made in (name, f"{name}_c"):
+            admin.execute(f"DROP DATABASE {made} WITH (FORCE)".encode())
 
 
 @pytest.mark.full

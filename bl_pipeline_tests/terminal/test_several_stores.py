@@ -91,6 +91,12 @@ def test_stores_shows_how_each_stands(bl: Bl, servers: dict[str, SandboxServer])
     assert [line.split()[:3] for line in shown.splitlines()[2:5]] == [
         ["bricks_uk", "stale", "0"], ["bricks_de", "stale", "0"], ["bricks_us", "synced", "8"],
     ]  # fmt: skip
+    assert "bricks_us: " not in shown
+    with psycopg.connect(os.environ["BL_DATABASE_URL"]) as connection:
+        connection.execute(
+            "INSERT INTO sync.full_syncs (store, requested_at, include_items) VALUES ('bricks_us', now(), true)"
+        )
+    assert "bl cancel --store bricks_us" in expect(bl("stores"), 0).stdout
     assert "bricks_uk: No sync of this store was complete yet. Start one with: bl sync --store bricks_uk" in shown
 
 

@@ -24,9 +24,12 @@ def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: Sandbox
     assert hint in " ".join(expect(bl("orders", BL_STORE="shop"), 0).stderr.split())
     assert len(server.requests) == asked
 
+    assert "is called main already" in expect(bl("rename-store", "main", "main"), 2).stderr
     assert "no orders of a store mian" in expect(bl("rename-store", "mian", "shop"), 2).stderr
     renamed = expect(bl("rename-store", "main", " shop "), 0).stdout  # as BL_STORE would have it
     assert "Store main is called shop now, with 12 orders. Set BL_STORE=shop." in renamed
+    # The refused syncs under the new name say nothing any more.
+    assert json_of(expect(bl("status", "--json", BL_STORE="shop"), 0))["indicator"] == "synced"
     assert len(json_of(expect(bl("orders", "--json", BL_STORE="shop"), 0))) == 12
     assert expect(bl("report", "revenue_by_year", "--json", BL_STORE="shop"), 0).stdout != "[]\n"
     assert json_of(expect(bl("sync", "--json", BL_STORE="shop"), 0))["orders_skipped"] == 12

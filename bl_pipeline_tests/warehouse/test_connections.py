@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 
 import psycopg
@@ -10,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from bl_pipeline.defs.storage import WarehouseStorage
-from bl_pipeline.warehouse.connections import open_engine, shares_sessions
+from bl_pipeline.warehouse.connections import open_connection, open_engine, settings_in, shares_sessions
 from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.support.servers import Postgres
 
@@ -61,6 +63,30 @@ def test_sessions_of_the_warehouse(odd_url: str) -> None:
         if version >= 170000:
             assert connection.scalar(text("SHOW transaction_timeout")) == "0"
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("", set()),
+        ("-c statement_timeout=60s", {"statement_timeout"}),
+        ("-cStatement_Timeout=60s --lock-timeout=5s", {"statement_timeout", "lock_timeout"}),
+        ("-c deadlock_timeout=2s", {"deadlock_timeout"}),
+    ],
+)
+def test_which_settings_the_options_have(options: str, names: set[str]) -> None:
+    """Planted: a name found in a part of another one; one written with capitals or a hyphen not found."""
+    assert settings_in(options) == names
+
+
+@pytest.mark.parametrize(("query", "wait"), [("", 60_000), ("?tcp_user_timeout=5000", 5_000)])
+def test_a_network_that_says_nothing_ends_a_session(database_url: str, query: str, wait: int) -> None:
+    """Else a command would wait for hours. Planted: the same without our parameters; the user's own lost."""
+    with open_connection(database_url + query) as connection, socket.socket(fileno=os.dup(connection.fileno())) as own:
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == wait
+        assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        kept = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+        assert [own.getsockopt(socket.IPPROTO_TCP, option) for option in kept] == [30, 10, 3]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.settings import SettingsError, load_settings
@@ -20,6 +21,7 @@ from bl_pipeline.warehouse.database import (
     WarehouseError,
     known_revisions,
     open_warehouse,
+    place,
     read_warehouse,
     refuse_unmade,
 )
@@ -173,3 +175,17 @@ def test_an_embedded_postgres_that_was_never_made_is_not_made_to_be_read(
         pass
     assert not (tmp_path / "home" / "postgres").exists()
     refuse_unmade(load_settings(env_file=None, bl_database_url="postgresql://127.0.0.1/db"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:secret@host/shop", "host:5432/shop"),
+        ("postgresql://u@host:6000/shop", "host:6000/shop"),
+        ("postgresql:///shop?host=/run/postgresql&port=6000", "/run/postgresql:6000/shop"),
+        ("postgresql:///shop", "localhost:5432/shop"),
+    ],
+)
+def test_where_a_database_is(url: str, shown: str) -> None:
+    """Planted: the port of a Unix socket left out; the password shown."""
+    assert place(make_url(url)) == shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bl_pipeline.warehouse.preconditions import Schema, Server
+from bl_pipeline.warehouse.preconditions import CONNECTIONS, Schema, Server
 
 SCHEMAS = ("sync", "landing", "sales", "books", "reports", "store_reports", "dagster")
 GOOD = Server(
@@ -61,6 +61,28 @@ def test_another_encoding(unicode_locale: bool, locale: str) -> None:
     assert problem.repair.endswith(
         f"CREATE DATABASE \"shop_utf8\" OWNER {USER} ENCODING 'UTF8'{locale} TEMPLATE template0;"
     )
+
+
+def test_triggers_that_are_off() -> None:
+    (problem,) = replace(GOOD, triggers_off_by="database").writing_problems()
+    assert "session_replication_role" in problem.finding
+    assert problem.repair.endswith('ALTER DATABASE "shop" RESET session_replication_role;')
+    (problem,) = replace(GOOD, triggers_off_by="configuration file").writing_problems()
+    assert "ALTER SYSTEM SET session_replication_role = origin;" in problem.repair
+    assert replace(GOOD, triggers_off_by="client").reading_problems() == []
+
+
+def test_a_locale_with_other_small_letters() -> None:
+    (problem,) = replace(GOOD, usual_case=False).writing_problems()
+    assert 'CREATE DATABASE "shop_c"' in problem.repair
+    assert replace(GOOD, usual_case=False).reading_problems() == []
+
+
+def test_too_few_connections() -> None:
+    (problem,) = replace(GOOD, connections=CONNECTIONS - 1).writing_problems()
+    assert f"may have {CONNECTIONS - 1} connections" in problem.finding
+    assert f"ALTER ROLE {USER} CONNECTION LIMIT -1;" in problem.repair
+    assert replace(GOOD, connections=CONNECTIONS).writing_problems() == []
 
 
 def test_a_standby_has_no_other_problem() -> None:

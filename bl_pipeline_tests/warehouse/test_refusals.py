@@ -44,10 +44,13 @@ def test_each_kind_of_refusal(kind: type[psycopg.Error], begin: str, is_lost: bo
         assert "buyer" not in refusal.message
 
 
-def test_an_error_without_words_is_a_refusal_too() -> None:
-    refusal = read_refusal(psycopg.errors.InsufficientPrivilege(" "))
+def test_a_right_that_is_missing_is_named_by_the_doctor() -> None:
+    refusal = read_refusal(psycopg.errors.InsufficientPrivilege("permission denied"))
     assert refusal is not None
-    assert refusal.message == "The warehouse refuses: no reason given"
+    assert refusal.message.splitlines() == [
+        "The warehouse refuses: permission denied",
+        "Which right is missing, and how to give it: bl doctor",
+    ]
 
 
 def test_an_error_that_quotes_a_value_or_is_none_of_postgres_says_nothing() -> None:
@@ -66,7 +69,10 @@ def test_an_error_that_dagster_wraps_or_without_words() -> None:
     refusal = read_refusal(error)
     assert refusal is not None
     assert refusal.message.startswith(NO_ROOM)
-    assert read_refusal(psycopg.errors.UndefinedTable(" ")) == ("The warehouse refuses: no reason given", False)
+    assert read_refusal(psycopg.errors.UndefinedTable(" ")) == (
+        "The warehouse refuses: no reason given",
+        False,
+    )
 
 
 def test_the_words_of_a_trigger_may_quote_a_row(warehouse: Warehouse) -> None:
