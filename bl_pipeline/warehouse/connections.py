@@ -7,6 +7,7 @@ connecting and not by start-up options, which a pooler such as PgBouncer does no
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -52,6 +53,9 @@ _CLIENT = {
     "tcp_user_timeout": "60000",
 }
 """Parameters of libpq; those that the user's own URL has are kept. Times are in seconds, the last in milliseconds."""
+
+_SILENCE_SECONDS = 60
+"""For so long a server that gave no answer is not asked again."""
 
 _TIMEOUTS = {  # those that the user's own URL or PGOPTIONS sets are kept
     # A large rebuild or a large report takes as long as it takes.
@@ -103,7 +107,26 @@ def with_driver(url: URL | str, driver: str) -> URL:
 
 
 def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
-    """Set each new session of the engine up, before anything else is done with it."""
+    """Set each new session of the engine up, before anything else is done with it.
+
+    If Postgres gave no answer at all, the engine asks again only after a minute, and says so at once until then:
+    Dagster tries six times for each event, and a command would end only after many minutes.
+    """
+    silent_until = 0.0  # seconds
+
+    def connect(dialect: Any, _record: object, arguments: Any, parameters: dict[str, Any]) -> Any:
+        nonlocal silent_until
+        began = time.monotonic()
+        if began < silent_until:
+            raise dialect.loaded_dbapi.OperationalError("Postgres gave no answer a moment ago")
+        try:
+            return dialect.connect(*arguments, **parameters)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() - began >= float(parameters["connect_timeout"]) - 0.5:  # seconds
+                silent_until = time.monotonic() + _SILENCE_SECONDS
+            raise
+
+    event.listen(engine, "do_connect", connect)
 
     def pin(connection: Any, _record: object) -> None:
         _pin(connection, search_path, lock_timeout)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from bl_pipeline.defs.storage import WarehouseStorage
-from bl_pipeline.warehouse.connections import open_connection, open_engine, settings_in, shares_sessions
+from bl_pipeline.warehouse.connections import (
+    open_connection,
+    open_engine,
+    pin_sessions,
+    settings_in,
+    shares_sessions,
+    with_driver,
+)
 from bl_pipeline_tests.support.bouncer import bouncer
 from bl_pipeline_tests.support.servers import Postgres
 
@@ -87,6 +97,27 @@ def test_a_network_that_says_nothing_ends_a_session(database_url: str, query: st
         assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         kept = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
         assert [own.getsockopt(socket.IPPROTO_TCP, option) for option in kept] == [30, 10, 3]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_server_that_gives_no_answer_is_not_asked_again_at_once(driver: str) -> None:
+    """Planted: asked each time, so that six attempts take a minute; an error of the server's own taken for silence."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as stack:
+        port = deaf.getsockname()[1]
+        # Nobody accepts them: once the queue is full, the kernel answers no one any more.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        engine = create_engine(with_driver(f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=2", driver))
+        pin_sessions(engine)
+        seconds = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(OperationalError):
+                engine.connect()
+            seconds.append(time.monotonic() - began)
+        assert seconds[0] > 1.5 > max(seconds[1:])
 
 
 @pytest.mark.slow
