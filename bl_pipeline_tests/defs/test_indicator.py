@@ -11,8 +11,10 @@ import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 
+from bl_pipeline.dagster_names import Names
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.charts import bars
+from bl_pipeline.defs.store_state import newest_event
 from bl_pipeline.records import RunStatus, Stop, StopReason, SyncResult
 from bl_pipeline.rules.indicator import Indicator
 from bl_pipeline.sandbox import Fault, SandboxServer, Store
@@ -186,6 +188,23 @@ def test_only_what_was_asked_for_is_made(sync: DagsterSync, store: Store, make_s
     sync.clock.advance(hours=1)
     sync(settings=make_settings(bl_messages="all"))
     assert made() == {"orders", "order_items", "order_messages"}
+
+
+def test_the_newest_event_may_be_either_kind(synced: DagsterSync, store: Store) -> None:
+    """A run that makes something materializes `orders`, one that changes nothing observes it. Planted: one kind."""
+    order_id = store.place_order()
+    assert synced().orders_created == 1
+    made = newest_event(synced.instance, Names())
+    assert made is not None
+    assert (made["indicator"], made["orders_created"]) == ("synced", 1)
+    assert synced("refresh_order", order_ids=[str(order_id)]).orders_skipped == 1
+    seen = newest_event(synced.instance, Names())
+    assert seen is not None
+    assert (seen["indicator"], seen["orders_created"], seen["orders_skipped"]) == ("synced", 0, 1)
+    store.set_status(order_id, "CANCELLED")
+    assert synced("refresh_order", order_ids=[str(order_id)]).orders_updated == 1
+    assert synced.last is not None
+    assert [event for event in synced.last.all_events if event.is_step_materialization]
 
 
 def test_links_and_charts_are_shown_in_place() -> None:
