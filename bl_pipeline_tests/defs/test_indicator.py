@@ -201,10 +201,25 @@ def test_the_newest_event_may_be_either_kind(synced: DagsterSync, store: Store) 
     seen = newest_event(synced.instance, Names())
     assert seen is not None
     assert (seen["indicator"], seen["orders_created"], seen["orders_skipped"]) == ("synced", 0, 1)
+    assert not made_by(synced)
     store.set_status(order_id, "CANCELLED")
     assert synced("refresh_order", order_ids=[str(order_id)]).orders_updated == 1
-    assert synced.last is not None
-    assert [event for event in synced.last.all_events if event.is_step_materialization]
+    assert "orders" in made_by(synced)
+    assert synced("refresh_order", order_ids=[str(store.place_order())]).orders_created == 1
+    assert "orders" in made_by(synced)
+
+
+def made_by(sync: DagsterSync) -> set[str]:
+    """The assets that the last run has materialized; whatever it did, each check was evaluated once."""
+    assert sync.last is not None
+    checks = [each.check_name for each in sync.last.get_asset_check_evaluations()]
+    assert "store_is_in_step" in checks
+    assert len(checks) == len(set(checks))
+    return {
+        str(event.asset_key.to_user_string())
+        for event in sync.last.all_events
+        if event.is_step_materialization and event.asset_key
+    }
 
 
 def test_links_and_charts_are_shown_in_place() -> None:

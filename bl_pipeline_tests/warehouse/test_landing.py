@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,14 +10,26 @@ from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.warehouse.database import Warehouse
-from bl_pipeline.warehouse.landing import Document, Received, UnstorableAnswer, land, not_loaded, read_document
+from bl_pipeline.warehouse.landing import (
+    Document,
+    Received,
+    UnstorableAnswer,
+    before_and_after,
+    known_order,
+    land,
+    not_loaded,
+    read_document,
+)
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 
-def landed(warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: AnswerKind = AnswerKind.ORDER) -> Document:
+def landed(
+    warehouse: Warehouse, body: bytes, *, order_id: str = "1", kind: AnswerKind = AnswerKind.ORDER, run_id: str = "run",
+    at: datetime = NOW,
+) -> Document:  # fmt: skip
     with warehouse.engine.begin() as connection:
-        [document] = land(connection, warehouse, "run", [Received(order_id, kind, body, "h", None, NOW)])
+        [document] = land(connection, warehouse, run_id, [Received(order_id, kind, body, "h", None, at)])
     return document
 
 
@@ -74,3 +86,25 @@ def test_only_what_is_newer_than_what_is_loaded_waits(warehouse: Warehouse) -> N
         assert not_loaded(connection, warehouse, ["1"]) == {"1": [later]}
         connection.execute(text("UPDATE sync.order_state SET order_document_id = NULL, items_document_id = NULL"))
         assert not_loaded(connection, warehouse, ["1", "2"])["1"] == [first, items, later]
+
+
+def test_what_a_run_has_received_and_what_was_known_before_it(warehouse: Warehouse) -> None:
+    """Planted: the oldest answer in place of the newest one; another kind; another order; what came after the run."""
+    numbers = [
+        landed(warehouse, b"{}", run_id=run_id, order_id=order_id, kind=kind, at=NOW + timedelta(minutes=minute))
+        for minute, (run_id, order_id, kind) in enumerate(
+            [
+                ("old", "1", AnswerKind.ORDER), ("old", "1", AnswerKind.ORDER), ("old", "1", AnswerKind.ITEMS),
+                ("new", "1", AnswerKind.ORDER), ("new", "1", AnswerKind.ORDER), ("new", "2", AnswerKind.ORDER),
+                ("later", "1", AnswerKind.ORDER),
+            ]
+        )
+    ]  # fmt: skip
+    with warehouse.engine.connect() as connection:
+        found = before_and_after(connection, warehouse, "1", AnswerKind.ORDER, "new")
+        assert found == (numbers[1], numbers[4])
+        assert before_and_after(connection, warehouse, "1", AnswerKind.ITEMS, "new") == (None, None)
+        for minute, known in ((-1, None), (0, 0), (2, 1), (5, 1), (6, 6)):
+            at = NOW + timedelta(minutes=minute)
+            answer = known_order(connection, warehouse, "1", at=at, not_of_run="new")
+            assert answer == (None if known is None else numbers[known])
