@@ -122,7 +122,8 @@ def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str 
         try:
             return dialect.connect(*arguments, **parameters)
         except dialect.loaded_dbapi.OperationalError:
-            if time.monotonic() - began >= float(parameters["connect_timeout"]) - 0.5:  # seconds
+            # libpq waits for two seconds at least; 0 is for ever. A server that refuses answers at once.
+            if time.monotonic() - began >= max(int(parameters["connect_timeout"]), 2) - 0.5:  # seconds
                 silent_until = time.monotonic() + _SILENCE_SECONDS
             raise
 

@@ -120,6 +120,16 @@ def test_a_server_that_gives_no_answer_is_not_asked_again_at_once(driver: str) -
         assert seconds[0] > 1.5 > max(seconds[1:])
 
 
+def test_a_server_that_refuses_is_asked_each_time() -> None:
+    """Planted: its own words lost, and a server that is there again not asked, if the URL has no time-out."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    engine = open_engine(f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=0")
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="refused"):
+            engine.connect()
+
+
 @pytest.mark.slow
 def test_sessions_of_dagster(odd_url: str, isolated: pytest.MonkeyPatch) -> None:
     """Those of the web server too, which has a time-out of its own."""
