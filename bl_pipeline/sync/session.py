@@ -121,7 +121,7 @@ class SyncSession:
                 key = hash_key(connection, self.store.known_credentials().consumer_key)
                 other = stores.other_name_of_key(connection, store, key)
         if other is not None:
-            raise SettingsError(stores.same_store_message(store, other, several=self.store.stores > 1))
+            raise SettingsError(stores.same_store_message(self.store, other))
 
     @contextmanager
     def calling(self, run_id: str) -> Iterator[tuple[BrickLinkClient, CallLedger]]:

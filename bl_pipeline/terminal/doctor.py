@@ -177,7 +177,7 @@ def _check_store(settings: Settings, warehouse: Warehouse) -> Check | None:
         other = stores.other_name_of_key(connection, warehouse.store, key)
     if other is None:
         return None
-    message = stores.same_store_message(warehouse.store, other, several=settings.store.stores > 1)
+    message = stores.same_store_message(settings.store, other)
     return Check("Store", Verdict.ERROR, *_split(message), exit_code=ExitCode.USAGE)
 
 

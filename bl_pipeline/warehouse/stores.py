@@ -7,6 +7,7 @@ from collections.abc import Collection
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+from bl_pipeline.settings import Store
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.usage import KeyHashes
 
@@ -54,16 +55,13 @@ def other_name_of_orders(connection: Connection, store: str, order_ids: Collecti
     return other
 
 
-def same_store_message(store: str, other: str, *, several: bool) -> str:
-    """What a user reads if the orders of `store` are stored already, under the name `other`.
-
-    `several`: the settings of the installation have more than one store.
-    """
-    old_name = f"name its part in BL_STORES_FILE [{other}]" if several else f"BL_STORE={other}"
+def same_store_message(store: Store, other: str) -> str:
+    """What a user reads if the orders of `store` are stored already, under the name `other`."""
+    old_name = f"name its part in BL_STORES_FILE [{other}]" if store.stores > 1 else f"BL_STORE={other}"
     return (
-        f"Store {store} has no orders yet, and this warehouse has the orders of the same BrickLink store under the "
+        f"Store {store.key} has no orders yet, and this warehouse has the orders of the same BrickLink store under the "
         f"name {other}. No order was fetched: each one would be stored a second time.\n"
-        f"To go on under the old name: {old_name}. To change the name: bl rename-store {other} {store}"
+        f"To go on under the old name: {old_name}. To change the name: bl rename-store {other} {store.key}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from bl_pipeline.sync.status import read_status
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.stores import rename_store, same_store_message
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
+from bl_pipeline_tests.support.main_store import MAIN
 from bl_pipeline_tests.support.sales_rows import dump
 
 pytestmark = pytest.mark.slow
@@ -41,9 +43,10 @@ def test_a_new_name_for_a_key_that_is_known_stops_before_any_call(
 
 
 def test_with_several_stores_the_old_name_is_that_of_a_part_of_the_file() -> None:
-    assert "under the old name: BL_STORE=main." in same_store_message("shop", "main", several=False)
+    shop = replace(MAIN, key="shop")
+    assert "under the old name: BL_STORE=main." in same_store_message(shop, "main")
     assert "under the old name: name its part in BL_STORES_FILE [main]." in same_store_message(
-        "shop", "main", several=True
+        replace(shop, stores=2), "main"
     )
 
 
