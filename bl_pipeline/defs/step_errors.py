@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import dagster as dg
 
 from bl_pipeline.sync.interruptions import interruption_behind
-from bl_pipeline.sync.unexpected import describe, known_message
+from bl_pipeline.sync.unexpected import message_of
 
 _Compute = TypeVar("_Compute", bound=Callable[..., Any])
 
@@ -18,7 +18,7 @@ class StepFailed(dg.Failure):
     """An error that ended a step, without its own text unless that is ours; `error` is the error itself."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(known_message(error) or describe(error), allow_retries=False)
+        super().__init__(message_of(error), allow_retries=False)
         self.error = error
 
 

@@ -20,7 +20,7 @@ from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.run_errors import LockTaken
-from bl_pipeline.sync.unexpected import describe, known_message
+from bl_pipeline.sync.unexpected import known_message, message_of
 from bl_pipeline.warehouse.database import WarehouseError
 from bl_pipeline.warehouse.refusals import read_refusal
 
@@ -90,7 +90,7 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(422, _INVALID, "It has a character or a number that is not valid.", "invalid-request")
     if isinstance(error, SettingsError):
         return _Failure(409, "A setting has to be corrected", str(error), "wrong-setting")
-    return _Failure(500, "Something went wrong", known_message(error) or describe(error))
+    return _Failure(500, "Something went wrong", message_of(error))
 
 
 def _of_the_framework(error: HTTPException) -> _Failure:

@@ -20,7 +20,7 @@ from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.interruptions import interruption_behind
 from bl_pipeline.sync.run_errors import RunError
 from bl_pipeline.sync.session import NoProgress
-from bl_pipeline.sync.unexpected import describe, known_message
+from bl_pipeline.sync.unexpected import message_of
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def why(error: BaseException) -> str:
     """What is said of a run that ended by an error, or by an interruption that it could not note itself."""
     if isinstance(error, RunError):
         return str(error)
-    return CANCELED if interruption_behind(error) else known_message(error) or describe(error)
+    return CANCELED if interruption_behind(error) else message_of(error)
 
 
 def _cancel_at_the_end_of_input() -> None:

@@ -26,7 +26,7 @@ from bl_pipeline.rules.writes import WriteKind, WriteOutcome
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.direct_writes import write_order
 from bl_pipeline.sync.previewing import Preview
-from bl_pipeline.sync.unexpected import describe, known_message
+from bl_pipeline.sync.unexpected import message_of
 from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.fulfilment import Row
 
@@ -132,7 +132,7 @@ def _work(desk: Desk, changes: Changes) -> None:
             changes.done.append(Change(order, typed, ChangeStatus.REFUSED, str(error)))
         except Exception as error:
             # What was done for the orders before is shown.
-            changes.stop = known_message(error) or describe(error)
+            changes.stop = message_of(error)
             changes.done.append(Change(order, typed, ChangeStatus.STOPPED, changes.stop))
 
 

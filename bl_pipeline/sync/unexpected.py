@@ -52,6 +52,11 @@ def describe(error: BaseException) -> str:
     )
 
 
+def message_of(error: BaseException) -> str:
+    """What a user reads of any error: what it means, or, if it is unexpected, its place in the code."""
+    return known_message(error) or describe(error)
+
+
 def log_unexpected(failures: Iterable[FailedOrder]) -> None:
     """Log, once for each place at which an unexpected error was raised, which orders met it there."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}

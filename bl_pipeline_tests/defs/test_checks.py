@@ -54,7 +54,7 @@ def check_sales(settings: Settings, clock: Clock, instance: dg.DagsterInstance) 
 
 def new_status(store: Store) -> int:
     """The order whose status nobody knows."""
-    (order_id,) = (key for key, order in store.sales.items() if order.status not in {*STATUSES})
+    (order_id,) = (key for key, order in store.sales.items() if order.status not in STATUSES)
     return order_id
 
 
