@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -145,9 +146,10 @@ def _parse(raw: bytes | str) -> Any:
 
 
 def _resource(value: Any, kind: type[R], where: str = "") -> R:
+    shape = _shape_of(kind)
     unreadable: list[str] = []
     if isinstance(value, dict):
-        _bring_to_form(value, _shape_of(kind), where, unreadable)
+        _bring_to_form(value, shape, where, unreadable)
         value["unreadable_fields"] = unreadable
     try:
         # Strictly: otherwise msgspec converts text to a number through a float, and rounds it.
@@ -315,8 +317,21 @@ _LOSSES: dict[type[Resource], Mapping[str, Loss]] = {
 }
 
 
-@cache
+_preparing = Lock()
+
+
 def _shape_of(kind: type[Resource]) -> _Shape:
+    with _preparing:
+        return _prepare(kind)
+
+
+@cache
+def _prepare(kind: type[Resource]) -> _Shape:
+    """The shape of a resource; once it is there, msgspec knows the type, too.
+
+    msgspec looks at a type when it is first used, and if two threads do that at the same time, the process crashes.
+    """
+    msgspec.json.Decoder(kind)  # for that first look, at the type and all that is in it
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     return _shape(info, _LOSSES.get(kind))
