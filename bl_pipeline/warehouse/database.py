@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg.errors import DuplicateTable, InsufficientPrivilege, InvalidTableDefinition, ProtocolViolation
+from psycopg.errors import (
+    DuplicateTable,
+    InsufficientPrivilege,
+    InvalidTableDefinition,
+    LockNotAvailable,
+    ProtocolViolation,
+    QueryCanceled,
+)
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +31,7 @@ from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse.completeness import missing
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
 from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
+from bl_pipeline.warehouse.refusals import read_refusal
 
 PLATFORM = "bricklink"
 _WRONG_PARAMETER = re.compile(
@@ -197,6 +205,8 @@ def refused_clearly(url: URL, owners: list[str] | None = None) -> Iterator[None]
         if isinstance(error.orig, ProtocolViolation):
             # From a pooler that allows no transaction at all.
             raise PreconditionsFailed([POOLER]) from None
+        if isinstance(error.orig, LockNotAvailable | QueryCanceled) and (refusal := read_refusal(error)):
+            raise WarehouseError(refusal.message) from None
         # Without a statement it is the connection that failed.
         if error.statement is None or error.connection_invalidated:
             if wrong := _WRONG_PARAMETER.search(_reason(error.orig)):

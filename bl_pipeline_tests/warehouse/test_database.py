@@ -46,6 +46,13 @@ def test_a_user_who_may_not_make_tables(empty_database_url: str, weak_user: str)
     assert f'GRANT CREATE ON DATABASE "{database}" TO "{weak_user}"' in message
 
 
+def test_a_time_out_that_is_too_short(empty_database_url: str) -> None:
+    """Caught: it was said that Postgres could not be reached."""
+    message = why_not(f"{empty_database_url}?options=-c%20statement_timeout%3D1ms")
+    assert message.startswith("Postgres ended a statement before it was done: canceling statement due to statement")
+    assert "a time-out in BL_DATABASE_URL is too short" in message
+
+
 def test_tables_of_another_user(database_url: str, weak_user: str) -> None:
     message = why_not(as_user(database_url, weak_user))
     assert f'The user "{weak_user}" may not read the tables in the schema sync' in message
