@@ -8,7 +8,7 @@
 --   orders [orders]: orders that are stored
 --   missing_orders [orders]: orders in BrickLink's lists that are not stored: they are in no figure; see missing
 --   oldest_missing_order_date [UTC]: the oldest of these; null if there is none
---   outdated_orders [orders]: orders that have changed at BrickLink, and that have not been fetched since
+--   outdated_orders [orders]: orders that have changed at BrickLink, and that have not been loaded since, as they were not fetched or cannot be read
 --   oldest_outdated_order_date [UTC]: the oldest of these; null if there is none
 --   lists_read_at [UTC]: when a sync last began to read the lists: orders and changes after that are not known
 --   both_lists_read_at [UTC]: when the list of filed orders was last read too, in which changes are rare

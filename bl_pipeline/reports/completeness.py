@@ -46,8 +46,8 @@ class Completeness:
             orders = plural(self.missing_orders, "order")
             facts.append(f"{orders} not stored and in no figure here{oldest} (see the report missing)")
         if self.outdated_orders:
-            facts.append(f"{plural(self.outdated_orders, 'order')} changed and not fetched since")
-        return f"Not complete: {'; '.join(facts)}. {until}. The next sync fetches the rest."
+            facts.append(f"{plural(self.outdated_orders, 'order')} changed at BrickLink and not loaded since")
+        return f"Not complete: {'; '.join(facts)}. {until}. The next sync tries again."
 
 
 def _written(time: datetime, timezone: str) -> str:

@@ -354,7 +354,7 @@ def test_what_is_missing_from_the_figures_is_said(report: Report, kept: Kept, tm
             connection.execute(text("DELETE FROM sync.order_state WHERE platform_order_id IN ('1', '2')"))
     said = (
         "Not complete: 1 order not stored and in no figure here, the oldest of 2026-05-04 03:02 UTC (see the report "
-        "missing); 1 order changed and not fetched since. BrickLink's lists were read on "
+        "missing); 1 order changed at BrickLink and not loaded since. BrickLink's lists were read on "
     )
     assert said in shown.stdout.replace("\n", " ")
     assert said in written.stderr
