@@ -38,8 +38,8 @@ ORDERS_AT_A_TIME = 2000
 
 T = TypeVar("T")
 
-
-ANSWER_DELETED = "an answer that it was made of is not in landing.documents any more."
+ANSWER_DELETED = "AnswerDeleted"
+"""The class of a failure that is no error of Python: somebody has deleted an answer that the order was made of."""
 
 
 @dataclass
@@ -60,11 +60,12 @@ class RebuildResult:
     def message(self) -> str:
         """What a user reads."""
         if self.undone:
-            advice = "Restore a backup that has it" if self.lost[0].error == ANSWER_DELETED else "Please report this"
+            first = self.lost[0]
+            advice = "Restore a backup that has it" if first.error_class == ANSWER_DELETED else "Please report this"
             return (
                 f"Nothing was changed: {plural(len(self.lost), 'order')} that the warehouse has cannot be read any "
                 "more from what was received, or not with all items. The first: "
-                f"{self.lost[0].order_id}, {self.lost[0].error}\n{advice}."
+                f"{first.order_id}, {first.error}\n{advice}."
             )
         done = f"{plural(self.orders, 'order')} rebuilt from what was received"
         # No sync could read these, so nothing is missing that was there.
@@ -96,7 +97,8 @@ def rebuild(session: SyncSession) -> RebuildResult:
     result = RebuildResult()
     with warehouse.engine.connect() as connection, connection.begin() as transaction:
         if deleted := landing.orders_without_answers(connection, warehouse):
-            result.lost = [FailedOrder(order_id, ANSWER_DELETED, "AnswerDeleted") for order_id in deleted]
+            why = "an answer that it was made of is not in landing.documents any more."
+            result.lost = [FailedOrder(order_id, why, ANSWER_DELETED) for order_id in deleted]
             result.undone = True
             return result
         clear_sales(connection, warehouse)
