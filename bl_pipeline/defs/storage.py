@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from bl_pipeline.settings import load_installation
-from bl_pipeline.warehouse.connections import open_engine, pin_sessions, with_driver
+from bl_pipeline.warehouse.connections import leave_silent_server, open_engine, pin_sessions, with_driver
 from bl_pipeline.warehouse.database import WarehouseError, check_preconditions, postgres_url, unreachable
 from bl_pipeline.warehouse.preconditions import DAGSTER_SCHEMA
 
@@ -40,6 +40,7 @@ class DagsterSessions(CreateEnginePlugin):
         """Let each new session begin in Dagster's schema, with our settings, and errors show no parameters."""
         engine.hide_parameters = True
         pin_sessions(engine, DAGSTER_SCHEMA)
+        leave_silent_server(engine)
         _engines.add(engine)
 
 

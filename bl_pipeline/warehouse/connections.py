@@ -107,10 +107,19 @@ def with_driver(url: URL | str, driver: str) -> URL:
 
 
 def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
-    """Set each new session of the engine up, before anything else is done with it.
+    """Set each new session of the engine up, before anything else is done with it."""
 
-    If Postgres gave no answer at all, the engine asks again only after a minute, and says so at once until then:
-    Dagster tries six times for each event, and a command would end only after many minutes.
+    def pin(connection: Any, _record: object) -> None:
+        _pin(connection, search_path, lock_timeout)
+
+    # Before SQLAlchemy's own first questions.
+    event.listen(engine, "connect", pin, insert=True)
+
+
+def leave_silent_server(engine: Engine) -> None:
+    """If Postgres gave no answer at all, let the engine ask again only after a minute, and say so at once until then.
+
+    Dagster tries six times for each event: a command would end only after many minutes.
     """
     silent_until = 0.0  # seconds
 
@@ -128,12 +137,6 @@ def pin_sessions(engine: Engine, search_path: str = "public", lock_timeout: str 
             raise
 
     event.listen(engine, "do_connect", connect)
-
-    def pin(connection: Any, _record: object) -> None:
-        _pin(connection, search_path, lock_timeout)
-
-    # Before SQLAlchemy's own first questions.
-    event.listen(engine, "connect", pin, insert=True)
 
 
 def _pin(connection: Any, search_path: str = "public", lock_timeout: str = _LOCK_TIMEOUT) -> None:
@@ -162,10 +165,11 @@ def open_connection(url: URL | str) -> psycopg.Connection[Any]:
 
 
 def open_engine(url: URL | str, *, lock_timeout: str = _LOCK_TIMEOUT, **options: Any) -> Engine:
-    """An engine (psycopg 3) whose sessions are set up; `options` are those of SQLAlchemy."""
+    """An engine (psycopg 3) whose sessions are set up, and that leaves a silent server; `options` are SQLAlchemy's."""
     # An error that quotes its parameters quotes a buyer.
     engine = create_engine(with_driver(url, "psycopg"), hide_parameters=True, **options)
     pin_sessions(engine, lock_timeout=lock_timeout)
+    leave_silent_server(engine)
     return engine
 
 

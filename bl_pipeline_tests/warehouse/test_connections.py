@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from bl_pipeline.defs.storage import WarehouseStorage
+from bl_pipeline.defs.storage import _PLUGIN, WarehouseStorage
 from bl_pipeline.warehouse.connections import (
     open_connection,
     open_engine,
-    pin_sessions,
     settings_in,
     shares_sessions,
     with_driver,
@@ -99,8 +98,13 @@ def test_a_network_that_says_nothing_ends_a_session(database_url: str, query: st
         assert [own.getsockopt(socket.IPPROTO_TCP, option) for option in kept] == [30, 10, 3]
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-def test_a_server_that_gives_no_answer_is_not_asked_again_at_once(driver: str) -> None:
+def engine_of_dagster(url: str) -> Engine:
+    """As Dagster makes one of our URL."""
+    return create_engine(with_driver(url, "psycopg2"), plugins=[_PLUGIN])
+
+
+@pytest.mark.parametrize("make_engine", [open_engine, engine_of_dagster])
+def test_a_server_that_gives_no_answer_is_not_asked_again_at_once(make_engine: Callable[[str], Engine]) -> None:
     """Planted: asked each time, so that six attempts take a minute; an error of the server's own taken for silence."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as stack:
         port = deaf.getsockname()[1]
@@ -109,8 +113,7 @@ def test_a_server_that_gives_no_answer_is_not_asked_again_at_once(driver: str) -
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.1", port))
-        engine = create_engine(with_driver(f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=2", driver))
-        pin_sessions(engine)
+        engine = make_engine(f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=2")
         seconds = []
         for _ in range(3):
             began = time.monotonic()
