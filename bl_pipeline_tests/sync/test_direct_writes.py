@@ -10,7 +10,7 @@ from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
 from bl_pipeline.sync.direct_writes import write_order
 from bl_pipeline.sync.previewing import Preview
-from bl_pipeline.sync.run_errors import LockTaken
+from bl_pipeline.sync.run_errors import LockTaken, timezone_changed
 from bl_pipeline.sync.writing import WriteResult
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession
@@ -54,6 +54,18 @@ def test_only_a_dry_run_sends_nothing(
     assert ({request.method for request in server.requests}, runs(warehouse)) == ({"GET"}, before)
     assert isinstance(ask_for_a_remark(settings, order_id, clock), WriteResult)
     assert (server.store.order(order_id).remarks, runs(warehouse)) == ("x", before + 1)
+
+
+def test_a_time_zone_that_it_changes_is_said(
+    order_id: int, make_settings: MakeSettings, warehouse: Warehouse, clock: Clock
+) -> None:
+    """Planted: the days of all reports moved without a word."""
+    warned: list[str] = []
+    write_order(
+        make_settings(bl_timezone="Asia/Tokyo"), str(order_id), {"remarks": "x"},
+        job="update_order", dry_run=False, warn=warned.append, clock=clock,
+    )  # fmt: skip
+    assert warned == [timezone_changed(warehouse.timezone, "Asia/Tokyo")]
 
 
 def test_it_does_not_wait_for_a_sync(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import Fetch, OrderState, Reason, StopReason
+from bl_pipeline.records import Fetch, OrderState, Outcome, Reason, StopReason
 from bl_pipeline.sandbox import Fault, RecordedRequest, SandboxServer, Store
 from bl_pipeline.sync.fetching import is_current
 from bl_pipeline.sync.interruptions import Interrupted
@@ -69,6 +70,28 @@ def test_an_error_of_our_own_waits_for_the_answers_that_are_under_way(
     with warehouse.engine.connect() as connection:
         landed = connection.scalar(text("SELECT count(*) FROM landing.documents"))
     assert landed == len(asked) > 2
+
+
+class SeenDone(NoProgress):
+    """What is said of each order once its end is stored."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+
+    def done(self, order_id: str, outcome: Outcome) -> None:
+        assert order_id not in self.outcomes
+        self.outcomes[order_id] = outcome
+
+
+def test_whoever_follows_a_run_hears_of_each_order_once(sync: Sync, server: SandboxServer, store: Store) -> None:
+    """Planted: nothing said after a load, or not of orders that failed."""
+    failing = min(store.sales)
+    server.faults.on(f"/orders/{failing}$", Fault.WRONG_TYPE_MONEY)
+    progress = SeenDone()
+    result = sync(progress=progress)
+    assert len(progress.outcomes) == len(store.sales)
+    assert {order_id for order_id, outcome in progress.outcomes.items() if outcome is Outcome.FAILED} == {str(failing)}
+    assert Counter(progress.outcomes.values())[Outcome.CREATED] == result.orders_created
 
 
 def unchanged(_store: Store, _order_id: int) -> None:

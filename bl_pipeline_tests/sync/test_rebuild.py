@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, PartState
+from bl_pipeline.sandbox import Fault, SandboxServer
 from bl_pipeline.sync.loading import PreparedOrder, PreparedPart
 from bl_pipeline.sync.rebuild import RebuildResult, _complete, _loses, rebuild
 from bl_pipeline.sync.session import SyncSession
@@ -125,4 +126,18 @@ def test_an_order_whose_answer_was_deleted_undoes_it(kind: str, session: SyncSes
     assert (result.undone, [failed.order_id for failed in result.lost]) == (True, [order_id])
     assert result.message.startswith("Nothing was changed: 1 order that the warehouse has cannot be read any more")
     assert result.message.endswith("is not in landing.documents any more.\nRestore a backup that has it.")
+    assert dump(session.warehouse) == before
+
+
+def test_an_order_that_no_sync_could_read_does_not_stop_it(
+    session: SyncSession, sync: Sync, server: SandboxServer
+) -> None:
+    """Planted: not among the errors."""
+    order_id = min(server.store.sales)
+    server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_MONEY)
+    sync()
+    before = dump(session.warehouse)
+    result = rebuild(session)
+    assert (result.undone, result.orders) == (False, len(server.store.sales) - 1)
+    assert [error["order_id"] for error in result.as_dict()["errors"]] == [str(order_id)]
     assert dump(session.warehouse) == before

@@ -13,6 +13,7 @@ from bl_pipeline.settings import Settings
 from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline_tests.conftest import Clock
 from bl_pipeline_tests.support.distributed import LONG
@@ -191,3 +192,15 @@ def test_no_call_is_reserved_for_a_run_that_was_canceled_elsewhere(session: Sync
         pytest.raises(Interrupted),
     ):
         ledger.check(connection)
+
+
+def test_no_write_begins_after_a_run_was_canceled_elsewhere(session: SyncSession, clock: Clock) -> None:
+    """Also if a call is reserved already. Planted: what the database has said a moment ago is enough."""
+    session.begin("run", job="job")
+    with session.calling("run") as (_, ledger):
+        ledger.begin("GET", "/orders/1", clock())
+        session.check_canceled()
+        with session.warehouse.engine.begin() as connection:
+            assert request_cancel(connection, session.warehouse, clock()) == "run"
+        with pytest.raises(Interrupted):
+            ledger.begin("PUT", "/orders/1", clock())

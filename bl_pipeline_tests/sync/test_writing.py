@@ -166,6 +166,15 @@ def test_an_order_that_cannot_be_read_first_is_not_written(
     assert result.errors == [{"order_id": str(order_id), "error": why}]
 
 
+def test_an_order_that_is_sent_in_an_unknown_form_is_no_fault_of_the_network(
+    order_id: int, writer: Writer, server: SandboxServer
+) -> None:
+    """Planted: the run stopped, as if BrickLink were away."""
+    server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_MONEY)
+    result = writer(order_id, remarks="x")
+    assert (result.exit_code, result.stop_reason, writer.sent()) == (3, None, [])
+
+
 def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store: Store, clock: Clock) -> None:
     """Planted: what this run has read compared with itself; a later answer taken; no answer taken for good."""
     known = clock.now
