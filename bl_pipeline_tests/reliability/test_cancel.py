@@ -27,7 +27,7 @@ from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.conftest import NOW, Clock, MakeSettings, sandbox_settings
 from bl_pipeline_tests.support.processes import Task, contents, event, run_job, run_steps, start
 from bl_pipeline_tests.support.servers import Postgres
-from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.sessions import lose_locks, session_at
 from bl_pipeline_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -277,13 +277,7 @@ def test_a_run_that_loses_its_lock_loads_nothing_more(
 
     def cut(_request: object) -> None:
         if len(server.requests) == 12:
-            with warehouse.engine.begin() as connection:
-                connection.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                    )
-                )
+            lose_locks(warehouse)
 
     server.on_request = cut
     with pytest.raises(Exception, match="lock"), session_at(settings, clock) as session:

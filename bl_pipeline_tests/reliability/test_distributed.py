@@ -31,7 +31,7 @@ from bl_pipeline_tests.reliability.test_crashes import BATCH, LATER, Scene, is_s
 from bl_pipeline_tests.support.distributed import LONG, distributed_steps, expire_lease
 from bl_pipeline_tests.support.processes import EVERYTHING, Commits, Task, contents, run_steps, start
 from bl_pipeline_tests.support.servers import Postgres
-from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.sessions import lose_locks, session_at
 from bl_pipeline_tests.support.waiting import PATIENCE, wait_until
 
 __all__ = ["scene", "store"]
@@ -111,13 +111,7 @@ def test_killed_at_a_commit_of_a_step(scene: Scene, kill_at: int) -> None:
 
 
 def _lose_the_lock(warehouse: Warehouse) -> None:
-    with warehouse.engine.begin() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-        )
+    lose_locks(warehouse)
     wait_until(lambda: not is_syncing_now(warehouse))
 
 

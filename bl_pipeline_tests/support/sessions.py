@@ -7,13 +7,28 @@ from contextlib import contextmanager
 from datetime import datetime
 from random import Random
 
+from sqlalchemy import text
+
 from bl_pipeline.bricklink import RetryPolicy
+from bl_pipeline.records import Outcome
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.session import NoProgress, ProgressListener, SyncSession, open_session
+from bl_pipeline.warehouse.database import Warehouse
 
 
 def do_not_wait(_seconds: float) -> None:
     """A sleep that takes no time."""
+
+
+class SeenDone(NoProgress):
+    """What is said of each order once its end is stored."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+
+    def done(self, order_id: str, outcome: Outcome) -> None:
+        assert order_id not in self.outcomes
+        self.outcomes[order_id] = outcome
 
 
 @contextmanager
@@ -30,3 +45,14 @@ def session_at(
         session.retry = RetryPolicy(jitter=Random(1))
         session.progress = progress or NoProgress()
         yield session
+
+
+def lose_locks(warehouse: Warehouse) -> None:
+    """End the connections that have a store's lock, as an administrator does it; their processes go on."""
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )

@@ -22,6 +22,7 @@ from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline_tests.conftest import Clock, Sync
 from bl_pipeline_tests.support.sales_rows import item_rows, order_row, stored_items, stored_orders
+from bl_pipeline_tests.support.sessions import SeenDone
 from bl_pipeline_tests.support.waiting import PATIENCE
 
 
@@ -70,17 +71,6 @@ def test_an_error_of_our_own_waits_for_the_answers_that_are_under_way(
     with warehouse.engine.connect() as connection:
         landed = connection.scalar(text("SELECT count(*) FROM landing.documents"))
     assert landed == len(asked) > 2
-
-
-class SeenDone(NoProgress):
-    """What is said of each order once its end is stored."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, Outcome] = {}
-
-    def done(self, order_id: str, outcome: Outcome) -> None:
-        assert order_id not in self.outcomes
-        self.outcomes[order_id] = outcome
 
 
 def test_whoever_follows_a_run_hears_of_each_order_once(sync: Sync, server: SandboxServer, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bl_pipeline.columns import AnswerKind
-from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, PartState
+from bl_pipeline.records import NEVER_FETCHED, UNREADABLE, FailedOrder, OrderState, Outcome, PartState
 from bl_pipeline.sandbox import Fault, SandboxServer
 from bl_pipeline.sync.loading import PreparedOrder, PreparedPart
 from bl_pipeline.sync.rebuild import RebuildResult, _complete, _loses, rebuild
@@ -17,6 +18,7 @@ from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.support.sales_rows import dump
+from bl_pipeline_tests.support.sessions import SeenDone
 
 FAILED = FailedOrder("31", "why", "SomeError")
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -132,12 +134,14 @@ def test_an_order_whose_answer_was_deleted_undoes_it(kind: str, session: SyncSes
 def test_an_order_that_no_sync_could_read_does_not_stop_it(
     session: SyncSession, sync: Sync, server: SandboxServer
 ) -> None:
-    """Planted: not among the errors."""
+    """Planted: not among the errors; nothing said of the orders that are done."""
     order_id = min(server.store.sales)
     server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_MONEY)
     sync()
     before = dump(session.warehouse)
+    session.progress = progress = SeenDone()
     result = rebuild(session)
     assert (result.undone, result.orders) == (False, len(server.store.sales) - 1)
     assert [error["order_id"] for error in result.as_dict()["errors"]] == [str(order_id)]
+    assert Counter(progress.outcomes.values()) == {Outcome.UPDATED: result.orders, Outcome.FAILED: 1}
     assert dump(session.warehouse) == before

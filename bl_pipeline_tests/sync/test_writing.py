@@ -11,17 +11,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bl_pipeline.records import StopReason
+from bl_pipeline.records import Outcome, StopReason
 from bl_pipeline.rules.writes import checked
 from bl_pipeline.sandbox import RecordedRequest, SandboxServer, Store
 from bl_pipeline.sandbox.faults import Fault
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.previewing import preview_write
+from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.sync.settling import settle_writes
-from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.database import Warehouse, WarehouseError
 from bl_pipeline_tests.conftest import Clock, MakeSettings, OpenSession, Sync
-from bl_pipeline_tests.support.sessions import session_at
+from bl_pipeline_tests.support.sessions import lose_locks, session_at
 from bl_pipeline_tests.support.writing import Writer, write
 
 
@@ -173,6 +174,29 @@ def test_an_order_that_is_sent_in_an_unknown_form_is_no_fault_of_the_network(
     server.faults.on(f"/orders/{order_id}$", Fault.WRONG_TYPE_MONEY)
     result = writer(order_id, remarks="x")
     assert (result.exit_code, result.stop_reason, writer.sent()) == (3, None, [])
+
+
+class LosesLockOnceRead(NoProgress):
+    """Loses the store's lock when the order is loaded as it was before the write."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def done(self, order_id: str, outcome: Outcome) -> None:
+        del order_id, outcome
+        lose_locks(self._warehouse)
+
+
+def test_without_its_lock_a_run_neither_notes_nor_sends_a_write(
+    order_id: int, writer: Writer, warehouse: Warehouse, settings: Settings, clock: Clock
+) -> None:
+    """Planted: looked at only after the write is noted, so that it counts as one whose answer was lost."""
+    with (
+        session_at(settings, clock, progress=LosesLockOnceRead(warehouse)) as session,
+        pytest.raises(WarehouseError, match="The connection to the warehouse was lost"),
+    ):
+        write(session, order_id, remarks="x")
+    assert (writer.sent(), writer.rows()) == ([], [])
 
 
 def test_a_guard_by_what_the_warehouse_knew(order_id: int, writer: Writer, store: Store, clock: Clock) -> None:

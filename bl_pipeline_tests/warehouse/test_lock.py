@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import Warehouse, WarehouseError, open_warehouse
 from bl_pipeline.warehouse.lock import SyncLock, is_syncing
 from bl_pipeline_tests.support.servers import Postgres
+from bl_pipeline_tests.support.sessions import lose_locks
 from bl_pipeline_tests.support.waiting import wait_until
 
 HOLDER = """
@@ -184,13 +184,7 @@ def test_a_lock_lost_with_its_connection_is_noticed(warehouse: Warehouse) -> Non
     with pytest.raises(WarehouseError, match="does not have its lock"):
         lock.check()
     assert lock.try_acquire()
-    with warehouse.engine.begin() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-        )
+    lose_locks(warehouse)
 
     with pytest.raises(WarehouseError, match=r"(?s)connection to the warehouse was lost.*administrator command"):
         lock.check()
