@@ -24,11 +24,18 @@ def install_reports(connection: Connection) -> None:
     """
     if are_installed(connection):
         return
-    # Two processes may come at once: the second finds the work done.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
+    wait_for_turn(connection)
     if not are_installed(connection):
         reports = read_reports()
         _make_all(connection, reports, digest(reports))
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Keep others from making tables and views until the caller's transaction ends; waits for them first.
+
+    Two processes may come at once: the second has to look again, and finds the work done.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
 
 
 def are_installed(connection: Connection) -> bool:

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
-from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone
+from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone, wait_for_turn
 from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse.completeness import missing
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
@@ -313,8 +313,7 @@ def upgrade(connection: Connection) -> None:
     """Bring the tables up to date, in the caller's transaction; nothing is done if they are."""
     if read_revision(connection) == _head():
         return
-    # Two processes may come at once: the second finds the work done.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('bl_pipeline.migrate', 0))"))
+    wait_for_turn(connection)
     current = read_revision(connection)
     if current == _head():
         return
