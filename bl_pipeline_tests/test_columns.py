@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from bl_pipeline.bricklink.resources import Order
-from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, Column, ColumnType
 from bl_pipeline.rules.kinds import KINDS
 
-AMOUNTS = {Kind.MONEY, Kind.WEIGHT, Kind.RATE}
+AMOUNTS = {ColumnType.MONEY, ColumnType.WEIGHT, ColumnType.RATE}
 TYPES = {
-    Kind.TEXT: msgspec.inspect.StrType,
-    Kind.HTML: msgspec.inspect.StrType,
+    ColumnType.TEXT: msgspec.inspect.StrType,
+    ColumnType.HTML: msgspec.inspect.StrType,
     **dict.fromkeys(AMOUNTS, msgspec.inspect.StrType),
-    Kind.TIME: msgspec.inspect.DateTimeType,
-    Kind.COUNT: msgspec.inspect.IntType,
-    Kind.FLAG: msgspec.inspect.BoolType,
+    ColumnType.TIME: msgspec.inspect.DateTimeType,
+    ColumnType.COUNT: msgspec.inspect.IntType,
+    ColumnType.FLAG: msgspec.inspect.BoolType,
 }
 
 
@@ -45,9 +45,9 @@ def test_sources_are_fields_of_the_api(resource: type, listed: tuple[Column, ...
         for name in column.source.split("."):
             assert isinstance(found, msgspec.inspect.StructType), column
             (found,) = of(next(field.type for field in found.fields if field.name == name))
-        assert isinstance(found, TYPES[column.kind]), column
+        assert isinstance(found, TYPES[column.type]), column
         if isinstance(found, msgspec.inspect.StrType):
-            assert bool(found.pattern) is (column.kind in AMOUNTS), column
+            assert bool(found.pattern) is (column.type in AMOUNTS), column
 
 
 def test_each_column_is_named_once() -> None:

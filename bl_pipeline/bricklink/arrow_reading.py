@@ -58,17 +58,17 @@ class Lines:
     line: np.ndarray
 
 
-def read_columns(bodies: Sequence[bytes], kind: type[Resource]) -> Columns:
+def read_columns(bodies: Sequence[bytes], resource: type[Resource]) -> Columns:
     """Answers that are one resource each. Raises UnusualAnswer."""
     if not all(body.startswith(b"{") for body in bodies):  # Arrow crashes at a line that is `null`
         raise UnusualAnswer
-    rows: Any = _read(bodies, _struct(kind)).to_struct_array().combine_chunks()
-    return _columns(rows, kind)
+    rows: Any = _read(bodies, _struct(resource)).to_struct_array().combine_chunks()
+    return _columns(rows, resource)
 
 
-def read_lines(bodies: Sequence[bytes], kind: type[Resource]) -> Lines:
+def read_lines(bodies: Sequence[bytes], resource: type[Resource]) -> Lines:
     """Answers that are lists of batches, each a list of lines. Raises UnusualAnswer."""
-    wrapped = pa.struct([("batches", pa.list_(pa.list_(_struct(kind))))])
+    wrapped = pa.struct([("batches", pa.list_(pa.list_(_struct(resource))))])
     answers: Any = _read([b'{"batches":%b}' % body for body in bodies], wrapped).column("batches").combine_chunks()
     batches = answers.flatten()
     lines = batches.flatten()
@@ -77,7 +77,7 @@ def read_lines(bodies: Sequence[bytes], kind: type[Resource]) -> Lines:
     answer_of_batch = pc.list_parent_indices(answers).to_numpy()
     batch_of_line = pc.list_parent_indices(batches).to_numpy()
     return Lines(
-        columns=_columns(lines, kind),
+        columns=_columns(lines, resource),
         answer=answer_of_batch[batch_of_line],
         batch=_places(answer_of_batch)[batch_of_line],
         line=_places(batch_of_line),
@@ -113,9 +113,9 @@ def _read(bodies: Sequence[bytes], row: pa.StructType) -> pa.Table:
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> list[tuple[inspect.Field, inspect.Type]]:
+def _fields(resource: type[msgspec.Struct]) -> list[tuple[inspect.Field, inspect.Type]]:
     """The fields of a resource, or of a part of one, that an answer has, each with the type of its value."""
-    info = inspect.type_info(kind)
+    info = inspect.type_info(resource)
     assert isinstance(info, inspect.StructType)
     found = []
     for each in info.fields:
@@ -126,10 +126,10 @@ def _fields(kind: type[msgspec.Struct]) -> list[tuple[inspect.Field, inspect.Typ
 
 
 @cache
-def _struct(kind: type[msgspec.Struct]) -> pa.StructType:
+def _struct(resource: type[msgspec.Struct]) -> pa.StructType:
     """The JSON of a resource, or of a part of one: amounts and times as the text that they come as."""
     fields: dict[str, pa.DataType] = {}
-    for each, type_ in _fields(kind):
+    for each, type_ in _fields(resource):
         match type_:
             case inspect.StructType():
                 fields[each.encode_name] = _struct(type_.cls)
@@ -139,32 +139,32 @@ def _struct(kind: type[msgspec.Struct]) -> pa.StructType:
                 fields[each.encode_name] = pa.bool_()
             case _:
                 fields[each.encode_name] = pa.string()
-    fields |= {old: fields[new] for old, new in aliases(kind).items() if new in fields}
+    fields |= {old: fields[new] for old, new in aliases(resource).items() if new in fields}
     if "disp_cost" in fields:
         cost = _struct(Cost)
         fields["cost"] = pa.struct([*cost, *(pa.field(old, pa.string()) for old in OLD_DISPLAY_COST)])
     return pa.struct(list(fields.items()))
 
 
-def _columns(rows: pa.StructArray, kind: type[Resource]) -> Columns:
+def _columns(rows: pa.StructArray, resource: type[Resource]) -> Columns:
     columns = Columns(usual=pa.array(np.ones(len(rows), bool)))
     try:
-        _add_fields(columns, rows, kind, "")
+        _add_fields(columns, rows, resource, "")
     except pa.ArrowInvalid:  # such as the 30th of February
         raise UnusualAnswer from None
     return columns
 
 
-def _add_fields(columns: Columns, rows: pa.StructArray, kind: type[msgspec.Struct], above: str) -> None:
+def _add_fields(columns: Columns, rows: pa.StructArray, resource: type[msgspec.Struct], above: str) -> None:
     """Add the columns of `rows`, and of what is nested in them, to `columns`, by their path below `above`."""
     values: dict[str, Any] = dict(zip((each.name for each in rows.type), rows.flatten(), strict=True))
-    for old, new in aliases(kind).items():
+    for old, new in aliases(resource).items():
         if new in values:
             values[new] = pc.coalesce(values[new], values[old])
     if above == "cost.":
         for old in OLD_DISPLAY_COST:
             _require(columns, pc.is_null(values[old]))
-    for each, type_ in _fields(kind):
+    for each, type_ in _fields(resource):
         value, path = values[each.encode_name], above + each.name
         if isinstance(type_, inspect.StructType):
             columns.present[path] = pc.is_valid(value)

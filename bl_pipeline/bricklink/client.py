@@ -134,7 +134,7 @@ class BrickLinkClient:
 
         If it `may_be_absent`, an answer without data or a "not found" is an empty answer and not an error.
         """
-        path, reader = f"{_order_path(order_id)}/{name}", partial(read_part, kind=line)
+        path, reader = f"{_order_path(order_id)}/{name}", partial(read_part, resource=line)
         if not may_be_absent:
             return self._call("GET", path, PART, reader)
         try:

@@ -58,9 +58,9 @@ OLD_DISPLAY_COST = {
 """Fields of the cost in which some answers say what the buyer was shown, and those of `disp_cost`."""
 
 
-def aliases(kind: type[msgspec.Struct]) -> Mapping[str, str]:
+def aliases(resource: type[msgspec.Struct]) -> Mapping[str, str]:
     """Other names that the API has for fields of a resource or of a part of one, and the names of the fields."""
-    return _COST_ALIASES if issubclass(kind, Amounts) else _ALIASES
+    return _COST_ALIASES if issubclass(resource, Amounts) else _ALIASES
 
 
 def read_order(raw: bytes | str) -> Order:
@@ -73,7 +73,7 @@ def read_items(raw: bytes | str) -> Lots:
     return read_part(raw, OrderItem)
 
 
-def read_part(raw: bytes | str, kind: type[L]) -> Batches[L]:
+def read_part(raw: bytes | str, resource: type[L]) -> Batches[L]:
     """The lines in the data of an answer about a part of an order, by batch; a flat list is one batch.
 
     A line that cannot be read keeps its place. Raises InvalidResource if the answer is no list.
@@ -82,19 +82,19 @@ def read_part(raw: bytes | str, kind: type[L]) -> Batches[L]:
     if not isinstance(batches, list):
         raise InvalidResource("Expected `array` - at `$`")
     if batches and isinstance(batches[0], dict):
-        return [[_line(line, kind, f"[{number}]") for number, line in enumerate(batches)]]
-    return [_batch(batch, kind, f"[{number}]") for number, batch in enumerate(batches)]
+        return [[_line(line, resource, f"[{number}]") for number, line in enumerate(batches)]]
+    return [_batch(batch, resource, f"[{number}]") for number, batch in enumerate(batches)]
 
 
-def _batch(batch: Any, kind: type[L], where: str) -> list[L | UnreadableLot]:
+def _batch(batch: Any, resource: type[L], where: str) -> list[L | UnreadableLot]:
     if not isinstance(batch, list):
         return [UnreadableLot(error=f"Expected `array` - at `${where}`")]
-    return [_line(line, kind, f"{where}[{number}]") for number, line in enumerate(batch)]
+    return [_line(line, resource, f"{where}[{number}]") for number, line in enumerate(batch)]
 
 
-def _line(value: Any, kind: type[L], where: str) -> L | UnreadableLot:
+def _line(value: Any, resource: type[L], where: str) -> L | UnreadableLot:
     try:
-        return _resource(value, kind, where)
+        return _resource(value, resource, where)
     except InvalidResource as error:
         return UnreadableLot(error=error.message)
 
@@ -145,15 +145,15 @@ def _parse(raw: bytes | str) -> Any:
         raise InvalidResource("Expected valid JSON - at `$`") from None
 
 
-def _resource(value: Any, kind: type[R], where: str = "") -> R:
-    shape = _shape_of(kind)
+def _resource(value: Any, resource: type[R], where: str = "") -> R:
+    shape = _shape_of(resource)
     unreadable: list[str] = []
     if isinstance(value, dict):
         _bring_to_form(value, shape, where, unreadable)
         value["unreadable_fields"] = unreadable
     try:
         # Strictly: otherwise msgspec converts text to a number through a float, and rounds it.
-        return msgspec.convert(value, kind, strict=True)
+        return msgspec.convert(value, resource, strict=True)
     except msgspec.ValidationError as error:
         message = str(error)
     if "- at `$" not in message:
@@ -248,19 +248,19 @@ def _part(value: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _FieldType:
     """What a field is: its name in messages, and how a value of it is read."""
 
     name: str
     read: Callable[[Any], Any]
 
 
-_TEXT = _Kind("text", _text)
-_PART = _Kind("object", _part)
-_KINDS = {
-    inspect.DateTimeType: _Kind("datetime", read_time),
-    inspect.IntType: _Kind("integer", _integer),
-    inspect.BoolType: _Kind("flag", _flag),
+_TEXT = _FieldType("text", _text)
+_PART = _FieldType("object", _part)
+_FIELD_TYPES = {
+    inspect.DateTimeType: _FieldType("datetime", read_time),
+    inspect.IntType: _FieldType("integer", _integer),
+    inspect.BoolType: _FieldType("flag", _flag),
 }
 
 
@@ -270,7 +270,7 @@ class _Field:
 
     name: str
     path: str
-    kind: _Kind
+    type: _FieldType
     loss: Loss
     part: _Shape | None
 
@@ -284,28 +284,28 @@ class _Shape:
     has_cost: bool
 
 
-def _shape(kind: inspect.StructType, losses: Mapping[str, Loss] | None, above: str = "") -> _Shape:
+def _shape(struct: inspect.StructType, losses: Mapping[str, Loss] | None, above: str = "") -> _Shape:
     """The shape of a resource, or of a part of one whose fields are named `above` and their own name.
 
     Without `losses`, a field that must be there costs its line, any other its own value.
     """
     fields = []
-    for field in kind.fields:
+    for field in struct.fields:
         if field.name == "unreadable_fields":
             continue
         types = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
         name, first = field.encode_name, next(each for each in types if not isinstance(each, inspect.NoneType))
         part = _shape(first, losses, f"{above}{name}.") if isinstance(first, inspect.StructType) else None
         if isinstance(first, inspect.StrType):
-            read = _Kind("decimal", _decimal) if first.pattern else _TEXT
+            read = _FieldType("decimal", _decimal) if first.pattern else _TEXT
         else:
-            read = _PART if part else _KINDS[type(first)]
+            read = _PART if part else _FIELD_TYPES[type(first)]
         loss = losses[above + name] if losses else Loss.LOT if field.required else Loss.VALUE
         fields.append(_Field(name, above + name, read, loss, part))
     known = {field.name for field in fields}
     return _Shape(
         fields=tuple(fields),
-        aliases=tuple((old, new) for old, new in aliases(kind.cls).items() if new in known),
+        aliases=tuple((old, new) for old, new in aliases(struct.cls).items() if new in known),
         has_cost="disp_cost" in known,
     )
 
@@ -320,21 +320,21 @@ _LOSSES: dict[type[Resource], Mapping[str, Loss]] = {
 _preparing = Lock()
 
 
-def _shape_of(kind: type[Resource]) -> _Shape:
+def _shape_of(resource: type[Resource]) -> _Shape:
     with _preparing:
-        return _prepare(kind)
+        return _prepare(resource)
 
 
 @cache
-def _prepare(kind: type[Resource]) -> _Shape:
+def _prepare(resource: type[Resource]) -> _Shape:
     """The shape of a resource; once it is there, msgspec knows the type, too.
 
     msgspec looks at a type when it is first used, and if two threads do that at the same time, the process crashes.
     """
-    msgspec.json.Decoder(kind)  # for that first look, at the type and all that is in it
-    info = inspect.type_info(kind)
+    msgspec.json.Decoder(resource)  # for that first look, at the type and all that is in it
+    info = inspect.type_info(resource)
     assert isinstance(info, inspect.StructType)
-    return _shape(info, _LOSSES.get(kind))
+    return _shape(info, _LOSSES.get(resource))
 
 
 def _bring_to_form(value: dict[str, Any], shape: _Shape, where: str, unreadable: list[str]) -> None:
@@ -350,15 +350,15 @@ def _bring_to_form(value: dict[str, Any], shape: _Shape, where: str, unreadable:
         value["disp_cost"] = value.get("disp_cost") or {new: cost.get(old) for old, new in OLD_DISPLAY_COST.items()}
     for field in shape.fields:
         found = value.pop(field.name, None)
-        if found is None or (found == "" and field.kind is not _TEXT):
+        if found is None or (found == "" and field.type is not _TEXT):
             continue
         try:
-            value[field.name] = field.kind.read(found)
+            value[field.name] = field.type.read(found)
         except ValueError:
             if field.loss is not Loss.VALUE:
-                raise InvalidResource(f"Expected `{field.kind.name}` - at `${where}.{field.path}`") from None
+                raise InvalidResource(f"Expected `{field.type.name}` - at `${where}.{field.path}`") from None
             unreadable.append(field.path)
-            if field.kind is _TEXT and (text := _as_text(found)) is not None:
+            if field.type is _TEXT and (text := _as_text(found)) is not None:
                 value[field.name] = text
         else:
             if field.part:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
-from bl_pipeline.columns import ORDER_FEEDBACK, ORDER_ITEMS, ORDER_MESSAGES, ORDERS, Column, Kind, OrderGroup
+from bl_pipeline.columns import ORDER_FEEDBACK, ORDER_ITEMS, ORDER_MESSAGES, ORDERS, Column, ColumnType, OrderGroup
 from bl_pipeline.records import StopReason
 from bl_pipeline.rules.indicator import Indicator
 
@@ -201,23 +201,23 @@ class StatusChange(JsonModel):
     is_filed: bool | None = Field(description="Filed at that time; null if BrickLink did not say")
 # fmt: on
 
-_TYPES: dict[Kind, Any] = {
-    Kind.TEXT: str,
-    Kind.HTML: str,
-    Kind.MONEY: Decimal,
-    Kind.WEIGHT: Decimal,
-    Kind.RATE: Decimal,
-    Kind.TIME: datetime,
-    Kind.COUNT: int,
-    Kind.NUMBER: int,
-    Kind.FLAG: bool,
-    Kind.TEXTS: list[str],
-    Kind.JSON: Address,
+_TYPES: dict[ColumnType, Any] = {
+    ColumnType.TEXT: str,
+    ColumnType.HTML: str,
+    ColumnType.MONEY: Decimal,
+    ColumnType.WEIGHT: Decimal,
+    ColumnType.RATE: Decimal,
+    ColumnType.TIME: datetime,
+    ColumnType.COUNT: int,
+    ColumnType.NUMBER: int,
+    ColumnType.FLAG: bool,
+    ColumnType.TEXTS: list[str],
+    ColumnType.JSON: Address,
 }
 _UNITS = {
-    Kind.MONEY: "; in the currency of the row, or in dispCurrency, as text",
-    Kind.WEIGHT: ", as text",
-    Kind.RATE: ", as text",
+    ColumnType.MONEY: "; in the currency of the row, or in dispCurrency, as text",
+    ColumnType.WEIGHT: ", as text",
+    ColumnType.RATE: ", as text",
 }
 _KEYS = ("platform_order_id", "display_id")
 
@@ -226,9 +226,9 @@ def _fields(columns: Sequence[Column]) -> dict[str, Any]:
     """Columns of columns.py as fields of a model."""
     fields: dict[str, Any] = {}
     for column in columns:
-        type_ = OrderGroup if column.name == "status" else _TYPES[column.kind]
-        may_be_null = column.null and column.kind is not Kind.NUMBER and column.name not in _KEYS
-        description = column.comment + _UNITS.get(column.kind, "")
+        type_ = OrderGroup if column.name == "status" else _TYPES[column.type]
+        may_be_null = column.null and column.type is not ColumnType.NUMBER and column.name not in _KEYS
+        description = column.comment + _UNITS.get(column.type, "")
         if may_be_null and "null" not in column.comment:
             description += "; null if BrickLink does not say"
         fields[column.name] = (type_ | None if may_be_null else type_, Field(description=description))

@@ -11,25 +11,25 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from bl_pipeline.columns import TABLES, AnswerKind, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, ColumnType
 
-ARROW: dict[Kind, pa.DataType] = {
-    Kind.TEXT: pa.string(),
-    Kind.HTML: pa.string(),
-    Kind.MONEY: pa.decimal128(19, 4),
-    Kind.WEIGHT: pa.decimal128(19, 4),
-    Kind.RATE: pa.decimal128(19, 4),
-    Kind.TIME: pa.timestamp("us", tz="UTC"),
-    Kind.COUNT: pa.int64(),
-    Kind.NUMBER: pa.int32(),
-    Kind.FLAG: pa.bool_(),
-    Kind.TEXTS: pa.list_(pa.string()),
-    Kind.JSON: pa.string(),
+ARROW: dict[ColumnType, pa.DataType] = {
+    ColumnType.TEXT: pa.string(),
+    ColumnType.HTML: pa.string(),
+    ColumnType.MONEY: pa.decimal128(19, 4),
+    ColumnType.WEIGHT: pa.decimal128(19, 4),
+    ColumnType.RATE: pa.decimal128(19, 4),
+    ColumnType.TIME: pa.timestamp("us", tz="UTC"),
+    ColumnType.COUNT: pa.int64(),
+    ColumnType.NUMBER: pa.int32(),
+    ColumnType.FLAG: pa.bool_(),
+    ColumnType.TEXTS: pa.list_(pa.string()),
+    ColumnType.JSON: pa.string(),
 }
 
 
 SCHEMAS: dict[AnswerKind, pa.Schema] = {
-    kind: pa.schema([pa.field(column.name, ARROW[column.kind]) for column in table.columns])
+    kind: pa.schema([pa.field(column.name, ARROW[column.type]) for column in table.columns])
     for kind, table in TABLES.items()
 }
 

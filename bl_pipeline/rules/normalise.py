@@ -13,7 +13,7 @@ from html.entities import html5
 from typing import TYPE_CHECKING, Any
 
 from bl_pipeline.bricklink import NO_TEXT, UnreadableLot
-from bl_pipeline.columns import TABLES, AnswerKind, Column, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, Column, ColumnType
 from bl_pipeline.countries import BRICKLINK_CODES
 
 if TYPE_CHECKING:
@@ -101,12 +101,12 @@ def _address(address: Address | None) -> str | None:
     return json.dumps({key: plain(value) for key, value in fields.items() if value is not None})
 
 
-_CONVERT: dict[Kind, Callable[[Any], Any]] = {
-    Kind.TEXT: _storable,
-    Kind.HTML: plain,
-    Kind.MONEY: _money,
-    Kind.WEIGHT: _money,
-    Kind.RATE: _money,
+_CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.TEXT: _storable,
+    ColumnType.HTML: plain,
+    ColumnType.MONEY: _money,
+    ColumnType.WEIGHT: _money,
+    ColumnType.RATE: _money,
 }
 
 
@@ -117,7 +117,7 @@ def _row_reader(columns: Sequence[Column]) -> Callable[[Any, dict[str, Any]], tu
     for position, column in enumerate(columns):
         if column.source is not None:
             parent, _, field = column.source.rpartition(".")
-            by_parent.setdefault(parent, []).append((position, field, _CONVERT.get(column.kind)))
+            by_parent.setdefault(parent, []).append((position, field, _CONVERT.get(column.type)))
     groups = [(parent.split(".") if parent else [], members) for parent, members in by_parent.items()]
 
     def read(resource: Any, values: dict[str, Any]) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from bl_pipeline.bricklink import Order, OrderItem
 from bl_pipeline.bricklink.arrow_reading import Columns, UnusualAnswer, read_columns, read_lines
-from bl_pipeline.columns import TABLES, AnswerKind, Kind, OrderGroup
+from bl_pipeline.columns import TABLES, AnswerKind, ColumnType, OrderGroup
 from bl_pipeline.countries import BRICKLINK_CODES
 from bl_pipeline.rules.frames import ARROW
 from bl_pipeline.rules.normalise import ADDRESS, plain
@@ -130,9 +130,9 @@ def _table(kind: AnswerKind, columns: Columns, computed: Mapping[str, pa.Array[A
             value = columns.values[column.source]
         else:
             continue
-        if column.kind is Kind.HTML:
+        if column.type is ColumnType.HTML:
             value = _changed(value, "&", plain)
-        found[column.name] = value.cast(ARROW[column.kind])
+        found[column.name] = value.cast(ARROW[column.type])
     return pa.table(found)
 
 

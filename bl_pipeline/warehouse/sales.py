@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.columns import TABLES, AnswerKind, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, ColumnType
 from bl_pipeline.warehouse.database import PLATFORM, Warehouse
 
 _OF_ORDER = "WHERE store = :store AND platform = :platform AND platform_order_id = :order_id"
@@ -51,7 +51,7 @@ def read_part(connection: Connection, warehouse: Warehouse, order_id: str, kind:
         return None
     table = TABLES[kind]
     names = [column.name for column in table.columns if column.name != "platform_order_id"]
-    numbers = [column.name for column in table.columns if column.kind is Kind.NUMBER]
+    numbers = [column.name for column in table.columns if column.type is ColumnType.NUMBER]
     rows = connection.execute(
         text(f"SELECT {', '.join(names)} FROM sales.{table.name} {_OF_ORDER} ORDER BY {', '.join(numbers)}"), values
     )

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bl_pipeline.bricklink import OrderProblem, ProblemReason, ProblemType, read_order
-from bl_pipeline.columns import TABLES, AnswerKind, Kind
+from bl_pipeline.columns import TABLES, AnswerKind, ColumnType
 from bl_pipeline.rules.field_coverage import COVERED, DOCUMENTED, FILE, columns_of, coverage, properties
 from bl_pipeline.rules.kinds import read_rows
 from bl_pipeline.rules.normalise import order_row
@@ -48,7 +48,7 @@ def row(title: str, answer: dict[str, Any]) -> dict[str, Any]:
         (values,) = read_rows(kind, json.dumps([answer]).encode(), order).rows
     found = {}
     for column, value in zip(TABLES[kind].columns, values, strict=True):
-        if column.kind is not Kind.JSON:
+        if column.type is not ColumnType.JSON:
             found[column.name] = value
         elif value is not None:
             found |= {f"{column.name} ->> '{name}'": inner for name, inner in json.loads(value).items()}

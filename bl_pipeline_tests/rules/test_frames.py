@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bl_pipeline.columns import AnswerKind, Kind
+from bl_pipeline.columns import AnswerKind, ColumnType
 from bl_pipeline.rules.frames import ARROW, SCHEMAS, frame
 
 LOT = SCHEMAS[AnswerKind.ITEMS]
@@ -17,11 +17,12 @@ LOT = SCHEMAS[AnswerKind.ITEMS]
 def test_amounts_have_four_decimals_and_times_microseconds() -> None:
     exact, text = pa.decimal128(19, 4), pa.string()
     assert {
-        Kind.TEXT: text, Kind.HTML: text, Kind.JSON: text, Kind.TEXTS: pa.list_(text),
-        Kind.MONEY: exact, Kind.WEIGHT: exact, Kind.RATE: exact,
-        Kind.TIME: pa.timestamp("us", tz="UTC"), Kind.COUNT: pa.int64(), Kind.NUMBER: pa.int32(), Kind.FLAG: pa.bool_(),
+        ColumnType.TEXT: text, ColumnType.HTML: text, ColumnType.JSON: text, ColumnType.TEXTS: pa.list_(text),
+        ColumnType.MONEY: exact, ColumnType.WEIGHT: exact, ColumnType.RATE: exact,
+        ColumnType.TIME: pa.timestamp("us", tz="UTC"), ColumnType.COUNT: pa.int64(), ColumnType.NUMBER: pa.int32(),
+        ColumnType.FLAG: pa.bool_(),
     } == ARROW  # fmt: skip
-    assert set(ARROW) == set(Kind)
+    assert set(ARROW) == set(ColumnType)
 
 
 def row(**values: Any) -> list[Any]:

@@ -8,22 +8,22 @@ from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, Nu
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from bl_pipeline import columns
-from bl_pipeline.columns import PARTS, TABLES, AnswerKind, Kind
+from bl_pipeline.columns import PARTS, TABLES, AnswerKind, ColumnType
 from bl_pipeline.rules.statuses import OPEN
 from bl_pipeline.warehouse.tables.schema import metadata, order_key, sql_list, text_column, time_column
 
-_TYPES: dict[Kind, Any] = {
-    Kind.TEXT: Text,
-    Kind.HTML: Text,
-    Kind.MONEY: Numeric(19, 4),
-    Kind.WEIGHT: Numeric(19, 4),
-    Kind.RATE: Numeric(19, 4),
-    Kind.TIME: TIMESTAMP(timezone=True),
-    Kind.COUNT: BigInteger,
-    Kind.NUMBER: Integer,
-    Kind.FLAG: Boolean,
-    Kind.TEXTS: ARRAY(Text),
-    Kind.JSON: JSONB,
+_TYPES: dict[ColumnType, Any] = {
+    ColumnType.TEXT: Text,
+    ColumnType.HTML: Text,
+    ColumnType.MONEY: Numeric(19, 4),
+    ColumnType.WEIGHT: Numeric(19, 4),
+    ColumnType.RATE: Numeric(19, 4),
+    ColumnType.TIME: TIMESTAMP(timezone=True),
+    ColumnType.COUNT: BigInteger,
+    ColumnType.NUMBER: Integer,
+    ColumnType.FLAG: Boolean,
+    ColumnType.TEXTS: ARRAY(Text),
+    ColumnType.JSON: JSONB,
 }
 
 
@@ -57,9 +57,9 @@ def _sales_table(table: columns.SalesTable, *indexes: Index) -> Table:
         *(
             Column(
                 column.name,
-                _TYPES[column.kind],
-                nullable=column.null and column.kind is not Kind.NUMBER,
-                primary_key=column.kind is Kind.NUMBER,
+                _TYPES[column.type],
+                nullable=column.null and column.type is not ColumnType.NUMBER,
+                primary_key=column.type is ColumnType.NUMBER,
                 comment=column.comment,
             )
             for column in table.columns
