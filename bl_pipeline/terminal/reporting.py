@@ -59,10 +59,15 @@ def report_run(
             raise typer.Exit(code) from None
         if result.message:
             complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(result.message)
-        if as_json:
-            print_json(_as_json(result))
-        else:
-            show(view(result, settings.store))
+        try:
+            print_json(_as_json(result)) if as_json else show(view(result, settings.store))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            code, message = explain_all(error)
+            status = settings.store.command("status")
+            complain(f"{message} The run itself has ended, and what it did is stored. Look at it with: {status}")
+            raise typer.Exit(code) from None
     raise typer.Exit(result.exit_code)
 
 

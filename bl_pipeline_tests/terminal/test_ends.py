@@ -255,7 +255,10 @@ def test_an_idle_session_timeout(command: str, stage: str, meet: Callable[..., E
 def test_standard_output_is_full(
     command: str, output: str, run: Callable[..., Process], bl: Bl, store: Store, tmp_path: Path
 ) -> None:
-    """Every command there is. Caught: the result of a sync that found no room, and the sandbox, were tracebacks."""
+    """Every command there is. Caught: the result of a sync that found no room, and the sandbox, were tracebacks.
+
+    Planted: nobody says whether the run was done.
+    """
     changed = {}
     if command == "upgrade-postgres":
         data = tmp_path / "home" / "postgres" / "data"
@@ -267,6 +270,8 @@ def test_standard_output_is_full(
     ended = run(command, *(["--json"] if output == "json" else []), stdout="/dev/full", **changed).end()
 
     ended.assert_says(1, "There is no room left for the output.")
+    is_run = command in ("sync", "refresh", "retry", "update", "drive-thru")
+    assert ("The run itself has ended, and what it did is stored." in " ".join(ended.err.split())) == is_run, ended
     if command == "rename-store":
         expect(bl("rename-store", "renamed", "main"), 0)
     assert_whole(command, bl, store)
