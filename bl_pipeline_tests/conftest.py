@@ -287,6 +287,10 @@ class Sync:
             return run_sync(session, asked, run_id=uuid4().hex, job=job)
 
 
+_COMPOSING = threading.Lock()
+"""Dagster makes the graphs of a process on one stack, of which two threads would take each other's."""
+
+
 @dataclass
 class DagsterSync:
     """Runs jobs as Dagster runs them, each in a session of its own."""
@@ -315,16 +319,14 @@ class DagsterSync:
         with session_at(settings or self.settings, self.clock, sleep=self.clock.sleep, progress=progress) as session:
             names = names_of(session.store)
             of_job = {names.graph: asked} if job == "sync_orders" else asked
-            self.last = (
-                of_store(session.store)
-                .resolve_job_def(names.of(job))
-                .execute_in_process(
-                    run_config={"ops": of_job} if config else None,
-                    resources={names.resource: OpenedSession(session)},
-                    instance=self.instance,
-                    partition_key=partition,
-                    raise_on_error=False,
-                )
+            with _COMPOSING:
+                definition = of_store(session.store).resolve_job_def(names.of(job))
+            self.last = definition.execute_in_process(
+                run_config={"ops": of_job} if config else None,
+                resources={names.resource: OpenedSession(session)},
+                instance=self.instance,
+                partition_key=partition,
+                raise_on_error=False,
             )
             return self.result(session.warehouse, self.last.run_id, succeeded=self.last.success)
 
