@@ -19,6 +19,7 @@ from bl_pipeline.books.datev import DatevHeader, year_start
 from bl_pipeline.books.export_lines import ExportFile
 from bl_pipeline.books.journal import AccountKey, EntryEvent, JournalLine, Region, TaxKind
 from bl_pipeline.settings import Settings, Store
+from bl_pipeline.warehouse.new_file import new_file, replaced_file, usual_mode
 
 _RATE = re.compile(r"([A-Za-z]{3})=(\d{1,6}(?:\.\d{1,6})?)", re.ASCII)
 
@@ -227,7 +228,8 @@ def write_files(files: Iterable[ExportFile], folder: Path) -> list[Path]:
     written = []
     for file in files:
         path = folder / file.name
-        path.write_bytes(file.content)
+        with replaced_file(path) as content:
+            content.write(file.content)
         written.append(path)
     return written
 
@@ -243,12 +245,15 @@ def files_left(written: Sequence[Path], period: date) -> list[Path]:
 
 def write_template(combinations: Sequence[Combination], path: Path) -> None:
     """Write an accounts.csv to be filled in. Raises ExportRefused if there is a file already."""
+
+    def refuse_to_overwrite() -> None:
+        if path.exists():
+            raise ExportRefused(
+                f"{path} is there already, and is left as it is: somebody may have filled it in.\n"
+                "Write the new one into another folder, with --to FOLDER."
+            )
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(template(combinations))
-    except FileExistsError:
-        raise ExportRefused(
-            f"{path} is there already, and is left as it is: somebody may have filled it in.\n"
-            "Write the new one into another folder, with --to FOLDER."
-        ) from None
+    refuse_to_overwrite()
+    with new_file(path, refuse_to_overwrite, mode=usual_mode()) as file:
+        file.write(template(combinations).encode())

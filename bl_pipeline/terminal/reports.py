@@ -31,6 +31,7 @@ from bl_pipeline.terminal.console import amounts, clean, is_unicode
 from bl_pipeline.terminal.reading import no_orders
 from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
+from bl_pipeline.warehouse.new_file import replaced_file
 from bl_pipeline.warehouse.stores import stores_with_orders
 
 RANKED_ROWS = 15
@@ -273,8 +274,10 @@ def save_csv(rows: ReportRows, path: Path) -> None:
             sys.stdout.reconfigure(encoding="utf-8")
         write_csv(rows.columns, rows.rows, sys.stdout)
         return
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with replaced_file(path) as written:
+        file = io.TextIOWrapper(written, encoding="utf-8", newline="")
         write_csv(rows.columns, rows.rows, file)
+        file.detach()  # with all that it has kept back
 
 
 def save_png(rows: ReportRows, path: Path) -> None:
@@ -285,4 +288,6 @@ def save_png(rows: ReportRows, path: Path) -> None:
         raise QuestionError(f"{rows.report.name} has no picture; look at its rows without --png.")
     if not can_draw(rows):
         raise QuestionError(f"{rows.report.name} has no rows to draw: {_subtitle(rows)}")
-    path.write_bytes(draw(rows))
+    picture = draw(rows)
+    with replaced_file(path) as written:
+        written.write(picture)

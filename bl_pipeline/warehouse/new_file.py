@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,8 +16,8 @@ _PREFIX, _SUFFIX = ".bl-pipeline-", ".part"
 
 
 @contextmanager
-def new_file(file: Path, check: Callable[[], None]) -> Iterator[IO[bytes]]:
-    """The content of a new file, mode 0600; `check` is called before the file gets its name, and raises if it may not.
+def new_file(file: Path, check: Callable[[], None], *, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """The content of a new file; `check` is called before the file gets its name, and raises if it may not.
 
     Raises OSError if nothing can be written in that folder. If anything fails, there is no file.
     """
@@ -24,11 +26,46 @@ def new_file(file: Path, check: Callable[[], None]) -> Iterator[IO[bytes]]:
         with os.fdopen(descriptor, "wb") as written:
             yield written
             written.flush()
+            os.fchmod(written.fileno(), mode)
             os.fsync(written.fileno())
             check()
             part.rename(file)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_file(file: Path) -> Iterator[IO[bytes]]:
+    """The content of a file that takes the place of an older one when it is complete.
+
+    A pipe or a device gets it as it is written. Raises OSError, which names the file; what was there before stays.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            with file.open("wb") as written:
+                yield written
+        else:
+            with new_file(file.resolve(), check=lambda: None, mode=_mode(file)) as written:
+                yield written
+    except OSError as error:
+        error.filename = str(file)
+        raise
+
+
+def usual_mode() -> int:
+    """The mode of a new file that is not secret: what the account's umask leaves."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _mode(file: Path) -> int:
+    """That of the file which is replaced. Raises PermissionError if it must not be written."""
+    if not file.exists():
+        return usual_mode()
+    if not os.access(file, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(file.stat().st_mode)
 
 
 def remove_unfinished(folder: Path) -> list[Path]:

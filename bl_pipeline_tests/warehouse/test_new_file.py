@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bl_pipeline.warehouse.new_file import new_file, remove_unfinished
+from bl_pipeline.warehouse.new_file import new_file, remove_unfinished, replaced_file
 
 
 def unfinished(folder: Path) -> list[Path]:
@@ -43,6 +46,45 @@ def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="No such file"), new_file(tmp_path / "none" / "backup", lambda: None):
         pass
+
+
+def test_an_older_file_is_replaced_once_the_new_one_is_complete(tmp_path: Path) -> None:
+    """Caught: a full disk left a cut file under its name, and the older one was gone. Planted: written in place."""
+    older, link = tmp_path / "rows.csv", tmp_path / "link.csv"
+    older.write_bytes(b"older")
+    older.chmod(0o640)
+    link.symlink_to(older)
+    with pytest.raises(OSError, match="No space left") as failed, replaced_file(link) as into:
+        into.write(b"x" * 100_000)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (failed.value.filename, older.read_bytes()) == (str(link), b"older")
+    with replaced_file(link) as into:
+        into.write(b"newer")
+        assert older.read_bytes() == b"older"
+    assert (link.is_symlink(), older.read_bytes(), older.stat().st_mode & 0o777) == (True, b"newer", 0o640)
+    assert sorted(tmp_path.iterdir()) == [link, older]
+
+
+def test_a_file_that_was_not_there_can_be_read_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with replaced_file(tmp_path / "rows.csv") as into:
+            into.write(b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "rows.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_pipe_gets_it_as_it_is_written(tmp_path: Path) -> None:
+    """Such as that of `--csv >(command)`. Planted: a file in its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as thread:
+        read = thread.submit(pipe.read_bytes)
+        with replaced_file(pipe) as into:
+            into.write(b"rows")
+        assert read.result() == b"rows"
+    assert pipe.is_fifo()
 
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
