@@ -27,6 +27,8 @@ from bl_pipeline.settings import Store
 from bl_pipeline.warehouse.tables.schema import sql_list
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
+_YEARS = range(1995, 2100)
+"""In which an order can be: see `bricklink/tolerance.py`."""
 
 _NAMED = 5
 """Missing orders that a message names."""
@@ -140,11 +142,12 @@ def parse_month(written: str) -> date:
     """The first day of a month that is written as 2026-09. Raises QuestionError."""
     found = _MONTH.fullmatch(written.strip())
     try:
-        if found is None:
+        if found is None or int(found[1]) not in _YEARS:
             raise ValueError
         return date(int(found[1]), int(found[2]), 1)
     except ValueError:
-        raise QuestionError(f"{written!r} is no month. Write it as 2026-09.") from None
+        years = f"{_YEARS.start} to {_YEARS.stop - 1}"
+        raise QuestionError(f"{written!r} is no month of the years {years}. Write it as 2026-09.") from None
 
 
 def read_periods(connection: Connection, store: str) -> list[Period]:

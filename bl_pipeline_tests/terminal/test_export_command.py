@@ -203,9 +203,11 @@ def test_a_month_without_entries(synced_bl: Bl) -> None:
     [
         (["sage", "--period", "2026-05"], "There is no export sage."),
         (["xero"], "Which month? Such as: bl export xero --period 2026-09"),
-        (["xero", "--period", "September"], "'September' is no month. Write it as 2026-09."),
+        (["xero", "--period", "September"], "'September' is no month of the years 1995 to 2099. Write it as 2026-09."),
         (["xero", "--period", "2026-13"], "'2026-13' is no month"),
-        (["xero", "--period", "2026"], "'2026' is no month. Write it as 2026-09."),
+        (["xero", "--period", "2026"], "'2026' is no month of the years 1995 to 2099. Write it as 2026-09."),
+        (["xero", "--period", "9999-12"], "'9999-12' is no month of the years"),
+        (["xero", "--period", "0001-01"], "'0001-01' is no month of the years"),
     ],
 )
 def test_wrong_usage_is_said(arguments: list[str], message: str, synced_bl: Bl) -> None:
