@@ -29,6 +29,7 @@ from bl_pipeline.terminal.periods import close, periods, reopen
 from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.reporting import ResultJson, failure_as_dict, report_run, run_and_report
+from bl_pipeline.terminal.signals import hang_up_cancels
 from bl_pipeline.terminal.store_option import of_a_store
 from bl_pipeline.terminal.stores import stores
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
@@ -98,6 +99,7 @@ def main() -> None:
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     never_fail()
     forget_impossible_width()
+    hang_up_cancels()
     try:
         app()
     except OSError as error:

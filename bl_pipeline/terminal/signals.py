@@ -33,6 +33,12 @@ def orderly_end() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def hang_up_cancels() -> None:
+    """Let a closed terminal cancel what runs, as SIGTERM does, unless the command was started with nohup."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
+
+
 def ignore_signals() -> None:
     """A signal must not interrupt the closing."""
     for number in _ENDING:
