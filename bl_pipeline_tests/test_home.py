@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from pwd import getpwnam
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ import pytest
 from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
 from bl_pipeline.sandbox import SandboxServer
-from bl_pipeline.settings import SettingsError
+from bl_pipeline.settings import SettingsError, load_settings
+from bl_pipeline.warehouse.database import read_warehouse
 from bl_pipeline_tests.terminal.conftest import BL, free_port
 
 pytestmark = pytest.mark.slow
@@ -32,7 +34,8 @@ not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhe
 OPEN = """
 import json, pathlib, sys
 from bl_pipeline.home import open_folder
-from bl_pipeline.settings import SettingsError
+from bl_pipeline.settings import SettingsError, load_settings
+from bl_pipeline.warehouse.database import read_warehouse
 for line in sys.stdin:
     try:
         open_folder(*map(pathlib.Path, json.loads(line)))
@@ -95,6 +98,26 @@ def test_a_home_goes_from_root_to_a_user_and_back(
 
     assert synced(BL)["orders_skipped"] == sales  # root again, in what is now the user's
     assert synced(as_user(BL))["orders_skipped"] == sales
+
+
+@as_root
+def test_a_command_that_reads_says_whose_the_warehouse_is(home: Path) -> None:
+    """Caught: without how to repair it, as if it had asked for a file of the user's."""
+    data = home / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("18")
+    for folder in (home, home / "postgres"):
+        shutil.chown(folder, USER, USER)
+    data.chmod(0o700)
+    settings = load_settings(env_file=None, bl_home=home)
+    os.seteuid(getpwnam(USER).pw_uid)
+    try:
+        with pytest.raises(SettingsError) as refused, read_warehouse(settings):
+            pass
+    finally:
+        os.seteuid(0)
+    assert f"{data} belongs to root" in str(refused.value)
+    assert f"sudo chown -R {USER}: {home}" in str(refused.value)
 
 
 @as_root

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,9 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
 
 def refuse_unmade(settings: Settings) -> None:
     """Raise NothingStored if the warehouse is an embedded Postgres that was never made: whoever asks makes none."""
-    if settings.postgres_url is None and not embedded.exists(settings.bl_home):
-        raise NothingStored
+    with suppress(PermissionError):  # whoever opens it says whose it is
+        if settings.postgres_url is None and not embedded.exists(settings.bl_home):
+            raise NothingStored
 
 
 @contextmanager
