@@ -57,7 +57,7 @@ SETTINGS = {
     "log_min_error_statement": "panic",
 }
 LOG_LIMIT = 5_000_000  # bytes; one older log is kept
-LEAST_ROOM = 1_000_000  # bytes; a server that does not start with less free has most likely no room
+LEAST_ROOM = 17_000_000  # bytes; with less a server has no room for a segment of its log, of 16 MiB
 
 
 class Lease(ExitStack):
