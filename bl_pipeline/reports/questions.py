@@ -51,8 +51,8 @@ def parse_time(written: str, *, end: bool = False) -> datetime:
     try:
         if _PERIOD.fullmatch(written.strip()):
             return datetime.combine(parse_day(written, last=end), time.min) + timedelta(days=end)
-        # 20260314 and the other days of ISO 8601 would be taken for their midnight.
-        if len(written.strip()) <= len("2026-W11-6"):
+        # 20260314 and the other days of ISO 8601 would be taken for their midnight, and any sign between day and time.
+        if not set("Tt ") & set(written.strip()):
             raise ValueError
         moment = datetime.fromisoformat(written.strip())
         # The moment itself is in the period that ends with it.

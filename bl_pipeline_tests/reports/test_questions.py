@@ -29,7 +29,7 @@ def test_a_period_begins_and_is_over(written: str, begins: str, over: str) -> No
     "written",
     [
         "", "yesterday", "26", "2026-13", "2026-02-30", "2026-11-", "٢٠٢٦", "20261105", "2026-W45", "2026-W45-4",
-        "2026W454",
+        "2026W454", "2026-03-14109", "2026-03-14x09:30",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(written: str) -> None:
