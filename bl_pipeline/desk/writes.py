@@ -78,6 +78,8 @@ def confirm(desk: DeskOf, fields: Fields) -> RedirectResponse:
     require_changes(desk)
     try:
         looked_at = datetime.fromisoformat(fields.get("unchanged_since", [""])[0])
+        if looked_at.tzinfo is None:
+            raise ValueError
     except ValueError:
         raise Refused(422, "Nothing was sent", "Look at the preview first, and confirm what it shows.") from None
     return _start(desk, Changes(_read(desk, fields), looked_at, is_sent=True))

@@ -302,7 +302,9 @@ def test_what_is_no_choice_of_orders(order_id: int, client: TestClient, server: 
     ):
         assert client.post("/writes/preview", data=fields).status_code == status
     # Without the time of a preview.
-    assert client.post("/writes", data={"order": str(order_id), f"{order_id}.remarks": "x"}).status_code == 422
+    for looked_at in ({}, {"unchanged_since": "soon"}, {"unchanged_since": "2026-06-15T12:00"}):
+        data = {"order": str(order_id), f"{order_id}.remarks": "x", **looked_at}
+        assert client.post("/writes", data=data).status_code == 422
     assert server.requests == []
 
 
