@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request, Response
@@ -183,9 +184,13 @@ def install_failures(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        # What was sent is not repeated.
-        detail = "\n".join(
-            f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-        )
+        detail = "\n".join(map(_fault, error.errors()))
         return _answer(request, _Failure(422, _INVALID, detail, "invalid-request"), {})
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a request, and where; what was sent is not repeated."""
+    place, *names = fault["loc"]
+    if place == "body" and (not names or fault["type"] == "json_invalid"):
+        return "The body must be a JSON object, complete, and sent with the header Content-Type: application/json."
+    return f"{'.'.join(map(str, names))}: {fault['msg'].removeprefix('Value error, ')}"

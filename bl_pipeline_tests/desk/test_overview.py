@@ -279,23 +279,6 @@ def test_a_failed_page_is_asked_again_as_it_was(client: TestClient) -> None:
     assert "Try again" not in client.post("/orders/none/refresh").text
 
 
-def test_each_kind_of_problem_is_explained(
-    client: TestClient, make_settings: MakeSettings, open_desk: OpenDesk
-) -> None:
-    """Planted: a kind that the page does not have."""
-    page = client.get("/problems").text
-    only_reads = open_desk(make_settings(bl_desk_read_only=True))
-    for answer, kind in (
-        (client.get("/api/orders/99"), "no-such-order"),
-        (client.get("/api/orders?limit=0"), "invalid-request"),
-        (client.get("/api/integrations/bricklink/status?runId=x"), "no-such-run"),
-        (only_reads.post("/api/integrations/bricklink/sync"), "read-only"),
-    ):
-        assert answer.json()["type"] == f"/problems#{kind}"
-        assert f'id="{kind}"' in page
-    assert client.get("/api/nothing").json()["type"] == "about:blank"
-
-
 def test_an_unknown_page_or_run(client: TestClient) -> None:
     for address in ("/nothing", "/runs/nothing", "/runs/%00", "/static/../app.py"):
         assert client.get(address).status_code in (400, 404), address
