@@ -193,7 +193,7 @@ def test_a_signal_cancels_every_sync(
         wait_until(lambda: statuses() == ["started"] * 3)
         process.send_signal(number)
         said, _ = process.communicate()
-        assert process.returncode == 1
+        assert process.returncode == 1, said
         assert statuses() == ["canceled"] * 3
     done = json.loads(said)
     assert (done["exit_code"], list(done["stores"])) == (1, list(KEYS))
