@@ -30,8 +30,11 @@ def test_it_cancels_the_sync_and_the_next_one_goes_on(number: int, bl: Bl, serve
             server.latency = SLOW
 
     server.on_request = note
-    # It ends by itself if the test fails.
-    process = subprocess.Popen([*BL, "sync", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # The tests themselves may have been started with nohup. It ends by itself if the test fails.
+    in_a_terminal = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {BL[-1]}"
+    process = subprocess.Popen(
+        [*BL[:-1], in_a_terminal, "sync", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     wait_until(lambda: len(server.requests) >= 4)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=SLOW / 2)
