@@ -34,8 +34,7 @@ not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhe
 OPEN = """
 import json, pathlib, sys
 from bl_pipeline.home import open_folder
-from bl_pipeline.settings import SettingsError, load_settings
-from bl_pipeline.warehouse.database import read_warehouse
+from bl_pipeline.settings import SettingsError
 for line in sys.stdin:
     try:
         open_folder(*map(pathlib.Path, json.loads(line)))
