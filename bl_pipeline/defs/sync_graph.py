@@ -123,10 +123,11 @@ def run_step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator
         show_end(context, session)
         if not isinstance(error, Interrupted):
             raise
-        # By `bl cancel`. Dagster gets the same as from its own Terminate.
+        # By `bl cancel`, or by a signal that was nearly lost. Dagster gets the same as from its own Terminate.
         run = context.instance.get_run_by_id(context.run_id)
         if run is not None and not run.is_finished and run.status is not dg.DagsterRunStatus.CANCELING:
-            context.instance.report_run_canceling(run, message="Canceled by bl cancel.")
+            by = "bl cancel" if session.cancel_requested else "a signal"
+            context.instance.report_run_canceling(run, message=f"Canceled by {by}.")
         raise dg.DagsterExecutionInterruptedError from None
 
 

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_RAISED_WITHIN = 1.0
+"""Seconds in which the exception of a signal ends the run, unless it was lost."""
+
 
 class Interrupted(BaseException):
     """The run is being canceled while a thread waits; no `except Exception` may swallow it."""
@@ -19,3 +29,38 @@ def interruption_behind(error: BaseException) -> BaseException | None:
         seen.add(id(behind))
         behind = behind.__cause__ or behind.__context__
     return None if isinstance(behind, Exception | GeneratorExit | SystemExit) else behind
+
+
+@contextmanager
+def set_by_signals(canceled: threading.Event) -> Iterator[None]:
+    """Set `canceled` a second after SIGINT or SIGTERM, for the case that the exception it becomes is lost.
+
+    Python raises it in whatever the main thread does, and drops what is raised in a finalizer or in a callback, such as
+    those of the import system. Does nothing outside the main thread, nor beside an event loop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    if before == -1:
+        threading.Thread(target=_set_at_a_signal, args=(reading, canceled), name="signals", daemon=True).start()
+    else:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+    try:
+        yield
+    finally:
+        if before == -1:
+            signal.set_wakeup_fd(-1)
+        os.close(writing)
+
+
+def _set_at_a_signal(reading: int, canceled: threading.Event) -> None:
+    """Until the pipe's other end is closed; each signal that has a handler comes as a byte, its number."""
+    with os.fdopen(reading, "rb", buffering=0) as signals:
+        while number := signals.read(1):
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                time.sleep(_RAISED_WITHIN)
+                canceled.set()

@@ -22,7 +22,7 @@ from bl_pipeline.reports.taxes import set_taxes
 from bl_pipeline.reports.views import ReportViewsError, set_timezone
 from bl_pipeline.settings import Settings, SettingsError, Store
 from bl_pipeline.sync.heartbeat import Heartbeat
-from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind, set_by_signals
 from bl_pipeline.sync.run_errors import LockTaken
 from bl_pipeline.sync.unexpected import summary
 from bl_pipeline.warehouse import run_orders, runs, stores
@@ -390,7 +390,8 @@ def open_session(settings: Settings) -> Iterator[SyncSession]:
     """
     with open_warehouse(settings, for_writing=True) as warehouse:
         session = SyncSession(settings.store, warehouse, SyncLock(warehouse))
-        try:
-            yield session
-        finally:
-            session.close()
+        with set_by_signals(session.canceled):
+            try:
+                yield session
+            finally:
+                session.close()

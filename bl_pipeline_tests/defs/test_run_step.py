@@ -28,9 +28,17 @@ def ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.report_run_canceled(run)
 
 
-@pytest.mark.parametrize(("before", "reported"), [(nothing, [CANCELED]), (terminated, ["Terminated."]), (ended, [])])
+@pytest.mark.parametrize(
+    ("before", "requested", "reported"),
+    [
+        (nothing, True, [CANCELED]),
+        (nothing, False, ["Canceled by a signal."]),
+        (terminated, True, ["Terminated."]),
+        (ended, True, []),
+    ],
+)
 def test_dagster_reports_once_that_a_run_is_being_canceled(
-    before: Report, reported: list[str], session: SyncSession, dagster_instance: dg.DagsterInstance
+    before: Report, requested: bool, reported: list[str], session: SyncSession, dagster_instance: dg.DagsterInstance
 ) -> None:
     """Planted: never, also if the run has ended, or once more."""
     run_ids: list[str] = []
@@ -43,6 +51,7 @@ def test_dagster_reports_once_that_a_run_is_being_canceled(
             run = context.instance.get_run_by_id(context.run_id)
             assert run is not None
             before(context.instance, run)
+            session.cancel_requested = requested
             raise Interrupted
 
     @dg.job

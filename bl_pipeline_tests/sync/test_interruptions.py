@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+
 import pytest
 
 from bl_pipeline.desk.launched import why
 from bl_pipeline.desk.launching import CANCELED
-from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
-from bl_pipeline.sync.session import SyncSession
+from bl_pipeline.records import SyncRequest
+from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind, set_by_signals
+from bl_pipeline.sync.run import run_sync
+from bl_pipeline.sync.session import NoProgress, SyncSession
 from bl_pipeline.terminal.failures import explain
+from bl_pipeline_tests.conftest import OpenSession
+from bl_pipeline_tests.support.waiting import wait_until
 
 
 def hiding(interruption: type[BaseException]) -> Exception:
@@ -72,3 +81,50 @@ def test_a_circle_of_errors_hides_no_interruption() -> None:
     assert interruption_behind(error) is None
     assert explain(error) is None
     assert isinstance(interruption_behind(circle(KeyboardInterrupt)), KeyboardInterrupt)
+
+
+class _Finalized:
+    """An object in whose finalizer the process gets a signal."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def lose_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Get a Ctrl-C whose exception Python drops."""
+    dropped = []
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "unraisablehook", lambda lost: dropped.append(lost.exc_type))
+        _Finalized()
+    assert dropped == [KeyboardInterrupt]
+
+
+def test_a_signal_whose_exception_is_lost_cancels_the_run(
+    open_test_session: OpenSession, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: a run that goes on."""
+
+    class Losing(NoProgress):
+        def planned(self, total: int) -> None:
+            lose_signal(monkeypatch)
+            wait_until(session.canceled.is_set)
+
+    session = open_test_session(progress=Losing())
+    with pytest.raises(Interrupted):
+        run_sync(session, SyncRequest(), run_id="a run")
+    assert not any("/orders/" in asked.path for asked in server.requests)
+
+
+def test_what_listens_for_signals_ends_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the thread left; the listener of somebody else replaced, or taken for ours at the end."""
+    first, second = threading.Event(), threading.Event()
+    with set_by_signals(first):
+        with set_by_signals(second):
+            lose_signal(monkeypatch)
+            wait_until(first.is_set)
+        assert not second.is_set()
+        first.clear()
+        lose_signal(monkeypatch)
+        wait_until(first.is_set)
+    assert signal.set_wakeup_fd(-1) == -1
+    wait_until(lambda: "signals" not in {thread.name for thread in threading.enumerate()})
