@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Self
 from weakref import WeakSet, finalize
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import URL, CreateEnginePlugin
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
@@ -79,9 +80,10 @@ class WarehouseStorage(DagsterPostgresStorage):
         with ExitStack() as stack:
             url = stack.enter_context(postgres_url(load_installation()))
             try:
-                _prepare(url)
-            except DBAPIError as error:
-                raise WarehouseError(unreachable(url, error.orig)) from None
+                # With the patience that Dagster's own connections have: the server may be starting anew.
+                retry_pg_connection_fn(partial(_prepare, url))
+            except DagsterPostgresException as error:
+                raise WarehouseError(unreachable(url, getattr(error.__cause__, "orig", None))) from None
             # The driver is named, because Dagster's own notifications break with psycopg 3.
             url = with_driver(url, "psycopg2").update_query_dict({"plugin": _PLUGIN})
             return cls(url, stack.pop_all(), inst_data)

@@ -9,9 +9,10 @@ import shutil
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
+from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
@@ -28,11 +29,16 @@ from bl_pipeline.terminal.demo_world import demo_world, how_to_call_bl
 from bl_pipeline.terminal.services import ServiceEnded, Services, listens
 from bl_pipeline.terminal.signals import orderly_end
 from bl_pipeline.warehouse.database import open_warehouse, read_warehouse
+from bl_pipeline.warehouse.refusals import read_refusal
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 HOST = "127.0.0.1"
 WEB = "bl_pipeline.terminal.web"
 DESK = "bl_pipeline.desk.serving"
 _LOG_LEVEL = "warning"
+_SCHEDULER = "SCHEDULER"  # Dagster's name for the daemon of schedules
 _FOR_THE_DEMO = """\
 Start the first sync at the desk: Sync now. Or use the commands, in another terminal:
   source {variables}
@@ -188,6 +194,7 @@ def _serve(
     # round. So Dagster runs in a folder without such a file, and gets the values of our settings.
     variables = {**settings.as_environment(), "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
     form = JsonLines(settings.only_store).format_line if settings.bl_log_format is LogFormat.JSON else None
+    started = utc_now()
     services = stack.enter_context(Services(home, {**os.environ, **variables}, form))
     code, workspace = services.private / "code", services.private / "workspace.yaml"
     location = {"host": "localhost", "socket": str(code), "location_name": "bl_pipeline"}
@@ -209,6 +216,7 @@ def _serve(
     services.wait_for(lambda: _answers(desk_port, "/static/desk.css"))
     c.show(f"The orders desk is at http://{HOST}:{desk_port}")
     services.wait_for(lambda: _answers(port, "/server_info"))
+    services.wait_for(lambda: _schedules_run(instance, started))
     synced = "the store is" if len(stores) == 1 else "the stores are"
     c.show(f"The Dagster UI is at http://{HOST}:{port} and {synced} synced every half hour.")
     for line in afterwards.splitlines():
@@ -228,6 +236,18 @@ def _be_the_only_one(stack: ExitStack, home: Path, port: int) -> None:
             f"Use that one, or end it with: kill {pid}. One bl up serves several stores: BL_STORES_FILE names them."
         )
     lock.sign(f"{os.getpid()} http://{HOST}:{port}")
+
+
+def _schedules_run(instance: DagsterInstance, since: datetime) -> bool:
+    """Whether the daemon that runs the schedules has noted since then that it lives."""
+    try:
+        beat = instance.get_daemon_heartbeats().get(_SCHEDULER)
+    except Exception as error:
+        refusal = read_refusal(error)
+        if refusal is None or not refusal.is_lost:
+            raise
+        return False  # of a server that starts anew, for example
+    return beat is not None and beat.timestamp >= since.timestamp()
 
 
 def _answers(port: int, path: str) -> bool:

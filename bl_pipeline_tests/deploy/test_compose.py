@@ -77,6 +77,8 @@ def containers(folder: Path, environment: dict[str, str], ports: dict[str, str])
             process = subprocess.Popen(
                 [BIN / here[0], *here[1:]], env={**environment, **variables}, cwd=folder, stdout=log, stderr=log
             )
+            # pytest shows it if the test fails.
+            stack.callback(lambda: sys.stdout.write((folder / f"{name}.log").read_text()))
             stack.callback(process.wait, PATIENCE)
             stack.callback(process.terminate)
             return process

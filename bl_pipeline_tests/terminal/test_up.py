@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -66,6 +67,7 @@ def up(seller: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
         process.terminate()
         process.wait(PATIENCE)
         wait_for("The end of all", lambda: processes_of(seller) == [])
+        sys.stdout.write((tmp_path / "log").read_text())  # pytest shows it if the test fails
 
 
 def ask(port: int, query: str) -> Any:
