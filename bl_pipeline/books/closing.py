@@ -241,13 +241,16 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
             f"closed month again: {store.command(f'reopen {month(last)}')}"
         )
     timezone = read_timezone(connection, store.key)
-    following, end, listed_at = connection.execute(
+    following, end, listed_at, first = connection.execute(
         text(_ENDS), {"store": store.key, "period": period, "timezone": timezone, "last": last}
     ).one()
     if now < end:
         raise ClosingRefused(
             f"{name} is not over: it ends on {end:%Y-%m-%d %H:%M} UTC ({timezone}). Nothing was changed."
         )
+    if last is None and (first is None or period < first):
+        begins = f"the journal begins with {month(first)}" if first else "the journal has no entries"
+        raise ClosingRefused(f"{name} has nothing to close: {begins}. Nothing was changed.")
     if following is not None and period > following:
         raise ClosingRefused(
             f"{month(following)} is still open, and months are closed one after the other: what is seen later is "
@@ -291,7 +294,8 @@ _ENDS = f"""
         (
             SELECT max(listed_at) FROM sync.runs
             WHERE store = :store AND scope = 'all' AND status IN ({sql_list(COMPLETE)})
-        )
+        ),
+        (SELECT min(period) FROM books.journal WHERE store = :store)
 """
 
 # Those that reports.completeness counts as missing or outdated: a payment may be what has changed.
