@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_RAISED_WITHIN = 1.0
+_RAISED_WITHIN = 1
 """Seconds in which the exception of a signal ends the run, unless it was lost."""
 
 

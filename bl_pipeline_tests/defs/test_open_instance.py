@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from bl_pipeline.dagster_names import Names
 from bl_pipeline.defs.instance import dagster_home, limit_pools, open_instance
 from bl_pipeline.defs.old_runs import delete_runs_before
+from bl_pipeline.project import PROJECT
 from bl_pipeline.settings import load_settings
 from bl_pipeline_tests.defs.test_instance import idle, something
 from bl_pipeline_tests.support.servers import Postgres
@@ -113,3 +115,17 @@ def test_an_old_run_leaves_neither_tags_nor_a_place_in_a_pool(
     assert tags() == (of_last, of_last)
     assert events.get_concurrency_info("pool").active_slot_count == 0
     assert events.claim_concurrency_slot("pool", last, "something").is_claimed
+
+
+def test_what_the_steps_of_an_old_run_have_printed_goes_too(
+    isolated: pytest.MonkeyPatch, empty_database_url: str, tmp_path: Path
+) -> None:
+    """In the instance of the nightly job. Planted: left."""
+    isolated.setenv("BL_DATABASE_URL", empty_database_url)
+    isolated.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copy(PROJECT / "dagster.yaml", tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        printed = tmp_path / "storage" / idle.execute_in_process(instance=instance).run_id
+        assert printed.exists()
+        assert delete_runs_before(instance, datetime.now(UTC) + timedelta(minutes=1)) == 1
+        assert not printed.exists()
