@@ -116,6 +116,14 @@ def exists(home: Path) -> bool:
     return Cluster.of(home).data_version() is not None
 
 
+def full_disk(home: Path) -> str | None:
+    """That the disk of the server of this home is full, and what to do; None if it is not.
+
+    The server ends if its log of changes has no room, and its clients are not told why.
+    """
+    return _full_disk(Cluster.of(home))
+
+
 def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:
     """After the last lease was closed, wait for the server's end; return at once if others have a lease."""
     cluster = Cluster.of(home)
@@ -176,13 +184,19 @@ def _connect(cluster: Cluster) -> psycopg.Connection[Any]:
     raise psycopg.OperationalError("the port is another server's")
 
 
-def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
+def _full_disk(cluster: Cluster) -> str | None:
     free = shutil.disk_usage(cluster.root).free
-    if free < LEAST_ROOM:  # then its log has no room for the reason either
-        return EmbeddedPostgresError(
-            f"{what} The disk of {cluster.root} is full: {free / 1e6:.1f} MB are free.\n"
-            "What was stored is kept. Make room, and try again."
-        )
+    if free >= LEAST_ROOM:
+        return None
+    return (
+        f"The disk of {cluster.root} is full: {free / 1e6:.1f} MB are free.\n"
+        "What was stored is kept. Make room, and try again."
+    )
+
+
+def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
+    if full := _full_disk(cluster):  # then its log has no room for the reason either
+        return EmbeddedPostgresError(f"{what} {full}")
     with suppress(OSError):
         tail = cluster.log.read_text(errors="replace").splitlines()[-15:]
         what = "\n  ".join([f"{what} Its log, {cluster.log}, ends with:", *tail])

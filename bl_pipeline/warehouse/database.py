@@ -107,7 +107,8 @@ class Warehouse:
 def postgres_url(settings: Settings) -> Iterator[URL]:
     """The warehouse's URL: the one set, else the embedded server's, which runs while the context is open.
 
-    Raises WarehouseError if the embedded server cannot run, SettingsError if this account cannot use BL_HOME.
+    Raises WarehouseError if the embedded server cannot run, or ends because its disk is full, and SettingsError if this
+    account cannot use BL_HOME.
     """
     if settings.postgres_url:
         yield settings.postgres_url
@@ -118,7 +119,13 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
     except EmbeddedPostgresError as error:
         raise WarehouseError(str(error)) from error
     with closing(lease):
-        yield make_url(lease.url)
+        try:
+            yield make_url(lease.url)
+        except Exception as error:
+            refusal = read_refusal(error)
+            if refusal and refusal.is_lost and (full := embedded.full_disk(settings.bl_home)):
+                raise WarehouseError(full) from None
+            raise
 
 
 def refuse_unmade(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError
 from bl_pipeline.bricklink import Order
 from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline.rules import normalise
-from bl_pipeline.sandbox import Store
+from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.sync import fetching, loading, writing
 from bl_pipeline.warehouse.database import unreachable
 from bl_pipeline_tests.support.clusters import fill, is_stopped, small_disk
@@ -200,6 +200,27 @@ def test_a_full_disk_is_named_if_the_embedded_postgres_cannot_start(bl: Bl) -> N
         filled.unlink()
         wait_until(lambda: is_stopped(home))
         acquire(home).close()
+        wait_until(lambda: is_stopped(home))
+
+
+def test_a_full_disk_is_named_if_it_ends_the_embedded_postgres(bl: Bl, server: SandboxServer) -> None:
+    """Its log of changes has no room. Caught: the connection was lost, and `bl doctor` was to say why."""
+    with small_disk(120) as disk:
+        home = disk / "home"
+        filled: list[Path] = []
+
+        def end_postgres(_request: object) -> None:
+            if not filled:
+                filled.append(fill(disk))
+                with suppress(psycopg.Error), psycopg.connect(lease.url, autocommit=True) as connection:
+                    while True:
+                        connection.execute("SELECT pg_logical_emit_message(false, '', repeat(' ', 1000000))")
+
+        with acquire(home) as lease:
+            server.on_request = end_postgres
+            said = expect(bl("sync", BL_HOME=str(home), BL_DATABASE_URL=""), 6).stderr
+            assert f"Error: The disk of {home}/postgres is full: " in said
+            filled[0].unlink()
         wait_until(lambda: is_stopped(home))
 
 
