@@ -30,7 +30,7 @@ from bl_pipeline.reports.views import ReportViewsError, install_reports, read_ti
 from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse.completeness import missing
 from bl_pipeline.warehouse.connections import READING_LOCK_TIMEOUT, open_engine, shares_sessions
-from bl_pipeline.warehouse.preconditions import POOLER, Problem, Server, look
+from bl_pipeline.warehouse.preconditions import POOLER, SMALL_POOL, Problem, Server, look
 from bl_pipeline.warehouse.refusals import read_refusal
 
 PLATFORM = "bricklink"
@@ -211,8 +211,8 @@ def refused_clearly(url: URL, owners: list[str] | None = None) -> Iterator[None]
         raise WarehouseError(str(error)) from None
     except DBAPIError as error:
         if isinstance(error.orig, ProtocolViolation):
-            # From a pooler that allows no transaction at all.
-            raise PreconditionsFailed([POOLER]) from None
+            # From a pooler that allows no transaction at all, or that has no connection.
+            raise PreconditionsFailed([SMALL_POOL if "query_wait_timeout" in str(error.orig) else POOLER]) from None
         if isinstance(error.orig, LockNotAvailable | QueryCanceled) and (refusal := read_refusal(error)):
             raise WarehouseError(refusal.message) from None
         # Without a statement it is the connection that failed.

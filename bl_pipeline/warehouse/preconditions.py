@@ -35,6 +35,11 @@ POOLER = Problem(
     "Set pool_mode = session for this database in pgbouncer.ini and reload PgBouncer; or give the address of Postgres "
     "itself in BL_DATABASE_URL.",
 )
+SMALL_POOL = Problem(
+    "The connection pooler has no connection left for us: query_wait_timeout. A sync has several at a time.",
+    "Raise default_pool_size for this database in pgbouncer.ini (PgBouncer's own default, 20, is enough for a sync) "
+    "and reload PgBouncer; or give the address of Postgres itself in BL_DATABASE_URL.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ logfile = {folder}/log
 
 
 @contextmanager
-def bouncer(url: str, mode: str) -> Iterator[str]:
-    """The same database by way of a PgBouncer with this pool mode; it ends with the context."""
+def bouncer(url: str, mode: str, settings: str = "") -> Iterator[str]:
+    """The same database by way of a PgBouncer with this pool mode, and more settings; it ends with the context."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("no pgbouncer is installed")
@@ -50,7 +50,7 @@ def bouncer(url: str, mode: str) -> Iterator[str]:
         os.chown(folder, account, -1)
         (folder / "users").write_text(f'"{target.username}" "{target.password}"\n')
         (folder / "ini").write_text(
-            CONFIG.format(host=target.host, target=target.port, port=port, folder=folder, mode=mode)
+            CONFIG.format(host=target.host, target=target.port, port=port, folder=folder, mode=mode) + settings
         )
         for file in folder.iterdir():
             file.chmod(0o600)

@@ -201,6 +201,12 @@ def test_a_pooler_that_shares_sessions(bl: Bl, refused: Any, database_url: str, 
         assert not file.exists()
 
 
+def test_a_pooler_with_one_connection(refused: Any, database_url: str) -> None:
+    """Caught: it was told to give each its own session, which it did."""
+    with bouncer(database_url, "session", "default_pool_size = 1\nquery_wait_timeout = 2\n") as url:
+        assert "Raise default_pool_size" in refused(url, "has no connection left for us")
+
+
 def test_a_standby_is_read_and_not_written() -> None:
     server = Server("u", "d", 150000, "15.0", standby=True, read_only_by="default")
     assert server.reading_problems() == []
