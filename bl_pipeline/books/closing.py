@@ -232,7 +232,9 @@ def _is_intact(row: Any, totals: Sequence[Total], noted: dict[int, list[Total]])
 
 
 def _check(connection: Connection, store: Store, period: date, now: datetime) -> None:
-    """Raise ClosingRefused if the month is closed, not over or not the next one, or if its orders are not all known."""
+    """Raise ClosingRefused if the month is closed, not over, not the next one or before the journal, or if not all of
+    its orders are known.
+    """
     name = month(period)
     last = _last_closed(connection, store.key)
     if last is not None and period <= last:
@@ -248,9 +250,6 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
         raise ClosingRefused(
             f"{name} is not over: it ends on {end:%Y-%m-%d %H:%M} UTC ({timezone}). Nothing was changed."
         )
-    if last is None and (first is None or period < first):
-        begins = f"the journal begins with {month(first)}" if first else "the journal has no entries"
-        raise ClosingRefused(f"{name} has nothing to close: {begins}. Nothing was changed.")
     if following is not None and period > following:
         raise ClosingRefused(
             f"{month(following)} is still open, and months are closed one after the other: what is seen later is "
@@ -271,6 +270,9 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
             "Nothing was changed.\n"
             f"See why with: {store.command('errors')}. Fetch them with: {store.command('sync')}, then close the month."
         )
+    if last is None and (first is None or period < first):
+        begins = f"the journal begins with {month(first)}" if first else "the journal has no entries"
+        raise ClosingRefused(f"{name} has nothing to close: {begins}. Nothing was changed.")
 
 
 def _last_closed(connection: Connection, store: str) -> date | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import partial
 from typing import Any, Self
 from weakref import WeakSet, finalize
 
@@ -13,6 +12,7 @@ from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import URL, CreateEnginePlugin
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
@@ -80,10 +80,10 @@ class WarehouseStorage(DagsterPostgresStorage):
         with ExitStack() as stack:
             url = stack.enter_context(postgres_url(load_installation()))
             try:
-                # With the patience that Dagster's own connections have: the server may be starting anew.
-                retry_pg_connection_fn(partial(_prepare, url))
-            except DagsterPostgresException as error:
-                raise WarehouseError(unreachable(url, getattr(error.__cause__, "orig", None))) from None
+                _prepare(url)
+            except (DagsterPostgresException, DBAPIError) as error:
+                refused = error if isinstance(error, DBAPIError) else error.__cause__
+                raise WarehouseError(unreachable(url, getattr(refused, "orig", None))) from None
             # The driver is named, because Dagster's own notifications break with psycopg 3.
             url = with_driver(url, "psycopg2").update_query_dict({"plugin": _PLUGIN})
             return cls(url, stack.pop_all(), inst_data)
@@ -92,7 +92,8 @@ class WarehouseStorage(DagsterPostgresStorage):
 def _prepare(url: URL) -> None:
     """Make the schema if it is missing. Raises WarehouseError if the database cannot be used."""
     engine = open_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
+    # With the patience that Dagster's own connections have: the server may be starting anew.
+    with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
         if DAGSTER_SCHEMA not in check_preconditions(connection, for_writing=True).schemas:
             make_schema(connection)
 

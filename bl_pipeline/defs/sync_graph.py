@@ -3,7 +3,6 @@
 Ops pass data to each other only through the database: between them is Dagster's Nothing, so any executor can run them.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -73,8 +72,7 @@ def _begin(context: dg.OpExecutionContext, session: "SyncSession", request: Sync
     elif not session.try_begin_distributed(run_id, job=job, of_all_orders=of_all_orders):
         waiting()
         while not session.try_begin_distributed(run_id, job=job, of_all_orders=of_all_orders):
-            time.sleep(1.0)
-            if session.is_terminated():
+            if session.canceled.wait(1.0) or session.is_terminated():
                 raise dg.DagsterExecutionInterruptedError
 
 
@@ -123,11 +121,11 @@ def run_step(context: dg.OpExecutionContext, session: "SyncSession") -> Iterator
         show_end(context, session)
         if not isinstance(error, Interrupted):
             raise
-        # By `bl cancel`, or by a signal that was nearly lost. Dagster gets the same as from its own Terminate.
+        # By `bl cancel`, or by a signal whose exception was lost. Dagster gets the same as from its own Terminate.
         run = context.instance.get_run_by_id(context.run_id)
         if run is not None and not run.is_finished and run.status is not dg.DagsterRunStatus.CANCELING:
-            by = "bl cancel" if session.cancel_requested else "a signal"
-            context.instance.report_run_canceling(run, message=f"Canceled by {by}.")
+            by = " by bl cancel" if session.cancel_requested else ""
+            context.instance.report_run_canceling(run, message=f"Canceled{by}.")
         raise dg.DagsterExecutionInterruptedError from None
 
 

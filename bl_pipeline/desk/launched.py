@@ -17,7 +17,7 @@ from bl_pipeline.desk.launching import CANCELED
 from bl_pipeline.records import ExitCode
 from bl_pipeline.running import run_job
 from bl_pipeline.settings import load_settings
-from bl_pipeline.sync.interruptions import interruption_behind
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.run_errors import RunError
 from bl_pipeline.sync.session import NoProgress
 from bl_pipeline.sync.unexpected import message_of
@@ -34,7 +34,7 @@ def main() -> None:
             load_settings(), asked["job"], asked["config"], NoProgress(), warn=lambda _: None, run_id=asked["run_id"]
         )
         code, message = result.exit_code, result.message
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         code, message = ExitCode.OTHER, why(error)
     print(json.dumps({"exit_code": code, "message": message}))  # noqa: T201  (for the process that started this one)
 

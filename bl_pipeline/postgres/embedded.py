@@ -117,11 +117,13 @@ def exists(home: Path) -> bool:
 
 
 def full_disk(home: Path) -> str | None:
-    """That the disk of the server of this home is full, and what to do; None if it is not.
+    """A message that the disk of this home's server is full, and what to do; None if it is not, or cannot be read.
 
     The server ends if its log of changes has no room, and its clients are not told why.
     """
-    return _full_disk(Cluster.of(home))
+    with suppress(OSError):
+        return _full_disk(Cluster.of(home))
+    return None
 
 
 def wait_until_stopped(home: Path, timeout: float = 30.0) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,7 +36,7 @@ def set_by_signals(canceled: threading.Event) -> Iterator[None]:
     """Set `canceled` a second after SIGINT or SIGTERM, for the case that the exception it becomes is lost.
 
     Python raises it in whatever the main thread does, and drops what is raised in a finalizer or in a callback, such as
-    those of the import system. Does nothing outside the main thread, nor beside an event loop.
+    those of the import system. Does nothing outside the main thread, nor if something else listens for signals already.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,8 +44,9 @@ def set_by_signals(canceled: threading.Event) -> Iterator[None]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    listening = threading.Thread(target=_set_at_a_signal, args=(reading, canceled), name="signals", daemon=True)
     if before == -1:
-        threading.Thread(target=_set_at_a_signal, args=(reading, canceled), name="signals", daemon=True).start()
+        listening.start()
     else:
         signal.set_wakeup_fd(before)
         os.close(reading)
@@ -55,6 +56,8 @@ def set_by_signals(canceled: threading.Event) -> Iterator[None]:
         if before == -1:
             signal.set_wakeup_fd(-1)
         os.close(writing)
+        if before == -1:
+            listening.join(_RAISED_WITHIN)
 
 
 def _set_at_a_signal(reading: int, canceled: threading.Event) -> None:
@@ -62,5 +65,6 @@ def _set_at_a_signal(reading: int, canceled: threading.Event) -> None:
     with os.fdopen(reading, "rb", buffering=0) as signals:
         while number := signals.read(1):
             if number[0] in (signal.SIGINT, signal.SIGTERM):
-                time.sleep(_RAISED_WITHIN)
+                # Not longer than the pipe is open.
+                select.select([reading], [], [], _RAISED_WITHIN)
                 canceled.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -202,7 +202,11 @@ class SyncSession:
     def take_lock(self, waiting: Callable[[], None]) -> None:
         """Take the store's lock, unless it is taken already; `waiting` is called once if another sync has it."""
         if not self.lock.taken:
-            self.lock.acquire(waiting=waiting, sleep=time.sleep)
+            self.lock.acquire(waiting=waiting, sleep=self._wait_for_store)
+
+    def _wait_for_store(self, seconds: float) -> None:
+        if self.canceled.wait(seconds):
+            raise Interrupted
 
     def take_lock_now(self, meaning: str) -> None:
         """Take the store's lock, or raise LockTaken; `meaning` is what a user reads that this means."""
@@ -390,8 +394,5 @@ def open_session(settings: Settings) -> Iterator[SyncSession]:
     """
     with open_warehouse(settings, for_writing=True) as warehouse:
         session = SyncSession(settings.store, warehouse, SyncLock(warehouse))
-        with set_by_signals(session.canceled):
-            try:
-                yield session
-            finally:
-                session.close()
+        with set_by_signals(session.canceled), closing(session):
+            yield session

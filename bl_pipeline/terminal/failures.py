@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.sync.interruptions import interruption_behind
+from bl_pipeline.sync.interruptions import Interrupted, interruption_behind
 from bl_pipeline.sync.unexpected import LOG, describe
 from bl_pipeline.terminal.console import clean, complain, stderr
 
@@ -83,7 +83,7 @@ def explained() -> Iterator[None]:
     except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
         # For typer, which ends quietly if the reader of the output has closed it.
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         code, message = explain_all(error)
         complain(message)
         raise typer.Exit(code) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bl_pipeline.records import ExitCode, SyncResult
+from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.terminal.console import complain, print_json, show, stderr
 from bl_pipeline.terminal.failures import explain_all, explained
 
@@ -51,7 +52,7 @@ def report_run(
         try:
             settings = load_settings()
             result = run(settings)
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt, Interrupted) as error:
             code, message = explain_all(error)
             complain(message)
             if as_json:

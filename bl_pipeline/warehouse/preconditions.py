@@ -37,8 +37,8 @@ POOLER = Problem(
 )
 SMALL_POOL = Problem(
     "The connection pooler has no connection left for us: query_wait_timeout. A sync has several at a time.",
-    "Raise default_pool_size for this database in pgbouncer.ini (PgBouncer's own default, 20, is enough for a sync) "
-    "and reload PgBouncer; or give the address of Postgres itself in BL_DATABASE_URL.",
+    "Raise default_pool_size for this database in pgbouncer.ini (a sync may use ten more than "
+    "BL_MAX_PARALLEL_REQUESTS) and reload PgBouncer; or give the address of Postgres itself in BL_DATABASE_URL.",
 )
 
 

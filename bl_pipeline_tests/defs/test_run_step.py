@@ -32,7 +32,7 @@ def ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     ("before", "requested", "reported"),
     [
         (nothing, True, [CANCELED]),
-        (nothing, False, ["Canceled by a signal."]),
+        (nothing, False, ["Canceled."]),
         (terminated, True, ["Terminated."]),
         (ended, True, []),
     ],

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+import typer
 
 from bl_pipeline.desk.launched import why
 from bl_pipeline.desk.launching import CANCELED
@@ -15,7 +16,7 @@ from bl_pipeline.sandbox import SandboxServer
 from bl_pipeline.sync.interruptions import Interrupted, interruption_behind, set_by_signals
 from bl_pipeline.sync.run import run_sync
 from bl_pipeline.sync.session import NoProgress, SyncSession
-from bl_pipeline.terminal.failures import explain
+from bl_pipeline.terminal.failures import explain, explained
 from bl_pipeline_tests.conftest import OpenSession
 from bl_pipeline_tests.support.waiting import wait_until
 
@@ -113,6 +114,23 @@ def test_a_signal_whose_exception_is_lost_cancels_the_run(
     with pytest.raises(Interrupted):
         run_sync(session, SyncRequest(), run_id="a run")
     assert not any("/orders/" in asked.path for asked in server.requests)
+
+
+def test_a_signal_whose_exception_is_lost_ends_the_wait_for_another_sync(open_test_session: OpenSession) -> None:
+    """Planted: the signal looked at in a run only."""
+    first, second = open_test_session(), open_test_session()
+    first.begin("first", job="sync_orders")
+    second.canceled.set()
+    with pytest.raises(Interrupted):
+        second.begin("second", job="sync_orders")
+
+
+def test_a_command_that_is_interrupted_in_a_wait_says_that_it_was_canceled(capsys: pytest.CaptureFixture[str]) -> None:
+    """Caught: a traceback of `bl plan`, which is no run."""
+    with pytest.raises(typer.Exit) as ended, explained():
+        raise Interrupted
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "Error: Canceled.\n"
 
 
 def test_what_listens_for_signals_ends_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:

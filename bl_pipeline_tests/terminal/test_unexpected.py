@@ -213,7 +213,7 @@ def test_a_full_disk_is_named_if_it_ends_the_embedded_postgres(bl: Bl, server: S
             if not filled:
                 filled.append(fill(disk))
                 with suppress(psycopg.Error), psycopg.connect(lease.url, autocommit=True) as connection:
-                    while True:
+                    for _ in range(1000):
                         connection.execute("SELECT pg_logical_emit_message(false, '', repeat(' ', 1000000))")
 
         with acquire(home) as lease:

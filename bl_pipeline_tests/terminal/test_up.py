@@ -12,16 +12,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import psutil  # type: ignore[import-untyped]
+import psycopg
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
+from sqlalchemy.engine import make_url
 
+from bl_pipeline.defs.instance import open_instance
+from bl_pipeline.defs.storage import close_connections
 from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline.settings import load_settings
+from bl_pipeline.terminal import up as up_command
 from bl_pipeline.terminal import watcher
 from bl_pipeline_tests.support.clusters import cluster, postmaster
+from bl_pipeline_tests.support.servers import Postgres
 from bl_pipeline_tests.terminal.conftest import BL, free_port, processes_of
 
 pytestmark = pytest.mark.slow
@@ -65,9 +75,11 @@ def up(seller: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
         yield process, port
     finally:
         process.terminate()
-        process.wait(PATIENCE)
-        wait_for("The end of all", lambda: processes_of(seller) == [])
-        sys.stdout.write((tmp_path / "log").read_text())  # pytest shows it if the test fails
+        try:
+            process.wait(PATIENCE)
+            wait_for("The end of all", lambda: processes_of(seller) == [])
+        finally:
+            sys.stdout.write((tmp_path / "log").read_text())  # pytest shows it if the test fails
 
 
 def ask(port: int, query: str) -> Any:
@@ -83,6 +95,28 @@ def status() -> dict[str, Any]:
     done = subprocess.run([*BL, "status", "--json"], capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def test_the_schedules_run_when_the_daemon_has_said_so(isolated: pytest.MonkeyPatch, postgres: Postgres) -> None:
+    """Planted: what the daemon of an earlier `bl up` said; an error while Postgres starts anew."""
+    with postgres.database() as url:
+        isolated.setenv("BL_DATABASE_URL", url)
+        with open_instance(load_settings()) as instance:
+            began = datetime.now(UTC)
+
+            def beat(**ago: float) -> None:
+                at = (began - timedelta(**ago)).timestamp()
+                instance.add_daemon_heartbeat(DaemonHeartbeat(at, "SCHEDULER", str(uuid4()), []))
+
+            assert not up_command._schedules_run(instance, began)
+            beat(seconds=1)
+            assert not up_command._schedules_run(instance, began)
+            beat()
+            assert up_command._schedules_run(instance, began)
+            with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+                admin.execute(f"ALTER DATABASE {make_url(url).database} ALLOW_CONNECTIONS false")
+            close_connections()
+            assert not up_command._schedules_run(instance, began)
 
 
 @pytest.mark.timeout(600)
