@@ -232,9 +232,7 @@ def _is_intact(row: Any, totals: Sequence[Total], noted: dict[int, list[Total]])
 
 
 def _check(connection: Connection, store: Store, period: date, now: datetime) -> None:
-    """Raise ClosingRefused if the month is closed, not over, not the next one or before the journal, or if not all of
-    its orders are known.
-    """
+    """Raise ClosingRefused if the month is closed, not over or not the next one, or if its orders are not all known."""
     name = month(period)
     last = _last_closed(connection, store.key)
     if last is not None and period <= last:
@@ -243,7 +241,7 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
             f"closed month again: {store.command(f'reopen {month(last)}')}"
         )
     timezone = read_timezone(connection, store.key)
-    following, end, listed_at, first = connection.execute(
+    following, end, listed_at = connection.execute(
         text(_ENDS), {"store": store.key, "period": period, "timezone": timezone, "last": last}
     ).one()
     if now < end:
@@ -270,9 +268,6 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
             "Nothing was changed.\n"
             f"See why with: {store.command('errors')}. Fetch them with: {store.command('sync')}, then close the month."
         )
-    if last is None and (first is None or period < first):
-        begins = f"the journal begins with {month(first)}" if first else "the journal has no entries"
-        raise ClosingRefused(f"{name} has nothing to close: {begins}. Nothing was changed.")
 
 
 def _last_closed(connection: Connection, store: str) -> date | None:
@@ -296,8 +291,7 @@ _ENDS = f"""
         (
             SELECT max(listed_at) FROM sync.runs
             WHERE store = :store AND scope = 'all' AND status IN ({sql_list(COMPLETE)})
-        ),
-        (SELECT min(period) FROM books.journal WHERE store = :store)
+        )
 """
 
 # Those that reports.completeness counts as missing or outdated: a payment may be what has changed.

@@ -67,15 +67,6 @@ def test_the_first_closing_closes_what_was_before(connection: Connection) -> Non
     assert found == {AUGUST: (True, 1), SEPTEMBER: (True, 1), OCTOBER: (False, 1)}
 
 
-def test_nothing_is_closed_before_the_journal_begins(connection: Connection) -> None:
-    """Each month since would have to be closed one by one. Planted: a first closing of whatever month."""
-    with refused(connection, "2026-07 has nothing to close: the journal begins with 2026-08"):
-        close(connection, MAIN, JULY, LATER)
-    connection.execute(text("UPDATE sync.runs SET store = 'other'"))
-    with refused(connection, "2026-09 has nothing to close: the journal has no entries"):
-        close(connection, replace(MAIN, key="other"), SEPTEMBER, LATER)
-
-
 def test_a_month_is_closed_once_and_when_it_is_over(connection: Connection) -> None:
     with refused(connection, r"2026-10 is not over: it ends on 2026-10-31 23:00 UTC \(Europe/Berlin\)"):
         close(connection, MAIN, OCTOBER, LATER)
