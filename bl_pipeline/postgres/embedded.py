@@ -116,13 +116,18 @@ def exists(home: Path) -> bool:
     return Cluster.of(home).data_version() is not None
 
 
-def full_disk(home: Path) -> str | None:
-    """A message that the disk of this home's server is full, and what to do; None if it is not, or cannot be read.
+def full_disk(cluster: Cluster) -> str | None:
+    """A message that the disk of this server is full, and what to do; None if it is not, or cannot be read.
 
-    The server ends if its log of changes has no room, and its clients are not told why.
+    The server ends if its log of changes has no room, and its clients do not learn why.
     """
     with suppress(OSError):
-        return _full_disk(Cluster.of(home))
+        free = shutil.disk_usage(cluster.root).free
+        if free < LEAST_ROOM:
+            return (
+                f"The disk of {cluster.root} is full: {free / 1e6:.1f} MB are free.\n"
+                "What was stored is kept. Make room, and try again."
+            )
     return None
 
 
@@ -186,18 +191,8 @@ def _connect(cluster: Cluster) -> psycopg.Connection[Any]:
     raise psycopg.OperationalError("the port is another server's")
 
 
-def _full_disk(cluster: Cluster) -> str | None:
-    free = shutil.disk_usage(cluster.root).free
-    if free >= LEAST_ROOM:
-        return None
-    return (
-        f"The disk of {cluster.root} is full: {free / 1e6:.1f} MB are free.\n"
-        "What was stored is kept. Make room, and try again."
-    )
-
-
 def _failure(cluster: Cluster, what: str) -> EmbeddedPostgresError:
-    if full := _full_disk(cluster):  # then its log has no room for the reason either
+    if full := full_disk(cluster):  # then its log has no room for the reason either
         return EmbeddedPostgresError(f"{what} {full}")
     with suppress(OSError):
         tail = cluster.log.read_text(errors="replace").splitlines()[-15:]

@@ -38,26 +38,27 @@ def set_by_signals(canceled: threading.Event) -> Iterator[None]:
     Python raises it in whatever the main thread does, and drops what is raised in a finalizer or in a callback, such as
     those of the import system. Does nothing outside the main thread, nor if something else listens for signals already.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or _somebody_listens():
         yield
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     listening = threading.Thread(target=_set_at_a_signal, args=(reading, canceled), name="signals", daemon=True)
-    if before == -1:
-        listening.start()
-    else:
-        signal.set_wakeup_fd(before)
-        os.close(reading)
+    listening.start()
     try:
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         yield
     finally:
-        if before == -1:
-            signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(-1)
         os.close(writing)
-        if before == -1:
-            listening.join(_RAISED_WITHIN)
+        listening.join(_RAISED_WITHIN)
+
+
+def _somebody_listens() -> bool:
+    # Python says it only to those who set another.
+    listener = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(listener)
+    return listener != -1
 
 
 def _set_at_a_signal(reading: int, canceled: threading.Event) -> None:

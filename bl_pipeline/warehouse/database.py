@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bl_pipeline.home import open_folder
 from bl_pipeline.postgres import embedded
-from bl_pipeline.postgres.cluster import EmbeddedPostgresError
+from bl_pipeline.postgres.cluster import Cluster, EmbeddedPostgresError
 from bl_pipeline.reports.views import ReportViewsError, install_reports, read_timezone, wait_for_turn
 from bl_pipeline.settings import Settings, SettingsError
 from bl_pipeline.warehouse.completeness import missing
@@ -123,7 +123,7 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
             yield make_url(lease.url)
         except Exception as error:
             refusal = read_refusal(error)
-            if refusal and refusal.is_lost and (full := embedded.full_disk(settings.bl_home)):
+            if refusal and refusal.is_lost and (full := embedded.full_disk(Cluster.of(settings.bl_home))):
                 raise WarehouseError(full) from None
             raise
 

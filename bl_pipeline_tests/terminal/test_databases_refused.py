@@ -202,7 +202,7 @@ def test_a_pooler_that_shares_sessions(bl: Bl, refused: Any, database_url: str, 
 
 
 def test_a_pooler_with_one_connection(refused: Any, database_url: str) -> None:
-    """Caught: it was told to give each its own session, which it did."""
+    """Caught: the message asked for a session for each client, which it gave."""
     with bouncer(database_url, "session", "default_pool_size = 1\nquery_wait_timeout = 5\n") as url:
         assert "Raise default_pool_size" in refused(url, "has no connection left for us")
 
