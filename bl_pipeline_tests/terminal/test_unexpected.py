@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -143,18 +144,19 @@ def test_a_write_that_ends_so_has_no_log_in_dagster(
 
 
 @contextmanager
-def small_tablespace(admin_url: str) -> Iterator[Path]:
-    """A tablespace `small` on a disk of its own."""
+def small_tablespace(admin_url: str) -> Iterator[tuple[Path, str]]:
+    """A tablespace on a disk of its own: the disk, and its name, as all tests at the server have one list of them."""
+    name = f"small_{uuid4().hex}"
     with small_disk(24) as folder, psycopg.connect(admin_url, autocommit=True) as admin:
         data = admin.execute("SHOW data_directory").fetchone()
         assert data
         owner = Path(data[0]).stat()
         os.chown(folder, owner.st_uid, owner.st_gid)
-        admin.execute(f"CREATE TABLESPACE small LOCATION '{folder}'".encode())
+        admin.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'".encode())
         try:
-            yield folder
+            yield folder, name
         finally:
-            admin.execute("DROP TABLESPACE small")
+            admin.execute(f"DROP TABLESPACE {name}".encode())
 
 
 @pytest.mark.parametrize("table", ["dagster.event_logs", "landing.documents"])
@@ -166,9 +168,9 @@ def test_a_full_disk_is_one_clear_message(table: str, bl: Bl, postgres: Postgres
 
     Planted: an engine of Dagster's that shows parameters; Dagster's own words on standard error.
     """
-    with small_tablespace(postgres.admin_url) as disk, postgres.database(templates[0]) as url:
+    with small_tablespace(postgres.admin_url) as (disk, name), postgres.database(templates[0]) as url:
         with psycopg.connect(url) as connection:
-            connection.execute(f"ALTER TABLE {table} SET TABLESPACE small".encode())
+            connection.execute(f"ALTER TABLE {table} SET TABLESPACE {name}".encode())
         filled = fill(disk, but=20_000)
 
         result = expect(bl("sync", BL_DATABASE_URL=url), 1)
