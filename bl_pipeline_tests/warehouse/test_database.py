@@ -49,7 +49,8 @@ def test_a_user_who_may_not_make_tables(empty_database_url: str, weak_user: str)
 def test_a_time_out_that_is_too_short(empty_database_url: str) -> None:
     """Caught: it was said that Postgres could not be reached."""
     message = why_not(f"{empty_database_url}?options=-c%20statement_timeout%3D1ms")
-    assert message.startswith("Postgres ended a statement before it was done: canceling statement due to statement")
+    # If the statement ends as its time does, Postgres says "due to user request" (3 of 400 times).
+    assert message.startswith("Postgres ended a statement before it was done: canceling statement due to ")
     assert "a time-out in BL_DATABASE_URL is too short" in message
 
 
