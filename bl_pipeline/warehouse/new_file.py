@@ -19,19 +19,20 @@ _PREFIX, _SUFFIX = ".bl-pipeline-", ".part"
 def new_file(file: Path, check: Callable[[], None], *, mode: int = 0o600) -> Iterator[IO[bytes]]:
     """The content of a new file; `check` is called before the file gets its name, and raises if it may not.
 
-    Raises OSError if nothing can be written in that folder. If anything fails, there is no file.
+    Raises OSError, which names the file, if it cannot be written. If anything fails, there is no file.
     """
-    descriptor, part = _open_part(file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as written:
-            yield written
-            written.flush()
-            os.fchmod(written.fileno(), mode)
-            os.fsync(written.fileno())
-            check()
-            part.rename(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with _named(file):
+        descriptor, part = _open_part(file.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as written:
+                yield written
+                written.flush()
+                os.fchmod(written.fileno(), mode)
+                os.fsync(written.fileno())
+                check()
+                part.rename(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -40,13 +41,20 @@ def replaced_file(file: Path) -> Iterator[IO[bytes]]:
 
     A pipe or a device gets it as it is written. Raises OSError, which names the file; what was there before stays.
     """
-    try:
+    with _named(file):
         if file.exists() and not file.is_file():
             with file.open("wb") as written:
                 yield written
         else:
             with new_file(file.resolve(), check=lambda: None, mode=_mode(file)) as written:
                 yield written
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Let errors name the file that the user knows, and not the incomplete one or none."""
+    try:
+        yield
     except OSError as error:
         error.filename = str(file)
         raise

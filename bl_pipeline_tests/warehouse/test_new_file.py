@@ -44,8 +44,11 @@ def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="why"), new_file(tmp_path / "backup", lambda: None) as into:
         raise ValueError("why")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(OSError, match="No such file"), new_file(tmp_path / "none" / "backup", lambda: None):
+    none = tmp_path / "none" / "backup"
+    with pytest.raises(OSError, match="No such file") as failed, new_file(none, lambda: None):
         pass
+    # Caught: it named the incomplete file, of which the user knows nothing.
+    assert failed.value.filename == str(none)
 
 
 def test_an_older_file_is_replaced_once_the_new_one_is_complete(tmp_path: Path) -> None:
