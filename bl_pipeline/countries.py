@@ -23,3 +23,18 @@ def countries() -> Mapping[str, str]:
     """ISO 3166-1 alpha-2 codes with short names, as the time zone database has them."""
     lines = (files("tzdata") / "zoneinfo" / "iso3166.tab").read_text(encoding="utf-8").splitlines()
     return dict(line.split("\t", 1) for line in lines if line and not line.startswith("#"))
+
+
+def country(code: str) -> str:
+    """The country's English name; the code itself if it has none."""
+    return countries().get(code, code)
+
+
+def country_code(written: str) -> str:
+    """The code of a country that was written as its code or its English name; BrickLink's UK is GB.
+
+    What is neither stays as it is, in upper case.
+    """
+    code = written.strip().upper()
+    by_name = {name.upper(): code for code, name in countries().items()}
+    return {**BRICKLINK_CODES, **by_name}.get(code, code)

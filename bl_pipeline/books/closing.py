@@ -19,12 +19,12 @@ from sqlalchemy import Connection, text
 from bl_pipeline.books.booking import book, lock_books
 from bl_pipeline.books.export_lines import SOLD
 from bl_pipeline.books.journal import AccountKey
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.records import COMPLETE
-from bl_pipeline.reports.labels import plural
-from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.views import read_timezone
 from bl_pipeline.settings import Store
 from bl_pipeline.warehouse.tables.schema import sql_list
+from bl_pipeline.wording import plural
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 _YEARS = range(1995, 2100)

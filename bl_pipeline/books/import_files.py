@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from bl_pipeline.books.csv_tables import FileError, FileErrors, parse_number, read_table
-from bl_pipeline.reports.questions import QuestionError, parse_order_number
+from bl_pipeline.questions import QuestionError, parse_order_number
 
 FIRST_DAY = date(2000, 1, 1)
 """BrickLink is not older: an earlier day is a typing error."""

@@ -16,8 +16,8 @@ from bl_pipeline.defs.of_a_store import asset_key, session_of
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.defs.sync_graph import PART_ASSETS
 from bl_pipeline.reports.files import SCHEMA, Report, read_reports
-from bl_pipeline.reports.labels import amount
 from bl_pipeline.settings import load_installation, load_stores
+from bl_pipeline.wording import amount
 
 if TYPE_CHECKING:
     from bl_pipeline.reports.files import ReportColumn

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.defs.step_errors import explained
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import load_installation
+from bl_pipeline.wording import plural
 
 
 class RetentionConfig(dg.Config):

@@ -12,9 +12,9 @@ from bl_pipeline.defs.dead_runs import end_dead_runs, end_given_up_run, is_sync_
 from bl_pipeline.defs.notify import notify, without_secrets
 from bl_pipeline.defs.step_errors import explained
 from bl_pipeline.records import RunStatus
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.indicator import Indicator, is_stale
 from bl_pipeline.settings import Settings, load_installation, load_stores
+from bl_pipeline.wording import plural
 
 EVERY_FIVE_MINUTES = 300
 _TITLES = {

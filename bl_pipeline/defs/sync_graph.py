@@ -15,8 +15,8 @@ from bl_pipeline.dagster_names import Job, Names, names_of
 from bl_pipeline.defs import metadata
 from bl_pipeline.defs.of_a_store import asset_key, session_of
 from bl_pipeline.defs.step_errors import explained
+from bl_pipeline.questions import parse_order_number
 from bl_pipeline.records import EVERY_DATE, OrderDates, RunStatus, SyncRequest
-from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.sync.interruptions import Interrupted
 
 if TYPE_CHECKING:

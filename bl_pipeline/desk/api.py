@@ -18,7 +18,7 @@ from bl_pipeline.desk.overview import current_run, launch, require_changes
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf, desks_of, view_of
 from bl_pipeline.guard import PROBLEM
-from bl_pipeline.reports.questions import parse_order_number
+from bl_pipeline.questions import parse_order_number
 from bl_pipeline.rules.statuses import STATUSES
 from bl_pipeline.sync.status import Status
 from bl_pipeline.warehouse.database import PLATFORM

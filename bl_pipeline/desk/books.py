@@ -32,7 +32,7 @@ from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.overview import require_changes
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import Desk, DeskOf
-from bl_pipeline.reports.questions import QuestionError
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.sync.bookkeeping import open_books
 
 router = APIRouter()

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.state import Desk
-from bl_pipeline.reports.questions import parse_order_number
+from bl_pipeline.questions import parse_order_number
 from bl_pipeline.warehouse.fulfilment import Row, read_chosen
 
 MOST = 50

@@ -17,7 +17,7 @@ from bl_pipeline.desk.access import LONGEST_BODY
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import NoStore, desks_of, path_of
 from bl_pipeline.guard import PROBLEM, is_for_programs, problem_details
-from bl_pipeline.reports.questions import QuestionError
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.settings import SettingsError
 from bl_pipeline.sync.asking import NotAsked
 from bl_pipeline.sync.run_errors import LockTaken

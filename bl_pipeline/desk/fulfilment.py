@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bl_pipeline.columns import AnswerKind
+from bl_pipeline.countries import country, country_code
 from bl_pipeline.desk.chosen import MOST, Fields, choose, read_orders
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import Desk, DeskOf
-from bl_pipeline.reports.labels import country, country_code
 from bl_pipeline.reports.order_facts import FEES, address_lines
 from bl_pipeline.warehouse import fulfilment, runs, sales
 from bl_pipeline.warehouse.fulfilment import Row, Step

@@ -16,15 +16,16 @@ from bl_pipeline.columns import AnswerKind
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import DeskOf
 from bl_pipeline.desk.words import lines, money, when
+from bl_pipeline.questions import parse_order_number
 from bl_pipeline.records import FailedOrder
 from bl_pipeline.reports import order_facts
-from bl_pipeline.reports.labels import heading, label, plural
-from bl_pipeline.reports.questions import parse_order_number
+from bl_pipeline.reports.labels import heading, label
 from bl_pipeline.rules.order_differences import count_lots, order_differences
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import before_and_after
 from bl_pipeline.warehouse.sales import last_fetched_at, read_order, read_part, read_states
 from bl_pipeline.warehouse.state import failed_orders
+from bl_pipeline.wording import plural
 
 router = APIRouter()
 

@@ -15,8 +15,8 @@ from bl_pipeline.columns import OrderGroup
 from bl_pipeline.countries import countries
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import View, desks_of, find_desk, view_of
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.reports.csv_rows import write_rows
-from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.rules.statuses import STATUSES
 from bl_pipeline.warehouse.database import PLATFORM
 from bl_pipeline.warehouse.orders_list import LATEST_FIRST, OrderFilter, OrderList, parse_filter, read_orders

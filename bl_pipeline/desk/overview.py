@@ -15,9 +15,8 @@ from bl_pipeline.desk.next_sync import next_sync
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.progress import RunState, read_run_state
 from bl_pipeline.desk.state import Desk, DeskOf
+from bl_pipeline.questions import parse_order_number
 from bl_pipeline.records import ExitCode, StopReason
-from bl_pipeline.reports.labels import plural
-from bl_pipeline.reports.questions import parse_order_number
 from bl_pipeline.rules.indicator import Indicator, Remedies
 from bl_pipeline.sync.canceling import cancel_store
 from bl_pipeline.sync.status import Status
@@ -26,6 +25,7 @@ from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.run_orders import only_order
 from bl_pipeline.warehouse.state import failed_orders
+from bl_pipeline.wording import plural
 
 router = APIRouter()
 

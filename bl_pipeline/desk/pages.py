@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.desk import words
 from bl_pipeline.desk.state import desks_of, find_desk, path_of
-from bl_pipeline.reports.labels import heading, plural
+from bl_pipeline.reports.labels import heading
+from bl_pipeline.wording import plural
 
 _templates = Environment(
     loader=PackageLoader("bl_pipeline.desk"),

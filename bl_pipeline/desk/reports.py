@@ -22,13 +22,13 @@ from bl_pipeline.desk.failures import Refused
 from bl_pipeline.desk.pages import page
 from bl_pipeline.desk.state import DeskOf, Desks, View, desks_of, find_desk, view_of
 from bl_pipeline.desk.words import exact, has_fractions, when
+from bl_pipeline.questions import QuestionError, parse_day
 from bl_pipeline.reports import pictures
 from bl_pipeline.reports.as_of import parse_moment
 from bl_pipeline.reports.completeness import read_completeness
 from bl_pipeline.reports.csv_rows import write_csv
 from bl_pipeline.reports.files import BASES, DAY, TIME, Report, ReportColumn, grouped, read_reports, reports_as_of
 from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading
-from bl_pipeline.reports.questions import QuestionError, parse_day
 from bl_pipeline.reports.reading import (
     ReportQuestion,
     ReportRows,

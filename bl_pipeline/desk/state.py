@@ -13,7 +13,7 @@ from bl_pipeline.clock import utc_now
 from bl_pipeline.desk.changes import Working
 from bl_pipeline.desk.launching import Launches
 from bl_pipeline.desk.source import Source
-from bl_pipeline.reports.questions import one_of
+from bl_pipeline.questions import one_of
 from bl_pipeline.rules.indicator import Remedies
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.status import Status, read_status

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from bl_pipeline.reports.labels import amount, plural
+from bl_pipeline.wording import amount, plural
 
 _CENT = Decimal("0.01")
 _TIME_OF_MESSAGE = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC\b")

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.questions import QuestionError, in_utc, parse_time
 from bl_pipeline.reports.files import Report, read_reports, reports_as_of
-from bl_pipeline.reports.questions import QuestionError, in_utc, parse_time
 
 _INCOMPLETE = """
     SELECT EXISTS (

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from bl_pipeline.reports.labels import plural
+from bl_pipeline.wording import plural
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from bl_pipeline.countries import BRICKLINK_CODES, countries
+from bl_pipeline.countries import country
 from bl_pipeline.reports.files import ReportColumn
+from bl_pipeline.wording import number
 
 NOT_KNOWN = "not known"
 ITEMS = frozenset({"item_type", "item_number", "item_name", "category_id", "color_id", "color_name", "condition"})
@@ -40,21 +41,6 @@ def heading(column: str) -> str:
     return _HEADINGS.get(column) or " ".join(_NAMES.get(word, word) for word in column.split("_"))
 
 
-def amount(value: Decimal | None) -> str:
-    """An amount in full: two decimals, or four if it has parts of a cent."""
-    return "" if value is None else f"{value:,.4f}".removesuffix("00")
-
-
-def number(value: Decimal | int) -> str:
-    """An amount in full, or a count."""
-    return f"{value:,}" if isinstance(value, int) else amount(value)
-
-
-def plural(number: int, noun: str) -> str:
-    """A number with its noun: 1 order, 1,204 orders."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 _MONTHS = {"month", "order_month", "period", "corrects_period", "tax_period"}
 """Columns of the first day of a month."""
 
@@ -85,18 +71,3 @@ def label(column: str, value: object) -> str:
     if column in {"status", "reason", "missing"}:
         return str(value).replace("_", " ")
     return str(value)
-
-
-def country(code: str) -> str:
-    """The country's English name; the code itself if it has none."""
-    return countries().get(code, code)
-
-
-def country_code(written: str) -> str:
-    """The code of a country that was written as its code or its English name; BrickLink's UK is GB.
-
-    What is neither stays as it is, in upper case.
-    """
-    code = written.strip().upper()
-    by_name = {name.upper(): code for code, name in countries().items()}
-    return {**BRICKLINK_CODES, **by_name}.get(code, code)

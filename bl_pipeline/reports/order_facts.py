@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from bl_pipeline.reports.labels import country, country_code
+from bl_pipeline.countries import country, country_code
 
 RATINGS = {0: "praise", 1: "neutral", 2: "complaint"}
 RATED = {"S": "the seller", "B": "the buyer"}

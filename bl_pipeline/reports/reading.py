@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from bl_pipeline.questions import QuestionError, one_of
 from bl_pipeline.reports import views
 from bl_pipeline.reports.as_of import known_at
 from bl_pipeline.reports.completeness import Completeness, read_completeness
 from bl_pipeline.reports.files import BASES, MONEY, SCHEMA, Report, ReportColumn, read_reports
 from bl_pipeline.reports.labels import ITEMS
-from bl_pipeline.reports.questions import QuestionError, one_of
 
 _STREAMED = 1_000
 """Rows that are in memory at a time."""

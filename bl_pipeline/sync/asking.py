@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from bl_pipeline.bricklink import RequestRefused
-from bl_pipeline.reports.questions import QuestionError, in_utc, parse_order_number, parse_time
+from bl_pipeline.questions import QuestionError, in_utc, parse_order_number, parse_time
 from bl_pipeline.rules.writes import COSTS, Value, checked
 from bl_pipeline.settings import Store
 

@@ -11,7 +11,6 @@ from typing import Any
 from bl_pipeline.clock import utc_now
 from bl_pipeline.dagster_names import WRITE_JOBS
 from bl_pipeline.records import RunStatus
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
 from bl_pipeline.warehouse.database import Warehouse
@@ -19,6 +18,7 @@ from bl_pipeline.warehouse.full_syncs import withdraw_full_syncs
 from bl_pipeline.warehouse.lease import DIED
 from bl_pipeline.warehouse.lock import is_syncing
 from bl_pipeline.warehouse.runs import Run
+from bl_pipeline.wording import plural
 
 STOP_TIMEOUT = 30.0
 """Seconds to wait for the run to end: it sees the request within one, unless it waits for the database."""

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import UNREADABLE, FailedOrder, OrderState, Outcome
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.kinds import due_parts, wanted_parts
 from bl_pipeline.rules.normalise import NotNormalisable
 from bl_pipeline.sync.bookkeeping import book_changes
@@ -32,6 +31,7 @@ from bl_pipeline.warehouse import landing, state
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.load import analyze_sales, clear_sales
+from bl_pipeline.wording import plural
 
 ORDERS_AT_A_TIME = 2000
 """So many orders are in memory at a time, twice: while some are loaded, the next are read."""

@@ -26,7 +26,6 @@ from bl_pipeline.bricklink import (
     read_order,
 )
 from bl_pipeline.records import ReportedError, Stop, StopReason, SyncRequest, SyncResult
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.writes import (
     MAX_SENDS,
     WriteKind,
@@ -54,6 +53,7 @@ from bl_pipeline.warehouse import landing, state, writes
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.writes import Write, WriteAnswer
+from bl_pipeline.wording import plural
 
 _PASSING = frozenset(kind.__name__ for kind in (Unreachable, ServerError, InvalidAnswer))
 """Faults of BrickLink and of the network, and not of the order that is to be read."""

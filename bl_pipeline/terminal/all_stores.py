@@ -16,10 +16,10 @@ from threading import Lock
 from typing import Any
 
 from bl_pipeline.records import PRECEDENCE, ExitCode, SyncResult
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.settings import SettingsError, load_stores
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.signals import orderly_end
+from bl_pipeline.wording import plural
 
 _AT_A_TIME = 4
 """Stores: each has a process with Dagster in it, some 140 MB, and waits for BrickLink most of the time."""

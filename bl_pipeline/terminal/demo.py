@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from bl_pipeline.clock import utc_now
 from bl_pipeline.dagster_names import Job
 from bl_pipeline.records import SyncResult
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.running import run_job
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.demo_world import DemoWorld, demo_world, how_to_call_bl
@@ -23,6 +22,7 @@ from bl_pipeline.terminal.views import order_view, result_line
 from bl_pipeline.warehouse.database import Warehouse, open_warehouse
 from bl_pipeline.warehouse.orders_list import OrderFilter, read_orders
 from bl_pipeline.warehouse.sales import read_order_and_ours
+from bl_pipeline.wording import plural
 
 ORDERS, NEW, CHANGED, FILED = 300, 5, 12, 5
 _CHANGES_SHOWN = 6

@@ -22,7 +22,6 @@ from bl_pipeline.bricklink import (
 from bl_pipeline.clock import utc_now
 from bl_pipeline.env_file import ENV_FILE
 from bl_pipeline.records import ExitCode
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.reports.taxes import read_taxes
 from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import Settings, SettingsError, load_settings
@@ -42,6 +41,7 @@ from bl_pipeline.warehouse.database import (
 from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.preconditions import Problem, look
 from bl_pipeline.warehouse.usage import hash_key
+from bl_pipeline.wording import plural
 
 _PYTHON = ((3, 11), (3, 14))
 

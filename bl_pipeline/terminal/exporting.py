@@ -11,10 +11,10 @@ import typer
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.records import ExitCode
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import clean, print_json, show, stderr
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json
+from bl_pipeline.wording import plural
 
 if TYPE_CHECKING:
     from bl_pipeline.settings import Settings
@@ -42,7 +42,7 @@ def export(
     """A closed month for DATEV, Xero or QuickBooks; or accounts.csv, which says what is booked to which account."""
     from bl_pipeline.books.csv_tables import FileErrors
     from bl_pipeline.books.exporting import ExportFormat, ExportRefused
-    from bl_pipeline.reports.questions import QuestionError, one_of
+    from bl_pipeline.questions import QuestionError, one_of
     from bl_pipeline.settings import load_settings
 
     settings = load_settings()

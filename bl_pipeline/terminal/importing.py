@@ -15,10 +15,10 @@ from rich.text import Text
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.records import ExitCode
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import clean, complain, print_json, show
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json
+from bl_pipeline.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def import_file(
     """Refunds or fees from a CSV file into the books; without a file, what the columns of one are."""
     from bl_pipeline.books.csv_tables import FileErrors
     from bl_pipeline.books.import_files import ImportKind, parse_file
-    from bl_pipeline.reports.questions import QuestionError, one_of
+    from bl_pipeline.questions import QuestionError, one_of
 
     try:
         kinds = [ImportKind(one_of(what, "kind of file", list(ImportKind)))] if what else list(ImportKind)

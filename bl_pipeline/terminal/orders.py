@@ -12,13 +12,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.columns import OrderGroup
-from bl_pipeline.reports.labels import amount, plural
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json, no_orders
 from bl_pipeline.terminal.tables import Column, FittedTable
+from bl_pipeline.wording import amount, plural
 
 if TYPE_CHECKING:
     from bl_pipeline.warehouse.orders_list import OrderList
@@ -57,7 +57,7 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The orders, the latest first."""
-    from bl_pipeline.reports.questions import QuestionError
+    from bl_pipeline.questions import QuestionError
     from bl_pipeline.settings import load_settings
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.orders_list import OrderList, parse_filter, read_orders

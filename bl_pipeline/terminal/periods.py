@@ -14,11 +14,11 @@ import typer
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import complain, print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json
+from bl_pipeline.wording import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def _month(written: str) -> date:
     """The first day of a month. Raises what the command line shows as wrong usage."""
     from bl_pipeline.books.closing import parse_month
-    from bl_pipeline.reports.questions import QuestionError
+    from bl_pipeline.questions import QuestionError
 
     try:
         return parse_month(written)

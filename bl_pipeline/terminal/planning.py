@@ -12,7 +12,6 @@ from rich.text import Text
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.records import Reason, SyncRequest
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
@@ -21,6 +20,7 @@ from bl_pipeline.sync.run_errors import RunError
 from bl_pipeline.sync.session import ProgressListener, SyncSession, open_session
 from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.warehouse.ledger import BudgetExhausted
+from bl_pipeline.wording import plural
 
 _WHY = {
     Reason.NEW: "new",

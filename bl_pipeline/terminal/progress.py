@@ -8,8 +8,8 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import stderr
+from bl_pipeline.wording import plural
 
 _LINES = 5
 """About this many lines show the progress if there is no terminal."""

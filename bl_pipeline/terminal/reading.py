@@ -74,7 +74,7 @@ def _check() -> int:
 
 def order_number(text: str) -> str:
     """The number of an order. Raises what the command line shows as wrong usage."""
-    from bl_pipeline.reports.questions import QuestionError, parse_order_number
+    from bl_pipeline.questions import QuestionError, parse_order_number
 
     try:
         return parse_order_number(text)

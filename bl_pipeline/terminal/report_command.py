@@ -11,11 +11,11 @@ import typer
 
 from bl_pipeline.records import ExitCode
 from bl_pipeline.reports.files import read_reports
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import print_json, show, stderr
 from bl_pipeline.terminal.encoding import readable
 from bl_pipeline.terminal.failures import Refused
 from bl_pipeline.terminal.reading import Json
+from bl_pipeline.wording import plural
 
 
 def report(
@@ -47,7 +47,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""
-    from bl_pipeline.reports.questions import QuestionError
+    from bl_pipeline.questions import QuestionError
     from bl_pipeline.settings import load_settings
     from bl_pipeline.terminal import reports
 

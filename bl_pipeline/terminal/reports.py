@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.clock import utc_now
+from bl_pipeline.questions import QuestionError, parse_day
 from bl_pipeline.reports.as_of import parse_moment
 from bl_pipeline.reports.csv_rows import write_csv
 from bl_pipeline.reports.files import Report, ReportColumn, grouped
-from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading, number, plural
-from bl_pipeline.reports.questions import QuestionError, parse_day
+from bl_pipeline.reports.labels import IN_HEADING, ITEMS, WHY_ITEMS_ARE_NOT_KNOWN, cell, heading
 from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report, whole_periods
 from bl_pipeline.reports.views import are_installed
 from bl_pipeline.settings import Settings
@@ -33,6 +33,7 @@ from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.database import OutdatedWarehouse, read_warehouse
 from bl_pipeline.warehouse.new_file import replaced_file
 from bl_pipeline.warehouse.stores import stores_with_orders
+from bl_pipeline.wording import number, plural
 
 RANKED_ROWS = 15
 """Rows of a ranking that are shown; the rest is in one line."""

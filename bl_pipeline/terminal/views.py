@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, FailedOrder, RunStatus, SyncResult
-from bl_pipeline.reports.labels import amount, label, plural
+from bl_pipeline.reports.labels import label
 from bl_pipeline.reports.order_facts import Weight, address_lines, order_page, total_rows, unreadable_fields
 from bl_pipeline.rules.indicator import FRESH_FOR, Indicator
 from bl_pipeline.settings import Store
@@ -22,6 +22,7 @@ from bl_pipeline.terminal.tables import Column, FittedTable
 from bl_pipeline.warehouse.run_orders import UNKNOWN_ORDER
 from bl_pipeline.warehouse.runs import Run
 from bl_pipeline.warehouse.usage import Usage
+from bl_pipeline.wording import amount, plural
 
 _ERRORS_SHOWN = 10
 _INDICATOR_STYLES = {

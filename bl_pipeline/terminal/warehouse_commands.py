@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bl_pipeline.reports.labels import plural
 from bl_pipeline.terminal.console import money, show
 from bl_pipeline.terminal.failures import Refused
+from bl_pipeline.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

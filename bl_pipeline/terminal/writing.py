@@ -12,10 +12,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bl_pipeline.records import ExitCode, SyncResult
-from bl_pipeline.reports.labels import amount, plural
 from bl_pipeline.rules.writes import COSTS, Fields
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.console import clean
+from bl_pipeline.wording import amount, plural
 
 if TYPE_CHECKING:
     from bl_pipeline.sync.previewing import Preview

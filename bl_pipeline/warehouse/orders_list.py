@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from bl_pipeline.columns import OrderGroup
-from bl_pipeline.reports.labels import country_code
-from bl_pipeline.reports.questions import QuestionError, one_of, parse_time
+from bl_pipeline.countries import country_code
+from bl_pipeline.questions import QuestionError, one_of, parse_time
 from bl_pipeline.rules.statuses import (
     NOT_REVENUE,
     NOT_SENT,

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from starlette.testclient import TestClient
 
-from bl_pipeline.reports.labels import country, country_code
+from bl_pipeline.countries import country, country_code
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline_tests.conftest import MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk

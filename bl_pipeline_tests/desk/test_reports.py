@@ -23,9 +23,9 @@ from bl_pipeline.desk import reports
 from bl_pipeline.desk.reports import named_periods
 from bl_pipeline.reports import pictures
 from bl_pipeline.reports.files import GROUPS, read_reports
-from bl_pipeline.reports.labels import amount, number
 from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.wording import amount, number
 from bl_pipeline_tests.conftest import Clock, MakeSettings, Sync
 from bl_pipeline_tests.desk.conftest import OpenDesk
 from bl_pipeline_tests.desk.test_overview import words

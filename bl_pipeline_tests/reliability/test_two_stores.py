@@ -43,9 +43,9 @@ from bl_pipeline.books.import_files import ImportKind, parse_file
 from bl_pipeline.books.importing import import_lines
 from bl_pipeline.books.period_changes import read_period_changes
 from bl_pipeline.columns import OPTIONAL_PARTS, AnswerKind
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.records import SyncRequest
 from bl_pipeline.reports import files, reading
-from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.sandbox import Fault
 from bl_pipeline.sync.asking import WriteOrder
 from bl_pipeline.sync.planning import forecast_sync

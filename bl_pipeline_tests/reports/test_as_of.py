@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.reports.as_of import parse_moment
 from bl_pipeline.reports.files import read_reports, reports_as_of
-from bl_pipeline.reports.questions import QuestionError
 from bl_pipeline.reports.reading import ReportQuestion, find_report, read_report
 from bl_pipeline.sandbox import SandboxServer, Store, move_on
 from bl_pipeline.settings import load_settings

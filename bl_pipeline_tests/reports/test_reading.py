@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from bl_pipeline.reports.questions import QuestionError, parse_day
+from bl_pipeline.questions import QuestionError, parse_day
 from bl_pipeline.reports.reading import ReportQuestion, ReportRows, find_report, read_report, stream_report, summable
 from bl_pipeline_tests.conftest import Sync
 from bl_pipeline_tests.reports.conftest import Kept

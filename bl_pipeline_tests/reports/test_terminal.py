@@ -16,9 +16,9 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bl_pipeline.reports.files import GROUPS, read_reports
-from bl_pipeline.reports.labels import amount
 from bl_pipeline.terminal.cli import app
 from bl_pipeline.terminal.tables import bar
+from bl_pipeline.wording import amount
 from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.support.report_store import counts
 from bl_pipeline_tests.support.slow import some_slow

@@ -8,9 +8,9 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from bl_pipeline.reports.labels import amount
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
+from bl_pipeline.wording import amount
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.support.sales_rows import order_row
 from bl_pipeline_tests.support.slow import some_slow

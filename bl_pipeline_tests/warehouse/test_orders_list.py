@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from bl_pipeline.reports.questions import QuestionError
+from bl_pipeline.questions import QuestionError
 from bl_pipeline.sandbox import Store
 from bl_pipeline.warehouse import orders_list
 from bl_pipeline.warehouse.database import Warehouse

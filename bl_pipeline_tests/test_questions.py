@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from bl_pipeline.reports.questions import QuestionError, one_of, parse_order_number, parse_time
+from bl_pipeline.questions import QuestionError, one_of, parse_order_number, parse_time
 
 
 @pytest.mark.parametrize(
