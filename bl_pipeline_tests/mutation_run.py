@@ -203,8 +203,8 @@ class Tester:
         if found is None:
             return tests_for(path)
         constants, _ = lines_of((self.folder / name).read_bytes(), mutant.start, mutant.end)
-        # Where a constant is used without its name, no line shows it.
-        return [*([tests_for(path)[0], OF_ALL_FILES] if constants else []), *found]
+        # Where a constant is used without its name, as the default of a field is, no line shows it.
+        return [*found, *([OF_ALL_FILES, *tests_for(path)] if constants else [])]
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:
         """Whether a test fails with the fault in place, in the time there is."""

@@ -90,7 +90,7 @@ def _upstream(report: Report, stores: Sequence[Names]) -> list[dg.AssetKey]:
 
 def _report_asset(report: Report, stores: Sequence[Names]) -> dg.AssetsDefinition:
     # A session of any store reaches the rows of all.
-    names, several = stores[0], len(stores) > 1
+    names = stores[0]
 
     @dg.asset(
         name=report.name,
@@ -104,7 +104,7 @@ def _report_asset(report: Report, stores: Sequence[Names]) -> dg.AssetsDefinitio
     @explained
     def asset(context: dg.AssetExecutionContext) -> None:
         session = session_of(context, names)
-        keys = [names.store for names in stores] if several else [session.warehouse.store]
+        keys = [each.store or session.warehouse.store for each in stores]
         # A MaterializeResult would store it a second time, with the event of the output.
         context.add_asset_metadata(report_metadata(session, report, keys))
 

@@ -1,4 +1,4 @@
-"""What the jobs do if nothing is asked of them, and what the one that withdraws full syncs shows."""
+"""What the jobs do if nothing is asked of them, and what those that sync nothing show."""
 
 from __future__ import annotations
 
@@ -53,3 +53,16 @@ def test_how_many_full_syncs_were_withdrawn_is_shown(dagster_synced: DagsterSync
         (output,) = (event.step_output_data for event in done.all_events if event.is_successful_output)
         shown.append(output.metadata["full_syncs_withdrawn"].value)
     assert shown == [1, 0]
+
+
+def test_a_rebuild_shows_the_state_of_the_store(dagster_synced: DagsterSync) -> None:
+    """What it repaired is no fault any more. Planted: nothing shown."""
+    done = run_job(dagster_synced, "rebuild")
+    assert done.success
+    (observed,) = (
+        event.asset_observation_data.asset_observation
+        for event in done.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION
+    )
+    assert (observed.asset_key, observed.metadata["indicator"].value) == (dg.AssetKey("orders"), "synced")
+    assert done.get_asset_check_evaluations()

@@ -75,16 +75,23 @@ def evaluate_incomplete(cursor: str | None = None, instance: dg.DagsterInstance 
 
 
 def test_a_failed_run_is_reported_with_what_to_do(
-    as_set: Settings, sync: DagsterSync, make_settings: MakeSettings, inbox: Inbox, server: SandboxServer
+    as_set: Settings,
+    sync: DagsterSync,
+    make_settings: MakeSettings,
+    inbox: Inbox,
+    server: SandboxServer,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
 
     evaluate_run_failed(sync)
+    assert "As the run before: " not in capfd.readouterr().err
 
     sync(settings=make_settings(bricklink_token_secret="not-the-right-one"))
     evaluate_run_failed(sync)
 
     assert len(inbox.texts) == 1, "sent once, until it ends otherwise"
+    assert "As the run before: " in capfd.readouterr().err
     assert inbox.texts[0].startswith("bl_pipeline: sync_orders failed: ")
     assert "SIGNATURE_INVALID" in inbox.texts[0] or "BRICKLINK_" in inbox.texts[0]
 
