@@ -60,6 +60,9 @@ def test_the_job_writes_and_shows_what_it_has_written(
 
     again = run(dagster_synced, "send_drive_thru", "write_drive_thru", order_id=str(order_id))
     assert again.success
+    # A copy to the seller is sent if it is asked for. Planted: always.
+    (sent,) = (request for request in server.requests if "drive_thru" in request.path)
+    assert sent.query == "mail_me=false"
     assert run(dagster_synced, "send_drive_thru", "write_drive_thru", order_id=str(order_id)).success
     assert store.drive_thrus(order_id) == 1
 
