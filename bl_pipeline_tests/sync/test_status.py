@@ -1,4 +1,4 @@
-"""The status of a store of which nothing was ever synced, without a warehouse."""
+"""The status of a store: of which nothing was ever synced, while it is synced, and after the budget is spent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import event
 
 from bl_pipeline.rules.indicator import Indicator
+from bl_pipeline.sandbox import Store as SandboxStore
 from bl_pipeline.settings import Settings, load_settings
 from bl_pipeline.sync.status import read_status, state_of_nothing, status_of_nothing
 from bl_pipeline.warehouse.database import Warehouse
 from bl_pipeline.warehouse.lock import SyncLock
-from bl_pipeline_tests.conftest import NOW
+from bl_pipeline_tests.conftest import NOW, MakeSettings, Sync
 
 NAMES = ("bricklink_consumer_key", "bricklink_consumer_secret", "bricklink_token_value", "bricklink_token_secret")
 CREDENTIALS = dict.fromkeys(NAMES, "x" * 32)
@@ -75,3 +76,13 @@ def test_a_store_without_credentials_is_not_connected(warehouse: Warehouse, sett
     with_them = read_status(settings.store, warehouse, NOW)
     without = read_status(replace(settings.store, credentials=None), warehouse, NOW)
     assert (with_them.indicator, without.indicator) == (Indicator.STALE, Indicator.NOT_CONNECTED)
+
+
+def test_the_orders_that_the_budget_left_are_counted(
+    sync: Sync, make_settings: MakeSettings, warehouse: Warehouse, store: SandboxStore
+) -> None:
+    """Planted: none, whatever the run has deferred."""
+    left = sync(settings=make_settings(bl_daily_call_limit=8, bl_call_reserve=0)).orders_deferred
+    assert 0 < left < len(store.sales)
+    reason = read_status(sync.settings.store, warehouse, NOW).reason
+    assert f"Left for the next run: {left} orders. " in reason
