@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder, Fetch, ListedOrder, Outcome, Reason
@@ -47,10 +47,12 @@ def plan(connection: Connection, run_id: str = "run") -> None:
 
 
 def test_a_batch_is_read_as_it_was_planned(connection: Connection, warehouse: Warehouse) -> None:
-    """Planted: the batches of all runs; orders that are done; another order of them."""
+    """Planted: the batches of all runs; orders that are done; another order of them; places counted from 2."""
     start(connection, warehouse, "another")
     plan(connection, "another")
     plan(connection)
+    places = text("SELECT platform_order_id FROM sync.run_orders WHERE run_id = 'run' AND position = ANY(:places)")
+    assert set(connection.scalars(places, {"places": [1, 6]})) == {"9", "4"}, "the first, and the last"
     assert run_orders.read_batch(connection, "run", 1) == [PLANNED[0], PLANNED[1], PLANNED[3]]
     assert run_orders.read_batch(connection, "run", 2) == [PLANNED[2]]
     assert run_orders.read_batch(connection, "run", 3) == run_orders.read_batch(connection, "none", 1) == []
