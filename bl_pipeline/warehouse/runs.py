@@ -46,7 +46,7 @@ def start_run(
     run_id: str,
     job: str,
     now: datetime,
-    of_all_orders: bool = True,
+    of_all_orders: bool,
     lease_seconds: float | None = None,
 ) -> None:
     """Note that a run has started, and mark as failed the runs that dead processes left as started.

@@ -46,7 +46,7 @@ def test_a_run_under_way_hides_what_the_one_before_left(sync: DagsterSync, wareh
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     with warehouse.engine.begin() as connection:
-        runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=sync.clock())
+        runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=sync.clock(), of_all_orders=True)
         assert read_status(sync.settings.store, warehouse, sync.clock()).indicator is SYNCING
         assert state_after_runs(sync.settings.store, connection, warehouse, sync.clock()).indicator is SYNCED
     lock.release()

@@ -103,7 +103,7 @@ def test_a_running_sync_is_a_state_and_hides_neither_the_last_end_nor_the_check(
     assert lock.try_acquire()
     clock.advance(minutes=1)
     with warehouse.engine.begin() as connection:
-        start_run(connection, warehouse, run_id="under way", job="sync_orders", now=clock.now)
+        start_run(connection, warehouse, run_id="under way", job="sync_orders", now=clock.now, of_all_orders=True)
     values = asked(client)
     lock.release()
     of_the_last_run = {key: value for key, value in before.items() if key[0].startswith("last_run_")}

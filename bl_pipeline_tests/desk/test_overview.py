@@ -214,7 +214,7 @@ def test_a_run_that_could_not_note_its_end_says_why_it_ended(
     wait_until(lambda: launches.ended(run_id) is not None)
     said = launches.ended(run_id).message
     with warehouse.engine.begin() as connection:
-        start_run(connection, warehouse, run_id=run_id, job="sync_orders", now=clock())
+        start_run(connection, warehouse, run_id=run_id, job="sync_orders", now=clock(), of_all_orders=True)
     page = html.unescape(words(client.get(f"/runs/{run_id}").text))
     assert said
     assert said.splitlines()[0] in page

@@ -19,7 +19,7 @@ def run(warehouse: Warehouse, status: RunStatus | None, stop: Stop | None = None
     """A run with this end, or none yet, as it is read afterwards."""
     counts = Counter({Outcome.CREATED: 1, Outcome.UPDATED: 2, Outcome.SKIPPED: 3, Outcome.DEFERRED: 4})
     with warehouse.engine.begin() as connection:
-        runs.start_run(connection, warehouse, run_id="run", job="job", now=T)
+        runs.start_run(connection, warehouse, run_id="run", job="job", now=T, of_all_orders=True)
         if status is not None:
             runs.finish_run(
                 connection, "run", status=status, counts=counts, api_calls=5, detected_by={},

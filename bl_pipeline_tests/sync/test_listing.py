@@ -77,7 +77,7 @@ def test_lists_of_a_clock_that_was_ahead_are_asked_again(
     synced.clock.now = NOW - MOMENT
     session.run_id = "run"
     with session.warehouse.engine.begin() as connection:
-        runs.start_run(connection, session.warehouse, run_id="run", job="job", now=synced.clock())
+        runs.start_run(connection, session.warehouse, run_id="run", job="job", now=synced.clock(), of_all_orders=True)
     assert list_orders(session, SyncRequest(dates=SOME_DATES)) == 24
     assert lists_asked(server) == 2
 

@@ -173,7 +173,9 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
     assert json_of(synced_bl("cancel", "--json")) == NOTHING
     if died_before:
         with warehouse.engine.begin() as connection:
-            runs.start_run(connection, warehouse, run_id="dead", job="sync_orders", now=datetime.now(UTC))
+            runs.start_run(
+                connection, warehouse, run_id="dead", job="sync_orders", now=datetime.now(UTC), of_all_orders=True
+            )
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     waits: list[str] = []
@@ -182,7 +184,9 @@ def test_a_run_that_begins_after_its_lock_is_canceled(died_before: bool, synced_
         waits.append("sleep")
         with warehouse.engine.begin() as connection:
             if waits.count("sleep") == 2:
-                runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
+                runs.start_run(
+                    connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC), of_all_orders=True
+                )
             elif lease_status(connection, "alive") is LeaseStatus.CANCEL_REQUESTED:
                 runs.finish_run(
                     connection,
@@ -207,7 +211,9 @@ def test_a_run_that_ends_while_it_is_asked_again(synced_bl: Bl, warehouse: Wareh
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
     with warehouse.engine.begin() as connection:
-        runs.start_run(connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC))
+        runs.start_run(
+            connection, warehouse, run_id="alive", job="sync_orders", now=datetime.now(UTC), of_all_orders=True
+        )
     asked: list[str] = []
 
     @event.listens_for(warehouse.engine, "before_cursor_execute")

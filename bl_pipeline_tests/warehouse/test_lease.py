@@ -28,7 +28,9 @@ def begin(warehouse: Warehouse, run_id: str = "distributed", lease: float | None
     with warehouse.engine.begin() as connection:
         if not try_for_transaction(connection, warehouse.store):
             return False
-        runs.start_run(connection, warehouse, run_id=run_id, job="sync_orders", now=NOW, lease_seconds=lease)
+        runs.start_run(
+            connection, warehouse, run_id=run_id, job="sync_orders", now=NOW, lease_seconds=lease, of_all_orders=True
+        )
         return True
 
 
