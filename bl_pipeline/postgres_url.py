@@ -41,6 +41,7 @@ def parse_postgres_url(value: str) -> URL:
         fits = (
             scheme in ("postgresql", "postgres")
             and bool(url.database)
+            and "%00" not in rest
             and (url.port is None or 0 < url.port < 65536)
             and re.fullmatch(r"[\w.:%-]*", url.host or "")
             and all("=" in parameter for parameter in parameters.split("&") if parameter)

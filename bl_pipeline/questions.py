@@ -57,10 +57,12 @@ def parse_time(written: str, *, end: bool = False) -> datetime:
         moment = datetime.fromisoformat(written.strip())
         # The moment itself is in the period that ends with it.
         return moment + timedelta(microseconds=end)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise QuestionError(
             f"{written!r} is no year, month, day or time such as 2026, 2026-03, 2026-03-14 or 2026-03-14T09:30Z"
         ) from None
+    except OverflowError:
+        raise QuestionError(f"{written!r} ends with the last year there is, which is too late") from None
 
 
 def one_of(written: str, kind: str, choices: Collection[str], hint: str = "") -> str:

@@ -96,11 +96,23 @@ class Cluster:
             return not lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def data_version(self) -> int | None:
-        """The major version of Postgres that the data are of; None if there are none yet."""
+        """The major version of Postgres that the data are of; None if there are none yet.
+
+        Raises EmbeddedPostgresError if there are data, and they do not say it.
+        """
+        file = self.data / "PG_VERSION"
         try:
-            return int((self.data / "PG_VERSION").read_text())
+            return int(file.read_text())
         except FileNotFoundError:
-            return None
+            if not self.data.exists():
+                return None
+        except ValueError:
+            pass
+        raise EmbeddedPostgresError(
+            f"The data of the embedded Postgres are damaged: {file} is missing, or is no version of Postgres. Nothing "
+            f"was changed.\nPut back this file, which has a line such as 18. If more is damaged, move {self.data} to "
+            "another place, and restore your last backup: bl restore"
+        )
 
     def postmaster(self) -> tuple[int, int] | None:
         """Process id and port, as the last server wrote them at its start; it may not run any more."""

@@ -93,7 +93,7 @@ def unreadable(order_id: str) -> str:
     """What a user reads of an order that BrickLink sent in an unexpected form."""
     return (
         f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without it, or have it as "
-        "it was before. The next syncs try again. If it stays like this, report it with the line below."
+        "it was before. The next syncs try again. If it stays like this, report it with its details."
     )
 
 

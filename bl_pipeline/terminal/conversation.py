@@ -45,15 +45,18 @@ def _show_part(kind: AnswerKind, order_id: str, *, fetch: bool, as_json: bool) -
     settings = load_settings()
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.sales import PartOfOrder, read_part
+    from bl_pipeline.warehouse.state import failed_orders
 
     if fetch:
         _fetch(settings, kind, order_id)
     found: PartOfOrder | None = None
+    has_failed = False
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         found = read_part(connection, warehouse, order_id, kind)
+        has_failed = bool(failed_orders(connection, warehouse, order_id))
     if found is None:
-        raise no_such_order(settings, order_id)
+        raise no_such_order(settings, order_id, has_failed=has_failed)
     if as_json:
         print_json({"platform_order_id": order_id, "fetched_at": found.fetched_at, kind: found.rows})
     elif found.rows:

@@ -87,8 +87,15 @@ OrderId = Annotated[
 ]
 
 
-def no_such_order(settings: Settings, order_id: str) -> Refused:
-    """An order that the warehouse of the store does not have."""
+def no_such_order(settings: Settings, order_id: str, *, has_failed: bool) -> Refused:
+    """An order that the warehouse of the store does not have; `has_failed` if it could not be fetched or read."""
+    if has_failed:
+        return Refused(
+            f"Order {order_id} could not be fetched or read, so the warehouse of store {settings.bl_store} does not "
+            f"have it.\nWhy: {settings.store.command('errors')}. Try again with: "
+            f"{settings.store.command(f'refresh {order_id}')}",
+            ExitCode.OTHER,
+        )
     fetch = (
         f"Fetch it with: {settings.store.command(f'refresh {order_id}')}, or all that is new with: "
         f"{settings.store.command('sync')}"
@@ -116,13 +123,16 @@ def order(order_id: OrderId, as_json: Json = False) -> None:
     from bl_pipeline.terminal.views import order_view
     from bl_pipeline.warehouse.database import NothingStored, read_warehouse
     from bl_pipeline.warehouse.sales import read_order_and_ours
+    from bl_pipeline.warehouse.state import failed_orders
 
     found: dict[str, Any] | None = None
+    has_failed = False
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         found = read_order_and_ours(connection, warehouse, order_id)
+        has_failed = bool(failed_orders(connection, warehouse, order_id))
     if found is None:
-        raise no_such_order(settings, order_id)
+        raise no_such_order(settings, order_id, has_failed=has_failed)
     if as_json:
         print_json(found)
     else:

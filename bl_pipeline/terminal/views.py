@@ -60,11 +60,12 @@ def result_view(result: SyncResult, store: Store, nothing: str = "") -> Renderab
         Text(f"{plural(result.api_calls, 'API call')} in {c.seconds(result.duration_seconds)}", "dim"),
     ]
     for error in result.errors[:_ERRORS_SHOWN]:
-        # What it means and the details: bl errors.
         first, _, _ = str(error["error"]).partition("\n")
         parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(first)}"))
     if len(result.errors) > _ERRORS_SHOWN:
         parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: {store.command('errors')}"))
+    elif any("\n" in str(error["error"]) for error in result.errors):
+        parts.append(Text(f"With all details: {store.command('errors')}"))
     if any(error["error"] != UNKNOWN_ORDER for error in result.errors):
         parts.append(Text(f"Try these again with: {store.command('retry')}"))
     return Group(*parts)

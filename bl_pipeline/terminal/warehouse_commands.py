@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -159,7 +160,8 @@ def rename_store(
                     f"changed.\nChoose one of the two with {'--store' if settings.bl_stores_file else 'BL_STORE'}."
                 )
             orders = stores.rename_store(connection, old, new)
-    named = f"Set BL_STORE={new}." if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."
+    set_it = f"Set BL_STORE={shlex.quote(new)}."
+    named = set_it if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."
     show(f"Store {old} is called {new} now, with {plural(orders, 'order')}. {named}")
 
 

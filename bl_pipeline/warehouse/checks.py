@@ -51,7 +51,8 @@ OFFENDING_ORDERS = {
     """,
     "totals_add_up": """
         SELECT platform_order_id FROM sales.orders
-        WHERE store = :store AND (subtotal + shipping + fees <> total OR total IS NULL)
+        WHERE store = :store
+          AND (coalesce(subtotal, 0) + coalesce(shipping, 0) + coalesce(fees, 0) <> total OR total IS NULL)
     """,
     "fees_match_their_parts": """
         SELECT platform_order_id FROM sales.orders

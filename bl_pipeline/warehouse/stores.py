@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 
 from psycopg import sql
@@ -57,11 +58,12 @@ def other_name_of_orders(connection: Connection, store: str, order_ids: Collecti
 
 def same_store_message(store: Store, other: str) -> str:
     """What a user reads if the orders of `store` are stored already, under the name `other`."""
-    old_name = f"name its part in BL_STORES_FILE [{other}]" if store.stores > 1 else f"BL_STORE={other}"
+    old_name = f"name its part in BL_STORES_FILE [{other}]" if store.stores > 1 else f"BL_STORE={shlex.quote(other)}"
     return (
         f"Store {store.key} has no orders yet, and this warehouse has the orders of the same BrickLink store under the "
         f"name {other}. No order was fetched: each one would be stored a second time.\n"
-        f"To go on under the old name: {old_name}. To change the name: bl rename-store {other} {store.key}"
+        f"To go on under the old name: {old_name}. To change the name: "
+        f"bl rename-store {shlex.quote(other)} {shlex.quote(store.key)}"
     )
 
 

@@ -37,6 +37,14 @@ FAULTS = [
     ("fields_are_readable", WARN, f"UPDATE sales.orders SET unreadable_fields = '{{remarks}}' {OF_ORDER}"),
     ("fields_are_readable", WARN, f"UPDATE sales.order_items SET unreadable_fields = '{{item.no}}' WHERE {ONE_LINE}"),
     ("statuses_are_known", WARN, f"UPDATE sales.orders SET status = 'unknown' {OF_ORDER}"),
+    # Caught: an amount that BrickLink did not send, and the sum of a report without it.
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET subtotal = NULL {OF_ORDER}"),
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = NULL, total = total + 1 {OF_ORDER}"),
+    (
+        "items_are_stored",
+        WARN,
+        f"WITH gone AS (DELETE FROM sales.order_items {OF_ORDER}) DELETE FROM sync.order_state {OF_ORDER}",
+    ),
 ]
 
 

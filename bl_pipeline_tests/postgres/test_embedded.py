@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from bl_pipeline.postgres.accounts import as_account, server_account
-from bl_pipeline.postgres.binaries import candidates
+from bl_pipeline.postgres.binaries import candidates, installed, major
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
 from bl_pipeline.postgres.embedded import acquire
 from bl_pipeline_tests.support.clusters import (
@@ -345,6 +345,7 @@ def test_a_lost_password_is_replaced_and_no_data_are_lost(home: Path) -> None:
 
 def test_a_lost_password_that_cannot_be_replaced_is_named(home: Path) -> None:
     cluster(home).data.mkdir(parents=True)
+    (cluster(home).data / "PG_VERSION").write_text(f"{major(next(installed(None))[1])}\n")
     with pytest.raises(EmbeddedPostgresError, match=r"Nothing else is lost: leave .* as it is"):
         acquire(home)
 

@@ -45,6 +45,8 @@ def test_a_new_name_for_a_key_that_is_known_stops_before_any_call(
 def test_with_several_stores_the_old_name_is_that_of_a_part_of_the_file() -> None:
     shop = replace(MAIN, key="shop")
     assert "under the old name: BL_STORE=main." in same_store_message(shop, "main")
+    # Caught: a command that no shell reads as it was meant.
+    assert "bl rename-store 'old shop' 'my shop'" in same_store_message(replace(MAIN, key="my shop"), "old shop")
     assert "under the old name: name its part in BL_STORES_FILE [main]." in same_store_message(
         replace(shop, stores=2), "main"
     )

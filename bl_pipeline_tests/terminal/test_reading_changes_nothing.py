@@ -183,6 +183,29 @@ def test_no_folder_is_made_to_read_from(name: str, bl: Bl, isolated: pytest.Monk
         assert not list(tmp_path.iterdir()), words
 
 
+@pytest.mark.parametrize("written", [None, "", "abc"])
+@pytest.mark.parametrize("command", [["status"], ["orders"], ["sync"], ["upgrade-postgres"]])
+def test_damaged_data_are_named(command: list[str], written: str | None, bl: Bl, home: Path) -> None:
+    """Caught: without the file a store was said to be empty, and with another content it was a fault of bl_pipeline."""
+    file = home / "postgres" / "data" / "PG_VERSION"
+    file.parent.mkdir(parents=True)
+    if written is not None:
+        file.write_text(written)
+    said = expect(
+        bl(*command, BL_DATABASE_URL="", BL_HOME=str(home)), 1 if command == ["upgrade-postgres"] else 6
+    ).stderr
+    assert f"The data of the embedded Postgres are damaged: {file} is missing, or is no version of Postgres." in said
+    assert "restore your last backup: bl restore" in said
+
+
+def test_a_home_that_is_a_file_is_named(bl: Bl, tmp_path: Path) -> None:
+    """Caught: the file in it that was looked for, and not what to do."""
+    home = tmp_path / "file"
+    home.touch()
+    said = expect(bl("status", BL_DATABASE_URL="", BL_HOME=str(home)), 2).stderr
+    assert f"{home}/postgres: Not a directory. Nothing was started.\nSet BL_HOME to a folder" in said
+
+
 def test_a_sync_sets_the_time_zone_and_says_so(bl: Bl, store: Store) -> None:
     """Planted: a time zone that stays when the setting is gone; lists in UTC."""
     assert "Days in" not in expect(bl("sync"), 0).stderr
