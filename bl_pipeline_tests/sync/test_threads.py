@@ -10,6 +10,7 @@ from threading import Event, Lock, current_thread
 
 import pytest
 
+from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.threads import Batcher, as_they_come, in_a_thread, in_threads
 from bl_pipeline_tests.support.waiting import wait_until
@@ -122,3 +123,13 @@ def test_results_come_as_they_are_done(session: SyncSession) -> None:
         order.append(futures[done])
     assert order == [2, 0, 1]
     assert list(come) == []
+
+
+def test_a_canceled_run_waits_for_no_result(session: SyncSession) -> None:
+    """Planted: it waits until the work is done, as BrickLink may take a minute to answer."""
+    go_on = Event()
+    futures = in_threads(1, go_on.wait, [60])
+    session.canceled.set()
+    with pytest.raises(Interrupted):
+        next(as_they_come(session, futures))
+    go_on.set()
