@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -81,3 +83,23 @@ def test_a_closed_output_is_no_traceback(synced_bl: Bl, arguments: list[str]) ->
         ["sh", "-c", 'exec "$@" >&-', "sh", *BL, *arguments], stderr=subprocess.PIPE, text=True, check=False
     )
     assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_ctrl_c_while_the_commands_are_imported(isolated: pytest.MonkeyPatch) -> None:
+    """Caught: a traceback of the imports. Planted: Python's own handler."""
+    command = [sys.executable, "-X", "importtime", str(Path(sys.executable).with_name("bl")), "--help"]
+    codes = set[int]()
+
+    def interrupted() -> bool:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            imported = itertools.takewhile(lambda line: "bl_pipeline.dagster_names" not in line, process.stderr)
+            assert list(imported)
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.stderr.read()
+        codes.add(process.returncode)
+        return process.returncode == -signal.SIGINT
+
+    # On a busy machine the process may be at its end before the signal is sent.
+    wait_until(interrupted)
+    assert codes <= {0, -signal.SIGINT}
