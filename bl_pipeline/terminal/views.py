@@ -89,7 +89,7 @@ def status_view(status: Status, store: Store) -> RenderableType:
             if synced
             else Text("never", "yellow"),
         ),
-        ("Last run", _run_text(run) if run else ""),
+        ("Last run", _run_text(run, is_syncing=status.indicator is Indicator.SYNCING) if run else ""),
         ("", clean(run.message.splitlines()[0]) if run and run.message and run.message not in status.reason else ""),
         (
             "Failed orders",
@@ -142,9 +142,10 @@ def calls_line(calls: Usage) -> str:
     return line
 
 
-def _run_text(run: Run) -> Text:
+def _run_text(run: Run, *, is_syncing: bool) -> Text:
     if run.status == RunStatus.STARTED:
-        return Text(f"{run.job} started {c.moment(run.started_at)} and has not ended")
+        ended = "goes on" if is_syncing else "ended without a report"
+        return Text(f"{run.job} started {c.moment(run.started_at)} and {ended}")
     style = {RunStatus.SUCCEEDED: "green", RunStatus.FAILED: "red"}.get(RunStatus(run.status), "yellow")
     text = Text.assemble(f"{run.job} ", (run.status.replace("_", " "), style))
     counts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
@@ -10,6 +11,9 @@ import pytest
 
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.stores_file import CREDENTIAL_VARIABLES
+from bl_pipeline.warehouse import runs
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.lock import SyncLock
 from bl_pipeline.wording import amount
 from bl_pipeline_tests.reliability.test_tolerance import EditedWire, put
 from bl_pipeline_tests.support.sales_rows import order_row
@@ -29,6 +33,19 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     assert f"12 orders with {values['items']} lots" in text
     assert values["calls"]["used"] + values["calls"]["left"] == 4750
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
+
+
+def test_a_run_that_was_killed_does_not_go_on(bl: Bl, warehouse: Warehouse) -> None:
+    """Caught: that its process had ended, and that the run had not, on one page."""
+    with warehouse.engine.begin() as connection:
+        runs.start_run(
+            connection, warehouse, run_id="killed", job="sync_orders", now=datetime.now(UTC), of_all_orders=True
+        )
+    assert "and ended without a report" in " ".join(bl("status").stdout.split())
+    lock = SyncLock(warehouse)
+    assert lock.try_acquire()
+    assert "and goes on" in " ".join(expect(bl("status"), 0).stdout.split())
+    lock.release()
 
 
 @pytest.mark.slow
