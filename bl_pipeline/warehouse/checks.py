@@ -34,9 +34,19 @@ _NOT_IN_SALES = """
     )
 """
 
+_NO_CURRENCY = """
+    SELECT platform_order_id, 'cost.currency_code' AS field FROM sales.orders
+    WHERE store = :store AND currency !~ '^[A-Z]{3}$'
+"""
 _UNREADABLE = " UNION ".join(
-    f"SELECT platform_order_id, {before} unnest(unreadable_fields) AS field FROM {table.fullname} WHERE store = :store"
-    for before, table in (("", orders), *((f"'{kind}.' ||", table) for kind, table in parts.items()))
+    [
+        *(
+            f"SELECT platform_order_id, {before} unnest(unreadable_fields) AS field FROM {table.fullname} "
+            "WHERE store = :store"
+            for before, table in (("", orders), *((f"'{kind}.' ||", table) for kind, table in parts.items()))
+        ),
+        _NO_CURRENCY,
+    ]
 )
 
 OFFENDING_ORDERS = {
