@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bl_pipeline.warehouse.preconditions import CONNECTIONS, Schema, Server
+from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.preconditions import CONNECTIONS, Schema, Server, look
 
 SCHEMAS = ("sync", "landing", "sales", "books", "reports", "store_reports", "dagster")
 GOOD = Server(
@@ -134,3 +135,10 @@ def test_what_must_be_writable(name: str) -> None:
     assert [f"may not write the tables in the schema {name} (b)" in each.finding for each in problems] == (
         [] if name in ("reports", "store_reports") else [True]
     )
+
+
+def test_a_database_as_it_should_be(warehouse: Warehouse) -> None:
+    """Planted: a locale that no database has."""
+    with warehouse.engine.connect() as connection:
+        found = look(connection)
+    assert (found.encoding, found.unicode_locale, found.usual_case, found.standby) == ("UTF8", True, True, False)
