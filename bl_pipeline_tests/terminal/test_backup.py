@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -191,16 +192,26 @@ def plain_dump(_content: bytes) -> bytes:
     return b"PGDMP, as pg_dump writes it"
 
 
-@pytest.mark.parametrize("damage", [cut, flipped, plain_dump], ids=lambda damage: damage.__name__)
+def cut_before_it_was_packed(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(packed, "w") as another:
+        another.writestr("warehouse.dump", cut(archive.read("warehouse.dump")))
+        another.writestr("manifest.json", archive.read("manifest.json"))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, flipped, plain_dump, cut_before_it_was_packed], ids=lambda damage: damage.__name__
+)
 def test_a_damaged_backup_changes_nothing(
     damage: Callable[[bytes], bytes], synced_bl: Bl, database_url: str, file: Path
 ) -> None:
-    """Planted: the checksum of the file not looked at; a commit before the end of the dump."""
+    """Planted: the checksum of the file not looked at; a commit before the end of the dump; pg_restore not asked."""
     expect(synced_bl("backup", str(file)), 0)
     file.write_bytes(damage(file.read_bytes()))
     before = everything(database_url)
     message = " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
-    assert "damaged" in message
+    assert "is damaged" in message
     assert everything(database_url) == before
 
 
