@@ -45,7 +45,9 @@ LEFT_OUT = ("migrations", "__init__.py", "dictionary.py")
 QUICK, SLOW = "not slow and not full", "slow and not full"
 TESTS = {
     **{
-        f"bl_pipeline/warehouse/{name}.py": ["terminal/test_backup.py", "terminal/test_export_command.py"]
+        f"bl_pipeline/warehouse/{name}.py": [
+            "terminal/test_backup.py", "terminal/test_damaged_backups.py", "terminal/test_export_command.py"
+        ]
         for name in ("backup", "copying", "kept_calls", "new_file")
     },
     "bl_pipeline/warehouse/checks.py": ["defs/test_checks.py"],

@@ -173,3 +173,16 @@ def only_message_of_run(result: Result) -> str:
     assert list(values) == FIELDS
     (error,) = [error for error in values["errors"] if error["order_id"] is None]
     return str(error["error"])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The file of a backup."""
+    return tmp_path / "backup.zip"
+
+
+@pytest.fixture
+def other_url(postgres: Postgres) -> Iterator[str]:
+    """A database of somebody who begins with a backup."""
+    with postgres.database() as url:
+        yield url

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
 import stat
 import subprocess
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +23,6 @@ pytestmark = pytest.mark.slow
 
 SCHEMAS = ("landing", "sales", "sync", "books", "dagster")
 Everything = dict[str, list[Any]]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "backup.zip"
-
-
-@pytest.fixture
-def other_url(postgres: Postgres) -> Iterator[str]:
-    """A database of somebody who begins with a backup."""
-    with postgres.database() as url:
-        yield url
 
 
 def everything(url: str, *, but: str = "") -> Everything:
@@ -177,80 +162,6 @@ def test_calls_stay_spent_after_a_backup_of_an_older_release(
     expect(synced_bl("restore", "--replace", str(file)), 0)
     for key in (credentials["BRICKLINK_CONSUMER_KEY"], "another"):
         assert used(synced_bl, key, database_url) == calls
-
-
-def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 3
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-def plain_dump(_content: bytes) -> bytes:
-    return b"PGDMP, as pg_dump writes it"
-
-
-def cut_before_it_was_packed(content: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(packed, "w") as another:
-        another.writestr("warehouse.dump", cut(archive.read("warehouse.dump")))
-        another.writestr("manifest.json", archive.read("manifest.json"))
-    return packed.getvalue()
-
-
-@pytest.mark.parametrize(
-    "damage", [cut, flipped, plain_dump, cut_before_it_was_packed], ids=lambda damage: damage.__name__
-)
-def test_a_damaged_backup_changes_nothing(
-    damage: Callable[[bytes], bytes], synced_bl: Bl, database_url: str, file: Path
-) -> None:
-    """Planted: the checksum of the file not looked at; a commit before the end of the dump; pg_restore not asked."""
-    expect(synced_bl("backup", str(file)), 0)
-    file.write_bytes(damage(file.read_bytes()))
-    before = everything(database_url)
-    message = " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
-    assert "is damaged" in message
-    assert everything(database_url) == before
-
-
-def test_what_is_no_file_is_not_read(bl: Bl) -> None:
-    """Caught: a device that never ends was read for ever."""
-    assert "Error: /dev/null is no file. Nothing was changed." in expect(bl("restore", "/dev/null"), 1).stderr
-
-
-def rewritten(file: Path, old: bytes, new: bytes) -> None:
-    """Replace a piece of the manifest."""
-    with zipfile.ZipFile(file) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    assert old in parts["manifest.json"]
-    parts["manifest.json"] = parts["manifest.json"].replace(old, new)
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-
-
-def test_what_does_not_have_the_counts_of_the_backup_is_not_kept(
-    synced_bl: Bl, database_url: str, file: Path, other_url: str
-) -> None:
-    """Planted: no check; a check after the commit."""
-    expect(synced_bl("backup", str(file)), 0)
-    rewritten(file, b'"sales.orders": 12', b'"sales.orders": 13')
-    before = everything(database_url)
-    for url in (database_url, other_url):
-        message = expect(synced_bl("restore", "--replace", str(file), BL_DATABASE_URL=url), 1).stderr
-        assert "counts or sums differ" in " ".join(message.split())
-    assert everything(database_url) == before
-    assert everything(other_url) == {}
-
-
-def test_a_backup_of_a_newer_release_is_refused(synced_bl: Bl, database_url: str, file: Path) -> None:
-    expect(synced_bl("backup", str(file)), 0)
-    rewritten(file, b'"revision": "', b'"revision": "9')
-    before = everything(database_url)
-    assert "newer bl_pipeline" in " ".join(expect(synced_bl("restore", "--replace", str(file)), 1).stderr.split())
-    assert everything(database_url) == before
 
 
 def test_a_sync_and_a_restore_keep_out_of_each_others_way(
