@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from bl_pipeline.records import RunStatus, Stop, StopReason
@@ -14,9 +15,11 @@ from bl_pipeline.sync.interruptions import Interrupted
 from bl_pipeline.sync.session import SyncSession, open_session
 from bl_pipeline.warehouse import runs
 from bl_pipeline.warehouse.cancellation import request_cancel
+from bl_pipeline.warehouse.database import PreconditionsFailed, read_warehouse
 from bl_pipeline.warehouse.runs import Run
-from bl_pipeline_tests.conftest import Clock
+from bl_pipeline_tests.conftest import Clock, MakeSettings
 from bl_pipeline_tests.support.distributed import LONG
+from bl_pipeline_tests.support.servers import as_user
 from bl_pipeline_tests.support.waiting import wait_until
 from bl_pipeline_tests.warehouse.test_lease import somebody_waits
 
@@ -204,3 +207,20 @@ def test_no_write_begins_after_a_run_was_canceled_elsewhere(session: SyncSession
             assert request_cancel(connection, session.warehouse, clock()) == "run"
         with pytest.raises(Interrupted):
             ledger.begin("PUT", "/orders/1", clock())
+
+
+def test_a_session_is_not_opened_if_nothing_can_be_stored(
+    database_url: str, weak_user: str, make_settings: MakeSettings
+) -> None:
+    """Planted: it is opened, as for a command that reads."""
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        for schema in ("sync", "landing", "sales", "books", "reports"):
+            admin.execute(f"GRANT USAGE ON SCHEMA {schema} TO {weak_user}")
+            admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {weak_user}")
+    settings = make_settings(bl_database_url=as_user(database_url, weak_user))
+    with read_warehouse(settings):
+        pass
+    with pytest.raises(PreconditionsFailed, match="may not write"), open_session(settings):
+        pass
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(f'DROP OWNED BY "{weak_user}"')
