@@ -36,12 +36,13 @@ def parse_postgres_url(value: str) -> URL:
         or re.search("%(?![0-9A-Fa-f]{2})", rest)
     ):
         raise ValueError(_ENCODE)
+    if "%00" in rest:
+        raise ValueError("has %00, a character that Postgres does not take; if a password has these three, write %2500")
     try:
         url = make_url(value)
         fits = (
             scheme in ("postgresql", "postgres")
             and bool(url.database)
-            and "%00" not in rest
             and (url.port is None or 0 < url.port < 65536)
             and re.fullmatch(r"[\w.:%-]*", url.host or "")
             and all("=" in parameter for parameter in parameters.split("&") if parameter)

@@ -62,7 +62,7 @@ def parse_time(written: str, *, end: bool = False) -> datetime:
             f"{written!r} is no year, month, day or time such as 2026, 2026-03, 2026-03-14 or 2026-03-14T09:30Z"
         ) from None
     except OverflowError:
-        raise QuestionError(f"{written!r} ends with the last year there is, which is too late") from None
+        raise QuestionError(f"{written!r} is too late: the last year that can be the end is 9998") from None
 
 
 def one_of(written: str, kind: str, choices: Collection[str], hint: str = "") -> str:

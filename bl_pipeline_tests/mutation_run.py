@@ -199,13 +199,13 @@ class Tester:
         return replace(self, recording=Recording.read(kept))
 
     def tests_through(self, path: Path, mutant: Mutant) -> list[str]:
-        """The quick tests that run through a fault; all that are about the file if that is not known."""
+        """The quick tests that run through a fault; those about the file too if it is not sure that these are all."""
         name = path.relative_to(PROJECT).as_posix()
         found = self.recording.tests_of(self.folder, name, mutant.start, mutant.end) if self.recording else None
         if found is None:
             return tests_for(path)
         constants, _ = lines_of((self.folder / name).read_bytes(), mutant.start, mutant.end)
-        # Where a constant is used without its name, as the default of a field is, no line shows it.
+        # If a constant is used without its name, as the default of a field is, no line shows it.
         return [*found, *([OF_ALL_FILES, *tests_for(path)] if constants else [])]
 
     def is_noticed(self, path: Path, mutant: Mutant) -> bool:

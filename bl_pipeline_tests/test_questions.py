@@ -52,7 +52,7 @@ def test_what_is_no_order_number(written: str) -> None:
 def test_the_last_year_of_all_has_no_end() -> None:
     assert parse_time("9999") == datetime.fromisoformat("9999-01-01")
     # Caught: "no year".
-    with pytest.raises(QuestionError, match="ends with the last year there is"):
+    with pytest.raises(QuestionError, match="is too late: the last year"):
         parse_time("9999", end=True)
 
 

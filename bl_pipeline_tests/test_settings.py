@@ -70,7 +70,7 @@ def test_home() -> None:
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:port/db", "postgresql://user:password@host"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@host:99999/db", "postgresql://user:password@host"),
         # Caught: what came after it was left out, the port with it.
-        ("BL_DATABASE_URL", f"postgresql://me:%00{SECRET}@host:1/db", "postgresql://user:password@host"),
+        ("BL_DATABASE_URL", f"postgresql://me:%00{SECRET}@host:1/db", "write %2500"),
         ("BL_DATABASE_URL", f"postgresql://me:my@{SECRET}@host:5432/db", "write @ as %40"),
         ("BL_DATABASE_URL", f"postgresql://me:{SECRET}@{SECRET}/{SECRET}@host/db", "write @ as %40"),
         ("BL_DATABASE_URL", f"postgresql://me:my/{SECRET}@host:5432/db", "/ as %2F"),

@@ -254,5 +254,6 @@ def write_template(combinations: Sequence[Combination], path: Path) -> None:
             )
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_to_overwrite()
     with new_file(path, refuse_to_overwrite, mode=usual_mode()) as file:
         file.write(template(combinations).encode())

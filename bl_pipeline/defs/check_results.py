@@ -21,7 +21,7 @@ _CHECKS = {
     "items_match_subtotal": ("order_items", ERROR, "The items of an order add up to its subtotal."),
     "items_match_counts": ("order_items", ERROR, "An order has as many pieces and lots as it counts."),
     "items_are_stored": ("order_items", WARN, "Every order that BrickLink has not purged has its items."),
-    "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total, and what is missing is zero."),
+    "totals_add_up": ("orders", ERROR, "subtotal + shipping + fees = total; a missing amount counts as zero."),
     "fees_match_their_parts": ("orders", WARN, "fees = insurance + etc1 + etc2 + tax - credit - coupon."),
     "collected_tax_is_explained": (
         "orders",

@@ -104,7 +104,7 @@ def _report_asset(report: Report, stores: Sequence[Names]) -> dg.AssetsDefinitio
     @explained
     def asset(context: dg.AssetExecutionContext) -> None:
         session = session_of(context, names)
-        keys = [each.store or session.warehouse.store for each in stores]
+        keys = [names_of_store.store or session.warehouse.store for names_of_store in stores]
         # A MaterializeResult would store it a second time, with the event of the output.
         context.add_asset_metadata(report_metadata(session, report, keys))
 

@@ -100,18 +100,20 @@ class Cluster:
 
         Raises EmbeddedPostgresError if there are data, and they do not say it.
         """
-        file = self.data / "PG_VERSION"
+        # An upgrade that was interrupted at its last step has no `data`.
+        data = self.upgraded if self.upgraded.exists() and not self.data.exists() else self.data
+        file = data / "PG_VERSION"
         try:
             return int(file.read_text())
         except FileNotFoundError:
-            if not self.data.exists():
+            if not data.exists():
                 return None
-        except ValueError:
+        except (ValueError, IsADirectoryError):
             pass
         raise EmbeddedPostgresError(
             f"The data of the embedded Postgres are damaged: {file} is missing, or is no version of Postgres. Nothing "
-            f"was changed.\nPut back this file, which has a line such as 18. If more is damaged, move {self.data} to "
-            "another place, and restore your last backup: bl restore"
+            f"was changed.\nPut back this file, which has a line such as 18. If more is damaged, move {data} to "
+            "another place, and restore your last backup: bl restore FILE. Without a backup: bl sync"
         )
 
     def postmaster(self) -> tuple[int, int] | None:

@@ -48,11 +48,12 @@ class Cancellation:
         lines = []
         if self.run is not None:
             name = f"{self.run.job}, started {moment(self.run.started_at)}"
-            kept = (
-                "What BrickLink has done stays, and nothing more is sent. Ask again for what is left."
-                if self.run.job in WRITE_JOBS
-                else "What was stored is kept, and the next sync goes on from there."
-            )
+            if self.run.job in WRITE_JOBS:
+                kept = "What BrickLink has done stays, and nothing more is sent. Ask again for what is left."
+            elif self.full_syncs:
+                kept = "What was stored is kept, and the next sync fetches what is new or has changed."
+            else:
+                kept = "What was stored is kept, and the next sync goes on from there."
             lines.append(
                 f"Canceled: {name}. {kept}"
                 if self.ended

@@ -29,7 +29,7 @@ from bl_pipeline.terminal.periods import close, periods, reopen
 from bl_pipeline.terminal.reading import Json, OrderId, errors, order, order_number, status
 from bl_pipeline.terminal.report_command import report
 from bl_pipeline.terminal.reporting import ResultJson, failure_as_dict, report_run, run_and_report
-from bl_pipeline.terminal.signals import hang_up_cancels
+from bl_pipeline.terminal.signals import hang_up_cancels, interrupt_at_ctrl_c
 from bl_pipeline.terminal.store_option import of_a_store
 from bl_pipeline.terminal.stores import stores
 from bl_pipeline.terminal.warehouse_commands import backup, rename_store, restore, upgrade_postgres
@@ -56,6 +56,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        interrupt_at_ctrl_c()
         try:
             return super().invoke(ctx)
         except TyperException as error:

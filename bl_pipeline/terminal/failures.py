@@ -29,6 +29,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the message of what can be expected to go wrong; None for anything else."""
     if isinstance(error, Refused):
         return error.exit_code, str(error)
+    if not isinstance(error, Exception):
+        return ExitCode.OTHER, "Canceled."  # first: it may have interrupted one of the imports that follow
     # Imported only now: if nothing goes wrong, nobody waits for them.
     from bl_pipeline.settings import SettingsError, load_stores
 

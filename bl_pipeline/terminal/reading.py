@@ -89,22 +89,16 @@ OrderId = Annotated[
 
 def no_such_order(settings: Settings, order_id: str, *, has_failed: bool) -> Refused:
     """An order that the warehouse of the store does not have; `has_failed` if it could not be fetched or read."""
+    store = settings.store
     if has_failed:
-        return Refused(
-            f"Order {order_id} could not be fetched or read, so the warehouse of store {settings.bl_store} does not "
-            f"have it.\nWhy: {settings.store.command('errors')}. Try again with: "
-            f"{settings.store.command(f'refresh {order_id}')}",
-            ExitCode.OTHER,
+        why = (
+            f"Order {order_id} could not be fetched or read, so the warehouse of store {store.key} does not have it. "
+            f"See why with: {store.command('errors')}"
         )
-    fetch = (
-        f"Fetch it with: {settings.store.command(f'refresh {order_id}')}, or all that is new with: "
-        f"{settings.store.command('sync')}"
-    )
-    return Refused(
-        f"There is no order {order_id} in the warehouse of store {settings.bl_store}.\n"
-        + (fetch if settings.store.credentials else settings.store.first_step),
-        ExitCode.OTHER,
-    )
+    else:
+        why = f"There is no order {order_id} in the warehouse of store {store.key}."
+    fetch = f"Fetch it with: {store.command(f'refresh {order_id}')}, or all that is new with: {store.command('sync')}"
+    return Refused(f"{why}\n{fetch if store.credentials else store.first_step}", ExitCode.OTHER)
 
 
 def no_orders(settings: Settings, others: Sequence[str]) -> str:

@@ -39,6 +39,12 @@ def hang_up_cancels() -> None:
         signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
 
 
+def interrupt_at_ctrl_c() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, if until now it ended the process: see `console_script`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def ignore_signals() -> None:
     """A signal must not interrupt the closing."""
     for number in _ENDING:

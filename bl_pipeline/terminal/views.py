@@ -64,8 +64,8 @@ def result_view(result: SyncResult, store: Store, nothing: str = "") -> Renderab
         parts.append(Text.assemble(("  BL-", "red"), (clean(error["order_id"]), "red"), f"  {clean(first)}"))
     if len(result.errors) > _ERRORS_SHOWN:
         parts.append(Text(f"  and {len(result.errors) - _ERRORS_SHOWN} more: {store.command('errors')}"))
-    elif any("\n" in str(error["error"]) for error in result.errors):
-        parts.append(Text(f"With all details: {store.command('errors')}"))
+    if any("\n" in str(error["error"]) for error in result.errors):
+        parts.append(Text(f"See the details with: {store.command('errors')}"))
     if any(error["error"] != UNKNOWN_ORDER for error in result.errors):
         parts.append(Text(f"Try these again with: {store.command('retry')}"))
     return Group(*parts)
@@ -144,7 +144,8 @@ def calls_line(calls: Usage) -> str:
 
 def _run_text(run: Run, *, is_syncing: bool) -> Text:
     if run.status == RunStatus.STARTED:
-        ended = "goes on" if is_syncing else "ended without a report"
+        # What keeps the store busy may be another command.
+        ended = "has not reported its end" if is_syncing else "ended without a report"
         return Text(f"{run.job} started {c.moment(run.started_at)} and {ended}")
     style = {RunStatus.SUCCEEDED: "green", RunStatus.FAILED: "red"}.get(RunStatus(run.status), "yellow")
     text = Text.assemble(f"{run.job} ", (run.status.replace("_", " "), style))

@@ -160,9 +160,9 @@ def rename_store(
                     f"changed.\nChoose one of the two with {'--store' if settings.bl_stores_file else 'BL_STORE'}."
                 )
             orders = stores.rename_store(connection, old, new)
-    set_it = f"Set BL_STORE={shlex.quote(new)}."
-    named = set_it if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."
-    show(f"Store {old} is called {new} now, with {plural(orders, 'order')}. {named}")
+    of_one = f"Set BL_STORE={shlex.quote(new)}."
+    advice = of_one if settings.bl_stores_file is None else f"Its part in BL_STORES_FILE is [{new}]."
+    show(f"Store {old} is called {new} now, with {plural(orders, 'order')}. {advice}")
 
 
 def lock_stores(stack: ExitStack, engine: Engine, names: Iterable[str]) -> None:

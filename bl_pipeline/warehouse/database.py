@@ -130,7 +130,7 @@ def postgres_url(settings: Settings) -> Iterator[URL]:
 
 def refuse_unmade(settings: Settings) -> None:
     """Raise NothingStored if the warehouse is an embedded Postgres that was never made: whoever asks makes none."""
-    # Of what cannot be read whoever opens it says whose it is, or what it is.
+    # If it cannot be read or is damaged, the command that opens it says why.
     with suppress(PermissionError, NotADirectoryError, EmbeddedPostgresError):
         if settings.postgres_url is None and not embedded.exists(settings.bl_home):
             raise NothingStored

@@ -21,7 +21,7 @@ def new_file(file: Path, check: Callable[[], None], *, mode: int = 0o600) -> Ite
 
     Raises OSError, which names the file, if it cannot be written. If anything fails, there is no file.
     """
-    with _named(file):
+    with _errors_name(file):
         descriptor, part = _open_part(file.parent)
         try:
             with os.fdopen(descriptor, "wb") as written:
@@ -41,7 +41,7 @@ def replaced_file(file: Path) -> Iterator[IO[bytes]]:
 
     A pipe or a device gets it as it is written. Raises OSError, which names the file; what was there before stays.
     """
-    with _named(file):
+    with _errors_name(file):
         if file.exists() and not file.is_file():
             with file.open("wb") as written:
                 yield written
@@ -51,12 +51,13 @@ def replaced_file(file: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Let errors name the file that the user knows, and not the incomplete one or none."""
+def _errors_name(file: Path) -> Iterator[None]:
+    """Let errors name the file that the user knows, or the folder in which none can be made, not the incomplete one."""
     try:
         yield
     except OSError as error:
-        error.filename = str(file)
+        in_folder = isinstance(error, PermissionError) and error.filename not in (None, str(file))
+        error.filename = str(file.parent if in_folder else file)
         raise
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from bl_pipeline.columns import OrderGroup
-from bl_pipeline.countries import country_code
+from bl_pipeline.countries import countries, country_code
 from bl_pipeline.questions import QuestionError, one_of, parse_time
 from bl_pipeline.rules.statuses import (
     NOT_REVENUE,
@@ -278,7 +278,7 @@ _LOTS = """(
 
 def _sort(written: str) -> tuple[str, str]:
     """The name in SORTS, and ASC or DESC. Raises QuestionError."""
-    name = one_of(written.removeprefix("-"), "order to sort by", SORTS)
+    name = one_of(written.removeprefix("-"), "sort order", SORTS)
     return name, "DESC" if written.startswith("-") else "ASC"
 
 
@@ -290,10 +290,12 @@ def _order(by: Sequence[str], way: str, nulls: str = "LAST") -> str:
 
 def _check_words(connection: Connection, wanted: OrderFilter) -> None:
     """Raise QuestionError for a word that is neither known nor in the stores' orders."""
+    country = wanted.country and country_code(wanted.country)
     for kind, column, written, known in (
         ("status", "platform_status", wanted.status, {*STATUSES}),
         ("platform", "platform", wanted.platform, {PLATFORM}),
-        ("country", "country_code", wanted.country and country_code(wanted.country), set[str]()),
+        # Not with all countries as known: a message would list them.
+        ("country", "country_code", None if country in countries() else country, set[str]()),
     ):
         if written is not None:
             of_stores = f"SELECT DISTINCT {column} FROM sales.order_search WHERE store = ANY(:stores)"

@@ -38,10 +38,10 @@ FAULTS = [
     ("fields_are_readable", WARN, f"UPDATE sales.order_items SET unreadable_fields = '{{item.no}}' WHERE {ONE_LINE}"),
     ("statuses_are_known", WARN, f"UPDATE sales.orders SET status = 'unknown' {OF_ORDER}"),
     # Caught: an amount that BrickLink did not send, and the sum of a report without it.
-    ("totals_add_up", ERROR, f"UPDATE sales.orders SET subtotal = NULL {OF_ORDER}"),
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET subtotal = NULL, fees = NULL {OF_ORDER}"),
     # Caught: a currency of its own in every report.
     ("fields_are_readable", WARN, f"UPDATE sales.orders SET currency = 'Eur' {OF_ORDER}"),
-    ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = NULL, total = total + 1 {OF_ORDER}"),
+    ("totals_add_up", ERROR, f"UPDATE sales.orders SET shipping = NULL, fees = NULL, total = total + 1 {OF_ORDER}"),
     (
         "items_are_stored",
         WARN,

@@ -94,7 +94,7 @@ def test_a_wrong_word_is_explained_and_kept(synced: Sync, client: TestClient) ->
         ({"country": "Germny"}, "There is no country GERMNY."),
         ({"since": "yesterday"}, "is no year, month, day or time such as 2026"),
         ({"since": "2026-04", "until": "2026-03"}, "The list would end before it begins"),
-        ({"sort": "price"}, "There is no order to sort by price"),
+        ({"sort": "price"}, "There is no sort order price"),
         ({"platform": "ebay"}, "There is no platform ebay"),
     ):
         answer = client.get("/orders", params={**query, "search": '"><script>x'})

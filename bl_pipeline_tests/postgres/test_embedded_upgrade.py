@@ -11,7 +11,7 @@ import pytest
 
 from bl_pipeline.postgres.binaries import installed, major
 from bl_pipeline.postgres.cluster import EmbeddedPostgresError
-from bl_pipeline.postgres.embedded import acquire
+from bl_pipeline.postgres.embedded import acquire, exists
 from bl_pipeline.postgres.upgrade import upgrade_embedded
 from bl_pipeline.settings import load_settings
 from bl_pipeline.warehouse.database import open_warehouse
@@ -114,6 +114,7 @@ def test_cut_off_at_any_step_it_is_the_old_data_or_the_new(home: Path) -> None:
     assert done.kept
     # Whole, and nothing renamed yet.
     data.rename(upgraded)
+    assert exists(home), "Caught: nothing was said to be there"
     done.kept.rename(data)
     is_as_it_was(home, old)
     # The old data renamed, and the new ones not yet.

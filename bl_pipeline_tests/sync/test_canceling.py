@@ -51,6 +51,9 @@ def test_a_run_that_goes_on_ends_with_its_step() -> None:
 def test_without_a_run() -> None:
     assert said(None) == NOTHING
     assert said(None, busy=True).startswith("No sync is running, but another command uses the store")
+    # Caught: that the next sync goes on from there, with the full sync that is withdrawn.
+    assert KEPT not in said(run(), ended=True, full_syncs=1)
+    assert "the next sync fetches what is new or has changed." in said(run(), ended=True, full_syncs=1)
     assert said(None, full_syncs=2) == "Withdrawn: 2 full syncs that were still open."
     assert Cancellation(None, ended=False, busy=False, full_syncs=2).as_dict() == {
         "run_id": None, "ended": False, "full_syncs_withdrawn": 2,

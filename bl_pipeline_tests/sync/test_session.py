@@ -218,9 +218,11 @@ def test_a_session_is_not_opened_if_nothing_can_be_stored(
             admin.execute(f"GRANT USAGE ON SCHEMA {schema} TO {weak_user}")
             admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {weak_user}")
     settings = make_settings(bl_database_url=as_user(database_url, weak_user))
-    with read_warehouse(settings):
-        pass
-    with pytest.raises(PreconditionsFailed, match="may not write"), open_session(settings):
-        pass
-    with psycopg.connect(database_url, autocommit=True) as admin:
-        admin.execute(f'DROP OWNED BY "{weak_user}"')
+    try:
+        with read_warehouse(settings):
+            pass
+        with pytest.raises(PreconditionsFailed, match="may not write"), open_session(settings):
+            pass
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as admin:
+            admin.execute(f'DROP OWNED BY "{weak_user}"')

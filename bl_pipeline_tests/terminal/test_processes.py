@@ -86,7 +86,7 @@ def test_a_closed_output_is_no_traceback(synced_bl: Bl, arguments: list[str]) ->
 
 
 def test_ctrl_c_while_the_commands_are_imported(isolated: pytest.MonkeyPatch) -> None:
-    """Caught: a traceback of the imports. Planted: Python's own handler."""
+    """Caught: a traceback of the imports. Planted: Python's own handler, also only until the arguments are read."""
     command = [sys.executable, "-X", "importtime", str(Path(sys.executable).with_name("bl")), "--help"]
     codes = set[int]()
 

@@ -195,7 +195,7 @@ def test_damaged_data_are_named(command: list[str], written: str | None, bl: Bl,
         bl(*command, BL_DATABASE_URL="", BL_HOME=str(home)), 1 if command == ["upgrade-postgres"] else 6
     ).stderr
     assert f"The data of the embedded Postgres are damaged: {file} is missing, or is no version of Postgres." in said
-    assert "restore your last backup: bl restore" in said
+    assert "restore your last backup: bl restore FILE. Without a backup: bl sync" in said
 
 
 def test_a_home_that_is_a_file_is_named(bl: Bl, tmp_path: Path) -> None:

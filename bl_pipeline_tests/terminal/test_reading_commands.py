@@ -35,7 +35,7 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
 
 
-def test_a_run_that_was_killed_does_not_go_on(bl: Bl, warehouse: Warehouse) -> None:
+def test_a_run_that_was_killed_has_ended_once_nothing_has_the_store(bl: Bl, warehouse: Warehouse) -> None:
     """Caught: that its process had ended, and that the run had not, on one page."""
     with warehouse.engine.begin() as connection:
         runs.start_run(
@@ -44,7 +44,7 @@ def test_a_run_that_was_killed_does_not_go_on(bl: Bl, warehouse: Warehouse) -> N
     assert "and ended without a report" in " ".join(bl("status").stdout.split())
     lock = SyncLock(warehouse)
     assert lock.try_acquire()
-    assert "and goes on" in " ".join(expect(bl("status"), 0).stdout.split())
+    assert "and has not reported its end" in " ".join(expect(bl("status"), 0).stdout.split())
     lock.release()
 
 

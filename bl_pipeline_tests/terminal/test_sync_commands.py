@@ -116,12 +116,12 @@ def test_an_order_that_cannot_be_read_is_explained_before_the_details(
     assert f"BL-{order_id}  BrickLink sent order {order_id} in a form that cannot be read" in result.stdout
     # Caught: it asked for a report "with the line below", and no line was there.
     shown = " ".join(result.stdout.split())
-    assert "report it with its details. With all details: bl errors Try these again with: bl retry" in shown
+    assert "report it with its details. See the details with: bl errors Try these again with: bl retry" in shown
     for command in ("order", "messages"):
         # Caught: such an order was said to be not there, and to be fetched.
         said = expect(bl(command, str(order_id)), 1).stderr
         assert f"Order {order_id} could not be fetched or read" in said
-        assert f"Why: bl errors. Try again with: bl refresh {order_id}" in said
+        assert f"See why with: bl errors\nFetch it with: bl refresh {order_id}, or" in said
     (failed,) = json_of(bl("errors", "--json"))
     says, details = failed["error"].split("\n")
     assert says.startswith(f"BrickLink sent order {order_id} in a form that cannot be read, so the reports are without")

@@ -49,6 +49,10 @@ def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
         pass
     # Caught: it named the incomplete file, of which the user knows nothing.
     assert failed.value.filename == str(none)
+    with pytest.raises(PermissionError) as refused, new_file(tmp_path / "backup", lambda: None) as into:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), into.name)
+    # Caught: the account of a file that is there was named, and not that of the folder.
+    assert refused.value.filename == str(tmp_path)
 
 
 def test_an_older_file_is_replaced_once_the_new_one_is_complete(tmp_path: Path) -> None:

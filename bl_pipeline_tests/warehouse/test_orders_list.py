@@ -125,6 +125,9 @@ def test_bricklinks_words_and_our_groups_are_two_filters(synced: Sync, store: St
         expected = {str(o.order_id) for o in store.sales.values() if order_row(o)["status"] == group}
         assert set(shown(warehouse, group=group, limit=100)) == expected
     assert shown(warehouse, status="ready") == [], "known, though no order has it"
+    # Caught: a country to which no order went was said to be none.
+    for country in ("Finland", "cz"):
+        assert shown(warehouse, country=country) == []
     unknown = next(order.status for order in store.sales.values() if order_row(order)["status"] == "unknown")
     assert shown(warehouse, status=unknown), "a word that only the store knows"
 
@@ -134,7 +137,7 @@ def test_bricklinks_words_and_our_groups_are_two_filters(synced: Sync, store: St
     [
         ({"status": "shiped"}, "There is no status shiped. Did you mean SHIPPED"),
         ({"platform": "brickowl"}, "There is no platform brickowl. Did you mean bricklink"),
-        ({"sort": "-price"}, "There is no order to sort by price"),
+        ({"sort": "-price"}, "There is no sort order price"),
         ({"since": NOW, "until": NOW}, "since is after until"),
         ({"country": "Germny"}, "There is no country GERMNY.*DE"),
     ],
@@ -150,7 +153,7 @@ def test_unknown_words_are_refused(wanted: dict[str, object], message: str, sync
         ({"status": "On_hold"}, "is a group of statuses, and no status of BrickLink's"),
         ({"group": "paid"}, "There is no group paid.*PAID is a status of BrickLink's"),
         ({"group": "complted"}, "Did you mean completed"),
-        ({"sort": "price"}, "There is no order to sort by price"),
+        ({"sort": "price"}, "There is no sort order price"),
         ({"since": "yesterday"}, "2026-03-14"),
         ({"until": "2026-13"}, "2026-03-14"),
     ],
