@@ -61,7 +61,7 @@ def run_up(port: int, desk_port: int, *, demo: bool) -> int:
 
     for used, option in ((port, "--port"), (desk_port, "--desk-port")):
         if _in_use(used):
-            c.complain(_who_uses(used, f"bl up {option}"))
+            c.complain(_who_uses(used, f"bl up {'--demo ' if demo else ''}{option}"))
             return ExitCode.OTHER
     bl = how_to_call_bl()
     afterwards = ""

@@ -77,6 +77,7 @@ def test_a_file_that_was_not_there_can_be_read_as_the_umask_says(tmp_path: Path)
     try:
         with replaced_file(tmp_path / "rows.csv") as into:
             into.write(b"x")
+        assert os.umask(0o027) == 0o027, "planted: left as it was looked at"
     finally:
         os.umask(before)
     assert (tmp_path / "rows.csv").stat().st_mode & 0o777 == 0o640
