@@ -256,7 +256,7 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
         )
     if listed_at is None or listed_at < end:
         raise ClosingRefused(
-            f"BrickLink's lists were not read to their end since {name} was over, so orders and changes of it may not "
+            f"No sync of all orders was complete since {name} was over, so orders and changes of it may not "
             f"be known yet. Nothing was changed.\nRun: {store.command('sync')}, then try again."
         )
     missing = connection.scalars(text(_MISSING), {"store": store.key, "end": end}).all()

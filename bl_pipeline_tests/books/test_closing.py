@@ -91,9 +91,9 @@ def test_months_are_closed_one_after_the_other(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        ("UPDATE sync.runs SET listed_at = '2026-09-30 21:59Z'", "lists were not read to their end since 2026-09"),
-        ("UPDATE sync.runs SET status = 'stopped_at_budget'", "lists were not read to their end since 2026-09"),
-        ("UPDATE sync.runs SET scope = 'some'", "lists were not read to their end since 2026-09"),
+        ("UPDATE sync.runs SET listed_at = '2026-09-30 21:59Z'", "No sync of all orders was complete since 2026-09"),
+        ("UPDATE sync.runs SET status = 'stopped_at_budget'", "No sync of all orders was complete since 2026-09"),
+        ("UPDATE sync.runs SET scope = 'some'", "No sync of all orders was complete since 2026-09"),
         ("DELETE FROM sync.runs", "Run: bl sync"),
     ],
 )
