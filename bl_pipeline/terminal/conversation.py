@@ -54,7 +54,7 @@ def _show_part(kind: AnswerKind, order_id: str, *, fetch: bool, as_json: bool) -
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         found = read_part(connection, warehouse, order_id, kind)
-        has_failed = bool(failed_orders(connection, warehouse, order_id))
+        has_failed = found is None and bool(failed_orders(connection, warehouse, order_id))
     if found is None:
         raise no_such_order(settings, order_id, has_failed=has_failed)
     if as_json:

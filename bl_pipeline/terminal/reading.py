@@ -124,7 +124,7 @@ def order(order_id: OrderId, as_json: Json = False) -> None:
     with suppress(NothingStored), read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
         show_times_in(warehouse.timezone)
         found = read_order_and_ours(connection, warehouse, order_id)
-        has_failed = bool(failed_orders(connection, warehouse, order_id))
+        has_failed = found is None and bool(failed_orders(connection, warehouse, order_id))
     if found is None:
         raise no_such_order(settings, order_id, has_failed=has_failed)
     if as_json:
