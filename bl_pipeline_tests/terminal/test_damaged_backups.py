@@ -28,12 +28,17 @@ def plain_dump(_content: bytes) -> bytes:
     return b"PGDMP, as pg_dump writes it"
 
 
-def cut_before_it_was_packed(content: bytes) -> bytes:
+def repacked(content: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
+    """The backup with this part of it changed."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(packed, "w") as another:
-        another.writestr("warehouse.dump", cut(archive.read("warehouse.dump")))
-        another.writestr("manifest.json", archive.read("manifest.json"))
+        for name in archive.namelist():
+            another.writestr(name, change(archive.read(name)) if name == part else archive.read(name))
     return packed.getvalue()
+
+
+def cut_before_it_was_packed(content: bytes) -> bytes:
+    return repacked(content, "warehouse.dump", cut)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +63,12 @@ def test_what_is_no_file_is_not_read(bl: Bl) -> None:
 
 def rewritten(file: Path, old: bytes, new: bytes) -> None:
     """Replace a piece of the manifest."""
-    with zipfile.ZipFile(file) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    assert old in parts["manifest.json"]
-    parts["manifest.json"] = parts["manifest.json"].replace(old, new)
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
+
+    def change(manifest: bytes) -> bytes:
+        assert old in manifest
+        return manifest.replace(old, new)
+
+    file.write_bytes(repacked(file.read_bytes(), "manifest.json", change))
 
 
 def test_what_does_not_have_the_counts_of_the_backup_is_not_kept(
