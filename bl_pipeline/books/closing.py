@@ -245,9 +245,8 @@ def _check(connection: Connection, store: Store, period: date, now: datetime) ->
         text(_ENDS), {"store": store.key, "period": period, "timezone": timezone, "last": last}
     ).one()
     if now < end:
-        raise ClosingRefused(
-            f"{name} is not over: it ends on {end:%Y-%m-%d %H:%M} UTC ({timezone}). Nothing was changed."
-        )
+        last_day = (end.astimezone(ZoneInfo(timezone)) - timedelta(days=1)).date()
+        raise ClosingRefused(f"{name} is not over: its last day is {last_day}, in {timezone}. Nothing was changed.")
     if following is not None and period > following:
         raise ClosingRefused(
             f"{month(following)} is still open, and months are closed one after the other: what is seen later is "

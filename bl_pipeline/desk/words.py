@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from bl_pipeline.wording import amount, plural
+from bl_pipeline.wording import amount, parts_of_message, plural
 
 _CENT = Decimal("0.01")
-_TIME_OF_MESSAGE = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC\b")
 
 
 def money(value: Decimal | None, currency: str | None = None) -> Markup:
@@ -91,6 +89,6 @@ def reason(text: str, zone: str) -> Markup:
 def _in_zone(line: str, zone: str) -> Markup:
     if zone == "UTC":
         return escape(line)
-    words = [escape(part) for part in _TIME_OF_MESSAGE.split(line)]
-    words[1::2] = [when(datetime.fromisoformat(time).replace(tzinfo=UTC), zone) for time in words[1::2]]
-    return Markup().join(words)
+    return Markup().join(
+        when(part, zone) if isinstance(part, datetime) else escape(part) for part in parts_of_message(line)
+    )

@@ -22,6 +22,7 @@ import psycopg
 
 from bl_pipeline.postgres.binaries import PACKAGE, install_advice, installed, major
 from bl_pipeline.postgres.cluster import NAME, Cluster, EmbeddedPostgresError
+from bl_pipeline.postgres.dumps import portable
 from bl_pipeline.postgres.embedded import acquire, serve, wait_until_stopped
 from bl_pipeline.postgres.programs import access, run_program
 
@@ -145,7 +146,7 @@ def _copy(folder: Path, old_url: str, new_url: str) -> None:
         ) as dump,
     ):
         with suppress(BrokenPipeError):  # psql has given up, and says why
-            for line in dump.stdout:
+            for line in portable(dump.stdout):
                 # It is there, as the user that made the data.
                 if line.strip() != f"CREATE ROLE {NAME};".encode():
                     psql.stdin.write(line)

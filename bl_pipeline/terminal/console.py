@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bl_pipeline.wording import amount, plural
+from bl_pipeline.wording import amount, parts_of_message, plural
 
 PIPED_WIDTH = 100
 """Columns of output that goes to a file or a pipe, unless COLUMNS says otherwise."""
@@ -87,13 +87,13 @@ def show(what: RenderableType = "", *, indent: int = 0, whole: bool = False) -> 
 
 def complain(message: str) -> None:
     """Say on standard error what is wrong and what to do."""
-    first, *rest = message.strip().splitlines()
+    first, *rest = in_zone(message.strip()).splitlines()
     console = stderr()
     # In a log a message stays on its line; in a terminal it is wrapped between words.
     whole = not console.is_terminal
-    console.print(Text.assemble(("Error: ", "bold red"), clean(first)), soft_wrap=whole)
+    console.print(Text.assemble(("Error: ", "bold red"), first), soft_wrap=whole)
     for line in rest:
-        console.print(clean(line), soft_wrap=whole)
+        console.print(line, soft_wrap=whole)
 
 
 def print_json(value: Any) -> None:
@@ -143,6 +143,12 @@ def when(time: datetime | None) -> str:
 def moment(time: datetime | None) -> str:
     """The same with the name of the time zone."""
     return "" if time is None else f"{when(time)} {_zone.key}"
+
+
+def in_zone(message: str) -> str:
+    """A message of ours, each line clean, with its times in the time zone of `show_times_in`."""
+    parts = (moment(part) if isinstance(part, datetime) else part for part in parts_of_message(message))
+    return "\n".join(map(clean, "".join(parts).splitlines()))
 
 
 def day(time: datetime | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.terminal import console as c
-from bl_pipeline.terminal.views import calls_line
+from bl_pipeline.terminal.views import calls_line, other_timezone
 from bl_pipeline.warehouse import stores
 from bl_pipeline.warehouse.database import (
     DamagedWarehouse,
@@ -89,7 +90,7 @@ def _examine() -> Iterator[Check]:
         yield Check("Settings", Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.USAGE)
         return
     yield Check("Settings", Verdict.OK, f"store {settings.bl_store}, API at {settings.bricklink_api_url}")
-    yield from _check_env_file(settings)
+    yield _check_env_file(settings)
     credentials = _check_credentials(settings)
     yield credentials
     try:
@@ -131,18 +132,20 @@ def _check_python() -> Check:
     return Check("Python", Verdict.WARNING, f"{version} is not tested", "Use Python 3.11, 3.12 or 3.13: make setup")
 
 
-def _check_env_file(settings: Settings) -> Iterator[Check]:
-    """Whether other users of the machine can read the secrets in `.env`: nothing else depends on it."""
+def _check_env_file(settings: Settings) -> Check:
+    """Which `.env` was read, and whether other users of the machine can read secrets in it."""
+    name, file = "File .env", ENV_FILE.absolute()
+    if not file.exists():
+        return Check(name, Verdict.OK, f"none in {file.parent}, so all settings are those of the environment")
     secrets = settings.secrets_in_env_file()
     if not secrets:
-        return
-    mode = ENV_FILE.stat().st_mode
+        return Check(name, Verdict.OK, f"{file}, with no secrets in it")
+    mode = file.stat().st_mode
     if mode & 0o044:
         readers = "every user of this machine" if mode & 0o004 else "every user of its group"
-        finding = f"{ENV_FILE} can be read by {readers}, and has secrets in it: {', '.join(secrets)}"
-        yield Check("File .env", Verdict.WARNING, finding, f"Keep it to yourself: chmod 600 {ENV_FILE}")
-    else:
-        yield Check("File .env", Verdict.OK, "its secrets can be read by nobody else")
+        finding = f"{file} can be read by {readers}, and has secrets in it: {', '.join(secrets)}"
+        return Check(name, Verdict.WARNING, finding, f"Keep it to yourself: chmod 600 {shlex.quote(str(file))}")
+    return Check(name, Verdict.OK, f"{file}; its secrets can be read by nobody else")
 
 
 def _check_credentials(settings: Settings) -> Check:
@@ -261,6 +264,9 @@ def _check_state(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
         calls_line(status.calls),
         "\n".join(remedies),
     )
+    other = other_timezone(status, settings.store)
+    if status.last_run:
+        yield Check("Time zone", Verdict.WARNING if other else Verdict.OK, c.zone(), other or "")
     if status.failed_orders:
         yield Check(
             "Failed orders",

@@ -41,7 +41,10 @@ Month = Annotated[date, typer.Argument(metavar="PERIOD", parser=_month, help="Th
 
 
 def close(period: Month, as_json: Json = False) -> None:
-    """Close a month: nothing is booked to it any more, and what changes later is booked to the first open one."""
+    """Close a month: nothing is booked to it any more, and what changes later is booked to the first open one.
+
+    The first closing of a store closes all months before it, too.
+    """
     from bl_pipeline.books.closing import close as close_period
     from bl_pipeline.books.closing import month, unclear_orders
     from bl_pipeline.settings import load_settings
@@ -56,15 +59,17 @@ def close(period: Month, as_json: Json = False) -> None:
         return
     command = settings.store.command
     earlier = len(closed) - 1
-    also = f", and with it {plural(earlier, 'earlier month')}: it is the first closing of this store" if earlier else ""
-    show(f"{month(period)} is closed{also}. What changes later is booked to the first open month.")
+    also = f", and with it {plural(earlier, 'earlier month')}, from {month(closed[0])} on: none was closed yet"
+    show(f"{month(period)} is closed{also if earlier else ''}. What changes later is booked to the first open month.")
     show(f"Its figures: {command('periods')}. What has changed since a closing: {command('report period_changes')}")
     if unclear:
+        which = "these months, the last one first" if earlier else "the month"
         show(
             f"The tax of {plural(unclear, 'order')} is unclear, so the VAT of what was closed may be wrong: "
             f"{command('report tax_orders')} says why.\n"
-            "If other tax settings (BL_TAX_FILE) are to make it clear: reopen the month, set them, run "
-            f"{command('sync')}, and close it again. If they come later, all is corrected in the first open month."
+            f"If other tax settings (BL_TAX_FILE) are to make it clear: reopen {which}, set them, run "
+            f"{command('sync')}, and close {month(period)} again. If they come later, all is corrected in the first "
+            "open month."
         )
 
 

@@ -36,17 +36,24 @@ def status(
     from bl_pipeline.sync.status import read_status, status_of_nothing
     from bl_pipeline.terminal.views import status_view
     from bl_pipeline.warehouse.database import NothingStored, address, read_warehouse
+    from bl_pipeline.warehouse.stores import stores_with_orders
 
+    others: list[str] = []
     try:
         with read_warehouse(settings) as warehouse:
             show_times_in(warehouse.timezone)
             now = read_status(settings.store, warehouse)
+            if not now.orders:
+                with warehouse.engine.connect() as connection:
+                    others = stores_with_orders(connection)
     except NothingStored:
         now = status_of_nothing(settings.store, address(settings))
     if as_json:
         print_json(now.as_dict())
     else:
         show(status_view(now, settings.store))
+        if others:
+            stderr().print(no_orders(settings, others), style="dim")
 
 
 def _check() -> int:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -167,21 +167,6 @@ def _subtitle(rows: ReportRows) -> str:
     return " ".join(filter(None, facts))
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """A table, and below it a line about other rows, and the columns for which there was no room."""
-
-    table: FittedTable
-    said: str
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.table
-        if self.said:
-            yield Text(self.said, "dim")
-        if left_out := self.table.left_out(options.max_width):
-            yield Text(f"no room for {', '.join(left_out)}; see --csv", "dim")
-
-
 def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     spec = rows.report.chart
     hidden = IN_HEADING | {"currency"} if spec else IN_HEADING
@@ -204,7 +189,8 @@ def _table(rows: ReportRows, members: list[tuple[Any, ...]]) -> RenderableType:
     bars = [] if charted is None else [row[charted] or 0 for row in members]
     unknown = any(rows.columns[place].name in ITEMS and None in values[place] for place in places)
     said = "\n".join(filter(None, [said, WHY_ITEMS_ARE_NOT_KNOWN if unknown else ""]))
-    return _Fitted(FittedTable(columns, zip(*cells, strict=True), bars), said)
+    table = FittedTable(columns, zip(*cells, strict=True), bars, see="--csv")
+    return Group(table, *([Text(said, "dim")] if said else []))
 
 
 def _rest(rows: ReportRows, members: list[tuple[Any, ...]]) -> str:

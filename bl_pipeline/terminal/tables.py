@@ -47,7 +47,8 @@ class FittedTable:
     """A table of one line a row, and in each row a bar, if there are `bars`.
 
     If it is too wide, bars become shorter and names of columns take several lines; then optional columns are left
-    out. Columns with a `least` width shrink, their cells cut with an ellipsis.
+    out, and a line below names them, and the option `see` that shows them. Columns with a `least` width shrink, their
+    cells cut with an ellipsis.
     """
 
     def __init__(
@@ -55,18 +56,16 @@ class FittedTable:
         columns: Sequence[str | Column],
         rows: Iterable[Sequence[str | Text]],
         bars: Sequence[Decimal | int] = (),
+        *,
+        see: str = "--json",
     ) -> None:
         self._columns = [Column(column) if isinstance(column, str) else column for column in columns]
         self._rows = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
         self._bars = bars
+        self._see = see
         self._cells = [
             max((row[place].cell_len for row in self._rows), default=0) for place in range(len(self._columns))
         ]
-
-    def left_out(self, width: int) -> list[str]:
-        """The columns for which there is no room."""
-        shown = self._layout(width).shown
-        return [column.name for place, column in enumerate(self._columns) if place not in shown]
 
     def _layout(self, width: int) -> _Layout:
         shown = list(range(len(self._columns)))
@@ -116,6 +115,9 @@ class FittedTable:
                 cells.append(Text(bar(self._bars[number], largest, layout.bar), "blue"))
             table.add_row(*cells)
         yield table
+        left_out = [column.name for place, column in enumerate(self._columns) if place not in layout.shown]
+        if left_out:
+            yield Text(f"no room for {', '.join(left_out)}; see {self._see}", "dim")
 
     def _comfortable(self, shown: Sequence[int], widths: Sequence[int]) -> int:
         return self._width(

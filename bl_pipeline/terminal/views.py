@@ -75,13 +75,14 @@ def status_view(status: Status, store: Store) -> RenderableType:
     """The indicator and what it comes from."""
     synced = status.last_synced_at
     run = status.last_run
+    message = run.message if run else None
     head = Text.assemble(
         (f"● {status.indicator}", _INDICATOR_STYLES[status.indicator]),
         f"  store {clean(status.store)}, {status.warehouse}",
     )
     overdue = synced is not None and status.now - synced > FRESH_FOR
     rows: list[tuple[str, str | Text]] = [
-        ("Reason", "\n".join(clean(line) for line in status.reason.splitlines())),
+        ("Reason", c.in_zone(status.reason)),
         ("Orders", f"{plural(status.orders, 'order')} with {plural(status.items, 'lot')}"),
         (
             "Last sync",
@@ -90,7 +91,7 @@ def status_view(status: Status, store: Store) -> RenderableType:
             else Text("never", "yellow"),
         ),
         ("Last run", _run_text(run, is_syncing=status.indicator is Indicator.SYNCING) if run else ""),
-        ("", clean(run.message.splitlines()[0]) if run and run.message and run.message not in status.reason else ""),
+        ("", c.in_zone(message.splitlines()[0]) if message and message not in status.reason else ""),
         (
             "Failed orders",
             Text(f"{status.failed_orders:,}; see them with: {store.command('errors')}", "red")
@@ -98,6 +99,7 @@ def status_view(status: Status, store: Store) -> RenderableType:
             else "none",
         ),
         ("API calls", calls_line(status.calls)),
+        ("Time zone", Text(f"{c.zone()}. {other}", "yellow") if (other := other_timezone(status, store)) else ""),
     ]
     for full in status.open_full_syncs:
         rows.append(("Full sync", f"open since {c.moment(full.requested_at)}"))
@@ -127,6 +129,13 @@ def stores_view(statuses: Sequence[Status]) -> RenderableType:
         if status.indicator not in (Indicator.SYNCED, Indicator.SYNCING) or len(status.reason.splitlines()) > 1
     ]
     return Group(FittedTable(columns, rows), *([Text(), *reasons] if reasons else []))
+
+
+def other_timezone(status: Status, store: Store) -> str | None:
+    """What a user reads if the settings name another time zone than the one in force; None if all is well."""
+    if status.last_run is None or c.zone() == store.timezone:
+        return None
+    return f"The settings say {store.timezone}, which the next {store.command('sync')} or bl up puts in force"
 
 
 def calls_line(calls: Usage) -> str:
@@ -174,7 +183,7 @@ def errors_view(failed: Sequence[FailedOrder]) -> RenderableType:
                 (f"BL-{clean(order.order_id)}", "bold"),
                 (f"  {c.moment(order.failed_at)}, {plural(order.attempts, 'attempt')}", "dim"),
             ),
-            Padding(Text("\n".join(map(clean, order.error.splitlines()))), (0, 0, 0, 2)),
+            Padding(Text(c.in_zone(order.error)), (0, 0, 0, 2)),
         ]
     return Group(*parts)
 
@@ -252,7 +261,7 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
             "Item",
             Column("Name", least=10),
             Column("Colour", least=6),
-            Column(optional=1),
+            Column("Condition", optional=1),
             Column("Each", right=True),
             Column("Total", right=True),
         ],

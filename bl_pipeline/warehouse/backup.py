@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL
 
 from bl_pipeline.clock import utc_now
 from bl_pipeline.postgres.binaries import installed, major
+from bl_pipeline.postgres.dumps import portable
 from bl_pipeline.postgres.programs import Program, access, run_program
 from bl_pipeline.warehouse import tables
 from bl_pipeline.warehouse.connections import conninfo_of, open_connection, session_statement
@@ -269,7 +270,7 @@ def restore(url: URL, file: Path, *, binaries: Path | None) -> Manifest:
             psql.write(f"{set_up};\n")
             psql.write(_before(kept))
             damage = _feed(archive, reader)
-            _relay(reader.stdout, psql)
+            psql.stdin.writelines(portable(reader.stdout))
             if damage() or reader.wait() != 0:
                 raise BackupError(
                     f"{file} is damaged, and was not restored: {damage() or reader.complaint()}\n"
@@ -332,15 +333,6 @@ def _feed(archive: zipfile.ZipFile, reader: Program) -> Any:
         return "; ".join(wrong)
 
     return result
-
-
-def _relay(script: IO[bytes], psql: Program) -> None:
-    """Copy the script, without a setting at its start that a server before 17 does not know."""
-    for line in script:
-        if line.startswith(b"SET transaction_timeout"):
-            break
-        psql.stdin.write(line)
-    shutil.copyfileobj(script, psql.stdin, _CHUNK)
 
 
 def _programs(binaries: Path | None, *, at_least: int) -> tuple[Path, str]:

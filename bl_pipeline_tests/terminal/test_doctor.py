@@ -26,6 +26,7 @@ def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServe
         [
             "Python",
             "Settings",
+            "File .env",
             "Credentials",
             "Warehouse",
             "Tables",
@@ -34,6 +35,7 @@ def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServe
             "Tax settings",
             "Journal",
             "Call budget",
+            "Time zone",
             "Failed orders",
             "Last sync",
         ],
@@ -93,25 +95,56 @@ def test_a_last_sync_in_the_future_is_none_just_now(synced_bl: Bl, database_url:
         (0o644, "BRICKLINK_CONSUMER_KEY={}", "every user of this machine"),
         (0o640, "BRICKLINK_CONSUMER_KEY={}", "every user of its group"),
         (0o600, "BRICKLINK_CONSUMER_KEY={}", "nobody else"),
-        (0o644, "BL_STORE=main", None),
+        (0o644, "BL_STORE=main", "with no secrets in it"),
     ],
 )
 def test_doctor_names_an_env_file_that_others_can_read(
-    bl: Bl, credentials: dict[str, str], mode: int, line: str, found: str | None
+    bl: Bl, credentials: dict[str, str], mode: int, line: str, found: str
 ) -> None:
-    env_file = Path(".env")
+    env_file = Path(".env").absolute()
     env_file.write_text(line.format(credentials["BRICKLINK_CONSUMER_KEY"]))
     env_file.chmod(mode)
-    checks = [check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env"]
-    if found is None:
-        assert checks == []
-        return
-    (check,) = checks
+    (check,) = (check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env")
+    assert check["finding"].startswith(str(env_file))
     assert found in check["finding"]
     assert credentials["BRICKLINK_CONSUMER_KEY"] not in str(check)
-    assert (check["verdict"], check["repair"].endswith("chmod 600 .env")) == (
-        ("ok", False) if mode == 0o600 else ("warning", True)
+    is_safe = mode == 0o600 or "BL_STORE" in line
+    assert (check["verdict"], check["repair"]) == (
+        ("ok", "") if is_safe else ("warning", f"Keep it to yourself: chmod 600 {env_file}")
     )
+
+
+def test_doctor_says_that_there_is_no_env_file_in_this_folder(bl: Bl) -> None:
+    (check,) = (check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env")
+    assert (check["verdict"], check["finding"]) == (
+        "ok",
+        f"none in {Path.cwd()}, so all settings are those of the environment",
+    )
+
+
+def test_another_time_zone_in_the_settings_is_said_until_a_sync_puts_it_in_force(synced_bl: Bl) -> None:
+    """Planted: the word only after the sync. In JSON times are in UTC, so it is not there."""
+
+    def said(**settings: str) -> tuple[dict[str, str], str]:
+        (check,) = (
+            check for check in json_of(synced_bl("doctor", "--json", **settings))["checks"] if check["name"] == "Time zone"
+        )
+        return check, " ".join(expect(synced_bl("status", **settings), 0).stdout.split())
+
+    check, status = said()
+    assert (check["verdict"], check["finding"], check["repair"]) == ("ok", "UTC", "")
+    assert "Time zone" not in status
+    check, status = said(BL_TIMEZONE="Asia/Tokyo")
+    will_be = "The settings say Asia/Tokyo, which the next bl sync or bl up puts in force"
+    assert (check["verdict"], check["finding"], check["repair"]) == ("warning", "UTC", will_be)
+    assert status.endswith(f"Time zone UTC. {will_be}")
+    expect(synced_bl("sync", BL_TIMEZONE="Asia/Tokyo"), 0)
+    check, status = said(BL_TIMEZONE="Asia/Tokyo")
+    assert (check["verdict"], check["finding"]) == ("ok", "Asia/Tokyo")
+    # The times of the reason, too.
+    assert "Time zone" not in status
+    assert status.count(" Asia/Tokyo") == 2
+    assert " UTC" not in status
 
 
 def test_doctor_exits_as_the_first_error_says(bl: Bl, credentials: dict[str, str]) -> None:
