@@ -14,7 +14,7 @@ setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; fi
-	@echo "Setting up .venv with $(PYTHON), which takes a few seconds; a minute if packages are downloaded slowly ..."
+	@echo "Setting up .venv with $(PYTHON), which takes 20 seconds; some minutes if packages are downloaded slowly ..."
 	@$(PYTHON) -m venv .venv
 	@awk '/^[^ ]/ { uv = /^uv==/ } { print > (uv ? ".venv/uv.txt" : ".venv/all-but-uv.txt") }' requirements.lock
 	@{ $(PIP) --require-hashes -r .venv/uv.txt && $(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(LOCKED) requirements.lock; } \

@@ -15,7 +15,9 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from bl_pipeline.bricklink import ITEM_FIELDS, ORDER_FIELDS, Loss
+from bl_pipeline.columns import OrderGroup
 from bl_pipeline.definitions import defs
+from bl_pipeline.rules.statuses import GROUPS, NOT_REVENUE
 from bl_pipeline.settings import Settings
 from bl_pipeline.terminal.cli import app
 
@@ -213,3 +215,14 @@ def test_the_page_on_tolerance_says_what_each_field_costs(title: str, fields: Ma
     }
     words = {Loss.ORDER: "the order", Loss.LOT: "the lot", Loss.VALUE: "nothing"}
     assert described == {name: words[loss] for name, loss in fields.items()}
+
+
+def test_the_glossary_says_which_status_is_in_which_group_and_what_is_revenue() -> None:
+    page = (PROJECT / "docs" / "glossary.md").read_text()
+    described = re.findall(r"^\| `(\w+)` \| (.*) \| .* \| (yes|no) \|$", page, re.MULTILINE)
+    assert {
+        status: group for group, statuses, _ in described for status in re.findall(r"`([^`]+)`", statuses)
+    } == GROUPS
+    assert {group: revenue for group, _, revenue in described} == {
+        group: "no" if group in NOT_REVENUE else "yes" for group in OrderGroup
+    }

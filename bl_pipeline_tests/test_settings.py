@@ -276,7 +276,7 @@ def test_an_env_file_that_cannot_be_read_is_named(wrong: str, tmp_path: Path) ->
 def test_a_pipe_may_be_the_env_file() -> None:
     """A manager of secrets may write one. It is read once, as what is in it is gone then."""
     os.mkfifo(".env")
-    writer = threading.Thread(target=Path(".env").write_text, args=("BL_STORE=ours\n",))
+    writer = threading.Thread(target=Path(".env").write_text, args=("BL_STORE=ours\n",), daemon=True)
     writer.start()
     assert load_settings().bl_store == "ours"
     writer.join()

@@ -16,6 +16,12 @@
 --   A return or a month that is closed should have 0 missing and 0 outdated orders, and lists that were read after its end.
 --   BrickLink's lists show changes of status, payment, totals and filing; an address that was corrected alone is seen when
 --     the order is fetched again.
+WITH lists AS (
+    SELECT store, max(started_at) AS lists_read_at, max(listed_at) AS both_lists_read_at
+    FROM sync.runs
+    WHERE orders_listed IS NOT NULL
+    GROUP BY store
+)
 SELECT
     s.store,
     coalesce(stored.orders, 0) AS orders,
@@ -40,14 +46,12 @@ LEFT JOIN (
             order_date,
             order_document_id IS NULL AS is_missing,
             order_document_id IS NOT NULL AND is_listed
-                AND stored_fingerprint IS DISTINCT FROM listed_fingerprint AS is_outdated
+                AND stored_fingerprint IS DISTINCT FROM listed_fingerprint
+                -- An empty one says that the order is newer than the list: it has moved since the list was read.
+                AND (stored_fingerprint IS DISTINCT FROM '' OR order_fetched_at < lists_read_at) AS is_outdated
         FROM sync.order_state
+        LEFT JOIN lists USING (store)
     ) AS states
     GROUP BY store
 ) o ON o.store = s.store
-LEFT JOIN (
-    SELECT store, max(started_at) AS lists_read_at, max(listed_at) AS both_lists_read_at
-    FROM sync.runs
-    WHERE orders_listed IS NOT NULL
-    GROUP BY store
-) r ON r.store = s.store
+LEFT JOIN lists r ON r.store = s.store

@@ -121,7 +121,9 @@ class OrderUpdate(_Update, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_text("remarks", self.remarks)
         if not self.body():
-            raise RequestRefused("There is nothing to change. Give at least one field, such as status or tracking_no.")
+            raise RequestRefused(
+                "There is nothing to change. Give at least one change, such as of the status or the tracking number."
+            )
 
     def body(self) -> dict[str, Any]:
         """The JSON that is sent: only what is given, amounts as text with four decimals, times in UTC."""

@@ -77,7 +77,12 @@ def _time(store: Store, written: str) -> datetime:
 
 
 def _day(written: str) -> str:
-    # A parcel is sent on a day: a month is most often a typing error.
-    if re.fullmatch(r"[0-9]{4}(-[0-9]{1,2})?", written.strip()):
+    try:
+        parse_time(written)
+        # A parcel is sent on a day: a month is most often a typing error.
+        is_day = not re.fullmatch(r"[0-9]{4}(-[0-9]{1,2})?", written.strip())
+    except QuestionError:
+        is_day = False
+    if not is_day:
         raise RequestRefused(f"date_shipped: {written!r} is no day. Write it as 2026-03-14 or 2026-03-14T09:30Z.")
     return written

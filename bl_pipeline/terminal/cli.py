@@ -120,12 +120,19 @@ def main() -> None:
 @of_a_store
 def sync(
     context: typer.Context,
-    full: Annotated[bool, typer.Option("--full", help="Fetch every order again, changed or not.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Fetch every order again, changed or not: one or two calls an order, over days if need be. "
+            "Withdraw it with bl cancel.",
+        ),
+    ] = False,
     filed: Annotated[
-        bool, typer.Option("--filed/--no-filed", help="Ask for filed orders too: one call more.", show_default=False)
+        bool, typer.Option("--filed/--no-filed", help="Read the list of filed orders too, one call more.")
     ] = True,
     items: Annotated[
-        bool, typer.Option("--items/--no-items", help="Fetch the items of the orders too.", show_default=False)
+        bool, typer.Option("--items/--no-items", help="Fetch the items too. Without them a later sync does it.")
     ] = True,
     all_stores: Annotated[
         bool, typer.Option("--all-stores", help="All stores of BL_STORES_FILE, some at the same time.")
@@ -154,7 +161,7 @@ def refresh(
     ],
     as_json: ResultJson = False,
 ) -> None:
-    """Fetch these orders again, whatever is stored of them."""
+    """Fetch these orders again, whatever is stored of them: one or two calls an order."""
     run_and_report(Job.REFRESH_ORDER, {"order_ids": order_ids}, as_json=as_json, doing="Fetching again")
 
 
@@ -191,18 +198,48 @@ def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, 
 @of_a_store
 def update(
     order_id: OrderId,
-    status: Annotated[str | None, typer.Option(help="The order's status, such as PACKED or SHIPPED.")] = None,
-    payment_status: Annotated[str | None, typer.Option(help="The payment's status, such as Received.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="The status: PENDING, UPDATED, PROCESSING, READY, PAID, PACKED, SHIPPED, RECEIVED or COMPLETED."
+        ),
+    ] = None,
+    payment_status: Annotated[
+        str | None, typer.Option(help="The payment's status: None, Received, Clearing, Returned, Bounced or Completed.")
+    ] = None,
     tracking_no: Annotated[str | None, typer.Option(help="The tracking number.")] = None,
     tracking_link: Annotated[str | None, typer.Option(help="The address at which the parcel is tracked.")] = None,
-    date_shipped: Annotated[str | None, typer.Option(metavar="DATE", help="When it was shipped.")] = None,
+    date_shipped: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="When it was shipped: 2026-03-14, or 2026-03-14T09:30Z; without Z in the store's time zone.",
+        ),
+    ] = None,
     method_id: Annotated[int | None, typer.Option(help="BrickLink's id of a shipping method of the store.")] = None,
-    shipping: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Cost of shipping.")] = None,
-    insurance: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Insurance.")] = None,
-    credit: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Credit.")] = None,
-    etc1: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Extra charge 1.")] = None,
-    etc2: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Extra charge 2.")] = None,
-    remarks: Annotated[str | None, typer.Option(help="Your remarks on the order.")] = None,
+    shipping: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Cost of shipping in the order's currency, such as 4.50; only before the order is paid.",
+        ),
+    ] = None,
+    insurance: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Insurance, such as 4.50; only before the order is paid.")
+    ] = None,
+    credit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT", help="What you take off the price, such as 4.50; only before the order is paid."
+        ),
+    ] = None,
+    etc1: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Extra charge 1, such as 4.50; only before the order is paid.")
+    ] = None,
+    etc2: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Extra charge 2, such as 4.50; only before the order is paid.")
+    ] = None,
+    remarks: Annotated[str | None, typer.Option(help="Your remarks on the order; an empty text removes them.")] = None,
     filed: Annotated[bool | None, typer.Option("--filed/--unfiled", help="File the order, or take it back.")] = None,
     if_unchanged_since: Annotated[
         str | None,
@@ -213,7 +250,7 @@ def update(
     dry_run: DryRun = False,
     as_json: ResultJson = False,
 ) -> None:
-    """Change an order at BrickLink, then fetch it: costs before the payment status, tracking before SHIPPED."""
+    """Change an order at BrickLink, then fetch it again. Several changes go in the order that BrickLink accepts."""
     given = {
         "status": status,
         "payment_status": payment_status,
@@ -275,7 +312,7 @@ for about_all in _OF_ALL:
 @app.command()
 @of_a_store
 def rebuild(as_json: Json = False) -> None:
-    """Make the normalised tables again from the answers as received, with no call."""
+    """Make the tables of orders again from the stored answers of BrickLink, with no call."""
     with explained():
         from bl_pipeline.settings import load_settings
         from bl_pipeline.terminal.planning import make_rebuild
@@ -311,9 +348,9 @@ def doctor(as_json: Json = False) -> None:
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free port.")] = 0,
     orders: Annotated[int, typer.Option(min=0, max=1_000_000, help="How many sales; purchases are added.")] = 300,
-    seed: Annotated[int, typer.Option(help="What the store is made from.")] = 7,
+    seed: Annotated[int, typer.Option(help="The same number makes the same store.")] = 7,
 ) -> None:
-    """Serve a BrickLink to try things with, until Ctrl-C; prints how to connect to it."""
+    """Serve a BrickLink to try things with, until Ctrl-C; prints the settings that connect to it."""
     sys.stdout.flush()
     arguments = ["--port", str(port), "--orders", str(orders), "--seed", str(seed)]
     # In place of this process: signals reach it, and its exit code is ours.

@@ -30,12 +30,12 @@ FetchFirst = Annotated[bool, typer.Option("--fetch", help="Ask BrickLink first: 
 
 
 def messages(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False) -> None:
-    """The messages about an order that the warehouse has."""
+    """The messages about an order, as far as they are stored; --fetch asks BrickLink first."""
     _show_part(AnswerKind.MESSAGES, order_id, fetch=fetch, as_json=as_json)
 
 
 def feedback(order_id: OrderId, fetch: FetchFirst = False, as_json: Json = False) -> None:
-    """The feedback about an order that the warehouse has."""
+    """The feedback about an order, as far as it is stored; --fetch asks BrickLink first."""
     _show_part(AnswerKind.FEEDBACK, order_id, fetch=fetch, as_json=as_json)
 
 

@@ -32,7 +32,7 @@ _RULE = 78
 
 _AFTERWARDS = """\
 bl status, bl orders and bl report show your own warehouse, and nothing of this demo.
-To use them on such a store, and to see it in the Dagster UI:   {bl} up --demo
+To use them on such a store, and to see it in the browser:   {bl} up --demo
 
 Connect your own store:
   1. On BrickLink's API consumer page (bricklink.com/v2/api/register_consumer.page) register this
@@ -44,7 +44,7 @@ Connect your own store:
        BRICKLINK_TOKEN_SECRET=...
   3. {bl} doctor   checks them
      {bl} sync     fetches your sales; if the day's calls are used up, the next sync goes on
-     {bl} up       syncs every half hour, and shows it at http://127.0.0.1:3000"""
+     {bl} up       syncs every half hour; your orders are at http://127.0.0.1:8000"""
 
 
 def run_demo() -> bool:

@@ -215,12 +215,8 @@ def _check_taxes(settings: Settings, warehouse: Warehouse) -> Check:
         )
     if taxes != settings.store.taxes:
         now = "has others" if settings.store.taxes else "is not set any more"
-        return Check(
-            name,
-            Verdict.WARNING,
-            finding,
-            f"BL_TAX_FILE {now}: {settings.store.command('sync')} or bl up makes that count",
-        )
+        puts = f"the next {settings.store.command('sync')} or bl up puts that in force"
+        return Check(name, Verdict.WARNING, finding, f"BL_TAX_FILE {now}: {puts}")
     return Check(name, Verdict.OK, finding)
 
 
@@ -242,8 +238,11 @@ def _check_books(settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
         repair = f"The next run books them: {settings.store.command('sync')}"
         yield Check("Journal", Verdict.WARNING, "some orders are not booked yet", repair)
     elif zones:
-        finding = f"months were closed in the time zone {', '.join(zones)}, and BL_TIMEZONE is {warehouse.timezone} now"
-        repair = "period_changes also shows orders that have moved to another month by that. Set BL_TIMEZONE back"
+        finding = f"months were closed in the time zone {', '.join(zones)}, and days are in {warehouse.timezone} now"
+        repair = (
+            "period_changes also shows orders that have moved to another month by that. To go back, set BL_TIMEZONE; "
+            f"then: {settings.store.command('sync')}"
+        )
         yield Check("Journal", Verdict.WARNING, finding, repair)
     else:
         yield Check("Journal", Verdict.OK, finding)

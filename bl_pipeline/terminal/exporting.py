@@ -27,16 +27,34 @@ def export(
         str, typer.Argument(metavar="datev|xero|quickbooks|accounts", help="Which program, or accounts.csv.")
     ],
     period: Annotated[
-        str | None, typer.Option(metavar="MONTH", help="The closed month, such as 2026-09.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="MONTH",
+            help="The month, such as 2026-09: it has to be closed. Needed for all but accounts.",
+            show_default=False,
+        ),
     ] = None,
     accounts: Annotated[
-        Path, typer.Option(metavar="FILE", help="The accounts, as your accountant has filled them in.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="The accounts, as your accountant has filled them in. It is read, never written."
+        ),
     ] = Path("accounts.csv"),
     rate: Annotated[
         list[str] | None,
-        typer.Option(metavar="CUR=RATE", help="DATEV: units of a currency for one euro.", show_default=False),
+        typer.Option(
+            metavar="CUR=RATE",
+            help="DATEV only: how many units of a currency are one euro, such as USD=1.1740; once for each currency.",
+            show_default=False,
+        ),
     ] = None,
-    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files are written.")] = Path(),
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder of the files. Those of an earlier export are replaced, accounts.csv never.",
+        ),
+    ] = Path(),
     as_json: Json = False,
 ) -> None:
     """A closed month for DATEV, Xero or QuickBooks; or accounts.csv, which says what is booked to which account."""
@@ -84,7 +102,7 @@ def _template(settings: Settings, folder: Path) -> tuple[str, list[Path]]:
 def _export(
     settings: Settings, target: str, period: str | None, accounts: Path, rates: list[str], folder: Path
 ) -> tuple[str, list[Path]]:
-    from bl_pipeline.books.closing import parse_month
+    from bl_pipeline.books.closing import parse_month, unclear_orders
     from bl_pipeline.books.export_lines import UnbalancedEntry
     from bl_pipeline.books.exporting import (
         AccountsFile,
@@ -106,6 +124,7 @@ def _export(
     try:
         with read_warehouse(settings) as warehouse, warehouse.engine.connect() as connection:
             files = export_period(connection, settings, ExportFormat(target), month, chart, rates, utc_now())
+            unclear = unclear_orders(connection, warehouse.store, [month])
     except UnbalancedEntry as error:
         raise Refused(str(error), ExitCode.OTHER) from None
     if not files:
@@ -115,6 +134,12 @@ def _export(
         stderr().print(
             f"Of an earlier export of {month:%Y-%m}, and no part of this one: "
             f"{', '.join(clean(file.name) for file in left)}. Do not import them.",
+            soft_wrap=True,
+        )
+    if unclear:
+        stderr().print(
+            f"The tax of {plural(unclear, 'order')} of this month is unclear, so its VAT may be wrong: "
+            f"{settings.store.command('report tax_orders')} says why.",
             soft_wrap=True,
         )
     return f"Wrote {month:%Y-%m} of store {clean(settings.bl_store)}, {plural(len(files), 'file')}:", written

@@ -40,11 +40,26 @@ def orders(
     platform: Annotated[str | None, typer.Option(help="Only this platform: bricklink.")] = None,
     country: Annotated[str | None, typer.Option(help="Only to this country: its code, such as DE, or name.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="DATE", help="From this year, month, day or time on, such as 2026-03.")
+        str | None,
+        typer.Option(
+            metavar="DATE", help="From this year, month, day or time on, such as 2026-03, in the store's time zone."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="Up to the end of this one.")] = None,
-    unpaid: Annotated[bool, typer.Option("--unpaid", help="Only open orders that are not paid.")] = False,
-    not_shipped: Annotated[bool, typer.Option("--not-shipped", help="Only open orders that are not sent.")] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Up to the end of this year, month, day or time.")
+    ] = None,
+    unpaid: Annotated[
+        bool,
+        typer.Option(
+            "--unpaid", help="Only orders that may still be paid and are not: pending, shipped, on hold or unknown."
+        ),
+    ] = False,
+    not_shipped: Annotated[
+        bool,
+        typer.Option(
+            "--not-shipped", help="Only orders that are still to be sent: pending, processing, on hold or unknown."
+        ),
+    ] = False,
     sort: Annotated[
         str,
         typer.Option(
@@ -150,5 +165,10 @@ def _below(found: OrderList, offset: int) -> list[str]:
         place = f", {offset + 1:,} to {offset + shown:,}" if offset else ""
         lines = [f"{shown:,} of {plural(count, 'order')}{place}" + (f"; all {count:,}: {sums}" if sums else "")]
     if found.without_revenue and sums:
-        lines.append(f"Cancelled or a problem, so no revenue: {plural(found.without_revenue, 'order')}.")
+        which = (
+            "is cancelled or a problem, and counts"
+            if found.without_revenue == 1
+            else "are cancelled or a problem, and count"
+        )
+        lines.append(f"Of these {found.without_revenue:,} {which} as no revenue.")
     return lines

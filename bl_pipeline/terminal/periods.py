@@ -74,7 +74,10 @@ def close(period: Month, as_json: Json = False) -> None:
 
 
 def reopen(period: Month, as_json: Json = False) -> None:
-    """Open the last closed month again; that it was closed stays noted."""
+    """Open the last closed month again; that it was closed stays noted.
+
+    For an earlier month, reopen the later ones first.
+    """
     from bl_pipeline.books.closing import month
     from bl_pipeline.books.closing import reopen as reopen_period
     from bl_pipeline.settings import load_settings

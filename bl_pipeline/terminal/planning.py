@@ -23,11 +23,11 @@ from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.wording import plural
 
 _WHY = {
-    Reason.NEW: "new",
+    Reason.NEW: "not stored yet, from the last 30 days",
     Reason.STATUS_CHANGED: "with a changed status",
     Reason.CONTENT_CHANGED: "with a changed payment, total or count, or filed",
     Reason.FAILED_BEFORE: "that failed before",
-    Reason.BACKLOG: "of earlier days, never fetched",
+    Reason.BACKLOG: "not stored yet, older",
     Reason.ITEMS_MISSING: "without their items",
     Reason.FULL_SYNC: "of a full sync",
     Reason.RECHECK: "to look at again, though no list shows a change",

@@ -28,6 +28,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """The state of the warehouse: the indicator, orders, the last sync, API calls left."""
+    if check and as_json:
+        raise Refused("Ask for one of --check and --json at a time.")
     if check:
         raise typer.Exit(_check())
     from bl_pipeline.settings import load_settings
@@ -111,8 +113,10 @@ def no_such_order(settings: Settings, order_id: str, *, has_failed: bool) -> Ref
 def no_orders(settings: Settings, others: Sequence[str]) -> str:
     """What a user reads if the store has no orders at all; `others` are the stores that have some."""
     if others:
-        choose = "Give another --store." if settings.store.stores > 1 else "Set BL_STORE."
-        return f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. {choose}"
+        return (
+            f"No orders of store {settings.bl_store}; this warehouse has orders of: {', '.join(others)}. "
+            "Choose one with --store, or set BL_STORE."
+        )
     return f"No orders are stored yet. {settings.store.first_step}"
 
 

@@ -21,9 +21,14 @@ from bl_pipeline.wording import plural
 def report(
     name: Annotated[str | None, typer.Argument(help="Which one; none lists them.", show_default=False)] = None,
     since: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="From this year, month or day, such as 2026-03.")
+        str | None,
+        typer.Option(
+            "--from", metavar="DATE", help="From this year, month or day on, such as 2026-03, in the store's time zone."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Up to the end of this one.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Up to the end of this year, month or day.")
+    ] = None,
     currency: Annotated[str | None, typer.Option(help="Only this currency, such as EUR.")] = None,
     basis: Annotated[
         str | None,
@@ -41,9 +46,16 @@ def report(
         ),
     ] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV, amounts exact; - is standard output.")
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write all rows as CSV, amounts exact, into this file, which is replaced; - is standard output.",
+        ),
     ] = None,
-    png_file: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Draw it into a PNG file.")] = None,
+    png_file: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Draw it into this PNG file, which is replaced.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """A revenue report as a table, CSV, JSON or a picture; without a name, what reports there are."""

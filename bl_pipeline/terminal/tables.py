@@ -47,8 +47,8 @@ class FittedTable:
     """A table of one line a row, and in each row a bar, if there are `bars`.
 
     If it is too wide, bars become shorter and names of columns take several lines; then optional columns are left
-    out, and a line below names them, and the option `see` that shows them. Columns with a `least` width shrink, their
-    cells cut with an ellipsis.
+    out, and columns with a `least` width shrink, their cells cut with an ellipsis; at last the columns at the end are
+    left out. A line below names those that are, and the option `see` that shows them.
     """
 
     def __init__(
@@ -81,6 +81,9 @@ class FittedTable:
             self._comfortable(shown, widths) > width
         ):
             shown = [place for place in shown if self._columns[place].optional != last]
+        # Numbers and dates are never cut: rather, the last columns are not shown.
+        while len(shown) > 1 and self._least(shown, widths) > width:
+            shown.pop()
         left = width - self._comfortable(shown, widths) - _BETWEEN
         # Names that could shrink keep what is more than a short bar.
         whole = width - self._width(shown, widths) - _BETWEEN
@@ -124,6 +127,15 @@ class FittedTable:
             shown,
             [
                 width if column.least is None else min(max(column.least, _COMFORTABLE), width)
+                for column, width in zip(self._columns, widths, strict=True)
+            ],
+        )
+
+    def _least(self, shown: Sequence[int], widths: Sequence[int]) -> int:
+        return self._width(
+            shown,
+            [
+                width if column.least is None else min(column.least, width)
                 for column, width in zip(self._columns, widths, strict=True)
             ],
         )

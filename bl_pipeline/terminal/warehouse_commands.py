@@ -54,10 +54,15 @@ def backup(file: BackupFile) -> None:
 def restore(
     file: BackupFile,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace the orders that are in the warehouse now.", show_default=False)
+        bool,
+        typer.Option(
+            "--replace",
+            help="Delete what is in the warehouse now, and put the backup in its place.",
+            show_default=False,
+        ),
     ] = False,
 ) -> None:
-    """Replace the warehouse by a backup, and check its counts and sums."""
+    """Put a backup into the warehouse, and check its counts and sums; one with orders is refused without --replace."""
     from bl_pipeline.settings import load_installation
 
     settings = load_installation()

@@ -135,7 +135,12 @@ def test_a_month_with_orders_that_have_changed_since_they_were_fetched_stays_ope
         )
     with refused(connection, r"1 order placed before the end of 2026-09 could not be .* as BrickLink has .*: 78\. No"):
         close(connection, MAIN, SEPTEMBER, LATER)
-    connection.execute(text("UPDATE sync.order_state SET stored_fingerprint = 'after' WHERE platform_order_id = '78'"))
+    # It has moved since the lists were read, and was fetched after that; then, before.
+    moved = "UPDATE sync.order_state SET stored_fingerprint = '', order_fetched_at = :at WHERE platform_order_id = '78'"
+    connection.execute(text(moved), {"at": LATER - timedelta(days=1)})
+    with refused(connection, r"1 order placed before the end of 2026-09 could not be .* as BrickLink has .*: 78\. No"):
+        close(connection, MAIN, SEPTEMBER, LATER)
+    connection.execute(text(moved), {"at": LATER})
     assert SEPTEMBER in close(connection, MAIN, SEPTEMBER, LATER)
 
 

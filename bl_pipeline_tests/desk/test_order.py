@@ -69,7 +69,7 @@ def test_the_summary_has_each_part_and_the_exact_amount(
     page = client.get(f"/orders/{order_id}").text
     summary = words(page[page.index('id="summary-title"') : page.index('id="history-title"')])
     assert (
-        "Subtotal 100.12 EUR Shipping 10.00 EUR Fees 7.50 EUR insurance 1.00 EUR additional charge 1 2.00 EUR "
+        "Subtotal 100.12 EUR Shipping 10.00 EUR Other charges 7.50 EUR insurance 1.00 EUR additional charge 1 2.00 EUR "
         "additional charge 2 3.00 EUR sales tax 4.00 EUR credit -1.50 EUR coupon -1.00 EUR Total 117.62 EUR "
         "Final total 113.62 EUR VAT contained (19 %) 18.78 EUR"
     ) in summary

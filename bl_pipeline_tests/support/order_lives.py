@@ -66,7 +66,7 @@ def note_sync(connection: Connection, at: datetime) -> None:
     connection.execute(
         insert(runs).values(
             run_id=f"sync of {at}", store="main", job="sync_orders", started_at=at, finished_at=at, listed_at=at,
-            status="succeeded", scope="all",
+            status="succeeded", scope="all", orders_listed=0,
         )
     )  # fmt: skip
 

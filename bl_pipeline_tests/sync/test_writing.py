@@ -61,6 +61,8 @@ def test_several_changes_go_in_the_order_that_bricklink_accepts(order_id: int, w
         order_id=str(order_id),
     )
     assert stored == [("SHIPPED", "TR1", Decimal("7.25"), "Thanks & bye", True)]
+    # The list was read before that: it has the order as not filed.
+    assert writer.select("SELECT missing_orders, outdated_orders FROM reports.completeness") == [(0, 0)]
     assert writer.history(order_id) == [
         (before.status, before.payment.status, False),
         ("SHIPPED", "Received", True),

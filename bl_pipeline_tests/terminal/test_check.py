@@ -54,6 +54,11 @@ def test_a_running_sync_hides_nothing(synced_bl: Bl) -> None:
         lock.release()
 
 
+def test_the_line_is_no_json(bl: Bl) -> None:
+    """Caught: --json was not looked at, and no program could read what came."""
+    assert "Ask for one of --check and --json at a time." in expect(bl("status", "--check", "--json"), 2).stderr
+
+
 def test_what_cannot_be_checked_is_no_state_of_the_store(bl: Bl, empty_database_url: str) -> None:
     """Caught: a message of two lines, on standard error, of which monitoring shows none."""
     assert checked(bl, 6, BL_DATABASE_URL=NOWHERE).startswith("unknown: ")

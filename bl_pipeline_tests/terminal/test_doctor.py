@@ -72,12 +72,12 @@ def test_doctor_shows_the_tax_settings_in_force(synced_bl: Bl) -> None:
     assert (verdict, finding[:4], repair) == (
         "warning",
         "none",
-        "BL_TAX_FILE has others: bl sync or bl up makes that count",
+        "BL_TAX_FILE has others: the next bl sync or bl up puts that in force",
     )
     expect(synced_bl("sync", BL_TAX_FILE=example), 0)
     said = "home country DE, scheme standard, One-Stop Shop yes, VAT computed, 9 rates"
     assert found(BL_TAX_FILE=example) == ("ok", said, "")
-    assert found() == ("warning", said, "BL_TAX_FILE is not set any more: bl sync or bl up makes that count")
+    assert found() == ("warning", said, "BL_TAX_FILE is not set any more: the next bl sync or bl up puts that in force")
 
 
 def test_a_last_sync_in_the_future_is_none_just_now(synced_bl: Bl, database_url: str) -> None:
@@ -127,7 +127,9 @@ def test_another_time_zone_in_the_settings_is_said_until_a_sync_puts_it_in_force
 
     def said(**settings: str) -> tuple[dict[str, str], str]:
         (check,) = (
-            check for check in json_of(synced_bl("doctor", "--json", **settings))["checks"] if check["name"] == "Time zone"
+            check
+            for check in json_of(synced_bl("doctor", "--json", **settings))["checks"]
+            if check["name"] == "Time zone"
         )
         return check, " ".join(expect(synced_bl("status", **settings), 0).stdout.split())
 

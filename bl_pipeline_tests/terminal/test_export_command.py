@@ -97,6 +97,22 @@ def test_each_program_gets_the_totals_of_the_closing(
     assert len(records) > 1
 
 
+def test_an_export_says_of_how_many_orders_the_tax_is_unclear(
+    synced_bl: Bl, month: str, fill: Fill, database_url: str, tmp_path: Path
+) -> None:
+    """Caught: the accountant got a VAT that may be wrong, and nobody was told. Planted: orders of every month."""
+    arguments = ["export", "quickbooks", "--period", month, "--accounts", str(fill()), "--to", str(tmp_path)]
+    with psycopg.connect(database_url) as connection:
+        (entries,) = connection.execute(
+            "SELECT count(DISTINCT platform_order_id) FROM books.journal WHERE period = %s", [f"{month}-01"]
+        ).fetchall()[0]
+    told = (
+        f"The tax of {entries} orders of this month is unclear, so its VAT may be wrong: bl report tax_orders says why."
+    )
+    assert told in said(expect(synced_bl(*arguments), 0).stderr)
+    assert "unclear" not in expect(synced_bl(*arguments, "--json"), 0).stdout
+
+
 def test_files_of_an_earlier_export_are_named(synced_bl: Bl, month: str, fill: Fill, tmp_path: Path) -> None:
     """As of a month that was reopened, and has fewer invoices or currencies now. Planted: those of another month."""
     arguments = ["export", "xero", "--period", month, "--accounts", str(fill(code="7")), "--to", str(tmp_path)]

@@ -54,6 +54,24 @@ def test_a_closing_says_that_taxes_are_unclear(synced_bl: Bl, database_url: str)
     assert "unclear" not in expect(synced_bl("close", first["period"]), 0).stdout
 
 
+def test_a_first_closing_says_which_months_it_closes_and_how_to_take_that_back(synced_bl: Bl) -> None:
+    """Caught: to reopen the month, of which the tax of the months before stays as it is."""
+    periods = [period["period"] for period in json_of(expect(synced_bl("periods", "--json"), 0))]
+    first, last = periods[0], periods[-1]
+    earlier = 12 * (int(last[:4]) - int(first[:4])) + int(last[5:]) - int(first[5:])
+
+    def closed(month: str) -> str:
+        return " ".join(expect(synced_bl("close", month), 0).stdout.split())
+
+    said = closed(last)
+    assert f"{last} is closed, and with it {earlier} earlier months, from {first} on: none was closed yet." in said
+    assert f"reopen these months, the last one first, set them, run bl sync, and close {last} again" in said
+    expect(synced_bl("reopen", last), 0)
+    said = closed(last)
+    assert f"{last} is closed. What changes later" in said
+    assert f"reopen the month, set them, run bl sync, and close {last} again" in said
+
+
 def test_wrong_months_are_wrong_usage(synced_bl: Bl) -> None:
     for wrong in ("2026", "2026-13", "September", "2026-9"):
         assert "Write it as 2026-09." in " ".join(expect(synced_bl("close", wrong), 2).stderr.split())
@@ -79,7 +97,7 @@ def test_another_time_zone_after_a_closing_is_a_warning(synced_bl: Bl) -> None:
     expect(synced_bl("sync", BL_TIMEZONE="Asia/Tokyo"), 0)
     verdict, finding = journal_check(synced_bl, BL_TIMEZONE="Asia/Tokyo")
     assert (verdict, finding) == (
-        "warning", "months were closed in the time zone UTC, and BL_TIMEZONE is Asia/Tokyo now"
+        "warning", "months were closed in the time zone UTC, and days are in Asia/Tokyo now"
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_a_plan_says_what_a_sync_would_do_and_the_sync_does_it(
     shown = expect(synced_bl("plan"), 0).stdout.splitlines()
     assert shown[0] == "A sync would fetch 2 orders:"
     assert sorted(shown[1:3]) == [
-        "  1  of earlier days, never fetched",
+        "  1  not stored yet, older",
         "  1  with a changed payment, total or count, or filed",
     ]
     assert shown[3:] == [

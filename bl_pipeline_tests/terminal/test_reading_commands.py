@@ -35,6 +35,14 @@ def test_status_before_and_after_the_first_sync(bl: Bl) -> None:
     assert values["last_run"]["api_calls"] == values["calls"]["used"]
 
 
+def test_the_status_of_a_store_without_orders_names_those_that_have_some(synced_bl: Bl) -> None:
+    """Such as after a mistyped name. Caught: only that no sync was complete."""
+    others = "No orders of store mian; this warehouse has orders of: main. Choose one with --store, or set BL_STORE."
+    result = expect(synced_bl("status", "--store", "mian"), 0)
+    assert (result.stdout.startswith("● stale  store mian"), " ".join(result.stderr.split())) == (True, others)
+    assert expect(synced_bl("status"), 0).stderr == ""
+
+
 def test_a_run_that_was_killed_has_ended_once_nothing_has_the_store(bl: Bl, warehouse: Warehouse) -> None:
     """Caught: that its process had ended, and that the run had not, on one page."""
     with warehouse.engine.begin() as connection:
@@ -103,7 +111,7 @@ def test_the_orders_list(synced_bl: Bl, store: Store) -> None:
     text = expect(synced_bl("orders", "--limit", "1"), 0).stdout.splitlines()
     assert text[2].startswith(f"BL-{latest.order_id}  {latest.date_ordered:%Y-%m-%d}  ")
     total = sum((order.grand_total for order in store.sales.values()), Decimal(0))
-    assert text[3:5] == ["", f"1 of 12 orders; all 12: {amount(total)} EUR"]
+    assert text[3:6] == ["no room for Pieces, Lots; see --json", "", f"1 of 12 orders; all 12: {amount(total)} EUR"]
     every = expect(synced_bl("orders", "--offset", "10"), 0).stdout
     assert f"2 of 12 orders, 11 to 12; all 12: {amount(total)} EUR" in every
     assert f"12 orders: {amount(total)} EUR" in expect(synced_bl("orders"), 0).stdout

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from bl_pipeline.bricklink import OrderStatus, PaymentStatus
 from bl_pipeline.sandbox import SandboxServer, Store
 from bl_pipeline.settings import load_settings
 from bl_pipeline.sync.session import open_session
@@ -122,7 +123,7 @@ def test_a_drive_thru_is_sent_once(order_id: str, bl: Bl, store: Store, server: 
         (["--shipping", "1e3"], "no amount"),
         (["--credit", "1_0"], "no amount"),
         (["--etc1", "-0"], "no amount"),
-        (["--date-shipped", "soon"], "soon"),
+        (["--date-shipped", "soon"], "'soon' is no day. Write it as 2026-03-14 or 2026-03-14T09:30Z."),
         (["--date-shipped", "2026-11"], "'2026-11' is no day"),
         (["--method-id", "99999999999"], "method_id"),
         (["--date-shipped", "0001-01-01"], "no time of an order"),
@@ -172,3 +173,14 @@ def test_while_a_sync_is_running(order_id: str, bl: Bl, server: SandboxServer, t
     assert running in expect(bl("update", order_id, "--filed"), 1).stderr
     assert running in expect(bl("drive-thru", order_id), 1).stderr
     assert server.requests == []
+
+
+def test_the_help_names_the_statuses_that_can_be_set(bl: Bl) -> None:
+    shown = " ".join(expect(bl("update", "--help"), 0).stdout.split())
+    assert f"The status: {', '.join(OrderStatus)}." == shown_list(shown, "The status")
+    assert f"The payment's status: {', '.join(PaymentStatus)}." == shown_list(shown, "The payment's status")
+
+
+def shown_list(text: str, name: str) -> str:
+    """What the help says of an option, with a comma in place of its last `or`."""
+    return f"{name}: {text.partition(f'{name}: ')[2].partition('.')[0].replace(' or ', ', ')}."
