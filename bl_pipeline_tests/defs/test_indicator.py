@@ -241,3 +241,4 @@ def test_a_chart_is_as_high_as_its_numbers() -> None:
     assert [svg.get("width"), svg.get("height")] == ["480", "64"]
     assert svg[1].get("d") == "M1 0v1M2 0v10M3 0v20"
     assert svg[1].get("transform") == "matrix(120 0 0 -3.15 60 63)"
+    assert ElementTree.fromstring(bars([0, 1]))[1].get("d") == "M1 0v20"

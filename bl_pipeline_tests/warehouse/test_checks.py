@@ -43,3 +43,36 @@ def test_fields_that_cannot_be_read_are_counted_by_store(synced: Sync, store: St
             )
         assert list(unreadable_fields(connection, warehouse).items()) == [("remarks", 2), ("buyer_name", 1)]
         assert unreadable_fields(connection, Warehouse(warehouse.engine, "other")) == {}
+
+
+@pytest.mark.usefixtures("synced")
+def test_an_order_without_pieces_lacks_no_items(store: Store, warehouse: Warehouse) -> None:
+    """Planted: every order that has no items."""
+    order_id = next(str(key) for key, order in store.sales.items() if order.lots and not order.is_purged)
+    with warehouse.engine.connect() as connection:
+        before = find_offenders(connection, warehouse, "items_are_stored")
+        for statement in (
+            "DELETE FROM sales.order_items WHERE platform_order_id = :order_id",
+            "UPDATE sales.orders SET total_count = 0 WHERE platform_order_id = :order_id",
+        ):
+            assert connection.execute(text(statement), {"order_id": order_id}).rowcount
+        assert find_offenders(connection, warehouse, "items_are_stored") == before
+        connection.rollback()
+
+
+@pytest.mark.usefixtures("synced")
+def test_of_many_orders_the_first_hundred_are_named_and_all_are_counted(store: Store, warehouse: Warehouse) -> None:
+    """Planted: as many as there are, which a page cannot show; only those that are named counted."""
+    order_id = str(max(store.sales))
+    with warehouse.engine.connect() as connection:
+        connection.execute(
+            text("CREATE TEMP TABLE copied AS SELECT * FROM sales.orders WHERE platform_order_id = :order_id"),
+            {"order_id": order_id},
+        )
+        connection.execute(text("UPDATE copied SET unreadable_fields = '{remarks}'"))
+        for number in range(101):
+            connection.execute(text("UPDATE copied SET platform_order_id = :number"), {"number": f"copy {number:03}"})
+            connection.execute(text("INSERT INTO sales.orders SELECT * FROM copied"))
+        found = find_offenders(connection, warehouse, "fields_are_readable")
+        connection.rollback()
+    assert found == Offenders(101, [f"copy {number:03}" for number in range(100)])
