@@ -40,7 +40,7 @@ STAGES = {
 }
 """The statement at which a command waits, by stage; of the history, the end of the first step, before all loads."""
 
-_OURS = "datname = current_database() AND application_name = 'bl_pipeline'"
+_OURS = "datname = current_database() AND application_name LIKE 'bl_pipeline%'"
 
 
 @dataclass
@@ -173,7 +173,11 @@ def end_session_of_lock(url: str) -> None:
 
 
 def wait_until_none_is_idle(url: str) -> None:
-    """Until Postgres itself has ended every session that waits for its client."""
-    idle = f"SELECT FROM pg_stat_activity WHERE {_OURS} AND state = 'idle'"
+    """Until Postgres itself has ended every session that waits for its client.
+
+    Those that were used since are not waited for: a run asks each second if it is canceled.
+    """
+    idle = f"SELECT pid, state_change FROM pg_stat_activity WHERE {_OURS} AND state = 'idle'"
     with connected(url) as looking:
-        wait_until(lambda: not looking.execute(idle.encode()).fetchall())
+        waiting = {*looking.execute(idle.encode()).fetchall()}
+        wait_until(lambda: waiting.isdisjoint(looking.execute(idle.encode()).fetchall()))

@@ -59,9 +59,7 @@ ARGUMENTS = {
 }
 EVERY = get_command(app).commands  # type: ignore[attr-defined]
 JSON = [
-    pytest.param(name, "json", marks=pytest.mark.full)
-    for name, command in EVERY.items()
-    if any("--json" in parameter.opts for parameter in command.params)
+    (name, "json") for name, command in EVERY.items() if any("--json" in parameter.opts for parameter in command.params)
 ]
 WRITING = [
     *(("sync", stage) for stage in ("lists", "plan", "fetch", "load", "finish", "history")),
@@ -80,7 +78,6 @@ READING = [
     ("cancel", "sync.full_syncs"),
 ]
 """A restore reads first what it would replace."""
-OFTEN = ("refresh", "retry", "status")
 PLANTS = [
     *(("sync", f"bl_pipeline.{place}") for place in (
         "sync.listing:list_orders", "sync.planning:plan_changes", "sync.fetching:fetch_batch", "sync.finishing:finish",
@@ -89,7 +86,7 @@ PLANTS = [
     ("refresh", "bl_pipeline.sync.fetching:fetch_batch"),
     ("retry", "bl_pipeline.sync.planning:plan_changes"),
     ("plan", "bl_pipeline.sync.planning:plan_fetches"),
-    ("rebuild", "bl_pipeline.sync.rebuild:load_prepared"),
+    ("rebuild", "bl_pipeline.sync.rebuild:load_replays"),
     ("update", "bl_pipeline.sync.writing:plan_writes"),
     ("drive-thru", "bl_pipeline.sync.settling:settle"),
     ("messages", "bl_pipeline.warehouse.sales:read_part"),
@@ -102,11 +99,6 @@ PLANTS = [
     ("backup", "bl_pipeline.warehouse.backup:back_up"),
     ("restore", "bl_pipeline.warehouse.backup:restore"),
 ]  # fmt: skip
-
-
-def some(cases: list[tuple[str, str]], *often: tuple[str, str]) -> list[object]:
-    """The cases, most of them only in the full tests."""
-    return [pytest.param(*case, marks=[] if case in often else pytest.mark.full, id="-".join(case)) for case in cases]
 
 
 def grow_changed_store() -> Store:
@@ -195,7 +187,7 @@ def meet(run: Callable[..., Process]) -> Callable[..., Ended]:
     return meet_at
 
 
-@pytest.mark.parametrize(("command", "plant"), some(PLANTS, PLANTS[1], *(case for case in PLANTS if case[0] in OFTEN)))
+@pytest.mark.parametrize(("command", "plant"), PLANTS)
 def test_an_unexpected_error(command: str, plant: str, run: Callable[..., Process], bl: Bl, store: Store) -> None:
     """Caught: `bl sync`, `refresh` and `retry` never ended, and Ctrl-C was all that was shown.
 
@@ -209,7 +201,7 @@ def test_an_unexpected_error(command: str, plant: str, run: Callable[..., Proces
     assert_whole(command, bl, store)
 
 
-@pytest.mark.parametrize(("command", "stage"), some([*WRITING, *READING], ("sync", "fetch"), ("status", "sync.runs")))
+@pytest.mark.parametrize(("command", "stage"), [*WRITING, *READING])
 def test_sessions_ended_by_an_administrator(
     command: str, stage: str, meet: Callable[..., Ended], bl: Bl, store: Store
 ) -> None:
@@ -223,7 +215,7 @@ def has_nothing_to_lose(command: str, stage: str) -> bool:
     return stage in ("load", "finish") or command not in ("sync", "refresh", "retry", "rebuild", "update", "drive-thru")
 
 
-@pytest.mark.parametrize(("command", "stage"), some(WRITING, ("refresh", "fetch")))
+@pytest.mark.parametrize(("command", "stage"), WRITING)
 def test_the_session_of_the_lock_ended(
     command: str, stage: str, meet: Callable[..., Ended], bl: Bl, store: Store
 ) -> None:
@@ -237,9 +229,7 @@ def test_the_session_of_the_lock_ended(
     assert_whole(command, bl, store)
 
 
-@pytest.mark.parametrize(
-    ("command", "stage"), some([*WRITING, *READING], ("retry", "fetch"), ("restore", "sales.orders"))
-)
+@pytest.mark.parametrize(("command", "stage"), [*WRITING, *READING])
 def test_an_idle_session_timeout(command: str, stage: str, meet: Callable[..., Ended], bl: Bl, store: Store) -> None:
     """Set by the user's own URL: elsewhere it is set aside. On a busy machine it comes before the stage is reached."""
     idle = f"{os.environ['BL_DATABASE_URL']}?options=-c%20idle_session_timeout%3D1500"
@@ -286,7 +276,6 @@ def restarted(pytestconfig: pytest.Config, worker_id: str) -> Iterator[Path]:
         yield home
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("command", "stage"), [*WRITING, *READING])
 def test_the_server_is_restarted(
     command: str, stage: str, restarted: Path, meet: Callable[..., Ended], bl: Bl, store: Store,

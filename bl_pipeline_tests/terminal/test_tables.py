@@ -13,11 +13,11 @@ _COLUMNS = (Column("Order"), Column("Name", least=6), Column("Group", optional=1
 _ROW = ("BL-24140051", "Wilhelmina van den Berg", "processing", "12,345.6789", "2026-11-30")
 
 
-def shown(width: int, **how: str) -> list[str]:
+def shown(width: int, see: str = "--json") -> list[str]:
     """The lines of a table of one row at this width."""
     console = Console(file=io.StringIO(), width=width)
     with console.capture() as capture:
-        console.print(FittedTable(_COLUMNS, [_ROW], **how))
+        console.print(FittedTable(_COLUMNS, [_ROW], see=see))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
