@@ -188,6 +188,19 @@ def test_failed_and_deferred_orders_are_reported(
     assert inbox.texts[1].startswith(budget)
 
 
+def test_a_run_that_has_stopped_at_the_budget_is_not_reported_as_stale_too(
+    as_set: Settings, inbox: Inbox, sync: DagsterSync, make_settings: MakeSettings
+) -> None:
+    """The last complete sync is not long ago. Planted: every store that is stale."""
+    sync.clock.now = datetime.now(UTC)
+    sync()
+    sync(settings=make_settings(bl_daily_call_limit=1, bl_call_reserve=0), full_sync=True)
+    evaluate_incomplete()
+    assert [text.partition(": The call budget")[0] for text in inbox.texts] == [
+        "bl_pipeline: stopped at the call budget"
+    ]
+
+
 @pytest.mark.slow
 def test_a_run_that_has_failed_is_not_reported_as_stale_too(
     as_set: Settings, inbox: Inbox, sync: DagsterSync, make_settings: MakeSettings

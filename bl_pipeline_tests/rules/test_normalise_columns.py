@@ -118,6 +118,15 @@ def test_an_answer_about_another_order_or_about_none_is_left_out() -> None:
     assert found.rows.column("platform_order_id").to_pylist() == ["31"]
 
 
+@pytest.mark.parametrize("body", [b"null", b"[null]", b"[null, [%b]]", b"[[%b], null]", b"[[null, %b]]"])
+def test_items_with_nothing_in_place_of_a_batch_or_a_lot_are_left_out(body: bytes) -> None:
+    """Whoever reads the answer alone says what is wrong with it. Planted: only lots looked at, only answers."""
+    lot = json.dumps(ITEMS[0][0]).encode()
+    answers = [body % lot if b"%b" in body else body, b"[[%b]]" % lot]
+    assert rows_of_answers(AnswerKind.ITEMS, ["31", "32"], answers).usual.tolist() == [False, False]
+    assert rows_of_answers(AnswerKind.ITEMS, ["32"], answers[1:]).usual.tolist() == [True]
+
+
 def test_the_lots_of_all_answers_have_their_order_batch_and_line() -> None:
     """Planted: batches and lines counted from 0; the number of the answer taken for that of the row."""
     lot = ITEMS[0][0]

@@ -13,6 +13,7 @@ from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder, Fetch, ListedOrder, Outcome, Reason
 from bl_pipeline.warehouse import run_orders, runs, state
 from bl_pipeline.warehouse.database import Warehouse
+from bl_pipeline.warehouse.run_orders import RunProgress
 
 T = datetime(2026, 6, 15, 12, tzinfo=UTC)
 ITEMS, MESSAGES, FEEDBACK = AnswerKind.ITEMS, AnswerKind.MESSAGES, AnswerKind.FEEDBACK
@@ -148,3 +149,25 @@ def test_which_order_a_run_is_about(connection: Connection, warehouse: Warehouse
     run_orders.save_plan(connection, "run", PLANNED[:1], [], skipped=0)
     found = [run_orders.only_order(connection, run_id) for run_id in ("one", "two", "none", "run")]
     assert found == ["9", None, None, None]
+
+
+def test_how_far_a_run_is(connection: Connection, warehouse: Warehouse) -> None:
+    """Planted: the calls of all runs; lists taken for an order; one that is still asked for taken for fetched; the
+    order that was asked for first."""
+    start(connection, warehouse, "another")
+    plan(connection)
+    assert run_orders.read_progress(connection, "run") == RunProgress(4, 0, None, 0, is_stopping=False)
+    for run_id, path, finished_at in (
+        ("run", "/orders", T), ("run", "/orders/9", T), ("run", "/orders/9/items", T), ("run", "/orders/8", None),
+        ("another", "/orders/7", T),
+    ):  # fmt: skip
+        connection.execute(
+            text(
+                "INSERT INTO sync.api_calls (store, run_id, started_at, finished_at, method, path) "
+                "VALUES ('main', :run_id, :at, :finished_at, 'GET', :path)"
+            ),
+            {"run_id": run_id, "at": T, "finished_at": finished_at, "path": path},
+        )
+    run_orders.save_outcomes(connection, "run", {"9": Outcome.CREATED})
+    assert run_orders.read_progress(connection, "run") == RunProgress(4, 1, "8", 4, is_stopping=False)
+    assert run_orders.read_progress(connection, "none") == RunProgress(0, 0, None, 0, is_stopping=False)
