@@ -62,7 +62,10 @@ def restore(
         ),
     ] = False,
 ) -> None:
-    """Put a backup into the warehouse, and check its counts and sums; one with orders is refused without --replace."""
+    """Put a backup into the warehouse, and check its counts and sums.
+
+    Without --replace a warehouse that has orders is left as it is.
+    """
     from bl_pipeline.settings import load_installation
 
     settings = load_installation()
