@@ -11,8 +11,6 @@ from bl_pipeline_tests.reports.conftest import Kept
 from bl_pipeline_tests.reports.test_against_the_store import by_grain
 from bl_pipeline_tests.support.report_rows import REPORTS
 
-pytestmark = pytest.mark.slow
-
 ZONE = "Europe/Berlin"
 
 FAULTS = [
@@ -34,7 +32,7 @@ FAULTS = [
     ("revenue_dates", "least(counted_paid_at, shipped_at)", "coalesce(counted_paid_at, shipped_at)"),
     ("revenue_dates", "WHERE coalesce(counted_paid_at, shipped_at) IS NOT NULL", "WHERE counted_paid_at IS NOT NULL"),
     ("revenue_orders", "IN ('Clearing', 'Returned', 'Bounced')", "IN ('Clearing', 'Returned')"),
-    ("revenue_orders", "WHEN seen.platform_status = 'SHIPPED' AND seen.is_dated THEN 'status'", ""),
+    ("revenue_orders", " AND h.status_changed_at <= h.observed_at THEN 'status'", " THEN 'status'"),
     ("revenue_orders", "+ coalesce(o.credit, 0) + coalesce(o.coupon, 0) - coalesce(o.tax, 0)", "- coalesce(o.tax, 0)"),
     (
         "revenue_orders",
@@ -54,9 +52,9 @@ FAULTS = [
     ("refunds_to_check", "FULL JOIN refunds f", "LEFT JOIN refunds f"),
     ("refunds_to_check", "l.to_check - l.imported AS", "greatest(l.to_check - l.imported, 0) AS"),
     ("refunds_to_check", "s.document_id > coalesce(before.document_id, 0)", "true"),
-    ("cost_as_entered", "sum(i.order_cost * i.quantity)", "sum(i.order_cost)"),
+    ("cost_as_entered", "sum(order_cost * quantity)", "sum(order_cost)"),
     ("cost_as_entered", "lots_with_cost >= 0.9 * lots AND", "lots_with_cost > 0 AND"),
-    ("cost_as_entered", "i.order_cost > 0) AS lots_with_cost", "i.order_cost >= 0) AS lots_with_cost"),
+    ("cost_as_entered", "order_cost > 0) AS lots_with_cost", "order_cost >= 0) AS lots_with_cost"),
     ("revenue_items", "r.items_total - lines.items_total", "r.items_total - 0 * lines.items_total"),
     ("revenue_items", " OR r.total_count <> lines.quantity", " AND false"),
     ("revenue_by_month", "sum(revenue) AS revenue", "sum(total) AS revenue"),
@@ -156,11 +154,15 @@ FAULTS = [
 ]
 
 
-@pytest.mark.full
+def test_each_fault_can_still_be_planted() -> None:
+    """A report that was changed takes its faults along."""
+    assert [fault for fault in FAULTS if fault[1] not in (FOLDER / f"{fault[0]}.sql").read_text()] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "right", "wrong"), FAULTS)
 def test_a_planted_fault_is_found(name: str, right: str, wrong: str, kept: Kept) -> None:
     source = (FOLDER / f"{name}.sql").read_text()
-    assert right in source
     with kept.warehouse.engine.connect() as connection:
         connection.exec_driver_sql("UPDATE sync.stores SET timezone = %s", (ZONE,))
         views._make(connection, parse_report(name, source.replace(right, wrong)))
