@@ -48,7 +48,7 @@ LEFT JOIN (
             order_document_id IS NOT NULL AND is_listed
                 AND stored_fingerprint IS DISTINCT FROM listed_fingerprint
                 -- An empty one says that the order is newer than the list: it has moved since the list was read.
-                AND (stored_fingerprint IS DISTINCT FROM '' OR order_fetched_at < lists_read_at) AS is_outdated
+                AND NOT coalesce(stored_fingerprint = '' AND order_fetched_at >= lists_read_at, false) AS is_outdated
         FROM sync.order_state
         LEFT JOIN lists USING (store)
     ) AS states

@@ -298,10 +298,12 @@ _MISSING = """
     SELECT platform_order_id FROM sync.order_state
     WHERE store = :store AND order_date < :end AND (
         order_document_id IS NULL
-        OR is_listed AND stored_fingerprint IS DISTINCT FROM listed_fingerprint AND (
-            stored_fingerprint IS DISTINCT FROM '' OR order_fetched_at < (
+        OR is_listed AND stored_fingerprint IS DISTINCT FROM listed_fingerprint AND NOT coalesce(
+            -- The order is newer than the list.
+            stored_fingerprint = '' AND order_fetched_at >= (
                 SELECT max(started_at) FROM sync.runs WHERE store = :store AND orders_listed IS NOT NULL
-            )
+            ),
+            false
         )
     )
     ORDER BY order_date, platform_order_id

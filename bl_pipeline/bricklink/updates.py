@@ -122,7 +122,7 @@ class OrderUpdate(_Update, frozen=True, kw_only=True):
         _check_text("remarks", self.remarks)
         if not self.body():
             raise RequestRefused(
-                "There is nothing to change. Give at least one change, such as of the status or the tracking number."
+                "There is nothing to change. Give at least one field, such as the status or the tracking number."
             )
 
     def body(self) -> dict[str, Any]:

@@ -121,8 +121,14 @@ class OrderQuery(BaseModel):
     country: str | None = Field(
         default=None, description="Only this country: its code, such as DE, or its English name"
     )
-    unpaid: bool = Field(default=False, description="Only open orders that are not paid")
-    not_shipped: bool = Field(default=False, description="Only open orders that are not sent")
+    unpaid: bool = Field(
+        default=False,
+        description="Only orders that are not paid: of the groups pending, shipped, on_hold and unknown",
+    )
+    not_shipped: bool = Field(
+        default=False,
+        description="Only orders that are not sent: of the groups pending, processing, on_hold and unknown",
+    )
     since: str | None = Field(
         default=None, description="From this year, month, day or time on, such as 2026-03 or 2026-03-14T09:30Z"
     )

@@ -11,14 +11,14 @@ _OF_THE_SERVER = b"pg_attver="
 it, and a pg_dump of before takes it for one that somebody has set.
 """
 
-_SINCE_17 = b"SET transaction_timeout"
+_SINCE_17 = b"SET transaction_timeout = 0;\n"
 
 
 def portable(script: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a dump, without what only some servers know; the rows of tables are as they are."""
     lines = iter(script)
     for line in lines:
-        if line.startswith(_SINCE_17):
+        if line == _SINCE_17:
             continue
         if options := _COLUMN_OPTIONS.fullmatch(line):
             kept = [option for option in options[2].split(b", ") if not option.startswith(_OF_THE_SERVER)]

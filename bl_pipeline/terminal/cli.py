@@ -250,7 +250,10 @@ def update(
     dry_run: DryRun = False,
     as_json: ResultJson = False,
 ) -> None:
-    """Change an order at BrickLink, then fetch it again. Several changes go in the order that BrickLink accepts."""
+    """Change an order at BrickLink, then fetch it again.
+
+    Several changes are sent in the sequence that BrickLink accepts.
+    """
     given = {
         "status": status,
         "payment_status": payment_status,

@@ -147,8 +147,14 @@ def moment(time: datetime | None) -> str:
 
 def in_zone(message: str) -> str:
     """A message of ours, each line clean, with its times in the time zone of `show_times_in`."""
-    parts = (moment(part) if isinstance(part, datetime) else part for part in parts_of_message(message))
-    return "\n".join(map(clean, "".join(parts).splitlines()))
+    if _zone.key != "UTC":
+        message = "".join(
+            f"{part.astimezone(_zone):{'%Y-%m-%d %H:%M:%S' if part.second else '%Y-%m-%d %H:%M'}} {_zone.key}"
+            if isinstance(part, datetime)
+            else part
+            for part in parts_of_message(message)
+        )
+    return "\n".join(map(clean, message.splitlines()))
 
 
 def day(time: datetime | None) -> str:

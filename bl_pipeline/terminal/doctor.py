@@ -136,7 +136,7 @@ def _check_env_file(settings: Settings) -> Check:
     """Which `.env` was read, and whether other users of the machine can read secrets in it."""
     name, file = "File .env", ENV_FILE.absolute()
     if not file.exists():
-        return Check(name, Verdict.OK, f"none in {file.parent}, so all settings are those of the environment")
+        return Check(name, Verdict.OK, f"none in {file.parent}, so no setting comes from there")
     secrets = settings.secrets_in_env_file()
     if not secrets:
         return Check(name, Verdict.OK, f"{file}, with no secrets in it")

@@ -51,13 +51,13 @@ def orders(
     unpaid: Annotated[
         bool,
         typer.Option(
-            "--unpaid", help="Only orders that may still be paid and are not: pending, shipped, on hold or unknown."
+            "--unpaid", help="Only orders that may still be paid and are not: pending, shipped, on_hold or unknown."
         ),
     ] = False,
     not_shipped: Annotated[
         bool,
         typer.Option(
-            "--not-shipped", help="Only orders that are still to be sent: pending, processing, on hold or unknown."
+            "--not-shipped", help="Only orders that are still to be sent: pending, processing, on_hold or unknown."
         ),
     ] = False,
     sort: Annotated[
@@ -170,5 +170,5 @@ def _below(found: OrderList, offset: int) -> list[str]:
             if found.without_revenue == 1
             else "are cancelled or a problem, and count"
         )
-        lines.append(f"Of these {found.without_revenue:,} {which} as no revenue.")
+        lines.append(f"Of all {count:,}, {found.without_revenue:,} {which} as no revenue.")
     return lines

@@ -43,7 +43,7 @@ Month = Annotated[date, typer.Argument(metavar="PERIOD", parser=_month, help="Th
 def close(period: Month, as_json: Json = False) -> None:
     """Close a month: nothing is booked to it any more, and what changes later is booked to the first open one.
 
-    The first closing of a store closes all months before it, too.
+    If no month is closed yet, all months before it are closed, too.
     """
     from bl_pipeline.books.closing import close as close_period
     from bl_pipeline.books.closing import month, unclear_orders
@@ -59,7 +59,7 @@ def close(period: Month, as_json: Json = False) -> None:
         return
     command = settings.store.command
     earlier = len(closed) - 1
-    also = f", and with it {plural(earlier, 'earlier month')}, from {month(closed[0])} on: none was closed yet"
+    also = f", and with it {plural(earlier, 'earlier month')}, from {month(closed[0])} on, as no month was closed"
     show(f"{month(period)} is closed{also if earlier else ''}. What changes later is booked to the first open month.")
     show(f"Its figures: {command('periods')}. What has changed since a closing: {command('report period_changes')}")
     if unclear:

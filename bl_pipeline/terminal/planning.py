@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bl_pipeline.bricklink import BrickLinkError
 from bl_pipeline.records import Reason, SyncRequest
+from bl_pipeline.rules.changes import RECENT
 from bl_pipeline.rules.forecast import Forecast
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.planning import forecast_sync
@@ -23,7 +24,7 @@ from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.wording import plural
 
 _WHY = {
-    Reason.NEW: "not stored yet, from the last 30 days",
+    Reason.NEW: f"not stored yet, from the last {plural(RECENT.days, 'day')}",
     Reason.STATUS_CHANGED: "with a changed status",
     Reason.CONTENT_CHANGED: "with a changed payment, total or count, or filed",
     Reason.FAILED_BEFORE: "that failed before",

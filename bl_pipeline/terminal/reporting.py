@@ -11,7 +11,7 @@ import typer
 
 from bl_pipeline.records import ExitCode, SyncResult
 from bl_pipeline.sync.interruptions import Interrupted
-from bl_pipeline.terminal.console import complain, print_json, show, stderr
+from bl_pipeline.terminal.console import complain, in_zone, print_json, show, show_times_in, stderr
 from bl_pipeline.terminal.failures import explain_all, explained
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def report_run(
 
         try:
             settings = load_settings()
+            show_times_in(settings.bl_timezone)
             result = run(settings)
         except (Exception, KeyboardInterrupt, Interrupted) as error:
             code, message = explain_all(error)
@@ -59,7 +60,7 @@ def report_run(
                 print_json(failure_as_dict(message, getattr(error, "result", None)))
             raise typer.Exit(code) from None
         if result.message:
-            complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(result.message)
+            complain(result.message) if result.exit_code != ExitCode.BUDGET else stderr().print(in_zone(result.message))
         try:
             print_json(_as_json(result)) if as_json else show(view(result, settings.store))
         except BrokenPipeError:

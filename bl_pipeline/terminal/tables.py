@@ -81,9 +81,11 @@ class FittedTable:
             self._comfortable(shown, widths) > width
         ):
             shown = [place for place in shown if self._columns[place].optional != last]
-        # Numbers and dates are never cut: rather, the last columns are not shown.
+        # Numbers and dates are never cut: rather, the last columns are not shown. One without a name belongs to the one
+        # before it, such as a currency to its amount.
         while len(shown) > 1 and self._least(shown, widths) > width:
-            shown.pop()
+            if not self._columns[shown.pop()].name and len(shown) > 1:
+                shown.pop()
         left = width - self._comfortable(shown, widths) - _BETWEEN
         # Names that could shrink keep what is more than a short bar.
         whole = width - self._width(shown, widths) - _BETWEEN
@@ -118,7 +120,9 @@ class FittedTable:
                 cells.append(Text(bar(self._bars[number], largest, layout.bar), "blue"))
             table.add_row(*cells)
         yield table
-        left_out = [column.name for place, column in enumerate(self._columns) if place not in layout.shown]
+        left_out = [
+            column.name for place, column in enumerate(self._columns) if column.name and place not in layout.shown
+        ]
         if left_out:
             yield Text(f"no room for {', '.join(left_out)}; see {self._see}", "dim")
 

@@ -282,7 +282,7 @@ def _items_table(items: Sequence[Mapping[str, Any]]) -> FittedTable:
 
 
 def _totals(order: Mapping[str, Any]) -> Table:
-    """The parts of the total; the parts of the fees are indented below them."""
+    """The parts of the total; the parts of the other charges are indented below these."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)

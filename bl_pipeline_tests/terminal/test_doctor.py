@@ -118,7 +118,7 @@ def test_doctor_says_that_there_is_no_env_file_in_this_folder(bl: Bl) -> None:
     (check,) = (check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env")
     assert (check["verdict"], check["finding"]) == (
         "ok",
-        f"none in {Path.cwd()}, so all settings are those of the environment",
+        f"none in {Path.cwd()}, so no setting comes from there",
     )
 
 

@@ -100,16 +100,16 @@ def test_each_program_gets_the_totals_of_the_closing(
 def test_an_export_says_of_how_many_orders_the_tax_is_unclear(
     synced_bl: Bl, month: str, fill: Fill, database_url: str, tmp_path: Path
 ) -> None:
-    """Caught: the accountant got a VAT that may be wrong, and nobody was told. Planted: orders of every month."""
+    """Caught: the accountant got a VAT that may be wrong, and nothing said so. Planted: orders of every month."""
     arguments = ["export", "quickbooks", "--period", month, "--accounts", str(fill()), "--to", str(tmp_path)]
     with psycopg.connect(database_url) as connection:
-        (entries,) = connection.execute(
+        (unclear,) = connection.execute(
             "SELECT count(DISTINCT platform_order_id) FROM books.journal WHERE period = %s", [f"{month}-01"]
         ).fetchall()[0]
-    told = (
-        f"The tax of {entries} orders of this month is unclear, so its VAT may be wrong: bl report tax_orders says why."
+    expected = (
+        f"The tax of {unclear} orders of this month is unclear, so its VAT may be wrong: bl report tax_orders says why."
     )
-    assert told in said(expect(synced_bl(*arguments), 0).stderr)
+    assert expected in said(expect(synced_bl(*arguments), 0).stderr)
     assert "unclear" not in expect(synced_bl(*arguments, "--json"), 0).stdout
 
 

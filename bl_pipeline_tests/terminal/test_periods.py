@@ -64,7 +64,7 @@ def test_a_first_closing_says_which_months_it_closes_and_how_to_take_that_back(s
         return " ".join(expect(synced_bl("close", month), 0).stdout.split())
 
     said = closed(last)
-    assert f"{last} is closed, and with it {earlier} earlier months, from {first} on: none was closed yet." in said
+    assert f"{last} is closed, and with it {earlier} earlier months, from {first} on, as no month was closed." in said
     assert f"reopen these months, the last one first, set them, run bl sync, and close {last} again" in said
     expect(synced_bl("reopen", last), 0)
     said = closed(last)

@@ -56,3 +56,13 @@ def test_numbers_days_and_ids_are_never_cut(width: int, left_out: str, name: str
 
 def test_where_the_rest_is_seen_can_be_another_option() -> None:
     assert " ".join(shown(60, see="--csv")[3:]) == "no room for Group; see --csv"
+
+
+@pytest.mark.parametrize(("width", "row"), [(30, "BL-24140051  12,345.6789  EUR"), (28, "BL-24140051")])
+def test_an_amount_stands_with_its_currency_or_not_at_all(width: int, row: str) -> None:
+    """The currency has no name. Planted: it alone is left out, as a column with the name ""."""
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as capture:
+        console.print(FittedTable(["Order", Column("Total", right=True), ""], [("BL-24140051", "12,345.6789", "EUR")]))
+    _head, _line, shown_row, *said = (line.rstrip() for line in capture.get().splitlines())
+    assert (shown_row, " ".join(said)) == (row, "" if width == 30 else "no room for Total; see --json")
