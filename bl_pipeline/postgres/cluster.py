@@ -71,6 +71,11 @@ class Cluster:
         return self.root / "upgraded"
 
     @property
+    def upgrade_lacks_last_step(self) -> bool:
+        """Whether an upgrade was interrupted before its last step, so that `upgraded` is there and `data` is not."""
+        return self.upgraded.exists() and not self.data.exists()
+
+    @property
     def password(self) -> Path:
         """The file with the generated password: for clients, not for the server's account."""
         return self.root / "password"
@@ -100,8 +105,7 @@ class Cluster:
 
         Raises EmbeddedPostgresError if there are data, and they do not say it.
         """
-        # An upgrade that was interrupted at its last step has no `data`.
-        data = self.upgraded if self.upgraded.exists() and not self.data.exists() else self.data
+        data = self.upgraded if self.upgrade_lacks_last_step else self.data
         file = data / "PG_VERSION"
         try:
             return int(file.read_text())

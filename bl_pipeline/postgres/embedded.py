@@ -204,8 +204,8 @@ def _launch(cluster: Cluster, binaries: Path | None) -> None:
     """Start a keeper, after everything that it needs is in place."""
     for leftover in cluster.root.glob("tmp-*"):  # of a start that was interrupted
         shutil.rmtree(leftover, ignore_errors=True)
-    if cluster.upgraded.exists() and not cluster.data.exists():
-        cluster.upgraded.rename(cluster.data)  # the last step of an upgrade that was interrupted before it
+    if cluster.upgrade_lacks_last_step:
+        cluster.upgraded.rename(cluster.data)
     account = server_account(cluster)
     folder, release = find_binaries(cluster, binaries, account)
     if not cluster.data.exists():
