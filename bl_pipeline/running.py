@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bl_pipeline.dagster_names import Job
+from bl_pipeline.dagster_names import Job, names_of
 from bl_pipeline.records import SyncResult
 from bl_pipeline.settings import Settings
 from bl_pipeline.sync.interruptions import interruption_behind
@@ -64,7 +64,6 @@ def _execute(settings: Settings, session: SyncSession, job: str, config: Mapping
     """Run a job of Dagster in this process, with the session in place of its resource; raises what ended a step."""
     import dagster as dg  # noqa: PLC0415
 
-    from bl_pipeline.dagster_names import names_of  # noqa: PLC0415
     from bl_pipeline.defs.installation import of_store  # noqa: PLC0415
     from bl_pipeline.defs.instance import open_instance  # noqa: PLC0415
     from bl_pipeline.defs.resources import OpenedSession  # noqa: PLC0415

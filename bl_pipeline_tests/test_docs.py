@@ -178,6 +178,17 @@ def test_files_named_in_the_documents_exist(page: Path) -> None:
         assert (PROJECT / name).exists() or name.startswith(".venv/"), name
 
 
+def test_the_names_in_the_architecture_page_are_those_of_the_code() -> None:
+    """Caught: a function that has another name now. What is no name, such as a command or a path, is left out."""
+    code = "\n".join(
+        path.read_text() for folder in ("bl_pipeline", "bl_pipeline_tests") for path in (PROJECT / folder).rglob("*.py")
+    )
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    names = {name for name in re.findall(r"`(\w+)(?:\(\))?`", page) if not (PROJECT / name).is_dir()}
+    assert "is_current" in names
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
+
+
 def test_make_targets_in_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|^ *)make ([a-z-]+)", README, re.MULTILINE))

@@ -20,7 +20,6 @@ from bl_pipeline.bricklink import (
     PaymentStatus,
     RateLimited,
     ServerError,
-    ServiceDown,
     TransientError,
     Unreachable,
     read_order,
@@ -47,11 +46,10 @@ from bl_pipeline.sync.listing import list_orders
 from bl_pipeline.sync.planning import plan_changes
 from bl_pipeline.sync.session import SyncSession
 from bl_pipeline.sync.settling import NAMES, became_of, describe, name_of, not_sent, settle_write, wait_until_arrived
-from bl_pipeline.sync.stops import stop_for
+from bl_pipeline.sync.stops import STOPS, stop_for
 from bl_pipeline.sync.threads import in_a_thread
 from bl_pipeline.warehouse import landing, state, writes
 from bl_pipeline.warehouse.landing import Document
-from bl_pipeline.warehouse.ledger import BudgetExhausted
 from bl_pipeline.warehouse.writes import Write, WriteAnswer
 from bl_pipeline.wording import plural
 
@@ -285,7 +283,7 @@ class _Writer:
         now = self._session.clock
         try:
             in_a_thread(self._session, lambda: self._call(client, request))
-        except (BudgetExhausted, RateLimited, CredentialsRefused, ServiceDown) as error:
+        except STOPS as error:
             # Whichever it is, BrickLink has done nothing.
             refused = isinstance(error, RateLimited | CredentialsRefused)
             self._session.stop(stop_for(error, now()))

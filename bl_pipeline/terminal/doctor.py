@@ -19,6 +19,7 @@ from bl_pipeline.bricklink import (
     BrickLinkError,
     CredentialsRefused,
     PermissionDenied,
+    RateLimited,
 )
 from bl_pipeline.clock import utc_now
 from bl_pipeline.env_file import ENV_FILE
@@ -27,6 +28,7 @@ from bl_pipeline.reports.taxes import read_taxes
 from bl_pipeline.rules.indicator import FRESH_FOR
 from bl_pipeline.settings import Settings, SettingsError, load_settings
 from bl_pipeline.sync.status import read_status
+from bl_pipeline.sync.stops import stop_for
 from bl_pipeline.sync.trial import try_connection
 from bl_pipeline.terminal import console as c
 from bl_pipeline.terminal.views import calls_line, other_timezone
@@ -190,6 +192,8 @@ def _check_api(settings: Settings, warehouse: Warehouse) -> Check:
         sales = try_connection(settings.store, warehouse, asked_by="doctor")
     except BudgetExhausted:
         return Check(name, Verdict.WARNING, "not asked: the call budget is used up")
+    except RateLimited as error:
+        return Check(name, Verdict.WARNING, *_split(stop_for(error, utc_now(), listing=True).message))
     except (CredentialsRefused, PermissionDenied) as error:
         return Check(name, Verdict.ERROR, *_split(str(error)), exit_code=ExitCode.CREDENTIALS)
     except BrickLinkError as error:
@@ -301,7 +305,7 @@ def checks_view(checks: Sequence[Check]) -> RenderableType:
     grid.add_column(overflow="fold")
     for check in checks:
         word, style = _MARKS[check.verdict]
-        grid.add_row(Text(word, style), Text(check.name, "bold"), c.clean(check.finding))
+        grid.add_row(Text(word, style), Text(check.name, "bold"), c.in_zone(check.finding))
         for line in check.repair.splitlines():
-            grid.add_row("", "", c.clean(line.strip()))
+            grid.add_row("", "", c.in_zone(line.strip()))
     return grid

@@ -39,6 +39,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     from bl_pipeline.home import describe_os_error
     from bl_pipeline.postgres.cluster import EmbeddedPostgresError
     from bl_pipeline.sync.run_errors import RunError
+    from bl_pipeline.sync.session import RunLost
     from bl_pipeline.terminal.demo_world import DemoError
     from bl_pipeline.warehouse.backup import BackupError
     from bl_pipeline.warehouse.database import DamagedWarehouse, NothingStored, OutdatedWarehouse, WarehouseError
@@ -50,7 +51,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         stores = load_stores()
         of_all = "Fetch your sales with: bl sync --all-stores"
         return ExitCode.OTHER, f"{error} {stores[0].store.first_step if len(stores) == 1 else of_all}"
-    if isinstance(error, OutdatedWarehouse | DamagedWarehouse):
+    if isinstance(error, OutdatedWarehouse | DamagedWarehouse | RunLost):
         return ExitCode.OTHER, str(error)
     if isinstance(error, WarehouseError):
         return ExitCode.UNREACHABLE, str(error)

@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from bl_pipeline.columns import OPTIONAL_PARTS
 from bl_pipeline.defs import jobs
 from bl_pipeline.defs.retention import RetentionConfig
+from bl_pipeline.defs.sync_graph import RequestConfig
 from bl_pipeline_tests.conftest import DagsterSync, MakeSettings
 from bl_pipeline_tests.defs.test_write_jobs import run_job
 
@@ -66,3 +68,8 @@ def test_a_rebuild_shows_the_state_of_the_store(dagster_synced: DagsterSync) -> 
     )
     assert (observed.asset_key, observed.metadata["indicator"].value) == (dg.AssetKey("orders"), "synced")
     assert done.get_asset_check_evaluations()
+
+
+def test_a_run_can_ask_for_each_optional_part() -> None:
+    """Planted: a kind of answer without its field, at which every run would fail."""
+    assert {*map(str, OPTIONAL_PARTS)} <= RequestConfig.model_fields.keys()

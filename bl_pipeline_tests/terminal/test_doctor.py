@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from typer.testing import Result
 
-from bl_pipeline.sandbox import SandboxServer
+from bl_pipeline.sandbox import Fault, SandboxServer
 from bl_pipeline_tests.terminal.conftest import NOWHERE, Bl, expect, json_of
 
 
@@ -50,6 +50,17 @@ def test_doctor_warns_without_failing(bl: Bl) -> None:
     result = expect(bl("doctor", "--json", BL_DAILY_CALL_LIMIT="0", BL_CALL_RESERVE="0"), 0)
     found = checks(result)
     assert (found["Last sync"], found["Call budget"], found["BrickLink API"]) == ("warning", "warning", "warning")
+
+
+def test_calls_that_bricklink_refuses_for_now_are_a_used_up_budget(synced_bl: Bl, server: SandboxServer) -> None:
+    """As a sync says it. Caught: the network was to be checked, and the exit code was 6."""
+    server.faults.on("/orders", Fault.RATE_LIMIT_ENVELOPE)
+    (check,) = (
+        check
+        for check in json_of(expect(synced_bl("doctor", "--json"), 0))["checks"]
+        if check["name"] == "BrickLink API"
+    )
+    assert (check["verdict"], "Calls are free again" in check["repair"]) == ("warning", True), check
 
 
 def test_doctor_shows_the_tax_settings_in_force(synced_bl: Bl) -> None:

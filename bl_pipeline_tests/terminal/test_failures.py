@@ -10,6 +10,7 @@ from psycopg import errors
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from bl_pipeline.defs.step_errors import StepFailed
+from bl_pipeline.sync.session import RunLost
 from bl_pipeline.terminal.failures import explain
 
 ROW = "\nDETAIL:  Failing row contains (Jane Roe, jane@example.com)."
@@ -87,3 +88,10 @@ def test_the_terminal_and_dagster_say_the_same_of_what_the_system_refuses(
 
 def test_an_unexpected_error_is_not_explained_away() -> None:
     assert explain(ZeroDivisionError()) is None
+
+
+def test_a_run_that_has_lost_its_store_is_no_database_that_cannot_be_reached() -> None:
+    """Caught: its exit code was that of a warehouse that does not answer."""
+    explained = explain(RunLost())
+    assert explained is not None
+    assert (explained[0], explained[1].startswith("This run does not have the store any more: ")) == (1, True)
