@@ -1,8 +1,7 @@
 """The kinds of answers about an order, and the columns of the table that each becomes: one line for each column.
 
 The tables, the DataFrames, how an answer becomes a row, the comments in Postgres and docs/data-dictionary.md are made
-of these lines. To add a column: a field in bricklink/resources.py, a line here, a migration. To add a kind of answer:
-see rules/kinds.py.
+of these lines. To add a column, or a kind of answer: docs/architecture.md, "Where to put what".
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@
     --   What a reader could misunderstand, a paragraph each; its further lines are indented more.
     -- Period: the column that --from and --to are about, "adds up" if amounts may be added over it
     -- Basis: the basis that is shown if none is asked for; order_date, if there is a column basis and no such line
-    -- Chart: amount over|by column [split column [without value, value]]
+    -- Chart: amount over|by column [split column [without value, value]]; "by", if amounts may be added, is a ranking:
+    --   one row for the whole period, without its column. For rows of each month: over month split COLUMN
 
 Units: UTC (a moment), date, currency (money in the row's `currency`), % and words such as orders or hours.
 Group, Period, Basis and Chart are left out if they do not apply.

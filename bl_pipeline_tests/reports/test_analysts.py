@@ -19,8 +19,6 @@ from sqlalchemy import text
 from bl_pipeline.postgres.binaries import candidates
 from bl_pipeline.reports import views
 from bl_pipeline.reports.files import read_reports
-from bl_pipeline.warehouse.dictionary import FILE, dictionary
-from bl_pipeline.warehouse.tables import metadata
 from bl_pipeline_tests.reports.conftest import Kept
 
 pytestmark = pytest.mark.slow
@@ -137,19 +135,3 @@ def test_the_example_of_pandas_runs(reports_url: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"EUR +decimal128\(\d+, 4\)\[pyarrow\]", done.stdout), done.stdout
-
-
-def test_the_data_dictionary_is_current() -> None:
-    assert FILE.read_text(encoding="utf-8") == dictionary(), "python -m bl_pipeline.warehouse.dictionary"
-
-
-def test_the_data_dictionary_has_everything() -> None:
-    page = dictionary()
-    relations = [table.fullname for table in metadata.tables.values()]
-    relations += [f"reports.{report.name}" for report in read_reports()]
-    assert sorted(re.findall(r"^## (.*)$", page, re.MULTILINE)) == sorted(relations)
-    columns = sum(len(table.columns) for table in metadata.tables.values())
-    columns += sum(len(report.columns) for report in read_reports())
-    assert len(re.findall(r"^\| `\w+` \|", page, re.MULTILINE)) == columns
-    for schema, name in re.findall(r"\]\(#(reports|sales|books|landing|sync)(\w+)\)", page):
-        assert f"{schema}.{name}" in relations

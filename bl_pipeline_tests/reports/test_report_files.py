@@ -114,8 +114,8 @@ def test_every_report_of_revenue_rests_on_the_definition() -> None:
         return name == "revenue_orders" or any(rests(other) for other in reads[name])
 
     of_revenue = [report.name for report in REPORTS if report.name.startswith(("revenue_", "tax_", "new_and_"))]
-    assert len(of_revenue) == 17
-    assert all(rests(name) for name in of_revenue)
+    assert "revenue_by_month" in of_revenue
+    assert [name for name in of_revenue if not rests(name)] == []
 
 
 def test_revenue_never_stands_without_turnover() -> None:

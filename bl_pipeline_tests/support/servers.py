@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from bl_pipeline.settings import load_settings
-from bl_pipeline.warehouse.database import open_warehouse
+from bl_pipeline.warehouse.database import DamagedWarehouse, open_warehouse
 
 TEMPLATE = "bl_pipeline_template"
 PASSWORD = "hunter2-do-not-show"
@@ -46,8 +46,12 @@ class Postgres:
         """Make the template, if no other worker has."""
 
         def migrate(url: str) -> None:
-            with open_warehouse(load_settings(env_file=None, bl_database_url=url)):
-                pass
+            try:
+                with open_warehouse(load_settings(env_file=None, bl_database_url=url)):
+                    pass
+            except DamagedWarehouse as error:
+                missing = str(error).partition(". They were")[0]
+                raise AssertionError(f"No migration makes them (CONTRIBUTING.md, Rules). {missing}") from None
 
         self.make_template(TEMPLATE, "template1", migrate)
 

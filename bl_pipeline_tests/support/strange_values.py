@@ -57,16 +57,17 @@ DETAIL = [
     *fields("text", "shipping.method>shipping_method", "shipping.address.name.full>buyer_name"),
     *fields("address", *(f"shipping.address.{name}>" for name in ("full", "address1", "address2", "city"))),
     *fields("address", "shipping.address.state>address_state", "shipping.address.postal_code>postal_code"),
-    *fields("address", "shipping.address.phone_number>"),
+    *fields("address", *(f"shipping.address.{name}>" for name in ("phone_number", "name.first", "name.last"))),
     *fields("integer", "total_count>total_count", "unique_count>unique_count", "buyer_order_count>buyer_order_count"),
     *fields("integer", "shipping.method_id>shipping_method_id"),
     *fields("flag", "is_filed>is_filed", "is_invoiced>is_invoiced", "require_insurance>require_insurance"),
     *fields("flag", "drive_thru_sent>drive_thru_sent"),
     *fields("flag", "salesTax_collected_by_bl>sales_tax_collected_by_bricklink"),
+    *fields("flag", "vat_collected_by_bl>vat_collected_by_bricklink"),
     *fields("money", "cost.subtotal>subtotal", "cost.grand_total>total", "cost.final_total>final_total", costs="order"),
     *fields("money", *(f"cost.{name}>{name}" for name in _COSTS), "cost.salesTax>tax", costs="order"),
     *fields("money", "cost.vat_rate>vat_rate"),
-    *fields("money", *(f"disp_cost.{name}>disp_{name}" for name in ("subtotal", "etc1", "coupon", "vat_amount"))),
+    *fields("money", *(f"disp_cost.{name}>disp_{name}" for name in ("subtotal", *_COSTS)), "disp_cost.salesTax>"),
     *fields("money", "disp_cost.vat_rate>disp_vat_rate"),
     *fields("money", "disp_cost.grand_total>disp_total", "disp_cost.final_total>disp_final_total"),
     *fields("money", "total_weight>total_weight"),
@@ -99,6 +100,9 @@ LOT = [
     *fields("part", "item>item_number item_name item_type category_id"),
     *fields("unknown", "something_new>", "item.something_new>"),
 ]
+LEFT_OUT = {"order_id", "shipping.address.country_code"}
+"""Fields of an order that are not in DETAIL: what it is asked for by, and what is stored in another form."""
+
 # What a field takes part in beside its own columns.
 DERIVED = {
     "cost.subtotal": {"fees"}, "cost.grand_total": {"fees"}, "cost.shipping": {"fees"}, "status": {"status"},

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bl_pipeline.bricklink import ITEM_FIELDS, ORDER_FIELDS
 from bl_pipeline.columns import AnswerKind
 from bl_pipeline.records import FailedOrder
 from bl_pipeline.rules.frames import frame
@@ -22,7 +23,7 @@ from bl_pipeline.sync.loading import FetchedOrder, PreparedOrder, prepare
 from bl_pipeline.sync.replaying import Replay, replays
 from bl_pipeline.warehouse.landing import Document
 from bl_pipeline_tests.conftest import NOW
-from bl_pipeline_tests.support.strange_values import DETAIL, LOT, NASTY, Mutation
+from bl_pipeline_tests.support.strange_values import DETAIL, LEFT_OUT, LOT, NASTY, Mutation
 
 Landed = dict[str, list[Document]]
 
@@ -206,3 +207,9 @@ def test_what_comes_in_another_order_is_read_one_by_one(kinds: str) -> None:
     documents |= landed(str(second.order_id), answers_of(Wire(), second))
     _, usual = replays(documents)
     assert usual == {str(second.order_id)}
+
+
+def test_there_are_strange_values_for_every_field() -> None:
+    """Of a field that is not among them nothing shows that both ways read it alike."""
+    assert ORDER_FIELDS.keys() - {field.path for field in DETAIL} - LEFT_OUT == set(), "support/strange_values.py"
+    assert ITEM_FIELDS.keys() - {field.path for field in LOT} == set(), "support/strange_values.py"
