@@ -20,7 +20,7 @@ def test_a_new_name_is_named_everywhere_and_can_be_given(bl: Bl, server: Sandbox
     assert "bl rename-store main shop" in expect(bl("plan", BL_STORE="shop"), 2).stderr
     doctor = expect(bl("doctor", BL_STORE="shop"), 2).stdout
     assert "bl rename-store main shop" in " ".join(doctor.split())
-    hint = "No orders of store shop; this warehouse has orders of: main. Set BL_STORE."
+    hint = "No orders of store shop; this warehouse has orders of: main. Choose one with --store, or set BL_STORE."
     assert hint in " ".join(expect(bl("orders", BL_STORE="shop"), 0).stderr.split())
     assert len(server.requests) == asked
 
