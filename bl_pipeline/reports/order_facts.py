@@ -59,9 +59,9 @@ FEES = (
 def total_rows(order: Mapping[str, Any]) -> list[TotalRow]:
     """The parts of an order's total, then the total; amounts that BrickLink did not send are left out."""
     parts = [(name, sign * order[column]) for name, column, sign in FEES if order[column]]
-    rows = [("Subtotal", order["subtotal"], Weight.ROW), ("Shipping", order["shipping"], Weight.ROW)]
-    # What the seller pays is called fees elsewhere; this is what the buyer pays.
-    rows += [("Other charges", order["fees"], Weight.ROW)]
+    # What the buyer pays in the column fees: elsewhere fees are what the seller pays.
+    names = (("Subtotal", "subtotal"), ("Shipping", "shipping"), ("Other charges", "fees"))
+    rows = [(name, order[column], Weight.ROW) for name, column in names]
     rows += [(name, value, Weight.PART) for name, value in parts]
     rows += [("Total", order["total"], Weight.SUM)]
     if order["final_total"] != order["total"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -52,7 +53,7 @@ def ask(
         for name in values.keys() & set(COSTS):
             values[name] = _amount(name, values[name])
         if "date_shipped" in values:
-            values["date_shipped"] = _time(store, _day(values["date_shipped"]))
+            values["date_shipped"] = _day(store, values["date_shipped"])
         since = None if unchanged_since is None else _time(store, unchanged_since)
         if since is not None and since > now:
             raise RequestRefused(f"{unchanged_since} is in the future. Give the time at which you looked at the order.")
@@ -76,13 +77,9 @@ def _time(store: Store, written: str) -> datetime:
         raise RequestRefused(f"{written} is no time of an order.") from None
 
 
-def _day(written: str) -> str:
-    try:
-        parse_time(written)
-        # A parcel is sent on a day: a month is most often a typing error.
-        is_day = not re.fullmatch(r"[0-9]{4}(-[0-9]{1,2})?", written.strip())
-    except QuestionError:
-        is_day = False
-    if not is_day:
-        raise RequestRefused(f"date_shipped: {written!r} is no day. Write it as 2026-03-14 or 2026-03-14T09:30Z.")
-    return written
+def _day(store: Store, written: str) -> datetime:
+    # A parcel is sent on a day: a month is most often a typing error.
+    if not re.fullmatch(r"[0-9]{4}(-[0-9]{1,2})?", written.strip()):
+        with suppress(QuestionError):
+            return _time(store, written)
+    raise RequestRefused(f"date_shipped: {written!r} is no day. Write it as 2026-03-14 or 2026-03-14T09:30Z.")

@@ -194,6 +194,10 @@ def _write(job: str, order_id: str, given: Mapping[str, Any], *, dry_run: bool, 
     report_run(run, lambda result, _: written_view(order_id, result), as_json=as_json)
 
 
+def _cost(what: str) -> Any:
+    return typer.Option(metavar="AMOUNT", help=f"{what}, such as 4.50; only before the order is paid.")
+
+
 @app.command()
 @of_a_store
 def update(
@@ -217,28 +221,11 @@ def update(
         ),
     ] = None,
     method_id: Annotated[int | None, typer.Option(help="BrickLink's id of a shipping method of the store.")] = None,
-    shipping: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="Cost of shipping in the order's currency, such as 4.50; only before the order is paid.",
-        ),
-    ] = None,
-    insurance: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Insurance, such as 4.50; only before the order is paid.")
-    ] = None,
-    credit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT", help="What you take off the price, such as 4.50; only before the order is paid."
-        ),
-    ] = None,
-    etc1: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Extra charge 1, such as 4.50; only before the order is paid.")
-    ] = None,
-    etc2: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Extra charge 2, such as 4.50; only before the order is paid.")
-    ] = None,
+    shipping: Annotated[str | None, _cost("Cost of shipping in the order's currency")] = None,
+    insurance: Annotated[str | None, _cost("Insurance")] = None,
+    credit: Annotated[str | None, _cost("What you take off the price")] = None,
+    etc1: Annotated[str | None, _cost("Extra charge 1")] = None,
+    etc2: Annotated[str | None, _cost("Extra charge 2")] = None,
     remarks: Annotated[str | None, typer.Option(help="Your remarks on the order; an empty text removes them.")] = None,
     filed: Annotated[bool | None, typer.Option("--filed/--unfiled", help="File the order, or take it back.")] = None,
     if_unchanged_since: Annotated[

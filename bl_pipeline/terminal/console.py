@@ -148,13 +148,15 @@ def moment(time: datetime | None) -> str:
 def in_zone(message: str) -> str:
     """A message of ours, each line clean, with its times in the time zone of `show_times_in`."""
     if _zone.key != "UTC":
-        message = "".join(
-            f"{part.astimezone(_zone):{'%Y-%m-%d %H:%M:%S' if part.second else '%Y-%m-%d %H:%M'}} {_zone.key}"
-            if isinstance(part, datetime)
-            else part
-            for part in parts_of_message(message)
-        )
+        message = "".join(map(_part_in_zone, parts_of_message(message)))
     return "\n".join(map(clean, message.splitlines()))
+
+
+def _part_in_zone(part: str | datetime) -> str:
+    if isinstance(part, str):
+        return part
+    form = "%Y-%m-%d %H:%M:%S" if part.second else "%Y-%m-%d %H:%M"
+    return f"{part.astimezone(_zone):{form}} {_zone.key}"
 
 
 def day(time: datetime | None) -> str:

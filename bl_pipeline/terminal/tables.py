@@ -83,7 +83,7 @@ class FittedTable:
             shown = [place for place in shown if self._columns[place].optional != last]
         # Numbers and dates are never cut: rather, the last columns are not shown. One without a name belongs to the one
         # before it, such as a currency to its amount.
-        while len(shown) > 1 and self._least(shown, widths) > width:
+        while len(shown) > 1 and self._comfortable(shown, widths, 0) > width:
             if not self._columns[shown.pop()].name and len(shown) > 1:
                 shown.pop()
         left = width - self._comfortable(shown, widths) - _BETWEEN
@@ -126,20 +126,12 @@ class FittedTable:
         if left_out:
             yield Text(f"no room for {', '.join(left_out)}; see {self._see}", "dim")
 
-    def _comfortable(self, shown: Sequence[int], widths: Sequence[int]) -> int:
+    def _comfortable(self, shown: Sequence[int], widths: Sequence[int], comfort: int = _COMFORTABLE) -> int:
+        """The width if those that may shrink have shrunk, though not below `comfort` characters."""
         return self._width(
             shown,
             [
-                width if column.least is None else min(max(column.least, _COMFORTABLE), width)
-                for column, width in zip(self._columns, widths, strict=True)
-            ],
-        )
-
-    def _least(self, shown: Sequence[int], widths: Sequence[int]) -> int:
-        return self._width(
-            shown,
-            [
-                width if column.least is None else min(column.least, width)
+                width if column.least is None else min(max(column.least, comfort), width)
                 for column, width in zip(self._columns, widths, strict=True)
             ],
         )

@@ -17,6 +17,13 @@ def checks(result: Result) -> dict[str, str]:
     return {check["name"]: check["verdict"] for check in json_of(result)["checks"]}
 
 
+def check_of(result: Result, name: str) -> dict[str, str]:
+    """The check of this name, which is there once."""
+    found: dict[str, str]
+    (found,) = (check for check in json_of(result)["checks"] if check["name"] == name)
+    return found
+
+
 def test_doctor_finds_all_well_with_one_call(synced_bl: Bl, server: SandboxServer) -> None:
     server.clear_requests()
     before = json_of(synced_bl("status", "--json"))["calls"]["used"]
@@ -55,11 +62,7 @@ def test_doctor_warns_without_failing(bl: Bl) -> None:
 def test_calls_that_bricklink_refuses_for_now_are_a_used_up_budget(synced_bl: Bl, server: SandboxServer) -> None:
     """As a sync says it. Caught: the network was to be checked, and the exit code was 6."""
     server.faults.on("/orders", Fault.RATE_LIMIT_ENVELOPE)
-    (check,) = (
-        check
-        for check in json_of(expect(synced_bl("doctor", "--json"), 0))["checks"]
-        if check["name"] == "BrickLink API"
-    )
+    check = check_of(expect(synced_bl("doctor", "--json"), 0), "BrickLink API")
     assert (check["verdict"], "Calls are free again" in check["repair"]) == ("warning", True), check
 
 
@@ -68,11 +71,7 @@ def test_doctor_shows_the_tax_settings_in_force(synced_bl: Bl) -> None:
     example = str(Path(__file__).parents[2] / "examples" / "taxes.toml")
 
     def found(**settings: str) -> tuple[str, str, str]:
-        (check,) = (
-            check
-            for check in json_of(synced_bl("doctor", "--json", **settings))["checks"]
-            if check["name"] == "Tax settings"
-        )
+        check = check_of(synced_bl("doctor", "--json", **settings), "Tax settings")
         return check["verdict"], check["finding"], check["repair"]
 
     assert found()[:2] == (
@@ -115,7 +114,7 @@ def test_doctor_names_an_env_file_that_others_can_read(
     env_file = Path(".env").absolute()
     env_file.write_text(line.format(credentials["BRICKLINK_CONSUMER_KEY"]))
     env_file.chmod(mode)
-    (check,) = (check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env")
+    check = check_of(expect(bl("doctor", "--json"), 0), "File .env")
     assert check["finding"].startswith(str(env_file))
     assert found in check["finding"]
     assert credentials["BRICKLINK_CONSUMER_KEY"] not in str(check)
@@ -126,7 +125,7 @@ def test_doctor_names_an_env_file_that_others_can_read(
 
 
 def test_doctor_says_that_there_is_no_env_file_in_this_folder(bl: Bl) -> None:
-    (check,) = (check for check in json_of(expect(bl("doctor", "--json"), 0))["checks"] if check["name"] == "File .env")
+    check = check_of(expect(bl("doctor", "--json"), 0), "File .env")
     assert (check["verdict"], check["finding"]) == (
         "ok",
         f"none in {Path.cwd()}, so no setting comes from there",
@@ -137,11 +136,7 @@ def test_another_time_zone_in_the_settings_is_said_until_a_sync_puts_it_in_force
     """Planted: the word only after the sync. In JSON times are in UTC, so it is not there."""
 
     def said(**settings: str) -> tuple[dict[str, str], str]:
-        (check,) = (
-            check
-            for check in json_of(synced_bl("doctor", "--json", **settings))["checks"]
-            if check["name"] == "Time zone"
-        )
+        check = check_of(synced_bl("doctor", "--json", **settings), "Time zone")
         return check, " ".join(expect(synced_bl("status", **settings), 0).stdout.split())
 
     check, status = said()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
@@ -13,11 +14,13 @@ _COLUMNS = (Column("Order"), Column("Name", least=6), Column("Group", optional=1
 _ROW = ("BL-24140051", "Wilhelmina van den Berg", "processing", "12,345.6789", "2026-11-30")
 
 
-def shown(width: int, see: str = "--json") -> list[str]:
+def shown(
+    width: int, see: str = "--json", columns: Sequence[str | Column] = _COLUMNS, row: Sequence[str] = _ROW
+) -> list[str]:
     """The lines of a table of one row at this width."""
     console = Console(file=io.StringIO(), width=width)
     with console.capture() as capture:
-        console.print(FittedTable(_COLUMNS, [_ROW], see=see))
+        console.print(FittedTable(columns, [row], see=see))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -61,8 +64,6 @@ def test_where_the_rest_is_seen_can_be_another_option() -> None:
 @pytest.mark.parametrize(("width", "row"), [(30, "BL-24140051  12,345.6789  EUR"), (28, "BL-24140051")])
 def test_an_amount_stands_with_its_currency_or_not_at_all(width: int, row: str) -> None:
     """The currency has no name. Planted: it alone is left out, as a column with the name ""."""
-    console = Console(file=io.StringIO(), width=width)
-    with console.capture() as capture:
-        console.print(FittedTable(["Order", Column("Total", right=True), ""], [("BL-24140051", "12,345.6789", "EUR")]))
-    _head, _line, shown_row, *said = (line.rstrip() for line in capture.get().splitlines())
+    columns = (Column("Order"), Column("Total", right=True), Column())
+    _head, _line, shown_row, *said = shown(width, columns=columns, row=("BL-24140051", "12,345.6789", "EUR"))
     assert (shown_row, " ".join(said)) == (row, "" if width == 30 else "no room for Total; see --json")
